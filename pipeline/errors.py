@@ -1,0 +1,33 @@
+"""The project's own exceptions. Each message names the file or setting, what was found and what to do."""
+
+
+class SqueezeError(Exception):
+    """Something the user can put right; shown without a traceback."""
+
+
+class ProfileError(SqueezeError):
+    """A profile that cannot be used: unknown name or key, or a value that is not allowed."""
+
+
+class StoreError(SqueezeError):
+    """An artifact that is missing, damaged, or written by a newer version."""
+
+
+class SourceError(SqueezeError):
+    """A source of documents that cannot be fetched or read."""
+
+
+class CurationError(SqueezeError):
+    """Curation that cannot go on, such as a corpus with no documents left."""
+
+
+class TokenizerError(SqueezeError):
+    """A tokenizer specification, vocabulary or text that does not fit."""
+
+
+class ShardError(SqueezeError):
+    """A schedule that cannot be met, or shards that are damaged or of another tokenizer."""
+
+
+class EvaluationError(SqueezeError):
+    """An evaluation that cannot be run as asked."""
