@@ -1,0 +1,205 @@
+"""The settings of a training run: how to train (`TrainingConfig`), and on what, of what, to where (`RunConfig`).
+
+In: a JSON file or plain mappings. Out: frozen, validated dataclasses, free of torch, so that `pipeline` may embed them
+in a profile. Settings marked `RUNTIME` change how a run is carried out but not what it computes (up to the float
+tolerance between numbers of ranks); they never enter a fingerprint. A batch is counted in tokens and fixed, whatever
+the ranks and micro-batches that share it: only so do runs on other machines stay comparable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from trainer.errors import ConfigError
+from trainer.model.config import ModelConfig
+from trainer.strict import from_mapping
+
+RUNTIME = {"runtime": True}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train. Learning rates are peaks; a share is of the run's steps, or of the peak where it says so."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    batch_tokens: int = 8192
+    """Tokens of an optimizer step over all ranks; a multiple of the model's context."""
+    max_steps: int | None = None
+    """Stop after so many steps; none: as many whole batches as the epochs hold."""
+    max_minutes: float | None = None
+    """Stop, evaluate and end after so many minutes of training, counted over resumptions."""
+    seed: int = 1
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: Muon for the blocks' matrices, AdamW for everything else."""
+    learning_rate: float = 3e-3
+    """Of every parameter (adamw), or of the matrices (muon)."""
+    adam_learning_rate: float | None = None
+    """With muon, of embeddings, norms and biases; none: `learning_rate`."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    """Decoupled, on matrices only; neither embeddings under muon, nor norms nor biases."""
+    cautious_weight_decay: bool = False
+    """Decay only where decay and update point the same way."""
+    muon_momentum: float = 0.95
+    """Reached from 0.85 over the first 300 steps, Nesterov."""
+    clip_norm: float | None = 1.0
+
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """`wsd`: warm up, stay, then go down linearly over the last `cooldown_share`."""
+    warmup_steps: int = 20
+    cooldown_share: float = 0.7
+    """Share of the steps over which `wsd` goes down."""
+    final_share: float = 0.1
+    """The last step's learning rate as a share of the peak."""
+    ema_horizon: int | None = None
+    """Steps over which the evaluation weights average the trained ones; none: no average is kept."""
+
+    precision: Literal["bf16", "float32"] = "bf16"
+    """`bf16` is autocast: weights and optimizer stay float32."""
+    on_bad_loss: Literal["stop", "roll_back"] = "stop"
+    """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the batch."""
+    jump_factor: float | None = 2.0
+    """A loss over so many times the running mean of the last 50 steps counts as a jump; none: never."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", metadata=RUNTIME)
+    micro_batch: int | None = field(default=None, metadata=RUNTIME)
+    """Sequences a rank computes at once; none: found by itself, halved on out-of-memory."""
+    compile: Literal["auto", "on", "off"] = field(default="auto", metadata=RUNTIME)
+    """torch.compile; `auto`: on a GPU alone, since on a CPU it is slower in bf16."""
+    checkpoint_every: int = field(default=200, metadata=RUNTIME)
+    """Steps between checkpoints."""
+    keep_checkpoints: int = field(default=2, metadata=RUNTIME)
+    """Newest checkpoints kept besides the best."""
+    evaluate_every: int | None = field(default=None, metadata=RUNTIME)
+    """Steps between evaluations on the held-out documents; none: only at the end."""
+    evaluate_tokens: int = field(default=50_000, metadata=RUNTIME)
+    """Held-out tokens of each corpus that an evaluation scores while the run goes on."""
+    final_evaluate_tokens: int | None = field(default=None, metadata=RUNTIME)
+    """Held-out tokens of each corpus scored at the end; none: all."""
+    log_every: int = field(default=10, metadata=RUNTIME)
+    """Steps between lines of metrics.jsonl."""
+    tensorboard: bool = field(default=False, metadata=RUNTIME)
+    wandb: bool = field(default=False, metadata=RUNTIME)
+    price_per_device_hour: float | None = field(default=None, metadata=RUNTIME)
+    """For the summary's cost, in whatever currency it is given."""
+    peak_tflops: float | None = field(default=None, metadata=RUNTIME)
+    """Of one device at `precision`, for MFU; none: looked up by the device's name."""
+
+    def __post_init__(self) -> None:
+        positive = ("batch_tokens", "learning_rate", "eps", "checkpoint_every", "keep_checkpoints")
+        positive += ("evaluate_tokens", "log_every")
+        optional = ("max_steps", "max_minutes", "adam_learning_rate", "clip_norm", "ema_horizon", "jump_factor")
+        optional += ("micro_batch", "evaluate_every", "final_evaluate_tokens", "peak_tflops")
+        for name in positive + optional:
+            value = getattr(self, name)
+            if not (value is None and name in optional) and not value > 0:
+                raise ConfigError(f"{name} must be above 0, found {value!r}")
+        for name in ("weight_decay", "warmup_steps", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be below 0, found {getattr(self, name)!r}")
+        for name in ("cooldown_share", "final_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, found {getattr(self, name)!r}")
+        for name, momentum in (
+            ("betas", self.betas[0]),
+            ("betas", self.betas[1]),
+            ("muon_momentum", self.muon_momentum),
+        ):
+            if not 0 <= momentum < 1:
+                raise ConfigError(f"{name} must be at least 0 and below 1, found {momentum!r}")
+        if self.jump_factor is not None and self.jump_factor <= 1:
+            raise ConfigError(f"jump_factor must be above 1, found {self.jump_factor!r}")
+
+    @classmethod
+    def from_dict(cls, data: object, where: str = "training") -> TrainingConfig:
+        """Strict: an unknown key or a wrong type raises `ConfigError` naming it and the nearest known key."""
+        return from_mapping(cls, data, where)
+
+    def sequences_per_batch(self, context: int) -> int:
+        """Sequences of `context` tokens in a batch; raises `ConfigError` where it does not come out whole."""
+        sequences, rest = divmod(self.batch_tokens, context)
+        if rest or not sequences:
+            raise ConfigError(
+                f"training.batch_tokens {self.batch_tokens} must be a multiple of model.context {context}"
+            )
+        return sequences
+
+
+@dataclass(frozen=True)
+class ValidationData:
+    """Held-out documents of one corpus: a `tokens/<corpus>` folder."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """`epochs`: paths of `shards.json`, in the order they are trained on; `validation`: what is scored."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    epochs: tuple[str, ...]
+    validation: tuple[ValidationData, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.epochs:
+            raise ConfigError("epochs is empty: give the path of at least one shards.json")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything `python -m trainer train` needs."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    model: ModelConfig
+    data: DataConfig
+    out: str
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @classmethod
+    def from_dict(cls, data: object, where: str = "run") -> RunConfig:
+        """Strict, as `TrainingConfig.from_dict`. A top-level `preset` fills what `model` and `training` leave out."""
+        if isinstance(data, Mapping) and "preset" in data:
+            from trainer.presets import with_preset
+
+            data = with_preset(data, where)
+        return from_mapping(cls, data, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; `from_dict` gives an equal configuration."""
+        return dataclasses.asdict(self)
+
+
+def read_run(path: Path) -> RunConfig:
+    """Read a run's JSON file. Relative paths inside it are relative to its folder.
+
+    Raises `ConfigError` naming the file for one that is missing, no JSON, or holds settings that do not fit.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; --config names the run's JSON settings") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: not JSON: {error}") from None
+    run = RunConfig.from_dict(data, path.name)
+    base = path.resolve().parent
+    return dataclasses.replace(
+        run,
+        out=str(base / run.out),
+        data=DataConfig(
+            epochs=tuple(str(base / epoch) for epoch in run.data.epochs),
+            validation=tuple(ValidationData(item.name, str(base / item.path)) for item in run.data.validation),
+        ),
+    )
