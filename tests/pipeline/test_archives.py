@@ -1,0 +1,93 @@
+"""Pinned archives: fetched once, checked always, and clear about what to do when that is not possible."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.archives import Archive, fetch_archive, list_members, open_member
+from pipeline.errors import SourceError
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    path = tmp_path / "cache" / "fairy_tales-1.2.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("fairy_tales/texts/a.txt", "Once upon a time")
+        archive.writestr("fairy_tales/texts/b.txt", "there was")
+        archive.writestr("fairy_tales/code.py", "raise SystemExit")
+        info = "fairy_tales-1.2.0.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: fairy_tales\nVersion: 1.2.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def pinned(wheel: Path, **changes: str) -> Archive:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return Archive(**{"package": "Fairy.Tales", "version": "1.2.0", "sha256": digest, **changes})
+
+
+@pytest.fixture
+def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """pip finds an empty index: the nearest thing to no network that is the same on every machine."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+
+
+def test_a_wheel_in_the_cache_is_used_without_a_network(wheel: Path, no_index: None) -> None:
+    assert fetch_archive(pinned(wheel), wheel.parent) == wheel
+
+
+def test_a_wheel_that_is_not_in_the_cache_is_downloaded_into_it(wheel: Path, tmp_path: Path, no_index: None) -> None:
+    (tmp_path / "links").mkdir()
+    wheel.replace(tmp_path / "links" / wheel.name)
+    archive = pinned(tmp_path / "links" / wheel.name)
+    fetched = fetch_archive(archive, tmp_path / "new" / "cache")
+    assert fetched == tmp_path / "new" / "cache" / wheel.name
+    assert list(fetched.parent.iterdir()) == [fetched], "nothing else is left in the cache"
+
+
+def test_members_are_listed_by_pattern_and_read(wheel: Path) -> None:
+    assert list_members(wheel, "*.txt") == ["fairy_tales/texts/a.txt", "fairy_tales/texts/b.txt"]
+    with open_member(wheel, "fairy_tales/texts/a.txt") as file:
+        assert file.read() == b"Once upon a time"
+
+
+def test_a_wrong_hash_is_refused_and_the_file_kept(wheel: Path) -> None:
+    with pytest.raises(SourceError, match=r"SHA-256 [0-9a-f]{64}, but the profile pins Fairy.Tales==1.2.0 to 0000"):
+        fetch_archive(pinned(wheel, sha256="0" * 64), wheel.parent)
+    assert wheel.exists()
+
+
+def test_a_download_with_a_wrong_hash_does_not_reach_the_cache(wheel: Path, tmp_path: Path, no_index: None) -> None:
+    (tmp_path / "links").mkdir()
+    wheel.replace(tmp_path / "links" / wheel.name)
+    archive = pinned(tmp_path / "links" / wheel.name, sha256="0" * 64)
+    with pytest.raises(SourceError, match="but the profile pins"):
+        fetch_archive(archive, wheel.parent)
+    assert list(wheel.parent.iterdir()) == []
+
+
+def test_without_a_network_the_message_says_what_to_fetch_and_where_it_looked(
+    wheel: Path, tmp_path: Path, no_index: None
+) -> None:
+    with pytest.raises(SourceError) as raised:
+        fetch_archive(pinned(wheel, version="9.9"), wheel.parent)
+    message = str(raised.value)
+    assert "pip download --no-deps --only-binary :all: Fairy.Tales==9.9" in message
+    assert str(wheel.parent) in message
+
+
+def test_a_missing_member_names_the_nearest_ones(wheel: Path) -> None:
+    with pytest.raises(SourceError, match=r"no member 'texts/a.txt'; it has fairy_tales/texts/a.txt"):
+        open_member(wheel, "texts/a.txt")
+
+
+def test_a_file_that_is_no_zip_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken-1-py3-none-any.whl"
+    path.write_bytes(b"not a zip archive")
+    with pytest.raises(SourceError, match="broken-1"):
+        list_members(path, "*")
