@@ -17,7 +17,7 @@ def sha256_of(file: Path) -> str:
 
 
 def sync_and_hash(folder: Path) -> dict[str, FileRecord]:
-    """Sync every file of a folder to the disk and record its size and hash; leftovers of killed attempts are removed."""
+    """Sync every file of a folder to the disk and record its size and hash; a killed attempt's leftovers go."""
     for leftover in folder.rglob("*.tmp"):
         leftover.unlink()
     (folder / MANIFEST).unlink(missing_ok=True)

@@ -157,7 +157,7 @@ class Store:
         build: Callable[[Path], Built],
         runtime: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Reuse the artifact these settings and inputs name, or build it; either way make it this profile's current one.
+        """Reuse the artifact these settings and inputs name, or build it; it becomes this profile's current one.
 
         `build` gets a private folder to write into, which a killed earlier attempt may have left finished parts in.
         Raises StoreError when the disk is full; whatever else `build` raises passes through, and the parts stay.
@@ -230,8 +230,9 @@ class Store:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise StoreError(
-                f"the disk is full while building {key} in {folder} ({shutil.disk_usage(self.root).free:,} bytes free): "
-                "make room, for example with `squeeze gc`, and run the same command again; finished parts are kept"
+                f"the disk is full while building {key} in {folder} "
+                f"({shutil.disk_usage(self.root).free:,} bytes free): make room, for example with `squeeze gc`, "
+                "and run the same command again; finished parts are kept"
             ) from error
         if final.exists():
             final.replace(final.with_name(f"{DAMAGED}{name}-{time.time_ns()}"))

@@ -1,0 +1,195 @@
+"""`squeeze`: look into the store, and use what is in it.
+
+Every command reads the profile's name from `--profile` or SQUEEZE_PROFILE and the store's root from SQUEEZE_HOME.
+Errors the user can put right are printed without a traceback and end with status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from pipeline.errors import SqueezeError
+from pipeline.store import Artifact, Store
+
+MODEL_KEY: Final = "model"
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name or path; default SQUEEZE_PROFILE.")]
+
+
+def main() -> None:
+    """The console script."""
+    from trainer.errors import TrainerError
+
+    try:
+        app()
+    except (SqueezeError, TrainerError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+
+
+@app.command("ls")
+def list_artifacts(
+    profile: ProfileOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what no profile uses at present.")] = False,
+) -> None:
+    """Artifacts with their size, age, and the profiles they are current for."""
+    store = _store(profile)
+    used: dict[str, list[str]] = {}
+    for name, _, artifact in store.pointers():
+        if artifact is not None:
+            used.setdefault(artifact.fingerprint, []).append(name)
+    table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
+    for column in (2, 3):
+        table.columns[column].justify = "right"
+    total = 0
+    for artifact in store.artifacts():
+        profiles = used.get(artifact.fingerprint, [])
+        mine = store.profile in profiles
+        if not (mine or everything):
+            continue
+        total += artifact.manifest.size
+        built = artifact.manifest.built
+        row = (artifact.key, artifact.fingerprint[:8], size_text(artifact.manifest.size), age_text(built.at))
+        table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if mine else "dim")
+    console.print(table)
+    console.print(f"{table.row_count} artifacts, {size_text(total)}, in {store.root}")
+
+
+@app.command()
+def lineage(
+    asset: Annotated[str, typer.Argument(help="Asset key, such as scorecard or shards/epoch_001.")] = MODEL_KEY,
+    profile: ProfileOption = None,
+) -> None:
+    """The ancestry of an artifact as a tree with fingerprints."""
+    store = _store(profile)
+    seen: set[str] = set()
+
+    def grow(tree: Tree, artifact: Artifact) -> None:
+        again = artifact.fingerprint in seen
+        seen.add(artifact.fingerprint)
+        branch = tree.add(f"{artifact.key} [cyan]{artifact.fingerprint[:8]}[/]" + (" [dim](above)[/]" if again else ""))
+        if again:
+            return
+        for label, parent in sorted(artifact.manifest.inputs.items()):
+            found = store.get(parent.key, parent.fingerprint)
+            if found is None:
+                branch.add(f"{label} [cyan]{parent.fingerprint[:8]}[/] [dim](removed)[/]")
+            else:
+                grow(branch, found)
+
+    root = Tree(f"[bold]{escape(store.profile)}[/]")
+    grow(root, store.current(asset))
+    console.print(root)
+
+
+@app.command()
+def verify(profile: ProfileOption = None) -> None:
+    """Hash everything on disk against the manifests; status 1 when something is damaged."""
+    from pipeline.store.maintenance import verify as faults_of
+
+    store = _store(profile)
+    artifacts = list(store.artifacts())
+    faults = []
+    for artifact in artifacts:
+        found = list(faults_of(artifact))
+        faults += found
+        mark = "[red]damaged[/]" if found else "[green]ok[/]"
+        console.print(f"{mark} {artifact.key} [cyan]{artifact.fingerprint[:8]}[/] {size_text(artifact.manifest.size)}")
+    for fault in faults:
+        console.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
+    if faults:
+        console.print("remove a damaged folder and run the job again: it builds just that one anew")
+        raise typer.Exit(1)
+    console.print(f"{len(artifacts)} artifacts are whole")
+
+
+@app.command()
+def gc(
+    profile: ProfileOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    forget_profile: Annotated[
+        str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
+    ] = None,
+) -> None:
+    """Remove what no profile's current artifacts need; asks first."""
+    from pipeline.store.maintenance import forget, garbage, remove
+
+    store = _store(profile)
+    if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
+        console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
+    found = garbage(store)
+    if not found:
+        console.print("nothing to remove: everything in the store is needed")
+        return
+    for item in found:
+        console.print(f"{size_text(item.bytes):>9}  {escape(str(item.path))}  [dim]{item.why}[/]", soft_wrap=True)
+    total = size_text(sum(item.bytes for item in found))
+    if not (yes or typer.confirm(f"Remove these {len(found)} folders, {total}?")):
+        raise typer.Exit(1)
+    kept = [item for item in found if not remove(item)]
+    for item in kept:
+        console.print(f"kept, a build is using it: {escape(str(item.path))}", soft_wrap=True)
+    console.print(f"removed {len(found) - len(kept)} folders")
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    profile: ProfileOption = None,
+    tokens: Annotated[int, typer.Option(help="Most tokens to add.")] = 120,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token every time.")] = 0.8,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.95,
+    seed: int = 1,
+) -> None:
+    """Continue a text with the latest model."""
+    from pipeline.tokenization import load_tokenizer
+    from trainer.checkpoint import load_model
+    from trainer.generate import generate as generate_ids
+
+    store = _store(profile)
+    model = load_model(store.current(MODEL_KEY).path)
+    tokenizer = load_tokenizer(store.current("tokenizer").path)
+    ids = tokenizer.encode(prompt) or [tokenizer.eot_id]
+    options = {"temperature": temperature, "top_p": top_p, "seed": seed, "eot_id": tokenizer.eot_id}
+    added = list(generate_ids(model, ids, max_new_tokens=tokens, **options))
+    console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
+
+
+def _store(profile: str | None) -> Store:
+    """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
+    from pipeline.profile import profile_name, squeeze_home
+
+    root = squeeze_home()
+    if not root.is_dir():
+        raise SqueezeError(f"there is no store at {root}: run `dagster job execute -j full_train`, or set SQUEEZE_HOME")
+    return Store(root, profile_name(profile)).open()
+
+
+def size_text(count: float) -> str:
+    """Bytes for people: 12.3 MB."""
+    for unit in UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {UNITS[-1]}"
+
+
+def age_text(at: str) -> str:
+    """Time since an ISO 8601 moment, in its largest unit."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
