@@ -1,0 +1,273 @@
+"""The reader: shards of several epochs as one run of training sequences, resumable anywhere on any number of ranks.
+
+In: the `shards.json` of each epoch, in training order, and the context length T. Out: batches of token windows (int64).
+
+    a stage's stream    its shards' tokens, one after the other
+    sequence i          tokens [i*T, i*T + T + 1) of a stage's stream: T inputs, and the same moved by one as targets
+    a run's sequences   the epochs' stages' sequences in order; no sequence crosses a stage, batches may
+    a step              the next G sequences; rank r of W takes the r-th, (r+W)-th, … of them
+
+What always holds: the sequences of a batch depend on `next_sequence` and G alone, never on the ranks, so a run resumes
+on any W <= G. Reading moves nothing; `advance` does, when the optimizer has consumed a batch, so a state saved at any
+moment counts what was learned from and not what was looked at. The whole state is three values.
+
+Files are read by memory map in this process: no workers, no shared memory, no network, nothing left behind by a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trainer.errors import DataError
+from trainer.shards import MANIFEST_NAME, ShardsManifest, TokenizerRef, read_manifest
+from trainer.streams import TokenStream, open_stage, verify_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Place(NamedTuple):
+    """Where a sequence of the run comes from."""
+
+    epoch: int
+    stage: int
+    stage_name: str
+    sequence: int
+    """Its number within the stage."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One stage of one epoch as part of the run: sequences [first, first + count)."""
+
+    epoch_index: int
+    epoch: int
+    stage: int
+    name: str
+    first: int
+    count: int
+    stream: TokenStream
+
+
+class SequenceReader:
+    """A run's sequences over its epochs' shards.
+
+    `manifests` are paths of `shards.json` files (or their folders) in training order; `context` is T. With
+    `tokenizer_hash`, shards of another tokenizer are refused; all epochs must share one tokenizer in any case. With
+    `verify_hashes`, every file's SHA-256 is compared too (2 GB/s a core); without, its size, schema and counts only.
+
+    Raises `DataError` for shards that are missing, damaged or do not belong together, and for shards that hold no
+    sequence of this context at all.
+    """
+
+    def __init__(
+        self,
+        manifests: Sequence[Path | str],
+        context: int,
+        *,
+        tokenizer_hash: str | None = None,
+        verify_hashes: bool = False,
+    ) -> None:
+        if context < 1:
+            raise DataError(f"context: {context} tokens; a sequence needs at least 1")
+        if not manifests:
+            raise DataError("data.epochs: no shards given; name the shards.json of at least one epoch")
+        paths = [Path(path) / MANIFEST_NAME if Path(path).is_dir() else Path(path) for path in manifests]
+        self.context = context
+        self.epochs: list[ShardsManifest] = [read_manifest(path) for path in paths]
+        self.tokenizer = _same_tokenizer(self.epochs, paths, tokenizer_hash)
+        if verify_hashes:
+            for manifest, path in zip(self.epochs, paths, strict=True):
+                verify_files(manifest, path.parent)
+        self._sections = _sections(self.epochs, paths, context)
+        self._firsts = np.array([section.first for section in self._sections], dtype=np.int64)
+        last = self._sections[-1]
+        self.sequences: int = last.first + last.count
+        """Sequences of the whole run."""
+        if self.sequences == 0:
+            raise DataError(
+                f"{paths[0]}: no stage holds {context + 1} tokens, so there is no sequence of context {context}; "
+                "train on more tokens or with a shorter context"
+            )
+        self.next_sequence: int = 0
+        """The first sequence, counted over the run, that the optimizer has not consumed."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all epochs, those at the stages' ends that no sequence holds included."""
+        return sum(manifest.tokens for manifest in self.epochs)
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Mean bytes of UTF-8 text a token stands for, over the run: turns training loss into bits per byte."""
+        return sum(manifest.bytes for manifest in self.epochs) / self.tokens
+
+    @property
+    def manifest_hash(self) -> str:
+        """What the run reads, in one SHA-256: the epochs' content hashes in order, and the context."""
+        import hashlib
+
+        text = "\n".join([manifest.content_hash for manifest in self.epochs] + [f"context {self.context}"])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def steps(self, global_batch: int) -> int:
+        """Whole batches of `global_batch` sequences in the run; `sequences % global_batch` at its end are dropped.
+
+        Raises `DataError` where the run is shorter than one batch.
+        """
+        _check_batch(global_batch, 1)
+        if self.sequences < global_batch:
+            raise DataError(
+                f"training.batch_tokens: a batch of {global_batch} sequences, but the shards hold {self.sequences} "
+                f"of context {self.context}; use a smaller batch or more tokens"
+            )
+        return self.sequences // global_batch
+
+    def batch_ids(self, global_batch: int, rank: int = 0, world: int = 1) -> np.ndarray:
+        """Run-wide numbers (int64) of the sequences `rank` of `world` takes from the next batch; reads nothing.
+
+        Shares differ by one where `world` does not divide `global_batch`. Raises `DataError` for more ranks than
+        sequences in a batch and past the last whole batch.
+        """
+        _check_batch(global_batch, world)
+        if not 0 <= rank < world:
+            raise DataError(f"rank {rank} of {world} ranks does not exist")
+        end = self.next_sequence + global_batch
+        if end > self.sequences:
+            raise DataError(
+                f"no whole batch of {global_batch} sequences is left after sequence {self.next_sequence} "
+                f"of {self.sequences}; the run is over"
+            )
+        return np.arange(self.next_sequence + rank, end, world, dtype=np.int64)
+
+    def read(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        """The windows of sequences `ids` (run-wide): int64 [len(ids), T + 1]."""
+        ids = np.asarray(ids, dtype=np.int64)
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.sequences):
+            raise DataError(f"sequences {ids.min()} to {ids.max()} asked for, the run has 0 to {self.sequences - 1}")
+        windows = np.empty((len(ids), self.context + 1), dtype=np.int64)
+        where = np.searchsorted(self._firsts, ids, side="right") - 1
+        for number in np.unique(where):
+            section = self._sections[number]
+            rows = np.flatnonzero(where == number)
+            section.stream.windows((ids[rows] - section.first) * self.context, windows, rows)
+        return windows
+
+    def batch(self, global_batch: int, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of this rank's share of the next batch: two int64 [share, T] views of one array."""
+        windows = self.read(self.batch_ids(global_batch, rank, world))
+        return windows[:, :-1], windows[:, 1:]
+
+    def tensors(self, ids: np.ndarray | Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of sequences `ids` as int64 torch tensors [len(ids), T], views of one buffer."""
+        import torch
+
+        windows = torch.from_numpy(self.read(ids))
+        return windows[:, :-1], windows[:, 1:]
+
+    def advance(self, sequences: int) -> None:
+        """Count `sequences` more as consumed: call it after the optimizer's step, with the global batch."""
+        if sequences < 0 or self.next_sequence + sequences > self.sequences:
+            raise DataError(f"cannot advance by {sequences} from sequence {self.next_sequence} of {self.sequences}")
+        self.next_sequence += sequences
+
+    def locate(self, sequence: int) -> Place:
+        """Epoch and stage of a run-wide sequence number; the run's end belongs to its last stage."""
+        number = int(np.searchsorted(self._firsts, min(sequence, self.sequences - 1), side="right")) - 1
+        section = self._sections[number]
+        return Place(section.epoch, section.stage, section.name, sequence - section.first)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state: what is read, the epoch (from 1) and the next sequence, counted within that epoch."""
+        section = self._sections[int(np.searchsorted(self._firsts, self.next_sequence, side="right")) - 1]
+        first = self._epoch_first(section.epoch_index)
+        return {
+            "manifest_hash": self.manifest_hash,
+            "epoch": section.epoch_index + 1,
+            "next_sequence": self.next_sequence - first,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken. Raises `DataError` for the state of other shards or another context."""
+        if set(state) != {"manifest_hash", "epoch", "next_sequence"}:
+            raise DataError(f"reader state: expected manifest_hash, epoch and next_sequence, found {sorted(state)}")
+        if state["manifest_hash"] != self.manifest_hash:
+            raise DataError(
+                f"reader state: taken on shards {str(state['manifest_hash'])[:12]}, this run reads "
+                f"{self.manifest_hash[:12]} (other epochs, another order or another context); "
+                "resume with the shards the checkpoint was trained on, or start a new run"
+            )
+        epoch, within = state["epoch"], state["next_sequence"]
+        if not 1 <= epoch <= len(self.epochs):
+            raise DataError(f"reader state: epoch {epoch}, the run has 1 to {len(self.epochs)}")
+        sequence = self._epoch_first(epoch - 1) + within
+        if within < 0 or sequence > self.sequences:
+            raise DataError(f"reader state: sequence {within} of epoch {epoch} is outside the run")
+        self.next_sequence = sequence
+
+    def _epoch_first(self, epoch_index: int) -> int:
+        return next(section.first for section in self._sections if section.epoch_index == epoch_index)
+
+
+def _check_batch(global_batch: int, world: int) -> None:
+    if global_batch < 1:
+        raise DataError(f"training.batch_tokens: a batch of {global_batch} sequences; at least 1 is needed")
+    if world > global_batch:
+        raise DataError(
+            f"{world} ranks share batches of {global_batch} sequences: a rank would have nothing to do; "
+            "use fewer ranks or a larger batch"
+        )
+
+
+def _same_tokenizer(epochs: list[ShardsManifest], paths: list[Path], wanted: str | None) -> TokenizerRef:
+    tokenizer = epochs[0].tokenizer
+    for manifest, path in zip(epochs, paths, strict=True):
+        expected = wanted or tokenizer.content_hash
+        if manifest.tokenizer.content_hash != expected:
+            raise DataError(
+                f"{path}: made with tokenizer {manifest.tokenizer.content_hash[:12]}, expected {expected[:12]}; "
+                "materialize the shards again with this run's tokenizer"
+            )
+    return tokenizer
+
+
+def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int) -> list[_Section]:
+    sections: list[_Section] = []
+    first = 0
+    for number, (manifest, path) in enumerate(zip(epochs, paths, strict=True)):
+        for stage in manifest.stages:
+            count = max(0, stage.tokens - 1) // context
+            stream = open_stage(path.parent, stage, manifest.tokenizer)
+            sections.append(_Section(number, manifest.epoch, stage.index, stage.name, first, count, stream))
+            first += count
+    if not sections:
+        raise DataError(f"{paths[0]}: no stages; materialize the epoch's shards again")
+    return sections
+
+
+def document_spans(x_BT: np.ndarray, eot_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which document each position of a window belongs to, and its position within that document.
+
+    x_BT: int64 [B, T] inputs. Returns int64 [B, T] document numbers, from 0 in each row, and int64 [B, T] positions
+    that start again at 0 after every end-of-text token, for masking attention and for positions. A document cut by the
+    window's left edge counts from that edge. Exact, because text never encodes to the end-of-text token.
+    """
+    ends_BT = x_BT == eot_id
+    documents_BT = np.zeros(x_BT.shape, dtype=np.int64)
+    np.cumsum(ends_BT[:, :-1], axis=1, out=documents_BT[:, 1:])
+    places_T = np.arange(x_BT.shape[1], dtype=np.int64)
+    starts_BT = np.zeros(x_BT.shape, dtype=np.int64)
+    starts_BT[:, 1:] = np.where(ends_BT[:, :-1], places_T[1:], 0)
+    return documents_BT, places_T - np.maximum.accumulate(starts_BT, axis=1)
+
+
+def iter_batches(reader: SequenceReader, global_batch: int, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:
+    """Every remaining batch's windows [share, T + 1] for one rank, advancing the reader: for checks and benchmarks."""
+    while reader.next_sequence + global_batch <= reader.sequences:
+        yield reader.read(reader.batch_ids(global_batch, rank, world))
+        reader.advance(global_batch)

@@ -1,0 +1,149 @@
+"""Token files behind memory maps: the streams that sequences are cut from, and held-out documents one by one.
+
+In: a stage's Arrow files (or a token store's). Out: windows of its concatenated tokens, without the concatenation: only
+the pages a window touches are read. Arrow keeps a record batch's tokens in one buffer, so a window is one copy, or two
+where it crosses from one batch into the next.
+
+A file is checked when it is opened: its length, schema and counts must be the manifest's; a flipped byte is found by
+`verify_files`, which reads everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trainer.errors import DataError
+from trainer.shards import REBUILD, ShardsManifest, StageEntry, TokenizerRef, file_sha256, shard_schema
+
+
+class TokenStream:
+    """A stage's tokens as one addressable sequence over the buffers of its record batches."""
+
+    def __init__(self, segments: list[np.ndarray]) -> None:
+        """`segments`: 1-D arrays of one token type, in stream order."""
+        self._segments = [segment for segment in segments if len(segment)]
+        lengths = [len(segment) for segment in self._segments]
+        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def windows(self, offsets: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
+        """Copy tokens [offset, offset + width) of each of `offsets` into `out[row]`; `out` is [rows, width]."""
+        width = out.shape[1]
+        firsts = np.searchsorted(self._starts, offsets, side="right") - 1
+        inside = (offsets - self._starts[firsts]).tolist()
+        for row, number, start in zip(rows.tolist(), firsts.tolist(), inside, strict=True):
+            segment = self._segments[number]
+            stop = start + width
+            if stop <= len(segment):
+                out[row] = segment[start:stop]
+            else:
+                self._spanning(number, start, out[row])
+
+    def _spanning(self, number: int, start: int, row: np.ndarray) -> None:
+        done = 0
+        while done < len(row):
+            piece = self._segments[number][start : start + len(row) - done]
+            row[done : done + len(piece)] = piece
+            done, number, start = done + len(piece), number + 1, 0
+
+
+def open_stage(folder: Path, stage: StageEntry, tokenizer: TokenizerRef) -> TokenStream:
+    """Map a stage's shards; raises `DataError` naming the file where one is missing or not what the manifest says."""
+    segments: list[np.ndarray] = []
+    for shard in stage.shards:
+        path = folder / shard.path
+        batches = _open(path, tokenizer.dtype)
+        pieces = [tokens_of(batch.column("tokens")) for batch in batches]
+        documents, tokens = sum(batch.num_rows for batch in batches), sum(map(len, pieces))
+        if (documents, tokens) != (shard.documents, shard.tokens):
+            raise DataError(
+                f"{path}: {documents} documents with {tokens} tokens, the manifest says {shard.documents} with "
+                f"{shard.tokens}; {REBUILD}"
+            )
+        segments += pieces
+    return TokenStream(segments)
+
+
+def _open(path: Path, dtype: str) -> list[Any]:
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            if not reader.schema.equals(shard_schema(dtype)):
+                raise DataError(f"{path}: columns {reader.schema.names} are not those of a shard of {dtype}; {REBUILD}")
+            return [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    except FileNotFoundError:
+        raise DataError(f"{path}: the shard is missing; {REBUILD}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as an Arrow file, cut short or damaged ({error}); {REBUILD}") from None
+
+
+def tokens_of(column: Any) -> np.ndarray:
+    """The tokens of a list column's rows, joined: a view of Arrow's own buffer."""
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if column.type.id == _LARGE_LIST else np.int32)
+    first, last = offsets[column.offset], offsets[column.offset + len(column)]
+    return column.values.to_numpy(zero_copy_only=True)[first:last]
+
+
+_LARGE_LIST = 36  # pyarrow.lib.Type_LARGE_LIST, spelt out so that this module loads without pyarrow
+
+
+def verify_files(manifest: ShardsManifest, folder: Path) -> None:
+    """Compare every shard's SHA-256 with the manifest's. Raises `DataError` naming the first file that differs."""
+    for stage in manifest.stages:
+        hashes = [(shard.path, shard.sha256) for shard in stage.shards]
+        if stage.packing:
+            hashes.append((stage.packing.path, stage.packing.sha256))
+        for name, expected in hashes:
+            try:
+                actual = file_sha256(folder / name)
+            except OSError as error:
+                raise DataError(f"{folder / name}: cannot be read ({error}); {REBUILD}") from None
+            if actual != expected:
+                raise DataError(f"{folder / name}: SHA-256 is {actual[:12]}, expected {expected[:12]}; {REBUILD}")
+
+
+class TokenDocument(NamedTuple):
+    """One document of a token store; `tokens` ends in the end-of-text token and is a view of the file."""
+
+    doc_id: bytes
+    lang: str
+    bytes: int
+    tokens: np.ndarray
+
+
+def iter_store_documents(folder: Path, split: str = "heldout") -> Iterator[TokenDocument]:
+    """The documents of a token store (`tokens/<corpus>`) one by one: `split` is `heldout` or `train`.
+
+    Raises `DataError` where the store or one of its files is missing or cut short.
+    """
+    import pyarrow as pa
+
+    try:
+        files = json.loads((folder / "tokens.json").read_bytes())[split]["files"]
+        for entry in files:
+            with pa.memory_map(str(folder / entry["path"])) as source:
+                reader = pa.ipc.open_file(source)
+                for number in range(reader.num_record_batches):
+                    yield from _documents(reader.get_batch(number))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"{folder}: not a readable token store ({error!r}); materialize its tokens again") from None
+
+
+def _documents(batch: Any) -> Iterator[TokenDocument]:
+    column = batch.column("tokens")
+    tokens = tokens_of(column)
+    ends = np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+    rows = zip(batch["doc_id"].to_pylist(), batch["lang"].to_pylist(), batch["bytes"].to_pylist(), ends, strict=True)
+    start = 0
+    for doc_id, lang, size, end in rows:
+        yield TokenDocument(doc_id, lang, size, tokens[start:end])
+        start = end
