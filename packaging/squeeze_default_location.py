@@ -3,7 +3,8 @@
 `dagster job` and `dagster asset` read neither workspace.yaml nor pyproject.toml; all they take is an option such as
 `-m`, or the environment variable DAGSTER_MODULE_NAME. `squeeze_default_location.pth`, installed beside this file,
 imports it when Python starts as `dagster`; it sets that variable, and does so only when the command is one of the two,
-names no location itself, and runs in a folder that holds `pipeline/definitions.py`. Uninstalling the package removes it.
+names no location itself, and runs in a folder that holds `pipeline/definitions.py`. Uninstalling the package removes
+both files.
 """
 
 import os

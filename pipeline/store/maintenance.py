@@ -71,7 +71,6 @@ def remove(item: Garbage) -> bool:
             if item.path != doomed:
                 item.path.replace(doomed)
             shutil.rmtree(doomed)
-            item.lock.unlink(missing_ok=True)
     return held
 
 

@@ -21,7 +21,7 @@ MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class Input:
-    """An artifact that another was built from."""
+    """An artifact that another was built from, or that part of it whose hash `content_hash` is."""
 
     key: str
     fingerprint: str
@@ -123,8 +123,9 @@ class Artifact:
     def summary(self) -> Mapping[str, Any]:
         return self.manifest.summary
 
-    def as_input(self) -> Input:
-        return Input(self.key, self.fingerprint, self.content_hash)
+    def as_input(self, slice_hash: str | None = None) -> Input:
+        """As the input of another artifact; `slice_hash` where only a part of it counts."""
+        return Input(self.key, self.fingerprint, slice_hash or self.content_hash)
 
     def damage(self) -> str | None:
         """What a look at names and sizes finds wrong, or None. Contents are hashed by `verify`."""

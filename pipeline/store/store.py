@@ -25,7 +25,7 @@ from pipeline.errors import StoreError
 from pipeline.store.files import sync_and_hash, sync_folder, write_atomically
 from pipeline.store.fingerprint import canonical_json, differences, fingerprint, short
 from pipeline.store.lock import exclusive
-from pipeline.store.manifest import FORMAT, MANIFEST, Artifact, Manifest, Provenance
+from pipeline.store.manifest import FORMAT, MANIFEST, Artifact, Input, Manifest, Provenance
 from pipeline.store.provenance import git_commit, libraries
 
 log = logging.getLogger(__name__)
@@ -156,21 +156,27 @@ class Store:
         inputs: Mapping[str, Artifact],
         build: Callable[[Path], Built],
         runtime: Mapping[str, Any] | None = None,
+        slices: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Reuse the artifact these settings and inputs name, or build it; it becomes this profile's current one.
+
+        Where only a part of an input counts, `slices` gives the hash of that part under the input's name: an epoch's
+        shards depend on their own epoch in the schedule, not on how many epochs follow.
 
         `build` gets a private folder to write into, which a killed earlier attempt may have left finished parts in.
         Raises StoreError when the disk is full; whatever else `build` raises passes through, and the parts stay.
         """
-        name = fingerprint(key, code_version, identity, {k: item.content_hash for k, item in inputs.items()})
+        parents = {label: item.as_input((slices or {}).get(label)) for label, item in inputs.items()}
+        name = fingerprint(key, code_version, identity, {label: item.content_hash for label, item in parents.items()})
         outcome = self._reuse(key, name)
         if outcome is None:
             with exclusive(self.lock_file(key, name), f"building {key}"):
                 outcome = self._reuse(key, name)
                 if outcome is None:
-                    reason = self._why(key, name, code_version, identity, inputs)
+                    reason = self._why(key, name, code_version, identity, parents)
                     log.info("%s: building %s (%s)", key, name[:8], reason)
-                    artifact = self._build(key, name, code_version, identity, inputs, build, runtime or {}, reason)
+                    made = (key, name, code_version, identity, parents)
+                    artifact = self._build(*made, build, runtime or {}, reason)
                     outcome = Outcome(artifact, reused=False, reason=reason)
         write_atomically(self.root / key / f"{CURRENT}{self.profile}", name + "\n")
         return outcome
@@ -191,7 +197,7 @@ class Store:
         name: str,
         code_version: str,
         identity: Mapping[str, Any],
-        inputs: Mapping[str, Artifact],
+        inputs: Mapping[str, Input],
         build: Callable[[Path], Built],
         runtime: Mapping[str, Any],
         reason: str,
@@ -209,7 +215,7 @@ class Store:
                 fingerprint=name,
                 code_version=code_version,
                 identity=dict(identity),
-                inputs={label: item.as_input() for label, item in inputs.items()},
+                inputs=dict(inputs),
                 content_hash=result.content_hash,
                 files=sync_and_hash(folder),
                 summary=dict(result.summary),
@@ -240,11 +246,12 @@ class Store:
         sync_folder(final.parent)
         return Artifact(final, manifest)
 
-    def _lineage(self, inputs: Mapping[str, Artifact]) -> str:
+    def _lineage(self, inputs: Mapping[str, Input]) -> str:
         """The flattened ancestry of the inputs as JSON: every settings value and hash behind this artifact."""
         found: dict[str, Artifact] = {}
-        for item in inputs.values():
-            found |= self.ancestry(item)
+        for parent in inputs.values():
+            artifact = self.get(parent.key, parent.fingerprint)
+            found |= self.ancestry(artifact) if artifact else {}
         rows = {
             item.fingerprint: {
                 "key": item.key,
@@ -265,7 +272,7 @@ class Store:
         name: str,
         code_version: str,
         identity: Mapping[str, Any],
-        inputs: Mapping[str, Artifact],
+        inputs: Mapping[str, Input],
     ) -> str:
         """The reason for a build in words, found by comparing with what this profile, or else anyone, built last."""
         existing = self.get(key, name)
