@@ -147,6 +147,8 @@ class ModelConfig:
             raise ConfigError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.layers % self.repeats:
             raise ConfigError(f"repeats ({self.repeats}) must divide layers ({self.layers})")
+        if self.embedding_width is not None and not self.tied:
+            raise ConfigError("embedding_width is set but tied is false; factorised embeddings are tied")
         self._check_position()
         if self.moe is not None and self.mlp != "moe":
             raise ConfigError(f"moe is set but mlp is {self.mlp!r}; set mlp to 'moe' or leave moe out")

@@ -1,0 +1,139 @@
+"""Causal self-attention with every variant a switch, its KV cache, and what all layers of a pass share.
+
+Shape letters: B batch, T time, C width, H heads, d head width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.errors import ConfigError
+from trainer.model.config import ModelConfig
+from trainer.model.layers import RMSNorm, SequenceDropout
+from trainer.model.rope import rotate
+
+
+@dataclass
+class Frame:
+    """What all layers of one forward pass share."""
+
+    rope: tuple[Tensor, Tensor] | None
+    """Cosine and sine for these positions."""
+    mask: Tensor | None = None
+    """True where a query (row) may look at a key (column), (B or 1, 1, T, keys); none: plain causal."""
+    cache: KVCache | None = None
+    dropout: SequenceDropout | None = None
+    auxiliary: list[Tensor] = field(default_factory=list)
+    """Losses the MoE layers add, in nats summed over tokens."""
+
+
+class KVCache:
+    """Keys and values of the tokens seen so far, one pair a layer run, in tensors laid out once."""
+
+    def __init__(self, config: ModelConfig, batch: int, capacity: int, device: torch.device, dtype: torch.dtype):
+        shape = (config.layers, 2, batch, config.key_value_heads, capacity, config.head_width)
+        self.store = torch.empty(shape, device=device, dtype=dtype)
+        self.capacity = capacity
+        self.length = 0
+
+    def append(self, layer: int, k_BHTd: Tensor, v_BHTd: Tensor) -> tuple[Tensor, Tensor]:
+        """Store this pass's keys and values behind the earlier ones; returns all of them.
+
+        `length` moves on in `advance`, once all layers have stored. Raises `ConfigError` past the capacity.
+        """
+        end = self.length + k_BHTd.shape[2]
+        if end > self.capacity:
+            raise ConfigError(f"the KV cache holds {self.capacity} tokens, asked for {end}; make it larger")
+        self.store[layer, 0, :, :, self.length : end] = k_BHTd
+        self.store[layer, 1, :, :, self.length : end] = v_BHTd
+        return self.store[layer, 0, :, :, :end], self.store[layer, 1, :, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        self.length += tokens
+
+
+def document_index(ids_BT: Tensor, eot_id: int) -> Tensor:
+    """Which document of its window each token belongs to, int64 of (B, T).
+
+    The end-of-text token opens the document that follows it, as it does when held-out documents are scored: the
+    model always sees it as the first token of a document.
+    """
+    return (ids_BT == eot_id).cumsum(1)
+
+
+def document_mask(documents_BT: Tensor) -> Tensor:
+    """True where a token may look: not ahead and within its document; bool of (B, 1, T, T)."""
+    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return same_BTT.tril()[:, None]
+
+
+def document_positions(documents_BT: Tensor) -> Tensor:
+    """Positions that start again at 0 with every document, int64 of (B, T)."""
+    steps_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
+    first_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    first_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    return steps_T - torch.where(first_BT, steps_T, 0).cummax(1).values
+
+
+class Attention(nn.Module):
+    """One input projection, whose rows are (q | k | v) or, with `attention_input: 4n`, (q | k | v | gate).
+
+    The gate (Qiu et al. 2025, gated attention) scales each feature of the attention's output by a sigmoid of the
+    same input, which lets a head pass nothing on without parking its attention on the first token. QK-norm (Henry
+    et al. 2020) is over each head before RoPE; it bounds the logits, which is what bears a high learning rate.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_width = config.head_width
+        self.grouped = config.key_value_heads != config.heads
+        key_value_width = config.key_value_heads * config.head_width
+        gate = (config.width,) if config.attention_input == "4n" else ()
+        self.input_parts = (config.width, key_value_width, key_value_width, *gate)
+        self.input = nn.Linear(config.width, sum(self.input_parts), bias=config.bias)
+        self.output = nn.Linear(config.width, config.width, bias=config.bias)
+        self.q_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
+
+    def forward(self, x_BTC: Tensor, frame: Frame, layer: int) -> Tensor:
+        B, T, C = x_BTC.shape
+        q, k, v, *gate = self.input(x_BTC).split(self.input_parts, dim=-1)
+        q_BTHd, k_BTHd, v_BTHd = (part.view(B, T, -1, self.head_width) for part in (q, k, v))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHd, k_BTHd = self.q_norm(q_BTHd), self.k_norm(k_BTHd)
+        if frame.rope is not None:
+            cos, sin = (table.to(q_BTHd.dtype) for table in frame.rope)
+            q_BTHd, k_BTHd = rotate(q_BTHd, cos, sin), rotate(k_BTHd, cos, sin)
+        q_BHTd, k_BHTd, v_BHTd = (x.transpose(1, 2) for x in (q_BTHd, k_BTHd, v_BTHd))
+        if frame.cache is not None:
+            k_BHTd, v_BHTd = frame.cache.append(layer, k_BHTd, v_BHTd)
+        y_BTC = self._attend(q_BHTd, k_BHTd, v_BHTd, frame).transpose(1, 2).reshape(B, T, C)
+        if gate:
+            y_BTC = y_BTC * gate[0].sigmoid()
+        return self.output(y_BTC)
+
+    def _attend(self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame) -> Tensor:
+        if frame.dropout is not None:
+            return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, frame, frame.dropout)
+        return F.scaled_dot_product_attention(
+            q_BHTd, k_BHTd, v_BHTd, attn_mask=frame.mask, is_causal=frame.mask is None, enable_gqa=self.grouped
+        )
+
+    def _attend_with_dropout(
+        self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame, dropout: SequenceDropout
+    ) -> Tensor:
+        """Attention spelt out: the fused kernels draw their masks from one generator for the whole batch."""
+        groups = q_BHTd.shape[1] // k_BHTd.shape[1]
+        k_BHTd, v_BHTd = (x.repeat_interleave(groups, dim=1) for x in (k_BHTd, v_BHTd))
+        T = q_BHTd.shape[2]
+        mask = frame.mask
+        if mask is None:
+            mask = torch.ones(T, T, dtype=torch.bool, device=q_BHTd.device).tril()
+        scores_BHTT = (q_BHTd @ k_BHTd.transpose(-2, -1)) / math.sqrt(self.head_width)
+        weights_BHTT = scores_BHTT.float().masked_fill(~mask, -torch.inf).softmax(-1)
+        return dropout(weights_BHTT).to(v_BHTd.dtype) @ v_BHTd

@@ -1,0 +1,83 @@
+"""The parts of a block that need no explanation of their own: norms, dropout and the dense MLP.
+
+Shape letters: B batch, T time, C width, F hidden width of the MLP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.model.config import ModelConfig
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight over the last dimension (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """The norm of `config` over the model's width."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.width, config.norm_eps)
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
+
+
+class SequenceDropout:
+    """Dropout whose masks depend on the sequence alone, not on the batch, rank or micro-batch it is computed in.
+
+    One generator a sequence, drawn from at each site in the order of the forward pass: training on another number
+    of ranks drops the same activations.
+    """
+
+    def __init__(self, probability: float, seeds: Sequence[int], device: torch.device) -> None:
+        self.keep = 1 - probability
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    @torch.compiler.disable
+    def __call__(self, x: Tensor) -> Tensor:
+        """Zero elements of x (B, ...) with the probability and scale the others by 1 / (1 - probability)."""
+        mask = torch.empty_like(x)
+        for row, generator in zip(mask, self.generators, strict=True):
+            row.bernoulli_(self.keep, generator=generator)
+        return x * mask.div_(self.keep)
+
+
+def activate(hidden: Tensor, activation: str) -> Tensor:
+    """(..., inputs of the activation) -> (..., F): gelu (tanh form, GPT-2), relu2 (So et al. 2021), or swiglu
+    (Shazeer 2020), whose input holds gate and value, F each."""
+    if activation == "swiglu":
+        gate, value = hidden.chunk(2, dim=-1)
+        return F.silu(gate) * value
+    if activation == "gelu":
+        return F.gelu(hidden, approximate="tanh")
+    return F.relu(hidden).square()
+
+
+def input_parts(activation: str, width: int) -> tuple[int, ...]:
+    """Rows of the matrices stacked in an MLP's input projection: gate and value for swiglu, else one."""
+    return (width, width) if activation == "swiglu" else (width,)
+
+
+class MLP(nn.Module):
+    """Up, activation, down. SwiGLU's gate and value are one projection: (gate | value) rows."""
+
+    def __init__(self, config: ModelConfig, hidden: int, *, bias: bool) -> None:
+        super().__init__()
+        self.activation = config.activation
+        self.input_parts = input_parts(self.activation, hidden)
+        self.input = nn.Linear(config.width, sum(self.input_parts), bias=bias)
+        self.output = nn.Linear(hidden, config.width, bias=bias)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return self.output(activate(self.input(x_BTC), self.activation))

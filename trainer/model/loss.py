@@ -1,0 +1,81 @@
+"""Cross-entropy of next tokens without ever holding all logits: the vocabulary does not set the memory.
+
+In: hidden states, the output projection, targets. Out: the summed loss in nats. Both gradients are worked out chunk
+by chunk in the forward pass, while a chunk's logits are at hand, and kept until the backward pass scales them by
+the incoming gradient. That takes the same three matrix products as the plain way (checkpointing would take four)
+and leaves N x C + V x C numbers behind instead of N x V (as in Liger Kernel and Cut Cross-Entropy, without a kernel
+of our own).
+
+Shape letters: N tokens, C width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -100  # a target that is not scored
+
+CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}  # float32 logits at once: what a CPU's cache, a GPU's memory takes
+
+
+def chunk_rows(vocab_size: int, device: torch.device) -> int:
+    """Tokens whose logits are held at once when nothing is asked for."""
+    return max(CHUNK_BYTES.get(device.type, 64 << 20) // (4 * vocab_size), 64)
+
+
+def cross_entropy_sum(hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
+    """Sum over tokens of -log softmax(hidden @ weight.T)[target], float32 scalar; targets of -100 are left out.
+
+    `rows` is how many tokens' logits are held at once (none: worked out from the device). Products run in the
+    autocast dtype where autocast is on, the softmax in float32.
+    """
+    kind = hidden_NC.device.type
+    rows = rows or chunk_rows(weight_VC.shape[0], hidden_NC.device)
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VC.dtype
+    with torch.autocast(kind, enabled=False):
+        return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype)
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """See the module. The gradient with respect to the loss is a scalar, so it can be multiplied in last."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype
+    ) -> Tensor:
+        need_hidden, need_weight = ctx.needs_input_grad[:2]
+        total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
+        grad_hidden_NC = torch.empty_like(hidden_NC) if need_hidden else None
+        grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
+        weight_VC = weight_VC.to(dtype)
+        for start in range(0, len(hidden_NC), rows):
+            part = slice(start, start + rows)
+            chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
+            scored_n1 = targets_n1 != IGNORE
+            safe_n1 = targets_n1.clamp_min(0)
+            logits_nV = F.linear(chunk_nC, weight_VC).float()
+            log_sum_n1 = logits_nV.logsumexp(-1, keepdim=True)
+            total += ((log_sum_n1 - logits_nV.gather(1, safe_n1)) * scored_n1).sum()
+            if grad_hidden_NC is None and grad_weight_VC is None:
+                continue
+            grad_nV = logits_nV.sub_(log_sum_n1).exp_()  # softmax, in the logits' memory
+            grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
+            grad_nV = grad_nV.mul_(scored_n1).to(dtype)
+            if grad_hidden_NC is not None:
+                torch.mm(grad_nV, weight_VC, out=grad_hidden_NC[part])
+            if grad_weight_VC is not None:
+                grad_weight_VC += grad_nV.T @ chunk_nC
+        ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        (grad,) = grads
+        grad_hidden_NC, grad_weight_VC = ctx.saved_tensors
+        hidden = None if grad_hidden_NC is None else grad_hidden_NC * grad
+        weight = None if grad_weight_VC is None else grad_weight_VC * grad
+        return hidden, weight, None, None, None
