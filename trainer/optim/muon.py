@@ -1,0 +1,71 @@
+"""Muon's update: momentum, made orthogonal (Jordan et al. 2024), for matrices in batches.
+
+Torch's own Muon takes one 2-D matrix at a time and scales its update by sqrt(rows / columns). A projection that stacks
+q, k and v would be orthogonalised as one matrix and scaled by sqrt(3), with a gate by 2, so that switching the gate
+on would also change the learning rate. Here a parameter is cut into the matrices it stacks first, and matrices of one
+shape, experts included, go through the iteration as one batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at zero; singular values end up in about 0.7 to 1.2
+STEPS = 5
+EPS = 1e-7
+
+
+def orthogonalize(matrices_Mrc: Tensor) -> Tensor:
+    """Nearest semi-orthogonal matrices, roughly: (M, rows, columns) -> the same shape in bfloat16.
+
+    Five steps of the quintic Newton-Schulz iteration of https://kellerjordan.github.io/posts/muon/, on the side
+    with fewer rows.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrices_Mrc.shape[1] > matrices_Mrc.shape[2]
+    x_Mrc = matrices_Mrc.bfloat16()
+    if tall:
+        x_Mrc = x_Mrc.mT
+    x_Mrc = x_Mrc / x_Mrc.norm(dim=(1, 2), keepdim=True).clamp(min=EPS)
+    for _ in range(STEPS):
+        gram_Mrr = x_Mrc @ x_Mrc.mT
+        poly_Mrr = torch.baddbmm(gram_Mrr, gram_Mrr, gram_Mrr, beta=b, alpha=c)
+        x_Mrc = torch.baddbmm(x_Mrc, poly_Mrr, x_Mrc, beta=a)
+    return x_Mrc.mT if tall else x_Mrc
+
+
+def update_scale(rows: int, columns: int) -> float:
+    """What a matrix's learning rate is multiplied with: sqrt(max(1, rows / columns)), as Muon was tuned."""
+    return math.sqrt(max(1.0, rows / columns))
+
+
+def muon_updates(gradients: Sequence[Tensor], momenta: Sequence[Tensor], momentum: float) -> list[Tensor]:
+    """Nesterov momentum, in place on `momenta` -> what to orthogonalise. Both as torch.optim.Muon has them."""
+    torch._foreach_lerp_(list(momenta), list(gradients), 1 - momentum)
+    return list(torch._foreach_lerp(list(gradients), list(momenta), momentum))
+
+
+def orthogonal_directions(updates: Sequence[Tensor], parts: Sequence[int]) -> list[Tensor]:
+    """Orthogonalise and scale each matrix stacked in each of `updates`, all of one shape (..., out, in).
+
+    `parts` are the rows of the stacked matrices. Returns tensors of the updates' shape and dtype.
+    """
+    results = [torch.empty_like(update) for update in updates]
+    columns = updates[0].shape[-1]
+    for rows in dict.fromkeys(parts):  # q and gate have one shape, k and v perhaps another: a batch for each
+        pieces = [_pieces(tensor, parts, rows) for tensor in updates]
+        batch_Mrc = torch.cat([piece.reshape(-1, rows, columns) for group in pieces for piece in group])
+        turned = orthogonalize(batch_Mrc) * update_scale(rows, columns)
+        targets = [piece for tensor in results for piece in _pieces(tensor, parts, rows)]
+        for target, chunk in zip(targets, turned.split([t.numel() // (rows * columns) for t in targets]), strict=True):
+            target.copy_(chunk.reshape(target.shape))
+    return results
+
+
+def _pieces(tensor: Tensor, parts: Sequence[int], rows: int) -> list[Tensor]:
+    """Views of those matrices stacked in `tensor` that have so many rows."""
+    return [piece for piece in tensor.split(list(parts), dim=-2) if piece.shape[-2] == rows]
