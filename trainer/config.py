@@ -64,8 +64,11 @@ class TrainingConfig:
 
     precision: Literal["bf16", "float32"] = "bf16"
     """`bf16` is autocast: weights and optimizer stay float32."""
+    document_mask: bool = False
+    """Attention and positions stay within a document."""
     on_bad_loss: Literal["stop", "roll_back"] = "stop"
-    """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the batch."""
+    """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the
+    batch."""
     jump_factor: float | None = 2.0
     """A loss over so many times the running mean of the last 50 steps counts as a jump; none: never."""
 

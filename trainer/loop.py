@@ -1,0 +1,309 @@
+"""A training run from its first step, or from its newest checkpoint, to its summary.
+
+In: a `RunConfig`. Out, in the folder `out`:
+
+    config.json  run.json  model.safetensors  [ema.safetensors]  summary.json  metrics.jsonl  checkpoints/
+
+What always holds: every rank takes the same decisions, because each depends on numbers reduced over all ranks; the
+state counts a batch once the optimizer has consumed it; whatever ends a run, starting it again with the same settings
+goes on from the newest checkpoint and ends with the same weights, to the bit on the same ranks.
+
+`summary.json` exists only once a run has ended in order, and says how in `state`: `finished`, `time_limit`
+(training.max_minutes) or `interrupted` (a signal came: not the end of the training).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.checkpoint import (
+    CONFIG_FILE,
+    EMA_FILE,
+    MODEL_FILE,
+    RunState,
+    model_tensors,
+    newest_checkpoint,
+    read_best,
+    read_state,
+    remove_old_checkpoints,
+    save_tensors,
+    write_json,
+)
+from trainer.config import RunConfig
+from trainer.data import SequenceReader
+from trainer.errors import CheckpointError, ConfigError, TrainerError
+from trainer.guards import MOST_ROLL_BACKS, LossGuard
+from trainer.learner import Learner
+from trainer.metrics import MetricsLog, duration
+from trainer.ranks import Ranks
+from trainer.resume import check_same_run, identity
+from trainer.signals import StopRequest
+from trainer.summary import RunMeter, summarise
+from trainer.validation import HeldoutSet, mean_loss, read_heldout, score
+
+log = logging.getLogger(__name__)
+
+SUMMARY_FILE = "summary.json"
+RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
+LOCK_WAIT_SECONDS = 60.0  # a killed run's ranks may still be writing their last checkpoint
+
+
+def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> dict[str, Any]:
+    """Train to the end, or until `stop`; returns the summary (the same on every rank).
+
+    Raises a `TrainerError` for settings that do not fit the shards, ranks or checkpoints, and for a bad loss where
+    `training.on_bad_loss` says so.
+    """
+    out = Path(config.out)
+    reader = SequenceReader([Path(path) for path in config.data.epochs], config.model.context)
+    _check(config, reader, ranks)
+    heldout = read_heldout(config.data.validation, reader.tokenizer)
+    with _only_writer(out, ranks):
+        return _Run(config, ranks, stop, reader, heldout).go()
+
+
+class _Run:
+    """The state of one call of `train`."""
+
+    def __init__(
+        self, config: RunConfig, ranks: Ranks, stop: StopRequest, reader: SequenceReader, heldout: list[HeldoutSet]
+    ) -> None:
+        self.config, self.training, self.ranks, self.stop = config, config.training, ranks, stop
+        self.reader, self.heldout = reader, heldout
+        self.out = Path(config.out)
+        self.checkpoints = self.out / "checkpoints"
+        self.batch = self.training.sequences_per_batch(config.model.context)
+        whole = reader.steps(self.batch)
+        self.steps = min(whole, self.training.max_steps or whole)
+        self.roll_backs = 0
+        place = self._newest()
+        self.learner = Learner(config, ranks, reader.tokenizer.eot_id)
+        micro_batch = self.training.micro_batch
+        if place is not None:
+            state, model = read_state(place)
+            check_same_run(place, state, model, config, reader, self.steps)
+            if micro_batch is None and state.world_size == ranks.world_size:
+                micro_batch = state.micro_batch
+        self.learner.warm_up(micro_batch)
+        self.state = RunState(reader=reader.state_dict(), training=identity(self.training), steps=self.steps)
+        if place is not None:
+            self._load(place)
+            self.state.resumed_from.append(self.state.step)
+            log.info("going on from %s", place)
+        self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses)
+        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model)
+
+    def go(self) -> dict[str, Any]:
+        if self.ranks.is_first:
+            (self.out / SUMMARY_FILE).unlink(missing_ok=True)
+            write_json(self.out / CONFIG_FILE, self.config.model.to_dict())
+            write_json(self.out / RUN_FILE, self.config.to_dict())
+            log.info("%s", self.meter.headline(self.steps, self.learner.micro_batch))
+        metrics = MetricsLog(self.out, self.training, self.state.step) if self.ranks.is_first else None
+        if self.training.on_bad_loss == "roll_back" and self.state.step == 0:
+            self._checkpoint()
+        try:
+            ended = self._steps(metrics)
+        finally:
+            if metrics is not None:
+                metrics.close()
+        return self._end(ended)
+
+    def _steps(self, metrics: MetricsLog | None) -> str:
+        """Take steps until the end; returns the state for the summary."""
+        self.meter.start(self.state)
+        while self.state.step < self.steps:
+            started = time.monotonic()
+            values = self._step()
+            self.state.step_seconds += time.monotonic() - started
+            done = self.state.step
+            if (
+                values is not None
+                and metrics is not None
+                and (done % self.training.log_every == 0 or done == self.steps)
+            ):
+                metrics.write(self.meter.values(self.state, values, self.reader, self.batch, self.steps), self.steps)
+            evaluated = self._evaluate_at(done)
+            stop, out_of_time = self._agree_on_stopping()
+            if done < self.steps and (evaluated or stop or out_of_time or done % self.training.checkpoint_every == 0):
+                self._checkpoint(evaluated)
+            if stop and done < self.steps:
+                return "interrupted"
+            if out_of_time:
+                return "time_limit"
+        return "finished"
+
+    def _step(self) -> dict[str, float] | None:
+        """One batch: gradients, judgement, update. None where the batch was skipped or a roll-back came instead."""
+        step = self.state.step
+        if step in self.state.skipped_steps:
+            self._consume()
+            return None
+        ids = self.reader.batch_ids(self.batch, self.ranks.rank, self.ranks.world_size)
+        own = self.learner.gradients(torch.from_numpy(self.reader.read(ids)), ids)
+        loss = self.ranks.sum([own])[0] / self.training.batch_tokens
+        norm = self.learner.clip()
+        complaint = self.guard.complaint(loss, norm)
+        if complaint is not None:
+            self.learner.discard_gradients()
+            self._bad_batch(complaint)
+            return None
+        factor = self.learner.update(step, self.steps)
+        self.state.updates += 1
+        self._consume()
+        values = {"loss": loss, "lr": self.training.learning_rate * factor, "grad_norm": norm}
+        if self.learner.expert_imbalance is not None:
+            values["expert_imbalance"] = self.learner.expert_imbalance
+        return values
+
+    def _consume(self) -> None:
+        self.reader.advance(self.batch)
+        self.state.step += 1
+        self.state.reader = self.reader.state_dict()
+        self.meter.tick(self.state)
+
+    def _bad_batch(self, complaint: str) -> None:
+        """Stop with an error, or go back to the last checkpoint with this step among those to skip."""
+        first = self.reader.next_sequence
+        place = self.reader.locate(first)
+        where = (
+            f"step {self.state.step + 1}, sequences {first} to {first + self.batch - 1} of the run "
+            f"(epoch {place.epoch}, stage {place.stage_name}): {complaint}"
+        )
+        if self.training.on_bad_loss == "stop":
+            raise TrainerError(
+                f"{where}. Lower training.learning_rate, or set training.on_bad_loss to roll_back, which skips the "
+                "batch; the last checkpoint is kept"
+            )
+        self.roll_backs += 1
+        if self.roll_backs > MOST_ROLL_BACKS:
+            raise TrainerError(f"{where}. Rolled back {MOST_ROLL_BACKS} times already; lower training.learning_rate")
+        self.ranks.sum([0.0])  # the first rank may still be writing the checkpoint
+        checkpoint = self._newest()
+        if checkpoint is None:
+            raise TrainerError(f"{where}. There is no checkpoint left to go back to")
+        skipped = [*self.state.skipped_steps, self.state.step]
+        log.warning("%s; going back to %s and skipping that batch", where, checkpoint.name)
+        spent = (self.state.seconds, self.state.step_seconds, self.state.device_seconds)
+        self._load(checkpoint)
+        self.state.seconds, self.state.step_seconds, self.state.device_seconds = spent
+        self.state.skipped_steps = skipped
+        self.guard.recent = self.state.recent_losses
+
+    def _load(self, place: Path) -> None:
+        self.state, _ = read_state(place)
+        self.learner.load(place, self.state)
+        self.reader.load_state_dict(self.state.reader)
+
+    def _newest(self) -> Path | None:
+        """The newest whole checkpoint, chosen by the first rank for all."""
+        place = newest_checkpoint(self.checkpoints) if self.ranks.is_first else None
+        step = int(self.ranks.sum([int(place.name[5:]) + 1 if place else 0])[0]) - 1
+        if step < 0:
+            return None
+        place = self.checkpoints / f"step_{step:08d}"
+        if not place.exists():
+            raise CheckpointError(f"{place}: not visible from rank {self.ranks.rank}; `out` must be a folder all share")
+        return place
+
+    def _checkpoint(self, evaluated: dict[str, dict[str, float]] | None = None) -> None:
+        self.meter.tick(self.state)
+        if not self.ranks.is_first:
+            return
+        self.learner.save(self.checkpoints, self.state)
+        if evaluated:
+            loss, best = mean_loss(evaluated), read_best(self.checkpoints)
+            if best is None or loss < best["loss"]:
+                write_json(self.checkpoints / "best.json", {"step": self.state.step, "loss": loss})
+        remove_old_checkpoints(self.checkpoints, self.training.keep_checkpoints)
+
+    def _evaluate_at(self, step: int) -> dict[str, dict[str, float]] | None:
+        every = self.training.evaluate_every
+        if not self.heldout or every is None or step % every or step == self.steps:
+            return None
+        return self._evaluate(self.training.evaluate_tokens)
+
+    def _evaluate(self, most_tokens: int | None) -> dict[str, dict[str, float]]:
+        sets = [item.first_tokens(most_tokens) for item in self.heldout]
+        with self.learner.averaged_weights():
+            results = score(
+                self.learner.model,
+                sets,
+                eot_id=self.reader.tokenizer.eot_id,
+                context=self.config.model.context,
+                ranks=self.ranks,
+            )
+        for name, result in results.items():
+            log.info("held-out %s: loss %.4f, %.4f bits/byte", name, result["loss"], result["bits_per_byte"])
+        return results
+
+    def _agree_on_stopping(self) -> tuple[bool, bool]:
+        limit = self.training.max_minutes
+        late = self.ranks.is_first and limit is not None and self.state.seconds >= limit * 60
+        asked, over = self.ranks.sum([bool(self.stop), late])
+        return asked > 0, over > 0
+
+    def _end(self, ended: str) -> dict[str, Any]:
+        if ended == "interrupted":
+            log.warning("stopped by a signal after step %d; start again to go on from there", self.state.step)
+            validation = {}
+        else:
+            validation = self._evaluate(self.training.final_evaluate_tokens) if self.heldout else {}
+        self.meter.tick(self.state)
+        summary = summarise(self.meter, self.state, ended, validation, self.guard, self.batch)
+        if self.ranks.is_first:
+            if ended != "interrupted":
+                save_tensors(model_tensors(self.learner.model), self.out / MODEL_FILE)
+                averages = self.learner.averages()
+                if averages is not None:
+                    save_tensors(averages, self.out / EMA_FILE)
+                summary["content_hash"] = self.meter.content_hash(self.out)
+            write_json(self.out / SUMMARY_FILE, summary)
+            log.info("%s after %d steps in %s", ended, self.state.step, duration(self.state.seconds))
+        self.ranks.sum([0.0])  # no rank leaves before the files are there
+        return summary
+
+
+def _check(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> None:
+    if reader.tokenizer.vocab_size > config.model.vocab_size:
+        raise ConfigError(
+            f"model.vocab_size is {config.model.vocab_size}, but the shards' tokenizer has "
+            f"{reader.tokenizer.vocab_size} tokens; set model.vocab_size to at least that"
+        )
+    batch = config.training.sequences_per_batch(config.model.context)
+    if ranks.world_size > batch:
+        raise ConfigError(
+            f"--nproc-per-node: {ranks.world_size} ranks, but a batch holds {batch} sequences (training.batch_tokens "
+            f"{config.training.batch_tokens} / model.context {config.model.context}); start fewer ranks"
+        )
+
+
+@contextlib.contextmanager
+def _only_writer(out: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the run's folder against a second run, by a lock that dies with its holder."""
+    if not ranks.is_first:
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / LOCK_FILE
+    with path.open("w") as file:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise ConfigError(f"{out}: another run is writing here; end it or choose another out") from None
+                time.sleep(0.5)
+        yield
+        path.unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""What a run says while it goes on: metrics.jsonl, TensorBoard, Weights & Biases, and a line for people.
+
+Only the first rank has a `MetricsLog`. metrics.jsonl is the truth (the UI tails it): one JSON object a logged step,
+flushed at once; lines of steps that a resumed run will do again are cut off first, so that each step stands there once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from trainer.config import TrainingConfig
+from trainer.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.jsonl"
+LINE_SECONDS = 5.0  # between lines for people
+
+
+class MetricsLog:
+    """Writers for one run. `step` is what the run resumes at: later lines are dropped."""
+
+    def __init__(self, out: Path, config: TrainingConfig, step: int) -> None:
+        self._path = out / METRICS_FILE
+        cut_metrics(self._path, step)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._tensorboard = _open_tensorboard(out, step) if config.tensorboard else None
+        self._wandb = _open_wandb(out) if config.wandb else None
+        self._last_line = 0.0
+
+    def write(self, values: dict[str, Any], steps: int) -> None:
+        """Record a step's values; at most every few seconds also as a line."""
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+        numbers = {key: value for key, value in values.items() if isinstance(value, int | float) and key != "step"}
+        if self._tensorboard is not None:
+            for key, value in numbers.items():
+                self._tensorboard.add_scalar(key, value, values["step"])
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=values["step"])
+        now = time.monotonic()
+        if now - self._last_line >= LINE_SECONDS or values["step"] == steps:
+            self._last_line = now
+            log.info("%s", progress_line(values, steps))
+
+    def close(self) -> None:
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def progress_line(values: dict[str, Any], steps: int) -> str:
+    """`step 120/488 · loss 4.123 · 2.31 bits/byte · 28,600 tokens/s · … · 1:23 left`."""
+    parts = [f"step {values['step']:,}/{steps:,}", f"loss {values['loss']:.4f}"]
+    if values.get("bits_per_byte") is not None:
+        parts.append(f"{values['bits_per_byte']:.3f} bits/byte")
+    parts.append(f"{values['tokens_per_second']:,.0f} tokens/s")
+    if values.get("mfu") is not None:
+        parts.append(f"MFU {values['mfu']:.1%}")
+    parts.append(f"{values['memory_bytes'] / 2**30:.1f} GiB")
+    parts.append(f"{duration(values['eta_seconds'])} left")
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03` or `2:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def cut_metrics(path: Path, step: int) -> None:
+    """Drop the lines after `step`, and a last line that a kill cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            log.warning("%s: a line was cut short and is dropped: %.40s", path, line)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _open_tensorboard(out: Path, step: int) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(out / "tensorboard"), purge_step=step + 1 if step else None)
+
+
+def _open_wandb(out: Path) -> Any:
+    try:
+        import wandb
+    except ImportError:
+        raise ConfigError("training.wandb is set, but wandb is not installed: pip install wandb") from None
+    return wandb.init(project="squeeze", dir=str(out), id=out.resolve().name, resume="allow")

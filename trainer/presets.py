@@ -1,0 +1,85 @@
+"""Model and recipe together, under one name: what `preset: s` in a run or a profile stands for.
+
+`s`, `m` and `l` are the project's own shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied
+embeddings) at 0.7M, 22M and 117M parameters. `gpt2` is GPT-2 124M as build-nanogpt trains it, `gpt2_3x` the same at
+three times its learning rate (the biggest single gain for AdamW at this size; docs/training.md has the sources).
+Whatever a run sets itself wins over its preset.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.errors import ConfigError
+from trainer.model.config import GPT2
+
+_GPT2_MODEL = {
+    field.name: getattr(GPT2, field.name)
+    for field in dataclasses.fields(GPT2)
+    if getattr(GPT2, field.name) != field.default
+}
+_GPT2_TRAINING = {
+    "batch_tokens": 524_288,
+    "optimizer": "adamw",
+    "learning_rate": 6e-4,
+    "warmup_steps": 715,
+    "schedule": "cosine",
+    "final_share": 0.1,
+}
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "s": {
+        "model": {"vocab_size": 2048, "context": 256, "width": 96, "layers": 4, "heads": 3, "ff_width": 256},
+        "training": {
+            "batch_tokens": 8192,
+            "optimizer": "adamw",
+            "learning_rate": 3e-3,
+            "warmup_steps": 20,
+        },
+    },
+    "m": {
+        "model": {"vocab_size": 16384, "context": 1024, "width": 384, "layers": 8, "heads": 6, "ff_width": 1024},
+        "training": {
+            "batch_tokens": 262_144,
+            "optimizer": "muon",
+            "learning_rate": 0.02,
+            "adam_learning_rate": 3.6e-3,
+            "schedule": "wsd",
+            "warmup_steps": 40,
+            "ema_horizon": 150,
+        },
+    },
+    "l": {
+        "model": {"vocab_size": 32768, "context": 1024, "width": 768, "layers": 12, "heads": 6, "ff_width": 2048},
+        "training": {
+            "batch_tokens": 524_288,
+            "optimizer": "muon",
+            "learning_rate": 0.025,
+            "adam_learning_rate": 3.6e-3,
+            "schedule": "wsd",
+            "warmup_steps": 40,
+            "ema_horizon": 150,
+        },
+    },
+    "gpt2": {"model": _GPT2_MODEL, "training": _GPT2_TRAINING},
+    "gpt2_3x": {"model": _GPT2_MODEL, "training": {**_GPT2_TRAINING, "learning_rate": 1.8e-3, "warmup_steps": 285}},
+}
+
+
+def with_preset(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`data` with its `preset` replaced by that preset's model and training settings, under `data`'s own.
+
+    Raises `ConfigError` for a name that is none of `PRESETS`.
+    """
+    name = data["preset"]
+    if name not in PRESETS:
+        raise ConfigError(f"{where}.preset: {name!r} is not one of {', '.join(PRESETS)}")
+    filled = {key: value for key, value in data.items() if key != "preset"}
+    for section, defaults in PRESETS[name].items():
+        own = filled.get(section, {})
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"{where}.{section}: expected a mapping of settings, found {own!r}")
+        filled[section] = {**defaults, **own}
+    return filled

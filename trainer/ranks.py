@@ -1,0 +1,112 @@
+"""The ranks of a run: one process without torchrun, or torchrun's processes joined by gloo (CPU) or nccl (GPU).
+
+Everything the loop exchanges goes through here: sums of statistics, agreement on stopping. A single process needs no
+process group, so the trainer also runs with plain `python -m trainer train`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among them; `device` is the one it computes on."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over all ranks in float64; every rank gets the same bits."""
+        import torch
+        import torch.distributed as dist
+
+        if self.world_size == 1:
+            return [float(value) for value in values]
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        tensor = torch.tensor(values, dtype=kind, device=self.device)
+        dist.all_reduce(tensor)
+        return tensor.tolist()
+
+    def minimum(self, value: float) -> float:
+        """The least value of all ranks."""
+        import torch
+        import torch.distributed as dist
+
+        if self.world_size == 1:
+            return value
+        tensor = torch.tensor([value], device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MIN)
+        return float(tensor.item())
+
+
+def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
+    """Join the process group that torchrun's environment describes, if any, and choose the device.
+
+    Raises `ConfigError` for a device that is not there, or more ranks on this machine than GPUs.
+    """
+    import torch
+    import torch.distributed as dist
+
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = _choose_device(device)
+    if chosen == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise ConfigError(
+                f"--nproc-per-node: rank {rank} has no GPU of its own; there are {torch.cuda.device_count()}, "
+                "start at most one rank for each, or set training.device to 'cpu'"
+            )
+        place = torch.device("cuda", local_rank)
+        torch.cuda.set_device(place)
+    else:
+        place = torch.device(chosen)
+    if world_size > 1:
+        if chosen == "mps":
+            raise ConfigError("training.device 'mps' runs on one rank; start without torchrun or set it to 'cpu'")
+        dist.init_process_group(
+            "nccl" if chosen == "cuda" else "gloo",
+            timeout=COLLECTIVE_TIMEOUT,
+            device_id=place if chosen == "cuda" else None,
+        )
+    return Ranks(rank, world_size, place)
+
+
+def leave_ranks(ranks: Ranks) -> None:
+    """Leave the process group after an orderly end. After an error the process just ends: peers may be gone."""
+    import torch.distributed as dist
+
+    if ranks.world_size > 1 and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _choose_device(device: str) -> str:
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        single = int(os.environ.get("WORLD_SIZE", "1")) == 1
+        return "cuda" if there["cuda"] else "mps" if there["mps"] and single else "cpu"
+    if not there[device]:
+        raise ConfigError(
+            f"training.device is {device!r}, but torch sees none here; set it to 'auto' or one of "
+            f"{', '.join(name for name, has in there.items() if has)}"
+        )
+    return device

@@ -1,0 +1,106 @@
+"""Loss and bits per byte on held-out documents, shared among the ranks.
+
+In: `tokens/<corpus>` folders. Out: for each, nats per token and bits per byte of the documents' own text, scored
+document by document (`trainer.evaluate`), never through training windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.config import ValidationData
+from trainer.errors import DataError
+from trainer.ranks import Ranks
+from trainer.shards import TokenizerRef
+
+if TYPE_CHECKING:
+    from trainer.model import GPT
+
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class HeldoutSet:
+    """One corpus's held-out documents: `documents` are ids without the closing end-of-text, `sizes` UTF-8 bytes."""
+
+    name: str
+    documents: Sequence[Sequence[int]]
+    sizes: Sequence[int]
+
+    def first_tokens(self, most: int | None) -> HeldoutSet:
+        """The first documents that together hold about `most` tokens (at least one document); none: all."""
+        if most is None:
+            return self
+        count, tokens = 0, 0
+        while count < len(self.documents) and (count == 0 or tokens + len(self.documents[count]) <= most):
+            tokens += len(self.documents[count])
+            count += 1
+        return HeldoutSet(self.name, self.documents[:count], self.sizes[:count])
+
+
+def read_heldout(sets: Sequence[ValidationData], tokenizer: TokenizerRef) -> list[HeldoutSet]:
+    """Read held-out documents; raises `DataError` for a folder made with another tokenizer, or without documents."""
+    import json
+
+    from trainer.streams import iter_store_documents
+
+    result = []
+    for item in sets:
+        folder = Path(item.path)
+        documents = list(iter_store_documents(folder, "heldout"))
+        found = json.loads((folder / "tokens.json").read_bytes())["tokenizer"]["content_hash"]
+        if found != tokenizer.content_hash:
+            raise DataError(
+                f"{folder}: made with tokenizer {found[:12]}, the shards with {tokenizer.content_hash[:12]}; "
+                "encode the held-out documents with the shards' tokenizer"
+            )
+        if not documents:
+            raise DataError(f"{folder}: holds no held-out documents; leave {item.name!r} out of data.validation")
+        ids = [document.tokens[:-1].tolist() for document in documents]
+        result.append(HeldoutSet(item.name, ids, [document.bytes for document in documents]))
+    return result
+
+
+def score(
+    model: GPT, sets: Sequence[HeldoutSet], *, eot_id: int, context: int, ranks: Ranks
+) -> dict[str, dict[str, float]]:
+    """`{name: {loss, bits_per_byte, documents, tokens, bytes}}`, equal on every rank.
+
+    `loss` is nats per token, closing end-of-text tokens included; bits per byte leaves them out, as the bytes do.
+    """
+    import torch
+
+    from trainer.evaluate import score_documents
+
+    training = model.training
+    model.eval()
+    results = {}
+    try:
+        for item in sets:
+            documents = item.documents[ranks.rank :: ranks.world_size]
+            with torch.inference_mode():
+                text, closing = score_documents(
+                    model, documents, eot_id=eot_id, context=context, batch_tokens=BATCH_TOKENS
+                )
+            tokens = sum(map(len, documents)) + len(documents)
+            sums = ranks.sum([float(text.sum()), float(closing.sum()), tokens])
+            size = sum(item.sizes)
+            results[item.name] = {
+                "loss": (sums[0] + sums[1]) / sums[2],
+                "bits_per_byte": sums[0] / math.log(2) / size,
+                "documents": len(item.documents),
+                "tokens": int(sums[2]),
+                "bytes": size,
+            }
+    finally:
+        model.train(training)
+    return results
+
+
+def mean_loss(results: dict[str, dict[str, float]]) -> float:
+    """Of all corpora, each weighted equally: what the best checkpoint is chosen by."""
+    return sum(result["loss"] for result in results.values()) / len(results)
