@@ -23,6 +23,7 @@ from trainer.signals import EXIT_UNFINISHED, PARENT_PID, StopRequest, die_with_p
 
 EXIT_ERROR = 1
 EXIT_SETTINGS = 2
+_PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "NCCL error")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,9 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train(options.config)
         return _plan(options)
     except TrainerError as error:
-        rank = os.environ.get("RANK", "0")
-        print(f"trainer: {'' if rank == '0' else f'rank {rank}: '}{error}", file=sys.stderr, flush=True)
+        _complain(str(error))
         return EXIT_SETTINGS if isinstance(error, ConfigError | DataError | CheckpointError) else EXIT_ERROR
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _PEER_IS_GONE):
+            raise
+        _complain(f"another rank ended or cannot be reached; its own message says why ({str(error).splitlines()[0]})")
+        return EXIT_ERROR
+
+
+def _complain(message: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    print(f"trainer: {'' if rank == '0' else f'rank {rank}: '}{message}", file=sys.stderr, flush=True)
 
 
 def _train(config: Path) -> int:

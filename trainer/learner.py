@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,7 @@ class Learner:
             loss = torch.compile(loss)  # type: ignore[assignment]
         self._ddp: nn.parallel.DistributedDataParallel | None = None
         if ranks.world_size > 1:
-            loss = self._ddp = nn.parallel.DistributedDataParallel(
-                loss,
-                device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
-                broadcast_buffers=False,
-                gradient_as_bucket_view=True,
-            )
+            loss = self._ddp = _distribute(loss, ranks.device)
         self._loss = loss
 
     def warm_up(self, wanted: int | None) -> None:
@@ -212,6 +208,18 @@ class Learner:
 
     def _all_reduce(self) -> Callable[[Tensor], Any] | None:
         return dist.all_reduce if self.ranks.world_size > 1 else None
+
+
+def _distribute(loss: nn.Module, device: torch.device) -> nn.parallel.DistributedDataParallel:
+    with warnings.catch_warnings():
+        # torch 2.13 renames broadcast_buffers, 2.12 does not know the new name yet
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.parallel.DistributedDataParallel(
+            loss,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
 
 
 def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:

@@ -62,6 +62,12 @@ def _convert(annotation: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         return _convert_tuple(annotation, value, where)
+    if origin is list:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: expected a list, found {value!r}")
+        return [_convert(typing.get_args(annotation)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict:
+        annotation = dict
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         if isinstance(value, annotation):
             return value
