@@ -23,7 +23,7 @@ from pipeline.errors import ProfileError
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.profile_file import Locations, did_you_mean, find_profile, merge, read_profile_file
 from pipeline.settings import Settings, runtime
-from pipeline.sharding.settings import ScheduleSettings
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.tokenization.settings import TokenizationSettings
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
@@ -58,6 +58,7 @@ class Profile(Settings):
     curation: CurationSettings = CurationSettings()
     tokenizers: TokenizationSettings
     schedule: ScheduleSettings
+    shards: ShardSettings = ShardSettings()
     model: ModelConfig
     training: TrainingConfig
     launch: LaunchSettings = LaunchSettings()

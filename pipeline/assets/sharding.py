@@ -1,0 +1,88 @@
+"""Group `shards`: the schedule, and each epoch's shuffled shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.assets.show import bars, table
+from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.profile import Profile
+from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
+from pipeline.sharding.schedule import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.store import Artifact
+
+GROUP = "shards"
+
+
+def stages(profile: Profile) -> list[Stage]:
+    """The schedule and one stage per epoch."""
+    mixed = {source for stage in profile.schedule.stages for source in stage.mixture}
+    tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
+
+    def schedule(job: Job) -> Any:
+        return build_schedule(profile.schedule, job.paths("tokens"), job.out)
+
+    return [
+        Stage(
+            key="schedule",
+            group=GROUP,
+            description="Stages, mixture and repeats of every epoch, worked out in documents and tokens.",
+            version=SCHEDULE_VERSION,
+            settings=profile.schedule,
+            inputs=tokens,
+            build=schedule,
+            metadata=_schedule_metadata,
+            kinds=frozenset({"json"}),
+        ),
+        *(_epoch(profile, tokens, epoch) for epoch in range(1, profile.schedule.epochs + 1)),
+    ]
+
+
+def epoch_key(epoch: int) -> str:
+    """`shards/epoch_001` for epoch 1."""
+    return f"shards/epoch_{epoch:03d}"
+
+
+def _epoch(profile: Profile, tokens: list[str], epoch: int) -> Stage:
+    def build(job: Job) -> Any:
+        own = epoch_slice(read_schedule(job.path("schedule")), epoch)
+        return build_epoch(own, job.paths("tokens"), job.out, profile.shards)
+
+    def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:
+        own = slice_json(read_schedule(inputs["schedule"].path), epoch)
+        return {"schedule": hashlib.sha256(own.encode()).hexdigest()}
+
+    return Stage(
+        key=epoch_key(epoch),
+        group=GROUP,
+        description=f"Epoch {epoch}'s documents in an order of their own: a uniform permutation within each stage.",
+        version=SHARDS_VERSION,
+        settings=profile.shards,
+        inputs=["schedule", *tokens],
+        build=build,
+        metadata=_epoch_metadata,
+        kinds=frozenset({"arrow"}),
+        slices=slices,
+    )
+
+
+def _schedule_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    return {
+        "epochs": facts["epochs"],
+        "documents": facts["documents"],
+        "tokens": facts["tokens"],
+        "schedule": table(facts["rows"]),
+    }
+
+
+def _epoch_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    return {
+        "tokens": facts["tokens"],
+        "documents": facts["documents"],
+        "shards": facts["shards"],
+        "sources": bars({name: float(row["tokens"]) for name, row in facts["sources"].items()}, "tokens"),
+    }

@@ -1,0 +1,207 @@
+"""Group `tokenizers`: the mixture, each candidate, their comparison, the chosen one, and the encoded corpora."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from pipeline.assets.show import bars, table
+from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.profile import Profile
+from pipeline.store import Artifact
+from pipeline.tokenization.build import TOKENIZER_VERSION, build_tokenizer
+from pipeline.tokenization.comparison import COMPARISON_VERSION, ModelShape, compare_tokenizers
+from pipeline.tokenization.encode import TOKENS_VERSION, encode_corpus
+from pipeline.tokenization.mixture import MIXTURE_VERSION, CuratedCorpus, build_mixture
+from pipeline.tokenization.select import SELECT_VERSION, select_tokenizer
+from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
+from trainer.model.config import ModelConfig
+
+GROUP = "tokenizers"
+
+
+def stages(profile: Profile) -> list[Stage]:
+    """The stages from the curated corpora to their tokens."""
+    settings = profile.tokenizers
+    folder = specs_folder(settings.folder)
+    specs = load_specs(folder, settings.candidates)
+    candidates = [f"tokenizer/{name}" for name in specs]
+    corpora = [key for name in profile.corpora for key in corpus_inputs(name)]
+
+    def mixture(job: Job) -> Any:
+        return build_mixture(settings.sample, curated(profile, job), job.out)
+
+    def tokenizer(name: str) -> Stage:
+        spec = specs[name]
+
+        def build(job: Job) -> Any:
+            mixture = job.path("mixture") if is_trained(spec) else None
+            return build_tokenizer(name, spec, job.out, cache=job.store.cache, folder=folder, mixture=mixture)
+
+        return Stage(
+            key=f"tokenizer/{name}",
+            group=GROUP,
+            description=f"{spec.kind} tokenizer, from tokenizers/{name}.yaml: "
+            + ("trained on the mixture's balanced sample." if is_trained(spec) else "loaded from a pinned file."),
+            version=TOKENIZER_VERSION,
+            settings=spec,
+            inputs=["mixture"] if is_trained(spec) else [],
+            build=build,
+            metadata=_tokenizer_metadata,
+        )
+
+    def comparison(job: Job) -> Any:
+        folders = job.paths("tokenizer")
+        shape = model_shape(profile.model)
+        return compare_tokenizers(
+            settings.comparison, folders, curated(profile, job), job.path("mixture"), job.out, shape=shape
+        )
+
+    def chosen(job: Job) -> Any:
+        return select_tokenizer(settings.select, job.path("tokenizer_comparison"), job.paths("tokenizer"), job.out)
+
+    return [
+        Stage(
+            key="mixture",
+            group=GROUP,
+            description="What there is, per corpus and language, and the balanced sample that trains tokenizers.",
+            version=MIXTURE_VERSION,
+            settings=settings.sample,
+            inputs=corpora,
+            build=mixture,
+            metadata=_mixture_metadata,
+            kinds=frozenset({"parquet"}),
+        ),
+        *map(tokenizer, specs),
+        Stage(
+            key="tokenizer_comparison",
+            group=GROUP,
+            description="The candidates on the same held-out text: tokens they need, and what their vocabularies cost.",
+            version=COMPARISON_VERSION,
+            settings={"comparison": settings.comparison, "model": profile.model},
+            inputs=["mixture", *candidates, *corpora],
+            build=comparison,
+            metadata=_comparison_metadata,
+        ),
+        Stage(
+            key="tokenizer",
+            group=GROUP,
+            description=f"The tokenizer everything after uses: `select: {settings.select}`.",
+            version=SELECT_VERSION,
+            settings={"select": settings.select},
+            inputs=["tokenizer_comparison", *candidates],
+            build=chosen,
+            metadata=_chosen_metadata,
+        ),
+        *(_tokens(profile, name) for name in profile.corpora),
+    ]
+
+
+def _tokens(profile: Profile, name: str) -> Stage:
+    def build(job: Job) -> Any:
+        return encode_corpus(name, curated(profile, job)[name], job.path("tokenizer"), job.out)
+
+    return Stage(
+        key=f"tokens/{name}",
+        group=GROUP,
+        description="The curated and held-out documents, encoded once, unshuffled; every epoch and run reuses them.",
+        version=TOKENS_VERSION,
+        settings={},
+        inputs=["tokenizer", *corpus_inputs(name)],
+        build=build,
+        metadata=_tokens_metadata,
+        kinds=frozenset({"arrow"}),
+    )
+
+
+def corpus_inputs(name: str) -> list[str]:
+    """Keys of what makes up a curated corpus: the text, the selection over it, and the held-out documents."""
+    return [f"documents/{name}", f"corpus/{name}", f"heldout/{name}"]
+
+
+def curated(profile: Profile, job: Job) -> dict[str, CuratedCorpus]:
+    """The curated corpora that are inputs of a job."""
+    return {
+        name: CuratedCorpus(job.path(f"documents/{name}"), job.path(f"corpus/{name}"), job.path(f"heldout/{name}"))
+        for name in profile.corpora
+        if f"corpus/{name}" in job.inputs
+    }
+
+
+def model_shape(model: ModelConfig) -> ModelShape:
+    """What of the model sets the price of a vocabulary, counted on a model without storage."""
+    import torch
+
+    from trainer.model import GPT
+
+    with torch.device("meta"):
+        counts = GPT(model).parameter_counts()
+    body = counts["active"] - counts["embedding"]
+    return ModelShape(width=model.embedding_width or model.width, body_parameters=body, tied=model.tied)
+
+
+def _mixture_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    rows = [
+        {"language": name, "share of text": f"{row['share']:.1%}", "share of sample": f"{row['sample_share']:.1%}"}
+        for name, row in facts["languages"].items()
+    ]
+    return {
+        "documents": facts["documents"],
+        "text_bytes": facts["bytes"],
+        "sample_bytes": facts["sample_bytes"],
+        "corpora": bars({name: row["bytes"] / 1e6 for name, row in facts["corpora"].items()}, "MB"),
+        "languages": table(rows),
+    }
+
+
+def _tokenizer_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    return {
+        **{name: facts[name] for name in ("vocab_size", "eot_id", "dtype", "reference", "bulk_path")},
+        **({"notes": "; ".join(facts["notes"])} if facts["notes"] else {}),
+    }
+
+
+def _comparison_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    rows = [
+        {
+            "tokenizer": name,
+            "vocabulary": row["vocab_size"],
+            "bytes per token": round(row["bytes_per_token"], 3),
+            "embedding parameters": row["embedding_parameters"],
+            "embedding share": f"{row['embedding_share']:.1%}",
+            "relative training cost": round(row["relative_cost"], 2),
+            "round-trip failures": row["round_trip_failures"],
+            "MB/s": round(facts["encode_mb_per_second"][name], 1),
+        }
+        for name, row in facts["tokenizers"].items()
+    ]
+    return {
+        "candidates": table(rows),
+        "bytes_per_token": bars({row["tokenizer"]: float(row["bytes per token"]) for row in rows}, "bytes/token"),
+        "by_corpus_and_language": table(
+            [
+                {key: group[key] for key in ("tokenizer", "corpus", "lang", "bytes_per_token", "tokens_per_word")}
+                for group in facts["groups"]
+            ]
+        ),
+    }
+
+
+def _chosen_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    return {"tokenizer": facts["name"], "reason": facts["reason"], "vocab_size": facts["vocab_size"]}
+
+
+def _tokens_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    return {
+        "tokens": facts["train"]["tokens"],
+        "documents": facts["train"]["documents"],
+        "heldout_tokens": facts["heldout"]["tokens"],
+        "bytes_per_token": round(facts["bytes_per_token"], 3),
+        "encoder": dg.MetadataValue.text(facts["encoder"]),
+    }

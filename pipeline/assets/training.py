@@ -1,0 +1,230 @@
+"""Group `training`: the run, launched with torchrun through Dagster Pipes, and its export to transformers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import create_model
+
+from pipeline.assets.live import observe_metrics
+from pipeline.assets.sharding import epoch_key
+from pipeline.assets.show import table
+from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.errors import SqueezeError
+from pipeline.profile import LaunchSettings, Profile
+from pipeline.store import Artifact
+from trainer.config import DataConfig, RunConfig, TrainingConfig, ValidationData
+from trainer.model.config import ModelConfig
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "training"
+MODEL_VERSION: Final = "1"
+EXPORT_VERSION: Final = "1"
+STOP_SECONDS: Final = 60.0
+RUN_FILE: Final = "run.json"
+EXIT_UNFINISHED: Final = 75
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Settings of the model asset: what is trained, and how."""
+
+    model: ModelConfig
+    training: TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSummary:
+    """What the trainer's summary.json says, with the hash of the weights."""
+
+    content_hash: str
+    run: dict[str, Any]
+    losses: list[tuple[int, float]]
+    """(step, training loss), thinned to a curve's worth of points."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSummary:
+    """The exported model."""
+
+    content_hash: str
+    architecture: str
+    files: list[str]
+
+
+def _launchpad_type(annotation: Any) -> Any:
+    """What of a setting's type Dagster's launchpad can show: plain values, unset by default."""
+    text = str(annotation)
+    for name, kind in (("float", float), ("int", int), ("bool", bool)):
+        if text.startswith(name):
+            return kind | None
+    return list[float] | None if text.startswith("tuple") else str | None
+
+
+TrainingOverrides = create_model(
+    "TrainingOverrides",
+    __base__=dg.Config,
+    __doc__="Training settings laid over the profile's for this run; what is left out stays as it is there.",
+    **{field.name: (_launchpad_type(field.type), None) for field in dataclasses.fields(TrainingConfig)},
+)
+
+
+def stages(profile: Profile) -> list[Stage]:
+    """The trained model and its export."""
+    epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
+    tokens = [f"tokens/{name}" for name in profile.corpora]
+    return [
+        Stage(
+            key="model",
+            group=GROUP,
+            description="The trained model: weights, settings, metrics of every step, cost. A run that was stopped or "
+            "killed goes on from its newest checkpoint.",
+            version=MODEL_VERSION,
+            settings=Training(profile.model, profile.training),
+            inputs=["tokenizer", *epochs, *tokens],
+            build=lambda job: train(job, profile.launch, len(epochs)),
+            metadata=_model_metadata,
+            kinds=frozenset({"pytorch"}),
+            config=TrainingOverrides,
+            override=override,
+            runtime=profile.launch.model_dump(),
+        ),
+        Stage(
+            key="model_hf",
+            group=GROUP,
+            description="The model as a stock transformers class with its tokenizer: no remote code.",
+            version=EXPORT_VERSION,
+            settings={},
+            inputs=["model", "tokenizer"],
+            build=export,
+            metadata=_export_metadata,
+            kinds=frozenset({"huggingface"}),
+        ),
+    ]
+
+
+def override(settings: Training, given: Mapping[str, Any]) -> Training:
+    """The settings with the launchpad's values laid over them, validated as the profile's are."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if not chosen:
+        return settings
+    values = dataclasses.asdict(settings.training) | chosen
+    return dataclasses.replace(settings, training=TrainingConfig.from_dict(values, "launchpad: training"))
+
+
+def train(job: Job, launch: LaunchSettings, epochs: int) -> ModelSummary:
+    """Run the trainer as a process group of its own and read what it left behind.
+
+    Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
+    """
+    config = job.out / RUN_FILE
+    run = run_config(job, epochs)
+    config.write_text(json.dumps(run.to_dict(), indent=1), encoding="utf-8")
+    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
+    words += ["-m", "trainer", "train", "--config", str(config)]
+    environment = dict(os.environ)
+    if launch.threads_per_rank is not None:
+        environment["OMP_NUM_THREADS"] = str(launch.threads_per_rank)
+    client = dg.PipesSubprocessClient(env=environment, termination_timeout_seconds=STOP_SECONDS)
+    with observe_metrics(job.context, job.out):
+        try:
+            client.run(context=job.context, command=[sys.executable, *words])
+        except dg.DagsterExecutionInterruptedError:
+            raise
+        except Exception as error:
+            raise SqueezeError(_why_it_failed(config, error)) from error
+    summary = json.loads((job.out / "summary.json").read_text(encoding="utf-8"))
+    if summary["state"] == "interrupted":
+        raise SqueezeError("training was interrupted after a checkpoint; materialize model again to go on from there")
+    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
+    return ModelSummary(summary["content_hash"], summary, _loss_curve(job.out))
+
+
+def run_config(job: Job, epochs: int) -> RunConfig:
+    """The run with paths relative to its folder, which stay right when the store renames or moves it."""
+
+    def relative(path: Path) -> str:
+        return os.path.relpath(path, job.out)
+
+    tokenizer = job.inputs["tokenizer"].summary
+    settings: Training = job.settings
+    return RunConfig(
+        model=dataclasses.replace(settings.model, vocab_size=tokenizer["vocab_size"]),
+        training=settings.training,
+        data=DataConfig(
+            epochs=tuple(relative(job.path(epoch_key(n)) / "shards.json") for n in range(1, epochs + 1)),
+            validation=tuple(
+                ValidationData(name, relative(path))
+                for name, path in job.paths("tokens").items()
+                if job.inputs[f"tokens/{name}"].summary["heldout"]["documents"]
+            ),
+        ),
+        out=".",
+    )
+
+
+def export(job: Job) -> ExportSummary:
+    """Export to the transformers class that holds the model's switches."""
+    from pipeline.store.files import sha256_of
+    from trainer.checkpoint import load_model
+    from trainer.export import export_hf
+
+    export_hf(load_model(job.path("model")), job.path("tokenizer"), job.out)
+    architecture = json.loads((job.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    files = sorted(file.relative_to(job.out).as_posix() for file in job.out.rglob("*") if file.is_file())
+    return ExportSummary(sha256_of(job.out / "model.safetensors"), architecture, files)
+
+
+def _why_it_failed(config: Path, error: Exception) -> str:
+    """The trainer's own words where it left any, else what Pipes saw."""
+    said = config.with_name(config.name + ".error")
+    if said.is_file():
+        return said.read_text(encoding="utf-8").strip()
+    return (
+        f"the trainer ended before it was done ({error}); its output is in this run's stdout and stderr. "
+        "Materialize model again to go on from the newest checkpoint"
+    )
+
+
+def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    every = max(1, len(rows) // points)
+    return [(row["step"], row["loss"]) for row in rows[::every]]
+
+
+def _model_metadata(artifact: Artifact) -> Metadata:
+    run = artifact.summary["run"]
+    validation = [{"corpus": name, **values} for name, values in run["validation"].items()]
+    numbers = {
+        "parameters": run["parameters"]["total"],
+        "embedding_parameters": run["parameters"]["embedding"],
+        "active_parameters": run["parameters"]["active"],
+        "steps": run["steps"],
+        "tokens": run["tokens"],
+        "final_train_loss": run["final_train_loss"],
+        "tokens_per_second": round(run["tokens_per_second"]),
+        "flops": run["flops"],
+        "device_hours": run["device_hours"],
+        "cost": run["cost"],
+        "peak_memory_mb": round(run["peak_memory_bytes"] / 1e6),
+    }
+    return {
+        **{name: value for name, value in numbers.items() if value is not None},
+        "validation": table(validation),
+        "device": f"{run['world_size']} rank(s) on {run['device']}",
+    }
+
+
+def _export_metadata(artifact: Artifact) -> Metadata:
+    return {"architecture": artifact.summary["architecture"], "files": ", ".join(artifact.summary["files"])}

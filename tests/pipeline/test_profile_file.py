@@ -1,0 +1,68 @@
+"""A profile is YAML 1.2, may extend another, and every key knows its file and line."""
+
+import pytest
+
+from pipeline.errors import ProfileError
+from pipeline.profile_file import find_profile, merge, read_profile_file
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_yaml_1_2_reads_no_as_a_word_and_1e3_as_a_number(tmp_path):
+    data, _ = read_profile_file(write(tmp_path, "a.yaml", "lang: no\nrate: 1e-3\n"))
+    assert data == {"lang": "no", "rate": 0.001}
+    assert [type(value) for value in data.values()] == [str, float]
+
+
+def test_extending_merges_mappings_and_replaces_the_rest(tmp_path):
+    write(tmp_path, "base.yaml", "a: {x: 1, y: [1, 2]}\nb: 2\n")
+    child = write(tmp_path, "child.yaml", "extends: base.yaml\na: {y: [3]}\n")
+    assert read_profile_file(child)[0] == {"a": {"x": 1, "y": [3]}, "b": 2}
+
+
+def test_locations_name_the_file_that_a_value_came_from(tmp_path):
+    write(tmp_path, "base.yaml", "a:\n  x: 1\n  y:\n    - 1\n")
+    child = write(tmp_path, "child.yaml", "extends: base.yaml\n\na:\n  x: 2\n")
+    _, locations = read_profile_file(child)
+    assert locations.of(["a", "x"]) == "child.yaml, line 4"
+    assert locations.of(["a", "y", 0]) == "base.yaml, line 4"
+    assert locations.of(["a", "unknown", "deeper"]) == "child.yaml, line 3"
+    assert locations.of(["nowhere"]) == ""
+
+
+def test_profiles_that_extend_each_other_are_refused(tmp_path):
+    write(tmp_path, "a.yaml", "extends: b.yaml\n")
+    write(tmp_path, "b.yaml", "extends: a.yaml\n")
+    with pytest.raises(ProfileError, match="in a circle"):
+        read_profile_file(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1\n", "not valid YAML"), ("- 1\n", "a profile is a mapping"), ("a: 1\na: 2\n", "not valid YAML")],
+)
+def test_a_file_that_is_no_profile_is_named(tmp_path, text, message):
+    path = write(tmp_path, "bad.yaml", text)
+    with pytest.raises(ProfileError, match=message) as caught:
+        read_profile_file(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_profile_names_those_there_are():
+    with pytest.raises(ProfileError, match=r"no profile named 'sampel'; did you mean 'sample'\?.*built in: .*sample"):
+        find_profile("sampel")
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(ProfileError, match=r"mine\.yaml does not exist"):
+        find_profile(str(tmp_path / "mine.yaml"))
+
+
+def test_merging_leaves_both_as_they_were():
+    base, over = {"a": {"x": 1}}, {"a": {"y": 2}}
+    assert merge(base, over) == {"a": {"x": 1, "y": 2}}
+    assert (base, over) == ({"a": {"x": 1}}, {"a": {"y": 2}})
