@@ -1,0 +1,10 @@
+"""Tokenizers: specifications, training and loading, comparison, choice, and encoding at memory speed.
+
+`load_tokenizer(folder)` gives the one interface over every kind; the stages are `build_mixture`, `build_tokenizer`,
+`compare_tokenizers`, `select_tokenizer` and `encode_corpus`, each in the module of its name.
+"""
+
+from pipeline.tokenization.base import Tokenizer
+from pipeline.tokenization.folder import load_tokenizer
+
+__all__ = ["Tokenizer", "load_tokenizer"]

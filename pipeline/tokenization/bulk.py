@@ -1,0 +1,37 @@
+"""The fast path's encoder: gigatoken, fed with Arrow buffers and read as Arrow buffers.
+
+Text goes in as an awkward array over the Arrow array's own buffers, ids come back as int64 offsets and uint32 values
+that are viewed, not copied. Whether the ids are right is for the gate in `pipeline.tokenization.base` to say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import TokenizerError
+from pipeline.tokenization.arrow import list_array
+from pipeline.tokenization.base import BulkEncoder
+
+
+def bulk_encoder(tokenizer_json: str, dtype: str) -> BulkEncoder:
+    """An encoder of `large_string` arrays into `large_list<dtype>`.
+
+    Raises TokenizerError where gigatoken does not support the tokenizer (its message says what).
+    """
+    import awkward as ak
+    import gigatoken
+
+    try:
+        fast = gigatoken.Tokenizer.from_json(tokenizer_json)
+    except Exception as error:  # its loader raises RuntimeError, ValueError and others for what it does not support
+        reason = " ".join(str(error).split("Location:")[0].split())
+        raise TokenizerError(f"gigatoken does not take this tokenizer ({reason[:160]})") from error
+
+    def encode(texts: pa.Array) -> pa.Array:
+        if not len(texts):
+            return list_array(np.zeros(1, np.int64), np.empty(0, np.uint32), dtype)
+        layout = fast.encode_batch(ak.from_arrow(texts)).layout
+        return list_array(np.asarray(layout.offsets), np.asarray(layout.content.data), dtype)
+
+    return encode

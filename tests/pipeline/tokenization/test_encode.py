@@ -1,0 +1,213 @@
+"""Encoding a corpus: the token store's contract, its gate, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import TokenizerError
+from pipeline.tokenization import encode as encode_module
+from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.arrow import from_rows
+from pipeline.tokenization.base import Tokenizer
+from pipeline.tokenization.encode import chunks, encode_corpus, skip_rows
+from pipeline.tokenization.mixture import CuratedCorpus
+from pipeline.tokenization.token_files import TokenWriter
+
+Document = tuple[str, str]
+Build = Callable[..., Path]
+
+
+def read(folder: Path, part: str) -> pa.Table:
+    tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in sorted(folder.glob(f"{part}-*.arrow"))]
+    return pa.concat_tables(tables)
+
+
+def test_a_corpus_becomes_tokens_that_decode_to_its_selected_text(
+    tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build, english: list[Document], french: list[Document]
+) -> None:
+    out = tmp_path / "tokens"
+    out.mkdir()
+    folder = build("small")
+    summary = encode_corpus("mixed", corpora["mixed"], folder, out)
+    tokenizer = load_tokenizer(folder)
+    for part, documents in (("train", [*french[:40], *english[60:90]]), ("heldout", french[40:])):
+        table = read(out, part)
+        assert table.column_names == ["doc_id", "bytes", "lang", "tokens"]
+        assert table.schema.field("tokens").type.value_type == pa.uint16()
+        rows = table["tokens"].to_pylist()
+        assert [tokenizer.decode(ids[:-1]) for ids in rows] == [text for text, _ in documents]
+        assert {ids[-1] for ids in rows} == {tokenizer.eot_id}
+        assert table["bytes"].to_pylist() == [len(text.encode()) for text, _ in documents]
+        assert table["lang"].to_pylist() == [lang for _, lang in documents]
+    record = json.loads((out / "tokens.json").read_text())
+    assert record["tokenizer"] == {
+        "content_hash": tokenizer.content_hash,
+        "vocab_size": 320,
+        "eot_id": 319,
+        "dtype": "uint16",
+    }
+    train = read(out, "train")
+    expected = {
+        "documents": 70,
+        "tokens": sum(len(ids) for ids in train["tokens"].to_pylist()),
+        "bytes": sum(train["bytes"].to_pylist()),
+    }
+    assert record["train"] == {**expected, "files": [{"path": "train-00000.arrow", **expected}]}
+    assert record["heldout"]["documents"] == 20
+    assert (record["format"], record["version"], record["corpus"]) == ("squeeze-tokens", 1, "mixed")
+    assert record["content_hash"] == summary.content_hash
+    assert summary.encoder.startswith("gigatoken ")
+    assert summary.gate_documents >= 64
+    assert sorted(path.name for path in out.iterdir()) == ["heldout-00000.arrow", "tokens.json", "train-00000.arrow"]
+
+
+def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build) -> None:
+    folder = build("small")
+    files = []
+    for number in range(2):
+        out = tmp_path / f"tokens{number}"
+        out.mkdir()
+        encode_corpus("mixed", corpora["mixed"], folder, out)
+        files.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert files[0] == files[1]
+
+
+def test_a_fast_path_that_differs_anywhere_gives_way_to_the_reference_for_the_whole_corpus(
+    tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build("small")
+    right = tmp_path / "right"
+    right.mkdir()
+    honest = encode_corpus("mixed", corpora["mixed"], folder, right)
+
+    def wrong(self: Tokenizer) -> Callable[[pa.Array], pa.Array]:
+        return lambda texts: from_rows([np.zeros(3, dtype=np.uint16)] * len(texts), "uint16")
+
+    monkeypatch.setattr("pipeline.tokenization.byte_level.ByteLevelTokenizer._make_bulk", wrong)
+    out = tmp_path / "out"
+    out.mkdir()
+    summary = encode_corpus("mixed", corpora["mixed"], folder, out)
+    assert summary.encoder.startswith("reference (tokenizers ")
+    assert "gave other ids" in json.loads((out / "tokens.json").read_text())["encoder"]
+    assert summary.content_hash == honest.content_hash
+    assert read(out, "train").equals(read(right, "train"))
+    assert not list(out.glob("*.tmp"))
+
+
+def test_a_killed_run_goes_on_after_its_finished_files(
+    tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build("small")
+    monkeypatch.setattr(encode_module, "TokenWriter", _small_files)
+    monkeypatch.setattr(encode_module, "CHUNK_BYTES", 400)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    expected = encode_corpus("stories", corpora["stories"], folder, whole)
+    assert len(expected.train.files) > 5
+
+    encoded: list[int] = []
+    real = Tokenizer.bulk_encoder
+
+    def counting(self: Tokenizer) -> Callable[[pa.Array], pa.Array]:
+        bulk = real(self)
+        assert bulk is not None
+
+        def encode(texts: pa.Array) -> pa.Array:
+            encoded.append(len(texts))
+            if sum(encoded) > 50 and len(killed_once) == 0:
+                killed_once.append(True)
+                raise KeyboardInterrupt
+            return bulk(texts)
+
+        return encode
+
+    killed_once: list[bool] = []
+    monkeypatch.setattr(Tokenizer, "bulk_encoder", counting)
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus("stories", corpora["stories"], folder, killed)
+    finished = len(list(killed.glob("train-*.arrow")))
+    assert 0 < finished < len(expected.train.files)
+    encoded.clear()
+    again = encode_corpus("stories", corpora["stories"], folder, killed)
+    assert again.content_hash == expected.content_hash
+    assert sum(encoded) < expected.train.documents + expected.heldout.documents
+    assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
+
+
+def _small_files(out: Path, part: str, dtype: str) -> TokenWriter:
+    return TokenWriter(out, part, dtype, batch_tokens=100, file_tokens=300)
+
+
+def test_a_corpus_without_training_documents_is_refused(
+    tmp_path: Path, build: Build, write_corpus: Callable[..., CuratedCorpus]
+) -> None:
+    corpus = write_corpus(tmp_path / "empty", [], [("held out", "en")])
+    with pytest.raises(TokenizerError, match="corpus empty has no training documents"):
+        encode_corpus("empty", corpus, build("small"), tmp_path)
+
+
+def test_bytes_that_are_not_the_text_s_are_refused(
+    tmp_path: Path, build: Build, write_corpus: Callable[..., CuratedCorpus]
+) -> None:
+    import pyarrow.parquet as pq
+
+    corpus = write_corpus(tmp_path / "wrong", [("four", "en")])
+    path = corpus.documents / "part-00000.parquet"
+    table = pq.read_table(path)
+    index = table.column_names.index("bytes")
+    pq.write_table(table.set_column(index, "bytes", pa.array([13, 5], pa.uint32())), path)
+    with pytest.raises(TokenizerError, match="is said to have 5 bytes, its text has 4"):
+        encode_corpus("wrong", corpus, build("small"), tmp_path)
+
+
+documents = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=12), min_size=1, max_size=40)
+
+
+@given(documents, st.lists(st.integers(1, 7), min_size=1))
+def test_files_do_not_depend_on_how_documents_arrive(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[int]], cuts: list[int]
+) -> None:
+    def write(sizes: Iterator[int]) -> tuple[str, dict[str, bytes]]:
+        out = tmp_path_factory.mktemp("files")
+        writer = TokenWriter(out, "train", "uint16", batch_tokens=20, file_tokens=50)
+        start = 0
+        while start < len(rows):
+            part = rows[start : start + next(sizes)]
+            start += len(part)
+            writer.write(
+                pa.array([bytes(16)] * len(part), pa.binary(16)),
+                pa.array([len(row) for row in part], pa.uint32()),
+                pa.array(["en"] * len(part)),
+                from_rows([np.array(row, dtype=np.uint16) for row in part], "uint16"),
+            )
+        counts = writer.close()
+        assert (counts.documents, counts.tokens) == (len(rows), sum(map(len, rows)))
+        return writer.content_hash, {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def cycle() -> Iterator[int]:
+        while True:
+            yield from cuts
+
+    assert write(iter([len(rows)])) == write(cycle())
+
+
+@given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 100), st.integers(1, 5), st.integers(0, 10))
+def test_chunks_keep_every_row_in_order_and_their_size(sizes: list[int], size: int, per: int, skip: int) -> None:
+    table = pa.table({"bytes": pa.array(sizes, pa.uint32()), "row": list(range(len(sizes)))})
+    tables = list(chunks(skip_rows(iter(table.to_batches(max_chunksize=per)), skip), size))
+    assert [row for chunk in tables for row in chunk["row"].to_pylist()] == list(range(skip, len(sizes)))
+    for chunk in tables:
+        assert sum(chunk["bytes"].to_pylist()[:-1]) < size
+    for chunk in tables[:-1]:
+        assert sum(chunk["bytes"].to_pylist()) >= size

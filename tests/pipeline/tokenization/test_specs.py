@@ -1,0 +1,90 @@
+"""What a specification file may say, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.errors import TokenizerError
+from pipeline.tokenization.settings import TokenizationSettings
+from pipeline.tokenization.specs import BpeSpec, load_spec, load_specs, parse_spec, specs_folder
+
+SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
+
+
+def test_every_specification_of_the_project_is_valid() -> None:
+    names = sorted(path.stem for path in SPECS.glob("*.yaml"))
+    assert {"bpe_2k", "gpt2"} <= set(names)
+    assert list(load_specs(SPECS, names)) == names
+
+
+def test_the_folder_of_specifications_holds_data_only() -> None:
+    assert not [path for path in SPECS.rglob("*") if path.suffix in (".py", ".pyi")]
+
+
+def test_the_folder_is_found_from_the_working_directory_or_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert specs_folder("tokenizers") == SPECS
+    (tmp_path / "tokenizers").mkdir()
+    assert specs_folder("tokenizers") == tmp_path / "tokenizers"
+    with pytest.raises(TokenizerError, match=r"tokenizers\.folder is 'nowhere'"):
+        specs_folder("nowhere")
+
+
+def test_a_description_is_no_part_of_the_identity() -> None:
+    one = parse_spec({"kind": "bpe", "vocab_size": 300, "description": "a"}, where="x")
+    two = parse_spec({"kind": "bpe", "vocab_size": 300, "description": "b"}, where="x")
+    assert one.identity() == two.identity()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"kind": "wordpiece"}, "kind 'wordpiece'; use one of tiktoken, tokenizer_json"),
+        ({"vocab_size": 300}, "no kind; use one of"),
+        ([1], "a specification is a mapping"),
+        ({"kind": "bpe", "vocab_size": 300, "patern": "gpt2"}, "unknown key patern; did you mean pattern?"),
+        ({"kind": "bpe"}, "vocab_size is missing"),
+        ({"kind": "bpe", "vocab_size": 256}, "smaller than the alphabet.*at least 257"),
+        ({"kind": "bpe", "vocab_size": 300, "digits": 4}, "digits: .*(found 4)"),
+        ({"kind": "bpe", "vocab_size": 300, "pattern": "gpt2", "digits": 1}, "use cl100k or o200k"),
+        ({"kind": "tokenizer_json", "file": {"sha256": "0" * 64}}, "give either `path`, or `archive`"),
+        ({"kind": "tokenizer_json", "file": {"path": "x", "sha256": "12"}}, "file.sha256"),
+    ],
+)
+def test_a_wrong_specification_names_the_file_and_the_key(data: object, message: str) -> None:
+    with pytest.raises(TokenizerError, match=message) as error:
+        parse_spec(data, where="tokenizers/mine.yaml")
+    assert str(error.value).startswith("tokenizers/mine.yaml")
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(TokenizerError, match=r"no tokenizer 'gpt_2'.*did you mean gpt2\?"):
+        load_spec(SPECS, "gpt_2")
+
+
+def test_yaml_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("kind: [")
+    with pytest.raises(TokenizerError, match=r"broken\.yaml is not readable YAML"):
+        load_spec(tmp_path, "broken")
+
+
+def test_specifications_are_yaml_1_2(tmp_path: Path) -> None:
+    (tmp_path / "no.yaml").write_text("kind: bpe\nvocab_size: 300\nend_of_text: no\n")
+    spec = load_spec(tmp_path, "no")
+    assert isinstance(spec, BpeSpec)
+    assert spec.end_of_text == "no"
+
+
+def test_select_is_a_candidate_or_a_criterion() -> None:
+    assert TokenizationSettings(candidates=("a", "b"), select="cheapest_training").select == "cheapest_training"
+    with pytest.raises(ValidationError, match="select is 'c'; use one of the candidates"):
+        TokenizationSettings(candidates=("a", "b"), select="c")
+    with pytest.raises(ValidationError, match="more than once"):
+        TokenizationSettings(candidates=("a", "a"), select="a")
+    with pytest.raises(ValidationError, match="needs the proxy runs"):
+        TokenizationSettings(candidates=("a",), select="proxy_bits_per_byte")
