@@ -26,7 +26,7 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
-def make_norm(config: ModelConfig) -> nn.Module:
+def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
     """The norm of `config` over the model's width."""
     if config.norm == "rmsnorm":
         return RMSNorm(config.width, config.norm_eps)

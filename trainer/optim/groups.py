@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,10 +64,10 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
     return found
 
 
-def _adamw(parameters: list[Tensor], training: TrainingConfig, rate: float, decay: float) -> dict[str, Any]:
+def _adamw(parameters: Sequence[Tensor], training: TrainingConfig, rate: float, decay: float) -> dict[str, Any]:
     return {
         "kind": "adamw",
-        "params": parameters,
+        "params": list(parameters),
         "lr": rate,
         "betas": tuple(training.betas),
         "eps": training.eps,
