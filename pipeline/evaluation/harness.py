@@ -1,0 +1,189 @@
+"""The trainer's models as a model of lm-eval: log-likelihoods, rolling log-likelihoods and generation.
+
+Everything that decides a score is lm-eval's own: how context and continuation are split (`TemplateLM._encode_pair`),
+end-of-text as the prefix of an empty context, truncation on the left to the last `context + 1` tokens, the rolling
+windows. This class adds only how the work is done: requests that differ in the last token alone share one forward
+pass, and what is left is batched by length.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lm_eval import utils
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.loading import Scorer
+from trainer.evaluate import LOGITS_IN_MEMORY, evaluating
+
+log = logging.getLogger(__name__)
+
+DEFAULT_NEW_TOKENS: Final = 256
+
+Request = tuple[tuple[str, str] | None, list[int], list[int]]
+"""lm-eval's own shape: the two texts (none inside rolling windows), context ids, continuation ids."""
+
+
+class SqueezeLM(TemplateLM):
+    """lm-eval's interface over a model and its tokenizer.
+
+    Args:
+        scorer: the model (float32 weights) and its tokenizer.
+        batch_tokens: tokens of one forward pass, padding included.
+        bf16: compute under bf16 autocast.
+    """
+
+    def __init__(self, scorer: Scorer, *, batch_tokens: int = 8192, bf16: bool = False) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.batch_tokens = batch_tokens
+        self.bf16 = bf16
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.scorer.eot_id
+
+    @property
+    def max_length(self) -> int:
+        """Tokens the model sees at most."""
+        return self.scorer.context
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Names lm-eval's cache of requests."""
+        return str(self.scorer.tokenizer.content_hash)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Ids of the text; end-of-text is never added, its literal text is ordinary text."""
+        return list(self.scorer.tokenizer.encode(string))
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """As lm-eval's. Raises EvaluationError on an empty continuation, before anything is scored."""
+        for request in requests:
+            if not request.args[1]:
+                raise EvaluationError(
+                    f"item {request.doc_id} of the task {request.task_name} has an empty continuation, whose "
+                    "log-likelihood means nothing: its doc_to_target or doc_to_choice gives an empty text"
+                )
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
+        """Log-likelihood of whole texts, in windows of the context as lm-eval cuts them."""
+        windows: list[Request] = []
+        owners: list[int] = []
+        for number, request in enumerate(requests):
+            for pair in utils.get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            ):
+                context, continuation = utils.make_disjoint_window(pair)
+                windows.append((None, context, continuation))
+                owners.append(number)
+        totals = [0.0] * len(requests)
+        for owner, (value, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            totals[owner] += value
+        for request, total in zip(requests, totals, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
+        return totals
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        """Continuations up to the first stop text, end-of-text or `max_gen_toks`; greedy unless the task samples."""
+        answers = []
+        for request in requests:
+            text, options = request.args
+            answer = self._generate(text, dict(options))
+            self.cache_hook.add_partial("generate_until", request.args, answer)
+            answers.append(answer)
+        return answers
+
+    def _generate(self, text: str, options: dict[str, Any]) -> str:
+        from trainer.generate import generate
+
+        new_tokens = int(options.get("max_gen_toks", min(DEFAULT_NEW_TOKENS, self.max_length // 2)))
+        if not 0 < new_tokens < self.max_length:
+            raise EvaluationError(
+                f"the task asks for {new_tokens} new tokens, but the model sees {self.max_length}: set max_gen_toks "
+                "in the task's generation_kwargs"
+            )
+        until = options.get("until") or []
+        stops = [stop for stop in ([until] if isinstance(until, str) else list(until)) if stop]
+        prompt = (self.tok_encode(text) or [self.prefix_token_id])[-(self.max_length - new_tokens) :]
+        temperature = float(options.get("temperature", 0.0)) if options.get("do_sample", True) else 0.0
+        ids: list[int] = []
+        answer = ""
+        for token in generate(
+            self.scorer.model,
+            prompt,
+            max_new_tokens=new_tokens,
+            temperature=temperature,
+            top_p=float(options.get("top_p", 1.0)),
+            seed=int(options.get("seed", 0)),
+            eot_id=self.eot_token_id,
+        ):
+            ids.append(token)
+            answer = self.scorer.tokenizer.decode(ids)
+            if any(stop in answer for stop in stops):
+                break
+        for stop in stops:
+            answer = answer.split(stop)[0]
+        return answer
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Request], disable_tqdm: bool = True, **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        """Log-likelihood in nats of each continuation, and whether greedy decoding would give it."""
+        import torch
+
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for number, (_, context, continuation) in enumerate(requests):
+            if not continuation:
+                raise EvaluationError("a continuation has no tokens of its own, so it cannot be scored")
+            if len(continuation) > self.max_length:
+                raise EvaluationError(
+                    f"a continuation has {len(continuation):,} tokens, more than the {self.max_length:,} the model "
+                    "sees: leave this task out, or train with a longer context"
+                )
+            seen = (context + continuation)[-(self.max_length + 1) :][:-1]
+            groups.setdefault(tuple(seen), []).append(number)
+        order = sorted(groups, key=lambda inputs: (-len(inputs), inputs))
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        shown = time.monotonic()
+        with evaluating(self.scorer.model) as device, torch.inference_mode():
+            budget = 0  # the first batch is one row, whose logits tell the vocabulary
+            first = 0
+            while first < len(order):
+                batch = order[first : first + max(1, budget // len(order[first]))]
+                longest = len(batch[0])
+                ids_BT = torch.tensor([[*inputs, *[0] * (longest - len(inputs))] for inputs in batch], device=device)
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                    logits_BTV = self.scorer.model(ids_BT)
+                budget = min(self.batch_tokens, LOGITS_IN_MEMORY // logits_BTV.shape[-1])
+                for row, inputs in enumerate(batch):
+                    for number in groups[inputs]:
+                        continuation = requests[number][2]
+                        logits_CV = logits_BTV[row, len(inputs) - len(continuation) : len(inputs)]
+                        answers[number] = _scored(logits_CV, continuation)
+                first += len(batch)
+                if time.monotonic() - shown >= 2:
+                    log.info("scored %s of %s requests", f"{first:,}", f"{len(order):,}")
+                    shown = time.monotonic()
+        for (texts, _, _), answer in zip(requests, answers, strict=True):
+            if texts is not None:
+                self.cache_hook.add_partial("loglikelihood", texts, answer)
+        return answers
+
+
+def _scored(logits_CV: Any, continuation: Sequence[int]) -> tuple[float, bool]:
+    import torch
+
+    logprobs_CV = torch.log_softmax(logits_CV.float(), dim=-1)
+    target_C = torch.tensor(continuation, device=logits_CV.device)
+    total = logprobs_CV.gather(1, target_C[:, None]).sum()
+    return float(total), bool((logprobs_CV.argmax(dim=-1) == target_C).all())

@@ -1,0 +1,65 @@
+"""A finished model and its tokenizer, loaded together and checked against each other before any time is spent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model with the tokenizer it was trained on. `model(ids_BT)` gives logits_BTV."""
+
+    model: Any
+    tokenizer: Any
+    context: int
+    """Tokens the model was trained at, and sees at most."""
+
+    @property
+    def eot_id(self) -> int:
+        return int(self.tokenizer.eot_id)
+
+
+def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cpu", weights: str = "best") -> Scorer:
+    """Load a `model` artifact's weights and the tokenizer of its shards.
+
+    Raises:
+        EvaluationError: a folder is no model or no tokenizer, or the two have different vocabularies.
+    """
+    from pipeline.tokenization import load_tokenizer
+    from trainer.checkpoint import load_model
+
+    vocab_size = configured(model_folder).get("vocab_size")
+    if not (tokenizer_folder / "squeeze_tokenizer.json").is_file():
+        raise EvaluationError(
+            f"{tokenizer_folder} holds no tokenizer (squeeze_tokenizer.json is missing): give the folder of the "
+            "tokenizer that the model was trained on, tokenizer/<name> in the store"
+        )
+    tokenizer = load_tokenizer(tokenizer_folder)
+    if tokenizer.vocab_size != vocab_size:
+        raise EvaluationError(
+            f"the tokenizer {tokenizer_folder} has {tokenizer.vocab_size:,} tokens, but the model {model_folder} was "
+            f"built for {vocab_size:,}: give the tokenizer that its shards were encoded with"
+        )
+    model = load_model(model_folder, device=device, weights=None if weights == "best" else weights)
+    model.eval()
+    return Scorer(model, tokenizer, int(model.config.context))
+
+
+def configured(model_folder: Path) -> dict[str, Any]:
+    """The model's `config.json`. Raises EvaluationError when the folder is no finished model."""
+    path = model_folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{model_folder} is not a finished model ({path.name}: {error}): give the folder of the asset `model`, "
+            "which holds model.safetensors and config.json"
+        ) from error
+    if not isinstance(config, dict) or "vocab_size" not in config:
+        raise EvaluationError(f"{path} is not the configuration of a model: it has no vocab_size")
+    return config
