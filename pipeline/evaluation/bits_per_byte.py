@@ -7,6 +7,7 @@ it is no part of the text.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -162,6 +163,7 @@ def table_rows(
                 "bits_per_byte": float(bits.sum() / sizes.sum()),
                 "stderr": ratio_stderr(bits, sizes),
                 "end_of_text_bits": float(ends.mean() / math.log(2)),
+                "text_hash": hashlib.sha256(texts[name]).hexdigest(),
                 "primed_with_bytes": len(primed[name]),
                 "compressors": compressed[name],
             }

@@ -1,0 +1,325 @@
+"""Pictures of what a run did: small PNGs for the UI and the report, and a sparkline that fits inline.
+
+In: plain numbers. Out: PNG bytes of some tens of kB, the same for the same numbers (no time stamps, no fonts but the
+one matplotlib brings), or an SVG of under 1,000 characters, which is what Dagster's UI renders without a click.
+Drawn with matplotlib's objects alone: `pyplot` keeps global state and is not safe in Dagster's threads.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK: Final = "#1f2937"
+SOFT: Final = "#9ca3af"
+GRID: Final = "#e5e7eb"
+COLORS: Final = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#db2777")
+GONE: Final = "#fca5a5"
+DPI: Final = 110
+SPARKLINE_LIMIT: Final = 1000
+
+
+def markdown_image(png: bytes, alt: str) -> str:
+    """A picture inside markdown, as a data URI."""
+    return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
+
+
+def sparkline_svg(values: Sequence[float], *, width: int = 260, height: int = 48, color: str = COLORS[0]) -> str:
+    """The values as one line, first left and last right, in under 1,000 characters: more points than fit are
+    thinned out evenly. Empty for no values.
+    """
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    for most in range(min(len(values), 80), 1, -8):
+        chosen = _thin(values, most)
+        points = " ".join(
+            f"{2 + (width - 4) * i / max(len(chosen) - 1, 1):.0f},{2 + (height - 4) * (high - v) / span:.0f}"
+            for i, v in enumerate(chosen)
+        )
+        svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+            f'<polyline fill="none" stroke="{color}" stroke-width="1.5" points="{points}"/></svg>'
+        )
+        if len(svg) < SPARKLINE_LIMIT:
+            return svg
+    return ""
+
+
+def sparkline_markdown(values: Sequence[float], alt: str) -> str:
+    """The sparkline inside markdown, still under 1,000 characters; empty for no values."""
+    for most in (60, 50, 40, 30, 20):
+        svg = sparkline_svg(_thin(values, most))
+        text = f"![{alt}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})" if svg else ""
+        if len(text) < SPARKLINE_LIMIT:
+            return text
+    return ""
+
+
+def loss_curve_png(metrics: Sequence[Mapping[str, Any]], validation: Mapping[str, float] | None = None) -> bytes:
+    """Training loss (nats a token) and learning rate over tokens, from the lines of `metrics.jsonl`.
+
+    `validation` holds the final held-out loss by corpus, drawn as dashes at the right.
+    """
+    rows = [row for row in metrics if row.get("loss") is not None]
+    figure, axes = _figure(7.2, 3.2)
+    tokens = [row["tokens"] / 1e6 for row in rows]
+    losses = [row["loss"] for row in rows]
+    axes.plot(tokens, losses, color=COLORS[0], alpha=0.35, linewidth=1)
+    axes.plot(tokens, _smooth(losses), color=COLORS[0], linewidth=1.8, label="training loss")
+    for (name, loss), color in zip(sorted((validation or {}).items()), COLORS[1:] * 3, strict=False):
+        axes.axhline(loss, xmin=0.9, color=color, linewidth=2, label=f"held-out {name}")
+    _starts(axes, rows)
+    axes.set_xlabel("million tokens")
+    axes.set_ylabel("nats a token")
+    rates = [row["lr"] for row in rows if row.get("lr") is not None]
+    if rows and len(rates) == len(rows):
+        right = axes.twinx()
+        right.plot(tokens, rates, color=SOFT, linewidth=1, linestyle=":", label="learning rate")
+        right.set_ylabel("learning rate", color=SOFT)
+        right.tick_params(colors=SOFT, labelsize=8)
+        right.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        right.yaxis.get_offset_text().set_color(SOFT)
+        for side in ("top", "left", "bottom"):
+            right.spines[side].set_visible(False)
+        right.spines["right"].set_color(GRID)
+    _legend(axes)
+    return _png(figure)
+
+
+def waterfall_png(steps: Sequence[tuple[str, float]], *, unit: str = "documents") -> bytes:
+    """What each step of curation leaves: (label, amount left), the first being what came in."""
+    figure, axes = _figure(7.2, max(1.6, 0.34 * len(steps) + 0.7))
+    labels = [label for label, _ in steps]
+    left = [amount for _, amount in steps]
+    before = [left[0] if left else 0, *left[:-1]]
+    rows = range(len(steps))
+    axes.barh(rows, left, color=COLORS[0], height=0.66)
+    axes.barh(rows, [b - a for a, b in zip(left, before, strict=True)], left=left, color=GONE, height=0.66)
+    for row, amount in zip(rows, left, strict=True):
+        gone = before[row] - amount
+        text = f" {_short(amount)}" + (f"  −{_short(gone)}" if gone else "")
+        axes.text(before[row], row, text, va="center", fontsize=8, color=INK)
+    axes.set_yticks(list(rows), labels, fontsize=8.5)
+    axes.invert_yaxis()
+    axes.set_xlim(0, (max(left) if left else 1) * 1.22)
+    axes.set_xlabel(unit)
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.grid(axis="y", visible=False)
+    return _png(figure)
+
+
+def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str = "tokens") -> bytes:
+    """What the model reads, in order: a bar a stage, as wide as its tokens, divided by source.
+
+    Args:
+        stages: label (such as "epoch 1 · mixture") and the amount of each source.
+    """
+    figure, axes = _figure(7.2, 3.0)
+    sources = sorted({source for _, amounts in stages for source in amounts})
+    start = 0.0
+    ticks, names = [], []
+    for label, amounts in stages:
+        total = sum(amounts.values())
+        bottom = 0.0
+        for source, color in zip(sources, COLORS * 3, strict=False):
+            share = amounts.get(source, 0.0) / total if total else 0.0
+            axes.bar(
+                start, share, width=total, bottom=bottom, align="edge", color=color, edgecolor="white", linewidth=1
+            )
+            if share > 0.07 and total > 0.06 * sum(sum(a.values()) for _, a in stages):
+                axes.text(start + total / 2, bottom + share / 2, f"{share:.0%}", **_CENTERED, color="white", fontsize=8)
+            bottom += share
+        ticks.append(start + total / 2)
+        names.append(label)
+        start += total
+    axes.set_xlim(0, start or 1)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(
+        ticks, names, fontsize=8, rotation=0 if len(names) <= 4 else 20, ha="center" if len(names) <= 4 else "right"
+    )
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_title(f"{_short(start)} {unit} in the order they are read", fontsize=9, color=INK, loc="left")
+    axes.grid(visible=False)
+    handles = [_swatch(color) for _, color in zip(sources, COLORS * 3, strict=False)]
+    axes.legend(handles, sources, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return _png(figure)
+
+
+def tokenizer_png(rows: Sequence[Mapping[str, Any]], *, chosen: str | None = None) -> bytes:
+    """Bytes a token of each tokenizer, per language or corpus.
+
+    Args:
+        rows: `{"name": …, "bytes_per_token": {"en": 3.9, …}}`, one a tokenizer.
+        chosen: the tokenizer to mark.
+    """
+    figure, axes = _figure(7.2, 3.0)
+    groups = sorted({group for row in rows for group in row["bytes_per_token"]})
+    width = 0.8 / max(len(rows), 1)
+    for number, (row, color) in enumerate(zip(rows, COLORS * 3, strict=False)):
+        values = [row["bytes_per_token"].get(group, 0.0) for group in groups]
+        places = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(groups))]
+        name = f"{row['name']} (chosen)" if row["name"] == chosen else str(row["name"])
+        bars = axes.bar(places, values, width=width * 0.92, color=color, label=name)
+        if len(rows) * len(groups) <= 24:
+            axes.bar_label(bars, fmt="%.1f", fontsize=7, color=INK, padding=1)
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.set_ylabel("bytes a token")
+    axes.grid(axis="x", visible=False)
+    axes.margins(y=0.12)
+    _legend(axes)
+    return _png(figure)
+
+
+def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Scores with 95% intervals beside what they compare with.
+
+    Args:
+        rows: `{"name", "value", "stderr", "comparisons": [{"name", "kind", "value"}]}`, all in one unit.
+    """
+    figure, axes = _figure(7.2, max(1.7, 0.42 * len(rows) + 0.9))
+    styles = {
+        "chance": ("|", SOFT, "guessing"),
+        "compressor": ("x", COLORS[1], "compressors"),
+        "earlier": ("D", COLORS[3], "earlier models"),
+        "published": ("s", COLORS[2], "published"),
+    }
+    used = set()
+    for row, item in enumerate(rows):
+        for comparison in item.get("comparisons", []):
+            marker, color, _ = styles[comparison["kind"]]
+            used.add(comparison["kind"])
+            axes.plot(comparison["value"], row, marker, color=color, markersize=6, markeredgewidth=1.6, alpha=0.85)
+        error = 1.96 * item["stderr"] if item.get("stderr") is not None else None
+        axes.errorbar(item["value"], row, xerr=error, fmt="o", color=COLORS[0], markersize=6, capsize=3, zorder=5)
+        axes.annotate(
+            f"{item['value']:.3f}", (item["value"], row), (0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_yticks(range(len(rows)), [str(item["name"]) for item in rows], fontsize=8.5)
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.margins(x=0.08)
+    handles = [_marker("o", COLORS[0])] + [_marker(m, c) for k, (m, c, _) in styles.items() if k in used]
+    names = ["this model, 95%"] + [label for kind, (_, _, label) in styles.items() if kind in used]
+    axes.legend(handles, names, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return _png(figure)
+
+
+def length_png(curves: Sequence[Mapping[str, Any]], trained_context: int) -> bytes:
+    """Loss by position at several lengths: `{"scaling", "factor", "positions", "losses"}`, one a curve."""
+    figure, axes = _figure(7.2, 3.2)
+    scalings = sorted({str(curve["scaling"]) for curve in curves}, key=lambda name: (len(name), name))
+    colors = dict(zip(scalings, COLORS * 3, strict=False))
+    factors = sorted({int(curve["factor"]) for curve in curves})
+    lines = ("-", "--", "-.", ":")
+    for curve in curves:
+        line = lines[factors.index(int(curve["factor"])) % len(lines)]
+        scaling = str(curve["scaling"])
+        axes.plot(
+            curve["positions"], curve["losses"], line, color=colors[scaling], label=f"{scaling} {curve['factor']}x"
+        )
+    axes.axvline(trained_context, color=SOFT, linewidth=1)
+    axes.text(trained_context, 1.0, " trained", transform=axes.get_xaxis_transform(), fontsize=8, color=SOFT, va="top")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel("position in tokens")
+    axes.set_ylabel("nats a token")
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return _png(figure)
+
+
+_CENTERED: Final[dict[str, Any]] = {"ha": "center", "va": "center"}
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(SOFT)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return buffer.getvalue()
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, loc="upper right")
+
+
+def _starts(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A thin line wherever another epoch or stage begins."""
+    for before, after in itertools.pairwise(rows):
+        names = (f"epoch {after.get('epoch')}", str(after.get("stage")))
+        changed = [
+            name
+            for key, name in zip(("epoch", "stage"), names, strict=True)
+            if after.get(key) is not None and after.get(key) != before.get(key)
+        ]
+        if changed:
+            at = after["tokens"] / 1e6
+            axes.axvline(at, color=GRID, linewidth=1.2, zorder=0)
+            axes.text(
+                *(at, 0.02, f" {' · '.join(changed)}"),
+                transform=axes.get_xaxis_transform(),
+                fontsize=7,
+                color=SOFT,
+                rotation=90,
+                va="bottom",
+            )
+
+
+def _smooth(values: Sequence[float], span: int = 20) -> list[float]:
+    """Exponential mean, without the bias of its start."""
+    decay = 1 - 1 / max(1, min(span, len(values) // 5 or 1))
+    total = weight = 0.0
+    result = []
+    for value in values:
+        total = decay * total + (1 - decay) * value
+        weight = decay * weight + (1 - decay)
+        result.append(total / weight)
+    return result
+
+
+def _thin(values: Sequence[float], most: int) -> list[float]:
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
+def _short(value: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _swatch(color: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=color)
+
+
+def _marker(marker: str, color: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], marker=marker, color=color, linestyle="", markersize=6, markeredgewidth=1.6)
