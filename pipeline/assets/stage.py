@@ -5,8 +5,6 @@ for every asset: take the inputs' current artifacts, ask the store to reuse or b
 read from the artifact's manifest, so a reused asset shows what a fresh one did.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

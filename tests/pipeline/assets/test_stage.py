@@ -1,0 +1,114 @@
+"""A stage becomes an asset that reuses, explains itself, takes launchpad values, and fails in the user's words."""
+
+import dataclasses
+
+import dagster as dg
+import pytest
+
+from pipeline.assets.stage import Stage, StoreResource, asset_of, code_version
+from pipeline.errors import CurationError
+from pipeline.settings import Settings, runtime
+
+
+class Filters(Settings):
+    min_words: int = 50
+    workers: int = runtime(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    content_hash: str
+    documents: int
+
+
+class Launchpad(dg.Config):
+    min_words: int | None = None
+
+
+def stage(settings=None, *, build=None, **changes):
+    def write(job):
+        (job.out / "data.txt").write_text(str(job.settings.min_words))
+        return Found(f"hash of {job.settings.min_words}", job.settings.min_words)
+
+    words = {"key": "corpus/books", "group": "curation", "description": "Books.", "version": "1", "inputs": []}
+    return Stage(**words, settings=settings or Filters(), build=build or write, **changes)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def materialize(*stages, config=None, raise_on_error=True):
+        store = StoreResource(root=str(tmp_path / "store"), profile="sample")
+        return dg.materialize(
+            [asset_of(item) for item in stages],
+            resources={"store": store},
+            run_config=config,
+            raise_on_error=raise_on_error,
+        )
+
+    return materialize
+
+
+def metadata_of(result, key="corpus/books"):
+    (event,) = result.asset_materializations_for_node(key.replace("/", "__"))
+    return {name: value.value for name, value in event.metadata.items()}, event.tags
+
+
+def test_a_second_materialization_is_reused_and_shows_the_same(run):
+    shown = {"metadata": lambda artifact: {"documents": artifact.summary["documents"]}}
+    first, first_tags = metadata_of(run(stage(**shown)))
+    again, again_tags = metadata_of(run(stage(**shown)))
+    assert (first["reused"], again["reused"]) == (False, True)
+    assert (first_tags["reused"], again_tags["reused"]) == ("false", "true")
+    assert first["documents"] == again["documents"] == 50
+    assert first["fingerprint"] == again["fingerprint"]
+    assert again["why"] == "first build"
+
+
+def test_the_data_version_is_the_content_hash_so_equal_content_leaves_what_follows_fresh(run):
+    _, tags = metadata_of(run(stage()))
+    assert tags["dagster/data_version"] == "hash of 50"
+
+
+def test_a_runtime_setting_neither_rebuilds_nor_looks_stale(run):
+    run(stage(Filters(workers=1)))
+    again, _ = metadata_of(run(stage(Filters(workers=8))))
+    assert again["reused"]
+    assert code_version(stage(Filters(workers=1))) == code_version(stage(Filters(workers=8)))
+    assert code_version(stage(Filters(min_words=40))) != code_version(stage())
+
+
+def test_launchpad_values_are_laid_over_the_settings_before_fingerprinting(run):
+    def override(settings, given):
+        return Filters(min_words=given["min_words"]) if given.get("min_words") else settings
+
+    able = stage(config=Launchpad, override=override)
+    run(able)
+    config = {"ops": {"corpus__books": {"config": {"min_words": 40}}}}
+    changed, _ = metadata_of(run(able, config=config))
+    assert changed["why"] == "rebuilt because: config.min_words 50 -> 40"
+
+
+def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
+    seen = []
+
+    def build(job):
+        seen.append(job.path("corpus/books"))
+        return Found("h", 1)
+
+    after = Stage("mixture", "tokenizers", "All.", "1", Filters(), ["corpus/books"], build)
+    failed = run(after, raise_on_error=False)
+    assert not failed.success
+    (failure,) = [event for event in failed.all_events if event.is_step_failure]
+    assert "corpus/books is not in the store" in failure.step_failure_data.user_failure_data.description
+    run(stage())
+    run(after)
+    assert (seen[0] / "data.txt").read_text() == "50"
+
+
+def test_an_error_the_user_can_put_right_fails_the_run_in_its_own_words(run):
+    def build(job):
+        raise CurationError("corpus books has no documents left: lower min_words")
+
+    result = run(stage(build=build), raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.user_failure_data.description.startswith("corpus books has no documents left")
