@@ -1,0 +1,142 @@
+"""Settings of the schedule (what is read when) and of the shards (how it is laid out on disk).
+
+In: the sections `schedule` and `shards` of a profile. Out: frozen, validated settings. What can be checked without the
+corpora is checked here; what needs their sizes is checked by `pipeline.sharding.schedule`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.settings import Settings, runtime
+
+
+class SourceMix(Settings):
+    """How much of a corpus a stage takes; exactly one of the three. A plain number is a weight."""
+
+    weight: float | None = Field(None, ge=0)
+    """Share of the stage's tokens, relative to the other weights; 0 leaves the corpus out."""
+    tokens: int | None = Field(None, ge=0)
+    """Tokens, whatever the stage's size."""
+    repeats: float | None = Field(None, ge=0)
+    """Passes over the whole corpus: 2 takes every document twice, 0.25 the next quarter of the documents."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SourceMix:
+        given = [name for name in ("weight", "tokens", "repeats") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of weight, tokens, repeats; found {', '.join(given) or 'none'}")
+        return self
+
+
+class StageSettings(Settings):
+    """A stretch of an epoch with one mixture. Documents are shuffled within a stage, never across stages."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    mixture: dict[str, SourceMix] = Field(min_length=1)
+    """Corpora and how much of each."""
+    share: float | None = Field(None, gt=0, le=1)
+    """Share of the epoch's tokens. Without `share` and `tokens`, the stage takes what the other stages leave."""
+    tokens: int | None = Field(None, gt=0)
+    """Size in tokens, instead of a share."""
+    epochs: tuple[int, ...] | None = None
+    """Epochs, from 1, in which the stage occurs; all by default."""
+    order: Literal["shuffled", "simple_to_hard"] = "shuffled"
+    """`simple_to_hard` sorts by reading grade, in `grade_steps` equal steps that are shuffled inside."""
+    grade_steps: int = Field(16, ge=2, le=1024)
+    """Steps of `simple_to_hard`; each holds about the same number of documents."""
+
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _numbers_are_weights(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {k: {"weight": v} if isinstance(v, int | float) and v is not True else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StageSettings:
+        if self.share is not None and self.tokens is not None:
+            raise ValueError(f"stage {self.name!r}: give share or tokens, not both")
+        if self.epochs is not None and (not self.epochs or min(self.epochs) < 1):
+            raise ValueError(f"stage {self.name!r}: epochs are numbered from 1, found {list(self.epochs)}")
+        if all(mix.weight == 0 or mix.tokens == 0 or mix.repeats == 0 for mix in self.mixture.values()):
+            raise ValueError(f"stage {self.name!r}: every corpus has a weight of 0")
+        return self
+
+    @property
+    def takes_the_rest(self) -> bool:
+        """Whether the stage's size is what the other stages leave."""
+        weighted = any(mix.weight for mix in self.mixture.values())
+        return self.share is None and self.tokens is None and weighted
+
+
+class ScheduleSettings(Settings):
+    """Stages, mixtures and repeats for every epoch."""
+
+    seed: int = Field(1, ge=0, lt=2**63)
+    epochs: int = Field(1, ge=1, le=10_000)
+    tokens_per_epoch: int | None = Field(None, gt=0)
+    """Size of an epoch that shares refer to; by default, all tokens of the corpora it mixes, counted once."""
+    stages: tuple[StageSettings, ...] = Field(min_length=1)
+    """In training order."""
+    language_temperature: dict[str, float] = Field(default_factory=dict)
+    """By corpus: its languages share its tokens in proportion to (tokens of the language) to the power of
+    1 / temperature, so 1 changes nothing and a large number makes them equal (Arivazhagan et al. 2019, section 3)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScheduleSettings:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stages need different names, found {', '.join(names)}")
+        for corpus, temperature in self.language_temperature.items():
+            if not temperature >= 1 or temperature == float("inf"):
+                raise ValueError(f"language_temperature of {corpus!r}: at least 1, found {temperature}")
+        for epoch in range(1, self.epochs + 1):
+            active = self.stages_of(epoch)
+            rest = [stage.name for stage in active if stage.takes_the_rest]
+            if not active:
+                raise ValueError(f"no stage occurs in epoch {epoch}")
+            if len(rest) > 1:
+                raise ValueError(f"epoch {epoch}: stages {', '.join(rest)} have neither share nor tokens; one may")
+            if sum(stage.share or 0 for stage in active) > 1 + 1e-9:
+                raise ValueError(f"epoch {epoch}: the shares of its stages add up to more than 1")
+        return self
+
+    def stages_of(self, epoch: int) -> list[StageSettings]:
+        """The stages of `epoch` (from 1), in order."""
+        return [stage for stage in self.stages if stage.epochs is None or epoch in stage.epochs]
+
+
+class PackingSettings(Settings):
+    """Rows of best-fit packing beside the shards, for training without documents cut at random places."""
+
+    context: int = Field(ge=1)
+    """Tokens of a row that are predicted: the model's context length."""
+
+
+class ShardSettings(Settings):
+    """How an epoch is shuffled and laid out."""
+
+    mode: Literal["global", "within_shard"] = "global"
+    """`global` is a uniform permutation of all documents. `within_shard` is cheaper (one pass): every epoch's shards
+    hold the same documents, their order and the documents inside are permuted."""
+    tokens_per_shard: int = Field(64_000_000, ge=1)
+    """A document belongs to the shard in which its first token falls."""
+    tokens_per_batch: int = Field(2_000_000, ge=1, lt=2**30)
+    """Tokens of an Arrow record batch, likewise."""
+    packing: PackingSettings | None = None
+    workers: int | None = runtime(None, ge=1)
+    """Processes; by default one a core."""
+    memory_mb: int = runtime(768, ge=64)
+    """Anonymous memory to stay within, over all workers; smaller values mean more, smaller parts."""
+
+    @model_validator(mode="after")
+    def _batches_fill_shards(self) -> ShardSettings:
+        if self.tokens_per_shard % self.tokens_per_batch:
+            raise ValueError(
+                f"tokens_per_shard ({self.tokens_per_shard}) must be a multiple of tokens_per_batch "
+                f"({self.tokens_per_batch})"
+            )
+        return self
