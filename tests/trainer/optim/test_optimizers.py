@@ -1,0 +1,188 @@
+"""The optimizers are torch's where torch has them, and do what they say where it has not."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from trainer.config import TrainingConfig
+from trainer.model import GPT, ModelConfig, MoEConfig
+from trainer.optim import Ema, MuonAdamW, build_optimizer, orthogonalize
+from trainer.optim.groups import block_matrices
+from trainer.optim.muon import orthogonal_directions
+
+SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48)
+
+
+def gradients(shapes, steps=6):
+    generator = torch.Generator().manual_seed(5)
+    return [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(steps)]
+
+
+def run(optimizer, parameters, steps):
+    for grads in steps:
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = grad.clone()
+        optimizer.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+def parameters_of(shapes):
+    generator = torch.Generator().manual_seed(6)
+    return [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+
+
+def test_muon_is_torchs_on_single_matrices():
+    shapes = [(24, 24), (40, 16), (16, 40)]
+    expected, found = parameters_of(shapes), parameters_of(shapes)
+    theirs = torch.optim.Muon(expected, lr=0.02, weight_decay=0.1, momentum=0.95)
+    group = {"kind": "muon", "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95}
+    ours = MuonAdamW({**group, "params": [p], "parts": [p.shape[0]]} for p in found)
+    steps = gradients(shapes)
+    for one, other in zip(run(ours, found, steps), run(theirs, expected, steps), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-2)  # both iterate in bfloat16
+
+
+def test_adamw_is_torchs():
+    shapes = [(24, 24), (7,)]
+    expected, found = parameters_of(shapes), parameters_of(shapes)
+    settings = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+    theirs = torch.optim.AdamW(expected, fused=True, **settings)
+    ours = MuonAdamW([{"kind": "adamw", "params": found, **settings}])
+    steps = gradients(shapes)
+    for one, other in zip(run(ours, found, steps), run(theirs, expected, steps), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_orthogonalize_brings_every_singular_value_near_one():
+    for shape in ((3, 32, 32), (2, 16, 48), (2, 48, 16)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)).float())
+        assert values.max() < 1.3
+        assert values.median() > 0.6
+
+
+def test_stacked_matrices_are_each_orthogonalised_alone():
+    """q, k, v and gate in one parameter get the updates they would get as four."""
+    torch.manual_seed(0)
+    alone = [torch.randn(rows, 32) for rows in (32, 8, 8, 32)]
+    (stacked,) = orthogonal_directions([torch.cat(alone)], [32, 8, 8, 32])
+    each = [orthogonal_directions([matrix], [matrix.shape[0]])[0] for matrix in alone]
+    torch.testing.assert_close(stacked, torch.cat(each), atol=2e-2, rtol=2e-2)
+
+
+def test_experts_are_orthogonalised_in_a_batch_each_alone():
+    torch.manual_seed(0)
+    experts = torch.randn(3, 24, 16)  # gate and value of 12 rows each
+    (batch,) = orthogonal_directions([experts], [12, 12])
+    for expert, direction in zip(experts, batch, strict=True):
+        (single,) = orthogonal_directions([expert], [12, 12])
+        torch.testing.assert_close(direction, single, atol=2e-2, rtol=2e-2)
+
+
+def test_the_gate_does_not_change_the_size_of_the_other_updates():
+    """Torch scales a stacked 4n matrix by 2 and a 3n one by sqrt(3), which would confound the comparison."""
+    torch.manual_seed(0)
+    qkv, gate = torch.randn(96, 32), torch.randn(32, 32)
+    (three,) = orthogonal_directions([qkv], [32, 32, 32])
+    (four,) = orthogonal_directions([torch.cat((qkv, gate))], [32, 32, 32, 32])
+    torch.testing.assert_close(four[:96], three, atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
+    torch.manual_seed(0)
+    start = torch.randn(16, 16)
+    grad = torch.randn(16, 16)
+
+    def stepped(decay: float, *, cautious: bool) -> torch.Tensor:
+        parameter = torch.nn.Parameter(start.clone())
+        group = {"kind": kind, "params": [parameter], "lr": 0.01, "weight_decay": decay, "cautious": cautious}
+        group |= {"betas": (0.9, 0.95), "eps": 1e-8, "momentum": 0.95, "parts": [16]}
+        return run(MuonAdamW([group]), [parameter], [[grad]])[0]
+
+    plain, decayed, cautious = stepped(0.0, cautious=False), stepped(0.5, cautious=False), stepped(0.5, cautious=True)
+    shrinks = (start - plain) * start > 0
+    torch.testing.assert_close(cautious[shrinks], decayed[shrinks])
+    assert torch.equal(cautious[~shrinks], plain[~shrinks])
+    assert 0 < shrinks.sum() < shrinks.numel()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"mlp": "moe", "moe": MoEConfig(shared_expert=True)}, {"embedding_width": 8, "bias": True, "tied": True}],
+)
+def test_every_parameter_is_in_exactly_one_group_and_moves(optimizer, changes):
+    torch.manual_seed(0)
+    model = GPT(dataclasses.replace(SMALL, **changes))
+    training = TrainingConfig(optimizer=optimizer, learning_rate=0.01, batch_tokens=24)
+    optim = build_optimizer(model, training)
+    grouped = [id(p) for group in optim.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    ids = torch.randint(0, 97, (2, 25))
+    for _ in range(2):  # a zero gate passes its neighbours a gradient in the second step only
+        model.loss(ids[:, :-1], ids[:, 1:]).total.backward()
+        optim.step()
+        optim.zero_grad()
+    assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+
+
+def test_muon_takes_the_blocks_matrices_and_nothing_else():
+    model = GPT(dataclasses.replace(SMALL, mlp="moe"))
+    optim = build_optimizer(model, TrainingConfig(optimizer="muon", learning_rate=0.02, adam_learning_rate=3e-3))
+    names = {id(p): name for name, p in model.named_parameters()}
+    muon = {names[id(p)] for g in optim.param_groups if g["kind"] == "muon" for p in g["params"]}
+    expected = {"attention.input.weight", "attention.output.weight", "mlp.experts.input", "mlp.experts.output"}
+    assert muon == {f"layers.{layer}.{name}" for layer in range(2) for name in expected}
+    for group in optim.param_groups:
+        assert group["lr"] == group["initial_lr"] == (0.02 if group["kind"] == "muon" else 3e-3)
+        assert (group["weight_decay"] > 0) == (group["kind"] == "muon")
+
+
+def test_stacked_parts_cover_their_matrices():
+    model = GPT(dataclasses.replace(SMALL, kv_heads=1))
+    for parameter, parts in block_matrices(model):
+        assert sum(parts) == parameter.shape[-2]
+    assert (32, 8, 8, 32) in [parts for _, parts in block_matrices(model)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_restored_state_goes_on_to_the_bit(optimizer):
+    training = TrainingConfig(optimizer=optimizer, learning_rate=0.01, cautious_weight_decay=True)
+    ids = torch.randint(0, 97, (6, 2, 25), generator=torch.Generator().manual_seed(1))
+
+    def train(model, optim, batches):
+        for batch in batches:
+            model.loss(batch[:, :-1], batch[:, 1:]).total.backward()
+            optim.step()
+            optim.zero_grad()
+
+    torch.manual_seed(0)
+    whole = GPT(SMALL)
+    optim = build_optimizer(whole, training)
+    train(whole, optim, ids[:3])
+    resumed = GPT(SMALL)
+    resumed.load_state_dict(whole.state_dict())
+    resumed_optim = build_optimizer(resumed, training)
+    resumed_optim.load_state_dict(copy.deepcopy(optim.state_dict()))
+    train(whole, optim, ids[3:])
+    train(resumed, resumed_optim, ids[3:])
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_average_is_plain_first_and_exponential_then():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    ema = Ema(layer, horizon=3)
+    for value in (3.0, 6.0, 9.0):
+        layer.weight.data.fill_(value)
+        ema.update()
+    assert ema.state_dict()["weight"].item() == pytest.approx(6.0)
+    layer.weight.data.fill_(12.0)
+    ema.update()
+    assert ema.state_dict()["weight"].item() == pytest.approx(6.0 + (12.0 - 6.0) / 3)
+    with ema.swapped():
+        assert layer.weight.item() == pytest.approx(8.0)
+    assert layer.weight.item() == 12.0
