@@ -1,8 +1,8 @@
 """`python -m trainer train --config run.json`, alone or under torchrun; `python -m trainer plan --config run.json`.
 
 Exit status: 0 for a run that ended in order (`summary.json` says how), 75 for one that a signal stopped after a
-checkpoint, 1 for an error, 2 for settings that cannot work. Under torchrun every rank runs this; the first also opens
-Dagster Pipes when its environment is there.
+checkpoint, 1 for an error, 2 for settings that cannot work. An error's message is also left in `<config>.error`. Under
+torchrun every rank runs this; the first also opens Dagster Pipes when its environment is there.
 """
 
 from __future__ import annotations
@@ -43,18 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train(options.config)
         return _plan(options)
     except TrainerError as error:
-        _complain(str(error))
+        _complain(str(error), options.config)
         return EXIT_SETTINGS if isinstance(error, ConfigError | DataError | CheckpointError) else EXIT_ERROR
     except RuntimeError as error:
         if not any(sign in str(error) for sign in _PEER_IS_GONE):
             raise
-        _complain(f"another rank ended or cannot be reached; its own message says why ({str(error).splitlines()[0]})")
+        reason = str(error).splitlines()[0]
+        _complain(f"another rank ended or cannot be reached; its own message says why ({reason})", options.config)
         return EXIT_ERROR
 
 
-def _complain(message: str) -> None:
+def _complain(message: str, config: Path) -> None:
+    """Say it on stderr, and leave it in `<config>.error` for whoever started the ranks; the first one to write wins."""
     rank = os.environ.get("RANK", "0")
-    print(f"trainer: {'' if rank == '0' else f'rank {rank}: '}{message}", file=sys.stderr, flush=True)
+    message = message if rank == "0" else f"rank {rank}: {message}"
+    print(f"trainer: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError), _error_file(config).open("x", encoding="utf-8") as file:
+        file.write(message + "\n")
+
+
+def _error_file(config: Path) -> Path:
+    return config.with_name(config.name + ".error")
 
 
 def _train(config: Path) -> int:
@@ -64,7 +73,10 @@ def _train(config: Path) -> int:
         die_with_parent(int(launched) if launched else None)
     stop = StopRequest()
     stop.install()
-    with _reporting(first=os.environ.get("RANK", "0") == "0"):
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        _error_file(config).unlink(missing_ok=True)
+    with _reporting(first=first):
         from trainer.loop import train
         from trainer.ranks import join_ranks, leave_ranks
 

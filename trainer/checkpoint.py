@@ -39,6 +39,7 @@ FORMAT = "squeeze-checkpoint"
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
 EMA_FILE = "ema.safetensors"
+BEST_FILE = "best.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 CONFIG_FILE = "config.json"
@@ -176,22 +177,23 @@ def load_checkpoint(
 def load_model(folder: Path, *, device: str = "cpu", weights: str | None = None) -> GPT:
     """A trained model in evaluation mode, from a finished run's folder or one of its checkpoints.
 
-    `weights`: `"ema"`, `"model"`, or none for the average where there is one. Raises `CheckpointError` for a folder
-    that holds no model.
+    `weights`: `"ema"`, `"model"`, `"best"` (of the evaluations during the run), or none for the average where there is
+    one. Raises `CheckpointError` for a folder that holds no such weights.
     """
     from trainer.model import GPT
 
-    if weights not in (None, "ema", "model"):
-        raise CheckpointError(f"weights must be 'ema', 'model' or none, found {weights!r}")
+    files = {"ema": EMA_FILE, "model": MODEL_FILE, "best": BEST_FILE}
+    if weights is not None and weights not in files:
+        raise CheckpointError(f"weights must be one of {', '.join(files)} or none, found {weights!r}")
     if (folder / CONFIG_FILE).exists():
         config = ModelConfig.from_dict(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
     elif (folder / STATE_FILE).exists():
         _, config = read_state(folder)
     else:
         raise CheckpointError(f"{folder}: neither {CONFIG_FILE} nor {STATE_FILE}; give the folder of a trained model")
-    file = folder / (EMA_FILE if weights == "ema" or (weights is None and (folder / EMA_FILE).exists()) else MODEL_FILE)
+    chosen = weights or ("ema" if (folder / EMA_FILE).exists() else "model")
     model = GPT(config)
-    load_tensors_into(model_tensors(model), file)
+    load_tensors_into(model_tensors(model), folder / files[chosen])
     return model.to(device).eval()
 
 

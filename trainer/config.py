@@ -97,10 +97,10 @@ class TrainingConfig:
     """Of one device at `precision`, for MFU; none: looked up by the device's name."""
 
     def __post_init__(self) -> None:
-        positive = ("batch_tokens", "learning_rate", "eps", "checkpoint_every", "keep_checkpoints")
-        positive += ("evaluate_tokens", "log_every")
-        optional = ("max_steps", "max_minutes", "adam_learning_rate", "clip_norm", "ema_horizon", "jump_factor")
-        optional += ("micro_batch", "evaluate_every", "final_evaluate_tokens", "peak_tflops")
+        positive = ["batch_tokens", "learning_rate", "eps", "checkpoint_every", "keep_checkpoints"]
+        positive += ["evaluate_tokens", "log_every"]
+        optional = ["max_steps", "max_minutes", "adam_learning_rate", "clip_norm", "ema_horizon", "jump_factor"]
+        optional += ["micro_batch", "evaluate_every", "final_evaluate_tokens", "peak_tflops"]
         for name in positive + optional:
             value = getattr(self, name)
             if not (value is None and name in optional) and not value > 0:

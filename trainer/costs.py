@@ -1,16 +1,13 @@
-"""What training costs: floating-point operations, model FLOPs utilisation, device-hours and their price.
+"""What hardware can do and costs, and how much of it a run uses.
 
-FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B) and nanoGPT, so that an MFU can stand beside
-theirs: 6 for each parameter that multiplies a token (2 forward, 4 backward; the output projection counts, looking up an
-embedding does not) plus 12 * layers * attention width * context for attention, without the causal half taken off.
+Model FLOPs are counted by `GPT.flops_per_token` with the convention of PaLM (Chowdhery et al. 2022, appendix B), as
+nanoGPT and nanochat do, so that an MFU here can stand beside theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from trainer.model.config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -46,25 +43,6 @@ def hardware_named(device_name: str) -> Hardware | None:
     """The entry whose name occurs in what the driver calls a device, such as `NVIDIA H100 80GB HBM3`."""
     plain = device_name.lower().replace("geforce ", "")
     return next((item for name, item in HARDWARE.items() if name.lower() in plain), None)
-
-
-def flops_per_token(config: ModelConfig, matrix_parameters: int) -> float:
-    """Training FLOPs of a token; `matrix_parameters` are those it is multiplied with (active, each repeat counted)."""
-    attention = 12 * config.layers * config.heads * config.head_width * config.context
-    return 6.0 * matrix_parameters + attention
-
-
-def matrix_parameters(config: ModelConfig, counts: Mapping[str, int]) -> int:
-    """Parameters a token is multiplied with, from `GPT.parameter_counts()`: shared layers count each time they run.
-
-    The embedding counts once where it is the output projection too; looking it up, and learned positions, are free.
-    """
-    outside_blocks = counts["embedding"]
-    blocks = (counts["active"] - outside_blocks) * config.repeats
-    inner = config.embedding_width or config.width
-    output = config.vocab_size * inner
-    factors = 0 if config.embedding_width is None else 2 * inner * config.width
-    return blocks + output + factors
 
 
 def utilisation(

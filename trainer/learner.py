@@ -127,7 +127,7 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
-            self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_share_over_mean
+            self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_over_mean
         if self.ema is not None:
             self.ema.update()
         return factor

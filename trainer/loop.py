@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 import torch
 
 from trainer.checkpoint import (
+    BEST_FILE,
     CONFIG_FILE,
     EMA_FILE,
     MODEL_FILE,
@@ -226,6 +228,15 @@ class _Run:
                 write_json(self.checkpoints / "best.json", {"step": self.state.step, "loss": loss})
         remove_old_checkpoints(self.checkpoints, self.training.keep_checkpoints)
 
+    def _keep_best(self) -> dict[str, Any] | None:
+        """Put the weights that evaluated best during the run beside the final ones, as they were evaluated."""
+        best = read_best(self.checkpoints)
+        if best is not None:
+            place = self.checkpoints / f"step_{best['step']:08d}"
+            averaged = place / EMA_FILE
+            shutil.copyfile(averaged if averaged.exists() else place / MODEL_FILE, self.out / BEST_FILE)
+        return best
+
     def _evaluate_at(self, step: int) -> dict[str, dict[str, float]] | None:
         every = self.training.evaluate_every
         if not self.heldout or every is None or step % every or step == self.steps:
@@ -266,6 +277,7 @@ class _Run:
                 averages = self.learner.averages()
                 if averages is not None:
                     save_tensors(averages, self.out / EMA_FILE)
+                summary["best"] = self._keep_best()
                 summary["content_hash"] = self.meter.content_hash(self.out)
             write_json(self.out / SUMMARY_FILE, summary)
             log.info("%s after %d steps in %s", ended, self.state.step, duration(self.state.seconds))

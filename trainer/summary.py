@@ -13,7 +13,7 @@ import torch
 
 from trainer.checkpoint import EMA_FILE, MODEL_FILE, RunState, file_hash
 from trainer.config import RunConfig
-from trainer.costs import flops_per_token, hardware_named, matrix_parameters, utilisation
+from trainer.costs import hardware_named, utilisation
 from trainer.data import SequenceReader
 from trainer.guards import LossGuard
 from trainer.model import GPT
@@ -28,7 +28,7 @@ class RunMeter:
     def __init__(self, config: RunConfig, ranks: Ranks, bytes_per_token: float, model: GPT) -> None:
         self.config, self.ranks, self.bytes_per_token = config, ranks, bytes_per_token
         self.parameters = model.parameter_counts()
-        self.flops_per_token = flops_per_token(config.model, matrix_parameters(config.model, self.parameters))
+        self.flops_per_token = model.flops_per_token()
         self.device_name = _device_name(ranks.device)
         self.peak_tflops = config.training.peak_tflops or self._known_peak()
         self._clock = time.monotonic()

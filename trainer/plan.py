@@ -1,0 +1,134 @@
+"""`python -m trainer plan`: what a run will take, before anything runs.
+
+In: a run's settings; its shards need not exist yet where `training.max_steps` says how long it is. Out: parameters,
+FLOPs, memory of a device, steps, and hours and cost on each kind of hardware at an assumed MFU.
+
+Memory is an estimate of what stays (weights, gradients, optimizer state, average: all float32) and of the activations
+of one micro-batch, counted by the tensors the blocks keep for their backward pass.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trainer.config import RunConfig
+from trainer.costs import HARDWARE
+from trainer.data import SequenceReader
+from trainer.errors import ConfigError, DataError
+from trainer.model.config import ModelConfig
+
+FLOAT = 4  # bytes
+LOSS_BYTES = 512 << 20  # the loss's chunk of float32 logits on a GPU, at most
+
+
+def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> dict[str, Any]:
+    """The figures of a run on `devices` of each kind at `mfu` of their peak.
+
+    Raises `ConfigError` for devices or an MFU that make no sense, and `DataError` where neither the shards nor
+    `training.max_steps` say how long the run is.
+    """
+    import torch
+
+    from trainer.model import GPT
+
+    training = run.training
+    batch = training.sequences_per_batch(run.model.context)
+    if not 0 < mfu <= 1:
+        raise ConfigError(f"--mfu must be above 0 and at most 1, found {mfu}")
+    if not 1 <= devices <= batch:
+        raise ConfigError(f"--devices must be from 1 to the {batch} sequences of a batch, found {devices}")
+    with torch.device("meta"):
+        model = GPT(run.model)
+    parameters, flops_per_token = model.parameter_counts(), model.flops_per_token()
+    steps = _steps(run, batch)
+    tokens = steps * training.batch_tokens
+    flops = float(flops_per_token) * tokens
+    state = state_bytes(run, parameters["total"])
+    per_sequence = activation_bytes(run.model, training.precision)
+    share = -(-batch // devices)
+    hardware = []
+    for item in HARDWARE.values():
+        peak = item.bf16_tflops if training.precision == "bf16" else item.float32_tflops
+        hours = flops / (devices * mfu * peak * 1e12) / 3600
+        price = training.price_per_device_hour or item.price_per_hour
+        room = item.memory_gib * 2**30 * 0.9 - state - LOSS_BYTES
+        hardware.append(
+            {
+                "name": item.name,
+                "hours": hours,
+                "cost": hours * devices * price,
+                "micro_batch": max(0, min(share, int(room // per_sequence))),
+                "tokens_per_second": tokens / (hours * 3600),
+            }
+        )
+    return {
+        "parameters": parameters,
+        "flops_per_token": flops_per_token,
+        "flops": flops,
+        "steps": steps,
+        "tokens": tokens,
+        "sequences_per_batch": batch,
+        "devices": devices,
+        "mfu": mfu,
+        "state_bytes": state,
+        "activation_bytes_per_sequence": per_sequence,
+        "checkpoint_bytes": state - FLOAT * parameters["total"],
+        "hardware": hardware,
+    }
+
+
+def state_bytes(run: RunConfig, parameters: int) -> int:
+    """Bytes that stay on a device: weights, gradients, DDP's none of its own, optimizer state, average.
+
+    Muon keeps one float32 a weight where AdamW keeps two; counting two everywhere is at most a quarter too much.
+    """
+    copies = 4 + (run.training.ema_horizon is not None)
+    return copies * FLOAT * parameters
+
+
+def activation_bytes(model: ModelConfig, precision: str) -> int:
+    """Bytes that one sequence's forward pass leaves for its backward pass, roughly.
+
+    Per layer and token: the residual stream twice and its norms' inputs in float32, the attention's input projection,
+    output and gate product, and the MLP's hidden values, in the autocast type; attention itself keeps no scores.
+    """
+    half = 2 if precision == "bf16" else FLOAT
+    projections = (4 if model.attention_input == "4n" else 3) * model.width
+    hidden = model.dense_ff_width * (4 if model.activation == "swiglu" else 3)
+    per_token = 4 * FLOAT * model.width + half * (2 * projections + 4 * model.width + hidden)
+    return model.context * (model.layers * per_token + 4 * FLOAT * model.width)
+
+
+def plan_table(figures: dict[str, Any]) -> str:
+    """`plan`'s figures for people."""
+    counts = figures["parameters"]
+    lines = [
+        f"parameters      {counts['total']:,} total, {counts['embedding']:,} embedding, {counts['active']:,} active",
+        f"FLOPs           {figures['flops_per_token']:.3g} per token, {figures['flops']:.3g} in all",
+        f"run             {figures['steps']:,} steps of {figures['sequences_per_batch']:,} sequences, "
+        f"{figures['tokens']:,} tokens",
+        f"memory          {figures['state_bytes'] / 2**30:.2f} GiB stay on a device, and about "
+        f"{figures['activation_bytes_per_sequence'] / 2**20:,.0f} MiB for each sequence computed at once",
+        f"checkpoint      {figures['checkpoint_bytes'] / 2**30:.2f} GiB",
+        "",
+        f"{'on ' + str(figures['devices']) + ' x':<12}{'hours':>12}{'cost':>10}{'tokens/s':>14}{'micro-batch':>13}"
+        f"    (at {figures['mfu']:.0%} MFU)",
+    ]
+    for item in figures["hardware"]:
+        fits = str(item["micro_batch"]) if item["micro_batch"] else "too large"
+        lines.append(
+            f"{item['name']:<12}{item['hours']:>12,.3f}{item['cost']:>10,.2f}{item['tokens_per_second']:>14,.0f}{fits:>13}"
+        )
+    return "\n".join(lines)
+
+
+def _steps(run: RunConfig, batch: int) -> int:
+    most = run.training.max_steps
+    try:
+        whole = SequenceReader([Path(path) for path in run.data.epochs], run.model.context).steps(batch)
+    except DataError as error:
+        if most is None:
+            raise DataError(f"{error}; or set training.max_steps to plan before the shards are there") from None
+        return most
+    return min(whole, most or whole)
