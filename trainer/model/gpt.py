@@ -78,15 +78,25 @@ class GPT(nn.Module):
         """
         return self.logits(self.hidden(ids_BT, documents_BT=documents_BT, cache=cache))
 
-    def hidden(self, ids_BT: Tensor, *, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
-        """The final norm's output (B, T, C). Arguments as for `forward`."""
-        return self._run(ids_BT, documents_BT, cache, None)[0]
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        *,
+        documents_BT: Tensor | None = None,
+        cache: KVCache | None = None,
+        positions_BT: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The final norm's output (B, T, C). Arguments as for `forward`.
 
-    def _run(
-        self, ids_BT: Tensor, documents_BT: Tensor | None, cache: KVCache | None, seeds_B: Tensor | None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The final norm's output (B, T, C), and the losses that MoE layers add."""
-        frame, positions_BT = self._frame(ids_BT, documents_BT, cache, seeds_B)
+        `positions_BT` and `mask` (bool, (B or 1, 1, T, T), True where a token may look) lay a row out in another
+        way than one text from left to right, such as several continuations of one prompt side by side.
+        """
+        frame, positions_BT = self._frame(ids_BT, documents_BT, cache, positions_BT, mask)
+        return self._run(ids_BT, positions_BT, frame)
+
+    def _run(self, ids_BT: Tensor, positions_BT: Tensor, frame: Frame) -> Tensor:
+        """The final norm's output (B, T, C)."""
         x_BTC = self.embed(ids_BT.long())
         if self.embed_up is not None:
             x_BTC = self.embed_up(x_BTC)
@@ -96,9 +106,9 @@ class GPT(nn.Module):
             x_BTC = frame.dropout(x_BTC)
         for index in range(self.config.layers):  # with sharing, the block of unique layers runs again and again
             x_BTC = self.layers[index % self.config.unique_layers](x_BTC, frame, index)
-        if cache is not None:
-            cache.advance(ids_BT.shape[1])
-        return self.final_norm(x_BTC), frame.auxiliary
+        if frame.cache is not None:
+            frame.cache.advance(ids_BT.shape[1])
+        return self.final_norm(x_BTC)
 
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """Project hidden states (..., C) on the vocabulary (..., V)."""
@@ -120,11 +130,13 @@ class GPT(nn.Module):
         drawn from the global generator. `logit_rows` is how many tokens' logits are held at once; none: from the
         device. `sum` adds up over micro-batches and ranks, MoE's auxiliary losses included.
         """
-        hidden_BTC, auxiliary = self._run(ids_BT, documents_BT, None, sequence_seeds_B)
+        frame, positions_BT = self._frame(ids_BT, documents_BT)
+        frame.dropout = self._dropout(ids_BT, sequence_seeds_B)
+        hidden_BTC = self._run(ids_BT, positions_BT, frame)
         hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
         targets_N = targets_BT.flatten().long()
         loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows)
-        total = loss + sum(auxiliary)
+        total = loss + sum(frame.auxiliary)
         if reduction == "mean":
             scored = (targets_N != IGNORE).sum().clamp_min(1)
             return LossParts(total / scored, loss.detach() / scored)
@@ -140,27 +152,32 @@ class GPT(nn.Module):
         return hidden_BTC if self.embed_up is None else F.linear(hidden_BTC, self.embed_up.weight.T)
 
     def _frame(
-        self, ids_BT: Tensor, documents_BT: Tensor | None, cache: KVCache | None, seeds_B: Tensor | None
+        self,
+        ids_BT: Tensor,
+        documents_BT: Tensor | None,
+        cache: KVCache | None = None,
+        positions_BT: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Frame, Tensor]:
         """What the layers share, and the positions (1 or B, T)."""
-        B, T = ids_BT.shape
-        device, config = ids_BT.device, self.config
+        T, config = ids_BT.shape[1], self.config
         start = 0 if cache is None else cache.length
-        if config.position == "learned" and start + T > config.context:
+        if positions_BT is None and config.position == "learned" and start + T > config.context:
             raise ConfigError(f"{start + T} tokens are more than the {config.context} learned positions (context)")
-        mask = None
         if documents_BT is not None:
             positions_BT, mask = document_positions(documents_BT), document_mask(documents_BT)
-        else:
-            positions_BT = torch.arange(start, start + T, device=device)[None]
-            if start:
-                mask = torch.arange(start + T, device=device) <= positions_BT[0, :, None]
+        if positions_BT is None:
+            positions_BT = torch.arange(start, start + T, device=ids_BT.device)[None]
+        if start and mask is None:
+            mask = torch.arange(start + T, device=ids_BT.device) <= positions_BT[0, :, None]
         rope = rope_tables(config, positions_BT) if config.position == "rope" else None
-        dropout = None
-        if config.dropout and self.training:
-            seeds = torch.randint(2**62, (B,)) if seeds_B is None else seeds_B
-            dropout = SequenceDropout(config.dropout, seeds.tolist(), device)
-        return Frame(rope, mask, cache, dropout), positions_BT
+        return Frame(rope, mask, cache), positions_BT
+
+    def _dropout(self, ids_BT: Tensor, seeds_B: Tensor | None) -> SequenceDropout | None:
+        if not self.config.dropout or not self.training:
+            return None
+        seeds = torch.randint(2**62, (ids_BT.shape[0],)) if seeds_B is None else seeds_B
+        return SequenceDropout(self.config.dropout, seeds.tolist(), ids_BT.device)
 
     def balance_experts(self, all_reduce: Callable[[Tensor], Any] | None = None) -> ExpertLoad:
         """With `mlp: moe`, to be called once an optimizer step: see `trainer.model.moe.balance_experts`."""

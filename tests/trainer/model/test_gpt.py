@@ -206,3 +206,17 @@ def test_rope_runs_past_the_trained_length():
 def test_reading_settings_does_not_import_torch():
     code = "import sys, trainer.model.config, trainer.model; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("arm", ["recipe", "gpt2 switches"])
+@torch.inference_mode()
+def test_continuations_of_one_prompt_may_lie_side_by_side(arm):
+    """[prompt][first][second] in one row, the second looking past the first: what two rows would give."""
+    model, ids = model_of(arm).eval(), some_ids(batch=1, length=14)
+    positions = torch.tensor([[*range(6), *range(6, 10), *range(6, 10)]])
+    mask = torch.ones(14, 14, dtype=torch.bool).tril()
+    mask[10:, 6:10] = False
+    packed = model.hidden(ids, positions_BT=positions, mask=mask[None, None])
+    torch.testing.assert_close(packed[:, :10], model.hidden(ids[:, :10]), atol=1e-5, rtol=1e-5)
+    second = torch.cat((ids[:, :6], ids[:, 10:]), 1)
+    torch.testing.assert_close(packed[:, 10:], model.hidden(second)[:, 6:], atol=1e-5, rtol=1e-5)
