@@ -83,8 +83,10 @@ def _train(config: Path) -> int:
         run = read_run(config)
         ranks = join_ranks(run.training.device)
         summary = train(run, ranks, stop)
-        leave_ranks(ranks)
-    return EXIT_UNFINISHED if summary["state"] == "interrupted" else 0
+    if summary["state"] == "interrupted":
+        return EXIT_UNFINISHED  # torchrun may be dead, and its store with it: leave without a farewell
+    leave_ranks(ranks)
+    return 0
 
 
 def _plan(options: argparse.Namespace) -> int:

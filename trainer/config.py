@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -184,6 +184,17 @@ class RunConfig:
         """As plain JSON values; `from_dict` gives an equal configuration."""
         return dataclasses.asdict(self)
 
+    def with_paths(self, change: Callable[[str], str]) -> RunConfig:
+        """The same run with every path of a file or folder changed."""
+        return dataclasses.replace(
+            self,
+            out=change(self.out),
+            data=DataConfig(
+                epochs=tuple(change(epoch) for epoch in self.data.epochs),
+                validation=tuple(ValidationData(item.name, change(item.path)) for item in self.data.validation),
+            ),
+        )
+
 
 def read_run(path: Path) -> RunConfig:
     """Read a run's JSON file. Relative paths inside it are relative to its folder.
@@ -196,13 +207,5 @@ def read_run(path: Path) -> RunConfig:
         raise ConfigError(f"{path}: no such file; --config names the run's JSON settings") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
-    run = RunConfig.from_dict(data, path.name)
     base = path.resolve().parent
-    return dataclasses.replace(
-        run,
-        out=str(base / run.out),
-        data=DataConfig(
-            epochs=tuple(str(base / epoch) for epoch in run.data.epochs),
-            validation=tuple(ValidationData(item.name, str(base / item.path)) for item in run.data.validation),
-        ),
-    )
+    return RunConfig.from_dict(data, path.name).with_paths(lambda given: str(base / given))

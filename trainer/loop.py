@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -108,7 +109,9 @@ class _Run:
         if self.ranks.is_first:
             (self.out / SUMMARY_FILE).unlink(missing_ok=True)
             write_json(self.out / CONFIG_FILE, self.config.model.to_dict())
-            write_json(self.out / RUN_FILE, self.config.to_dict())
+            # relative to this folder, so that the run can be read wherever the folder is moved to
+            relative = self.config.with_paths(lambda path: os.path.relpath(path, self.out))
+            write_json(self.out / RUN_FILE, relative.to_dict())
             log.info("%s", self.meter.headline(self.steps, self.learner.micro_batch))
         metrics = MetricsLog(self.out, self.training, self.state.step) if self.ranks.is_first else None
         if self.training.on_bad_loss == "roll_back" and self.state.step == 0:
@@ -265,7 +268,7 @@ class _Run:
 
     def _end(self, ended: str) -> dict[str, Any]:
         if ended == "interrupted":
-            log.warning("stopped by a signal after step %d; start again to go on from there", self.state.step)
+            log.info("stopped by a signal after step %d; start again to go on from there", self.state.step)
             validation = {}
         else:
             validation = self._evaluate(self.training.final_evaluate_tokens) if self.heldout else {}
