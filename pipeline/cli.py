@@ -161,7 +161,7 @@ def generate(
     store = _store(profile)
     model = load_model(store.current(MODEL_KEY).path)
     tokenizer = load_tokenizer(store.current("tokenizer").path)
-    ids = tokenizer.encode(prompt) or [tokenizer.eot_id]
+    ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
     options = {"temperature": temperature, "top_p": top_p, "seed": seed, "eot_id": tokenizer.eot_id}
     added = list(generate_ids(model, ids, max_new_tokens=tokens, **options))
     console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.assets.show import bars, table
@@ -48,11 +49,12 @@ def epoch_key(epoch: int) -> str:
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> Stage:
     def build(job: Job) -> Any:
         own = epoch_slice(read_schedule(job.path("schedule")), epoch)
-        return build_epoch(own, job.paths("tokens"), job.out, profile.shards)
+        return build_epoch(own, job.paths("tokens"), profile.shards, job.out)
 
     def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:
         own = slice_json(read_schedule(inputs["schedule"].path), epoch)
-        return {"schedule": hashlib.sha256(own.encode()).hexdigest()}
+        # the slice names the content of every token store the epoch reads; the others do not matter to it
+        return {"schedule": hashlib.sha256(own.encode()).hexdigest()} | dict.fromkeys(tokens, "as in the schedule")
 
     return Stage(
         key=epoch_key(epoch),
@@ -63,6 +65,7 @@ def _epoch(profile: Profile, tokens: list[str], epoch: int) -> Stage:
         inputs=["schedule", *tokens],
         build=build,
         metadata=_epoch_metadata,
+        pictures=_epoch_pictures,
         kinds=frozenset({"arrow"}),
         slices=slices,
     )
@@ -76,6 +79,16 @@ def _schedule_metadata(artifact: Artifact) -> Metadata:
         "tokens": facts["tokens"],
         "schedule": table(facts["rows"]),
     }
+
+
+def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots import mixture_png
+
+    stages = [
+        (stage["name"], {name: float(row["tokens"]) for name, row in stage["sources"].items()})
+        for stage in facts["stages"]
+    ]
+    return {"mixture": mixture_png(stages)}
 
 
 def _epoch_metadata(artifact: Artifact) -> Metadata:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 
-BLOCKS: Final = " ▏▎▍▌▋▊▉█"
-BAR_CELLS: Final = 20
+from pipeline.reporting.tables import bar_table
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.MarkdownMetadataValue:
-    """Rows as a table; all rows have the keys of the first."""
+    """Rows as a table; all rows have the keys of the first. Values that a table cannot hold become text."""
     if not rows:
         return dg.MetadataValue.md("none")
-    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
+    records = [dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records)
 
 
-def bars(values: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
-    """A bar chart in block characters, longest value full width."""
-    most = max(values.values(), default=0) or 1
-    width = max(map(len, values), default=0)
-    lines = [f"{name:<{width}} {_bar(value / most)} {value:,.3g} {unit}" for name, value in values.items()]
-    return dg.MetadataValue.md("```\n" + "\n".join(lines) + "\n```")
+def bars(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
+    """Named amounts as a bar chart in block characters."""
+    return dg.MetadataValue.md(bar_table(amounts, unit=unit))
 
 
-def _bar(share: float) -> str:
-    eighths = round(max(share, 0) * BAR_CELLS * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (BLOCKS[rest] if rest else "")).ljust(BAR_CELLS)
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)

@@ -7,6 +7,7 @@ read from the artifact's manifest, so a reused asset shows what a fresh one did.
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final, Protocol
 import dagster as dg
 
 from pipeline.errors import SqueezeError
+from pipeline.reporting.plots import markdown_image
 from pipeline.settings import identity_of
 from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
 from trainer.errors import TrainerError
@@ -82,6 +84,8 @@ class Stage:
     """Keys of the assets it is built from, which are also their labels."""
     build: Callable[[Job], Summary]
     metadata: Callable[[Artifact], Metadata] = no_metadata
+    pictures: Callable[[Mapping[str, Any], Path], Mapping[str, bytes]] | None = None
+    """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it."""
     kinds: frozenset[str] = frozenset({"python"})
     runtime: Mapping[str, Any] = field(default_factory=dict)
     slices: Callable[[Mapping[str, Artifact]], Mapping[str, str]] | None = None
@@ -117,7 +121,11 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         context.log.info(f"{stage.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.artifact.content_hash),
-            metadata={**stage.metadata(outcome.artifact), **common_metadata(outcome)},
+            metadata={
+                **pictures_of(outcome.artifact),
+                **stage.metadata(outcome.artifact),
+                **common_metadata(outcome),
+            },
             tags={"reused": str(outcome.reused).lower()},
         )
 
@@ -133,7 +141,10 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
 
     def build(out: Path) -> Built:
         summary = stage.build(Job(out, inputs, settings, store, context))
-        facts = dataclasses.asdict(summary)  # type: ignore[call-overload]
+        # as it will be read back from the manifest: keys as text, tuples as lists
+        facts = json.loads(json.dumps(dataclasses.asdict(summary)))  # type: ignore[call-overload]
+        for name, png in (stage.pictures(facts, out) if stage.pictures else {}).items():
+            (out / f"{name}.png").write_bytes(png)
         return Built(facts.pop("content_hash"), facts)
 
     return store.ensure(
@@ -145,6 +156,15 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
         runtime=stage.runtime,
         slices=stage.slices(inputs) if stage.slices else None,
     )
+
+
+def pictures_of(artifact: Artifact) -> dict[str, Any]:
+    """The artifact's pictures as metadata that the UI renders."""
+    files = [name for name in artifact.manifest.files if name.endswith(".png") and "/" not in name]
+    return {
+        name.removesuffix(".png"): dg.MetadataValue.md(markdown_image((artifact.path / name).read_bytes(), name))
+        for name in files
+    }
 
 
 def common_metadata(outcome: Outcome) -> dict[str, Any]:

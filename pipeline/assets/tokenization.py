@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import dagster as dg
 
@@ -18,7 +20,7 @@ from pipeline.tokenization.select import SELECT_VERSION, select_tokenizer
 from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
 from trainer.model.config import ModelConfig
 
-GROUP = "tokenizers"
+GROUP: Final = "tokenizers"
 
 
 def stages(profile: Profile) -> list[Stage]:
@@ -83,6 +85,7 @@ def stages(profile: Profile) -> list[Stage]:
             inputs=["mixture", *candidates, *corpora],
             build=comparison,
             metadata=_comparison_metadata,
+            pictures=_comparison_pictures,
         ),
         Stage(
             key="tokenizer",
@@ -164,6 +167,23 @@ def _tokenizer_metadata(artifact: Artifact) -> Metadata:
     }
 
 
+def _comparison_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots import tokenizer_png
+
+    rows = [
+        {
+            "name": name,
+            "bytes_per_token": {
+                f"{group['corpus']} {group['lang']}": group["bytes_per_token"]
+                for group in facts["groups"]
+                if group["tokenizer"] == name
+            },
+        }
+        for name in facts["tokenizers"]
+    ]
+    return {"bytes_per_token": tokenizer_png(rows)}
+
+
 def _comparison_metadata(artifact: Artifact) -> Metadata:
     facts = artifact.summary
     rows = [
@@ -181,7 +201,6 @@ def _comparison_metadata(artifact: Artifact) -> Metadata:
     ]
     return {
         "candidates": table(rows),
-        "bytes_per_token": bars({row["tokenizer"]: float(row["bytes per token"]) for row in rows}, "bytes/token"),
         "by_corpus_and_language": table(
             [
                 {key: group[key] for key in ("tokenizer", "corpus", "lang", "bytes_per_token", "tokens_per_word")}

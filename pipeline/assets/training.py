@@ -15,12 +15,13 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import create_model
 
-from pipeline.assets.live import observe_metrics
+from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.sharding import epoch_key
 from pipeline.assets.show import table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.errors import SqueezeError
 from pipeline.profile import LaunchSettings, Profile
+from pipeline.reporting.plots import sparkline_markdown
 from pipeline.store import Artifact
 from trainer.config import DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
@@ -94,6 +95,7 @@ def stages(profile: Profile) -> list[Stage]:
             inputs=["tokenizer", *epochs, *tokens],
             build=lambda job: train(job, profile.launch, len(epochs)),
             metadata=_model_metadata,
+            pictures=_model_pictures,
             kinds=frozenset({"pytorch"}),
             config=TrainingOverrides,
             override=override,
@@ -197,10 +199,18 @@ def _why_it_failed(config: Path, error: Exception) -> str:
 
 
 def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
-    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     every = max(1, len(rows) // points)
     return [(row["step"], row["loss"]) for row in rows[::every]]
+
+
+def _model_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots import loss_curve_png
+
+    rows = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    validation = {name: values["loss"] for name, values in facts["run"]["validation"].items()}
+    return {"loss_curve": loss_curve_png(rows, validation)}
 
 
 def _model_metadata(artifact: Artifact) -> Metadata:
@@ -221,6 +231,9 @@ def _model_metadata(artifact: Artifact) -> Metadata:
     }
     return {
         **{name: value for name, value in numbers.items() if value is not None},
+        "loss": dg.MetadataValue.md(
+            sparkline_markdown([loss for _, loss in artifact.summary["losses"]], "training loss")
+        ),
         "validation": table(validation),
         "device": f"{run['world_size']} rank(s) on {run['device']}",
     }

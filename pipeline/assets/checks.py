@@ -1,0 +1,69 @@
+"""Asset checks that stop a run before it spends hours on something broken."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipeline.assets.stage import asset_key
+from pipeline.profile import Profile
+from pipeline.store import Store
+
+Verdict = tuple[bool, str, Mapping[str, Any]]
+
+
+def checks(profile: Profile) -> list[dg.AssetChecksDefinition]:
+    """The blocking checks of every asset that has any."""
+    epochs = [f"shards/epoch_{epoch:03d}" for epoch in range(1, profile.schedule.epochs + 1)]
+    return [
+        *(
+            _check(f"corpus/{name}", "not_empty", "Documents are left after curation.", _not_empty)
+            for name in profile.corpora
+        ),
+        _check("tokenizer", "round_trip", "Held-out text survives encoding and decoding.", _round_trip),
+        *(
+            _check(key, "documents_as_scheduled", "The epoch holds what the schedule says.", _as_scheduled)
+            for key in epochs
+        ),
+        _check("model", "loss_is_finite", "Training ended with a finite loss below a uniform guess's.", _finite_loss),
+    ]
+
+
+def _check(key: str, name: str, description: str, judge: Callable[[Store, str], Verdict]) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(key), name=name, description=description, blocking=True, required_resource_keys={"store"}
+    )
+    def check(context) -> dg.AssetCheckResult:  # type: ignore[no-untyped-def]
+        passed, text, numbers = judge(context.resources.store.open(), key)
+        return dg.AssetCheckResult(passed=passed, description=text, metadata=dict(numbers))
+
+    return check
+
+
+def _not_empty(store: Store, key: str) -> Verdict:
+    documents = store.current(key).summary["documents"]
+    return documents > 0, f"{documents:,} documents", {"documents": documents}
+
+
+def _round_trip(store: Store, key: str) -> Verdict:
+    chosen = store.current(key).summary["name"]
+    row = store.current("tokenizer_comparison").summary["tokenizers"][chosen]
+    failures = row["round_trip_failures"]
+    return failures == 0, f"{failures:,} documents come back changed", {"failures": failures}
+
+
+def _as_scheduled(store: Store, key: str) -> Verdict:
+    epoch = int(key.rsplit("_", 1)[1])
+    planned = sum(row["documents"] for row in store.current("schedule").summary["rows"] if row["epoch"] == epoch)
+    found = store.current(key).summary["documents"]
+    return found == planned, f"{found:,} documents, {planned:,} scheduled", {"documents": found, "scheduled": planned}
+
+
+def _finite_loss(store: Store, key: str) -> Verdict:
+    import math
+
+    run = store.current(key).summary["run"]
+    loss = run["final_train_loss"]
+    uniform = math.log(store.current("tokenizer").summary["vocab_size"])
+    passed = loss is not None and math.isfinite(loss) and loss < uniform
+    return passed, f"final training loss {loss}, a uniform guess has {uniform:.3f}", {"uniform_loss": uniform}

@@ -1,0 +1,146 @@
+"""Group `evaluation`: one asset per suite, and the scorecard that puts their scores beside everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from pipeline.assets.show import table
+from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.assets.tokenization import corpus_inputs
+from pipeline.curation.read import iter_selected
+from pipeline.evaluation.results import SuiteResult, read_result
+from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.evaluation.scorecard import SCORECARD_VERSION, build_scorecard, read_scorecard
+from pipeline.evaluation.settings import Suite
+from pipeline.evaluation.tables import bits_per_byte_rows, plottable, scorecard_rows, suite_rows
+from pipeline.profile import Profile
+from pipeline.store import Artifact
+
+GROUP: Final = "evaluation"
+DESCRIPTIONS: Final = {
+    "bits_per_byte": "Bits per byte of the held-out documents, per corpus and language, beside gzip, xz and zstd.",
+    "lm_eval": "Benchmarks of lm-eval, through the model's own adapter.",
+    "length_extrapolation": "Loss by position at and past the trained context.",
+    "samples": "Continuations of fixed prompts at fixed seeds.",
+}
+
+
+def stages(profile: Profile) -> list[Stage]:
+    """A stage per suite, and the scorecard over them."""
+    suites = profile.evaluation.suites
+    return [
+        *(_suite(profile, name, suite) for name, suite in suites.items()),
+        Stage(
+            key="scorecard",
+            group=GROUP,
+            description="Every score beside chance, compressors and published baselines, with its lineage.",
+            version=SCORECARD_VERSION,
+            settings={},
+            inputs=["model", *(f"eval/{name}" for name in suites)],
+            build=_scorecard,
+            metadata=_scorecard_metadata,
+            pictures=_scorecard_pictures,
+        ),
+    ]
+
+
+def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
+    evaluation = profile.evaluation
+    reads_archive = getattr(suite, "data", None) == "archive"
+    needs_text = suite.kind in NEEDS_TRAINING_TEXT
+    needs_heldout = suite.kind in NEEDS_HELDOUT
+    corpora = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
+    wanted = corpora if needs_text else [key for key in corpora if needs_heldout and key.startswith("heldout/")]
+
+    def build(job: Job) -> SuiteResult:
+        inputs = SuiteInputs(
+            model=job.path("model"),
+            tokenizer=job.path("tokenizer"),
+            cache=job.store.cache,
+            heldout=job.paths("heldout"),
+            training=_training_text(job, profile) if needs_text else {},
+        )
+        return run_suite(suite, inputs, job.out, archive=evaluation.archive, weights=evaluation.weights)
+
+    return Stage(
+        key=f"eval/{name}",
+        group=GROUP,
+        description=DESCRIPTIONS[suite.kind],
+        version=SUITE_VERSIONS[suite.kind],
+        settings={
+            "suite": suite,
+            "weights": evaluation.weights,
+            **({"archive": evaluation.archive} if reads_archive else {}),
+        },
+        inputs=["model", "tokenizer", *wanted],
+        build=build,
+        metadata=_suite_metadata,
+        pictures=_suite_pictures,
+    )
+
+
+def _training_text(job: Job, profile: Profile) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
+    def reader(corpus: str) -> Callable[[], Iterator[tuple[str, str]]]:
+        def read() -> Iterator[tuple[str, str]]:
+            places = (job.path(f"documents/{corpus}"), job.path(f"corpus/{corpus}"))
+            for batch in iter_selected(*places, columns=("text", "lang")):
+                yield from zip(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), strict=True)
+
+        return read
+
+    return {corpus: reader(corpus) for corpus in profile.corpora}
+
+
+def _scorecard(job: Job) -> Any:
+    ancestors: dict[str, Artifact] = {}
+    for item in job.inputs.values():
+        ancestors |= job.store.ancestry(item)
+    lineage = {
+        item.key: {"fingerprint": item.fingerprint, "content_hash": item.content_hash}
+        for item in sorted(ancestors.values(), key=lambda item: item.key)
+    }
+    return build_scorecard(job.paths("eval"), lineage, job.out, model=job.inputs["model"].summary["run"])
+
+
+def _suite_metadata(artifact: Artifact) -> Metadata:
+    result = read_result(artifact.path)
+    numbers: dict[str, Any] = {score.name.replace("/", " "): score.value for score in result.scores[:12]}
+    if result.kind == "bits_per_byte":
+        return {"bits_per_byte": table(bits_per_byte_rows(result)), **numbers}
+    if result.kind == "samples":
+        return {"samples": _samples_text(result)}
+    return {"scores": table(suite_rows(result)), **numbers}
+
+
+def _samples_text(result: SuiteResult) -> Any:
+    parts = [f"**{row['prompt']}**{row['text']}" for row in result.details["samples"]]
+    return dg.MetadataValue.md("\n\n".join(part.replace("\n", " ") for part in parts))
+
+
+def _suite_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots import length_png
+
+    result = read_result(folder)
+    if result.kind != "length_extrapolation":
+        return {}
+    return {"loss_by_position": length_png(result.details["curves"], result.details["trained_context"])}
+
+
+def _scorecard_metadata(artifact: Artifact) -> Metadata:
+    return {"scores": table(scorecard_rows(read_scorecard(artifact.path)))}
+
+
+def _scorecard_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots import scores_png
+
+    card = read_scorecard(folder)
+    pictures = {}
+    for name, wanted in (("bits_per_byte", {"bits_per_byte"}), ("accuracy", {"acc", "acc_norm"})):
+        rows = [row for row in card.rows if row.metric in wanted]
+        if rows:
+            pictures[name] = scores_png(plottable(rows))
+    return pictures
