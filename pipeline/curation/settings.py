@@ -1,0 +1,183 @@
+"""Settings of curation: where a corpus comes from, how its text is normalised, and what of it is kept.
+
+Three groups that rebuild different things. `CorpusSettings.documents` (sources, normalising, splitting) shapes
+`documents/<corpus>` and is the only group that fetches or rewrites text. `CorpusSettings.filters` holds thresholds over
+stored signals and shapes only `corpus/<corpus>`. `CurationSettings` holds what spans the corpora: the held-out split,
+near duplicates and contamination.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.archives import Archive
+from pipeline.curation.filter_settings import Filters
+from pipeline.settings import Settings, runtime
+
+Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class HubDataset(Settings):
+    """A data set of the Hugging Face hub, pinned to a revision."""
+
+    id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    """Repository, such as HuggingFaceFW/fineweb-edu."""
+    config: str | None = None
+    """Configuration (subset), such as sample-10BT."""
+    split: str = "train"
+    revision: str = Field(min_length=1)
+    """Commit of the data set; a branch name such as `main` may change under you."""
+
+
+class Source(Settings):
+    """One place that documents come from: exactly one of `archive`, `files` and `hub`."""
+
+    archive: Archive | None = None
+    """A pinned package archive; `members` says which of its files."""
+    members: tuple[str, ...] = ("*",)
+    """Shell patterns of the archive's files, in the order they are read."""
+    files: tuple[str, ...] = ()
+    """Paths, globs or fsspec URLs of parquet, jsonl or text files, also compressed (.gz, .zst)."""
+    hub: HubDataset | None = None
+    exclude: tuple[str, ...] = ()
+    """Shell patterns over file names (without folder) that are left out."""
+    format: Format = "records"
+    """How a file becomes documents. `records`: rows of parquet or JSON lines; `lines`: a document a line; `separator`:
+    documents between `separator`; `wiki_dump`: `<doc … title="…">` articles; `json_field`: one JSON object or list of
+    objects; `titled`: documents under lines in capital letters; `whole`: a file is a document."""
+    text_field: str = "text"
+    """Field or column of the text (`records`, `json_field`)."""
+    group_field: str | None = None
+    """Field or column that says what the held-out split keeps together; the record itself by default."""
+    lang_field: str | None = None
+    """Field or column with the document's language."""
+    separator: str = "<|endoftext|>"
+    encoding: str = "utf-8"
+    lang: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
+    """Declared language (ISO 639-1 or -3); detected from the text where neither this nor `lang_field` says it."""
+    maximum_units: int | None = Field(None, ge=1)
+    """Read only the first so many files (of a hub data set: row groups)."""
+
+    @field_validator("members", "files", "exclude", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one_place(self) -> Self:
+        given = [name for name in ("archive", "files", "hub") if getattr(self, name)]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"a source takes exactly one of `archive`, `files` and `hub`, found {found}")
+        if self.hub is not None and self.format != "records":
+            raise ValueError(f"a hub data set has rows: `format` must be records, not {self.format}")
+        if self.format == "separator" and not self.separator:
+            raise ValueError("`separator` must not be empty")
+        return self
+
+    @property
+    def label(self) -> str:
+        """A short name for messages."""
+        if self.archive is not None:
+            return self.archive.requirement
+        return self.hub.id if self.hub is not None else ", ".join(self.files)
+
+
+class Normalizing(Settings):
+    """How text is cleaned. Every step is idempotent and runs in the order of these fields."""
+
+    fix_encoding: bool = True
+    """Repair mojibake and lone surrogates with ftfy, then NFC."""
+    gutenberg: bool = False
+    """Cut Project Gutenberg's header, licence, credits and transcriber's notes."""
+    unwrap: bool = False
+    """Join the lines of hard-wrapped paragraphs, as books on Project Gutenberg have them."""
+    html: bool = False
+    """Drop left-over HTML tags and markdown tables' rules; unescape entities."""
+    c4_lines: bool = False
+    """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
+    mask_personal: bool = True
+    """Replace e-mail addresses and public IP addresses, as FineWeb does."""
+
+
+class DocumentsSettings(Settings):
+    """What shapes `documents/<corpus>`: a change here fetches and rewrites text."""
+
+    sources: list[Source] = Field(min_length=1)
+    normalizing: Normalizing = Normalizing()
+    split_bytes: int | None = Field(None, ge=256)
+    """Longest document in bytes; longer ones are cut at paragraph boundaries into parts of one group."""
+    refuse_bytes: int = Field(10_000_000, ge=1000)
+    """Records longer than this are quarantined (where `split_bytes` is unset)."""
+
+
+class CorpusSettings(DocumentsSettings):
+    """One corpus of the profile."""
+
+    description: str = runtime("")
+    filters: Filters = Filters()
+    """Thresholds over stored signals, for every document."""
+    languages: dict[str, Filters] = Field(default_factory=dict)
+    """Thresholds for documents of one language, in place of `filters` (an unset threshold keeps the one there)."""
+    heldout_share: Share | None = None
+    """Share of this corpus's bytes that is held out; `curation.heldout.share` where unset."""
+
+    @property
+    def documents(self) -> DocumentsSettings:
+        """The part that shapes `documents/<corpus>`."""
+        return DocumentsSettings(**{name: getattr(self, name) for name in DocumentsSettings.model_fields})
+
+    def filters_for(self, lang: str) -> Filters:
+        """The thresholds for a document's language."""
+        special = self.languages.get(lang)
+        return self.filters if special is None else self.filters.merged(special)
+
+    @field_validator("languages")
+    @classmethod
+    def _language_codes(cls, value: dict[str, Filters]) -> dict[str, Filters]:
+        for code in value:
+            if not re.fullmatch(r"[a-z]{2,3}", code):
+                raise ValueError(f"{code!r} is no language code; use ISO 639-1 or -3 such as `fr`")
+        return value
+
+
+class HeldoutSettings(Settings):
+    """The validation split: by group, in keyed-hash order, frozen before any filter."""
+
+    share: float = Field(0.05, gt=0.0, lt=1.0)
+    """Share of a corpus's bytes to hold out; whole groups are taken until it is reached."""
+    seed: int = 1
+
+
+class NearDuplicateSettings(Settings):
+    """MinHash with locality-sensitive hashing, every candidate pair verified by its exact Jaccard similarity."""
+
+    enabled: bool = True
+    """False finds exact duplicates only."""
+    similarity: float = Field(0.7, gt=0.0, le=1.0)
+    """Least Jaccard similarity of two documents' sets of word 5-grams for them to be duplicates."""
+
+
+class ContaminationSettings(Settings):
+    """Documents that share long n-grams with evaluation items."""
+
+    ngram: int = Field(13, ge=5, le=50)
+    """Words of the n-grams (GPT-3 and lm-eval: 13)."""
+    short_item_words: int = Field(6, ge=3)
+    """Shortest item, in words, that is looked for as a whole when it is shorter than `ngram`."""
+
+
+class CurationSettings(Settings):
+    """What spans the corpora."""
+
+    heldout: HeldoutSettings = HeldoutSettings()
+    near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
+    contamination: ContaminationSettings = ContaminationSettings()
+    decontaminate_against: tuple[str, ...] = ()
+    """Evaluation tasks whose items may not occur in training text."""
+    workers: int = runtime(0, ge=0)
+    """Processes for cleaning text; 0 takes one a core."""

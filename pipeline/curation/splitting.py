@@ -1,0 +1,43 @@
+"""Cutting long documents at paragraph boundaries, so that shuffling documents means something for books.
+
+Invariant: the pieces joined by the blanks between them are the document; no piece is longer than the bound; every
+piece but the last is at least half as long where paragraphs allow it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_BOUNDARIES = (re.compile(r"\n\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?…。！？।؟])\s*"), re.compile(r"\s"))
+
+
+def split_document(text: str, limit: int) -> list[str]:
+    """Pieces of at most `limit` UTF-8 bytes, cut at the best boundary: paragraph, line, sentence, blank, character."""
+    if len(text) * 4 <= limit or len(text.encode()) <= limit:
+        return [text]
+    pieces = [piece.strip() for piece in _pieces(text, limit)]
+    return [piece for piece in pieces if piece]
+
+
+def _pieces(text: str, limit: int) -> Iterator[str]:
+    """Greedy: as much as fits, ending at the strongest boundary in the second half of it."""
+    start = 0
+    while start < len(text):
+        window = text[start : start + limit]
+        fits = len(window.encode()[:limit].decode("utf-8", errors="ignore"))
+        if start + fits >= len(text):
+            yield text[start:]
+            return
+        cut = _best_cut(window[:fits])
+        yield text[start : start + cut]
+        start += cut
+
+
+def _best_cut(window: str) -> int:
+    half = len(window) // 2
+    for boundary in _BOUNDARIES:
+        ends = [match.end() for match in boundary.finditer(window, half) if match.end() > half]
+        if ends:
+            return ends[-1]
+    return len(window)

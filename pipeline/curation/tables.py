@@ -1,0 +1,168 @@
+"""The tables curation writes and reads: schemas, Parquet files written whole or not at all, and content hashes.
+
+A content hash covers values in row order, never bytes of a file, so it is independent of row groups, of how rows are
+cut into parts, of compression and of library versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import CurationError
+
+DOC_ID: Final = pa.binary(16)
+"""blake2b-128 of the normalised text in UTF-8."""
+ROW_GROUP_BYTES: Final = 8 << 20
+"""Text in one row group: what a reader holds at a time."""
+
+CORE_FIELDS: Final = (
+    pa.field("doc_id", DOC_ID, nullable=False),
+    pa.field("text", pa.string(), nullable=False),
+    pa.field("bytes", pa.uint32(), nullable=False),
+    pa.field("group", pa.string(), nullable=False),
+    pa.field("position", pa.int32(), nullable=False),
+    pa.field("lang", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+)
+
+
+def doc_id(text: bytes) -> bytes:
+    """The 16-byte id of a document with this text."""
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+class ColumnsHash:
+    """sha256 over the logical content of batches, column by column."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._hashes = {name: hashlib.sha256() for name in names}
+        self.rows = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch, which has at least the columns of this hash."""
+        self.rows += batch.num_rows
+        for name, running in self._hashes.items():
+            for piece in _canonical(batch.column(name)):
+                running.update(piece)
+
+    def hexdigest(self) -> str:
+        """Hash over the columns' names and hashes and the number of rows."""
+        total = hashlib.sha256(str(self.rows).encode())
+        for name, running in self._hashes.items():
+            total.update(f"{name}:{running.hexdigest()};".encode())
+        return total.hexdigest()
+
+
+def _canonical(column: pa.Array) -> Iterator[bytes | memoryview]:
+    """A column's values as bytes that depend on nothing but the values."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        data = pc.fill_null(column, "" if not pa.types.is_binary(kind) else b"").cast(pa.large_binary())
+        offsets = np.frombuffer(data.buffers()[1], dtype=np.int64)[data.offset : data.offset + len(data) + 1]
+        yield np.diff(offsets).astype("<u4").tobytes()
+        if len(data) and data.buffers()[2] is not None:
+            yield memoryview(data.buffers()[2])[offsets[0] : offsets[-1]]
+    elif pa.types.is_fixed_size_binary(kind):
+        width = kind.byte_width
+        yield memoryview(column.buffers()[1])[column.offset * width : (column.offset + len(column)) * width]
+    elif pa.types.is_boolean(kind):
+        yield column.cast(pa.uint8()).to_numpy(zero_copy_only=False).tobytes()
+    elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _canonical(pc.list_value_length(column).cast(pa.int32()))
+        yield from _canonical(column.flatten())
+    else:
+        values = column.to_numpy(zero_copy_only=False)
+        yield values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+class TableWriter:
+    """A Parquet file that appears under its name only once it is complete."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
+        self._unfinished = path.with_name(path.name + ".tmp")
+        self._writer = pq.ParquetWriter(self._unfinished, schema, compression="zstd", compression_level=3)
+        self._schema = schema
+
+    def write(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Append rows as one row group."""
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        self._writer.write_table(table.cast(self._schema), row_group_size=max(table.num_rows, 1))
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self._writer.close()
+        if kind is None:
+            self._unfinished.replace(self._path)
+
+
+def write_table(path: Path, columns: dict[str, Any], schema: pa.Schema, rows: int = 1 << 20) -> None:
+    """Write columns as one file of row groups of at most `rows` rows."""
+    table = pa.Table.from_pydict(columns, schema=schema)
+    with TableWriter(path, schema) as writer:
+        for start in range(0, max(table.num_rows, 1), rows):
+            writer.write(table.slice(start, rows))
+
+
+def parts(folder: Path) -> list[Path]:
+    """The part files of `documents/<corpus>`, in row order."""
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise CurationError(f"{folder} holds no part-*.parquet: the documents of this corpus were not built")
+    return found
+
+
+def iter_parts(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of a documents folder in row order, one row group (about 8 MB of text) at a time."""
+    for path in parts(folder):
+        yield from iter_file(path, columns)
+
+
+def iter_file(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of one Parquet file, one row group at a time."""
+    with pq.ParquetFile(path) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise CurationError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, columns=list(columns)).to_batches()
+
+
+def hash_batches(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> str:
+    """The content hash of batches' columns `names`."""
+    running = ColumnsHash(names)
+    for batch in batches:
+        running.update(batch)
+    return running.hexdigest()
+
+
+def ids_of(batch: pa.RecordBatch) -> np.ndarray:
+    """The batch's doc_ids as two uint64 [N, 2], whose order is that of the bytes."""
+    column = batch.column("doc_id")
+    pairs = np.frombuffer(column.buffers()[1], dtype=">u8").reshape(-1, 2)
+    return pairs[column.offset : column.offset + len(column)].astype(np.uint64)
+
+
+def id_bytes(pair: np.ndarray) -> bytes:
+    """The doc_id of one row of `ids_of`."""
+    return pair.astype(">u8").tobytes()
+
+
+def contains_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which ids [N, 2] occur in `wanted` [M, 2], as bool [N]."""
+    found = np.isin(ids[:, 0], wanted[:, 0])
+    known = set(map(bytes, np.ascontiguousarray(wanted)))
+    for place in np.flatnonzero(found):
+        found[place] = ids[place].tobytes() in known
+    return found
