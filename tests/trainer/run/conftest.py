@@ -1,0 +1,142 @@
+"""Tiny shards that a tiny model learns within a few steps, and runs on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trainer.shards import Counts, ShardEntry, ShardsManifest, StageEntry, TokenizerRef, content_hash, shard_schema
+
+VOCABULARY, EOT = 64, 63
+TOKENIZER = TokenizerRef("tokenizer-of-the-tests", VOCABULARY, EOT, "uint16")
+MODEL = {"vocab_size": VOCABULARY, "context": 16, "width": 32, "layers": 2, "heads": 2, "ff_width": 64}
+TRAINING = {
+    "batch_tokens": 128,
+    "learning_rate": 0.01,
+    "warmup_steps": 2,
+    "log_every": 1,
+    "checkpoint_every": 5,
+    "device": "cpu",
+}
+
+
+def documents(count: int, seed: int) -> list[list[int]]:
+    """Documents in which a token mostly follows from the one before, each ending in end-of-text."""
+    draw = random.Random(seed)
+    result = []
+    for _ in range(count):
+        tokens = [draw.randrange(EOT)]
+        for _ in range(draw.randrange(20, 60)):
+            tokens.append((3 * tokens[-1] + draw.choice((1, 1, 1, 2))) % EOT)
+        result.append([*tokens, EOT])
+    return result
+
+
+def write_epoch(folder: Path, epoch: int, texts: list[list[int]], tokenizer: TokenizerRef = TOKENIZER) -> Path:
+    """One epoch of one stage in one shard, as trainer/shards.py describes it; a token counts as two bytes of text."""
+    schema = shard_schema(tokenizer.dtype)
+    columns = [
+        [
+            hashlib.blake2b(bytes([epoch, *(token % 256 for token in tokens)]), digest_size=16).digest()
+            for tokens in texts
+        ],
+        [0] * len(texts),
+        [2 * (len(tokens) - 1) for tokens in texts],
+        texts,
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    path = folder / "stage_0" / "shard_00000.arrow"
+    path.parent.mkdir(parents=True)
+    with pa.ipc.new_file(str(path), schema) as writer:
+        writer.write_batch(pa.record_batch(arrays, schema=schema))
+    flat = np.concatenate([np.asarray(tokens, "<u2") for tokens in texts])
+    digest = hashlib.sha256(flat.tobytes()).hexdigest()
+    entry = ShardEntry(
+        "stage_0/shard_00000.arrow", len(texts), len(flat), 0, hashlib.sha256(path.read_bytes()).hexdigest(), digest
+    )
+    counts = Counts(len(texts), len(flat), sum(columns[2]))
+    stage = StageEntry(0, "mixture", {"numbers": 1.0}, len(texts), len(flat), {"numbers": counts}, (entry,))
+    manifest = ShardsManifest(epoch, 1, "global", tokenizer, ("numbers",), (stage,), len(texts), len(flat), "")
+    manifest = dataclasses.replace(manifest, content_hash=content_hash(manifest))
+    (folder / "shards.json").write_text(json.dumps(manifest.to_json()))
+    return folder / "shards.json"
+
+
+def write_heldout(folder: Path, texts: list[list[int]], tokenizer: TokenizerRef = TOKENIZER) -> Path:
+    """A token store with held-out documents alone."""
+    folder.mkdir(parents=True)
+    schema = pa.schema(
+        [("doc_id", pa.binary(16)), ("bytes", pa.uint32()), ("lang", pa.string()), ("tokens", pa.list_(pa.uint16()))]
+    )
+    columns = [[bytes(16)] * len(texts), [2 * (len(t) - 1) for t in texts], ["en"] * len(texts), texts]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    with pa.ipc.new_file(str(folder / "heldout-00000.arrow"), schema) as writer:
+        writer.write_batch(pa.record_batch(arrays, schema=schema))
+    counts = {"documents": len(texts), "tokens": sum(map(len, texts)), "bytes": sum(columns[1])}
+    split = {**counts, "files": [{"path": "heldout-00000.arrow", **counts}]}
+    store = {"format": "squeeze-tokens", "version": 1, "corpus": folder.name, "content_hash": "heldout"}
+    store |= {"tokenizer": dataclasses.asdict(tokenizer), "heldout": split}
+    (folder / "tokens.json").write_text(json.dumps(store))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two epochs of about 8,000 tokens and held-out documents; nobody writes to it again."""
+    folder = tmp_path_factory.mktemp("shards")
+    for epoch in (1, 2):
+        texts = documents(200, seed=7)
+        random.Random(epoch).shuffle(texts)
+        write_epoch(folder / f"epoch_{epoch:03d}", epoch, texts)
+    write_heldout(folder / "tokens" / "numbers", documents(30, seed=8))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small are computed faster, and always in the same order, by one thread."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(shards: Path, tmp_path: Path) -> MakeRun:
+    """`make_run("name", model={…}, training settings…)` writes `name.json`, whose `out` is the folder `name` beside."""
+
+    def make(name: str, model: dict[str, Any] | None = None, validate: bool = False, **training: Any) -> Path:
+        validation = [{"name": "numbers", "path": str(shards / "tokens" / "numbers")}] if validate else []
+        run = {
+            "model": {**MODEL, **(model or {})},
+            "training": {**TRAINING, **training},
+            "data": {
+                "epochs": [str(shards / f"epoch_{epoch:03d}" / "shards.json") for epoch in (1, 2)],
+                "validation": validation,
+            },
+            "out": name,
+        }
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(run))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def run_shards() -> Callable[..., Path]:
+    """`write_epoch`, for tests that need shards of their own."""
+    return write_epoch
