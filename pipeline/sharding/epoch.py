@@ -127,11 +127,12 @@ def _shuffle(
     work = out / WORK_NAME
     dtype = epoch["tokenizer"]["dtype"]
     with Workers(settings.workers) as workers:
-        part_tokens = _part_tokens(settings, workers.count, dtype)
+        total = sum(store.tokens for store in stores.values())
+        part_tokens = _part_tokens(settings, workers.count, DTYPE_BYTES[dtype], total)
         todo = pieces(stores, part_tokens)
         _keep_runs_of_same_layout(work, {"part_tokens": part_tokens, "pieces": len(todo)})
         _check_disk(epoch, out, DTYPE_BYTES[dtype])
-        progress = _Progress(f"epoch {epoch['epoch']}: scattered", sum(store.tokens for store in stores.values()))
+        progress = _Progress(f"epoch {epoch['epoch']}: scattered", total)
         for _ in workers.run(_scatter, [(piece, epoch, work, part_tokens) for piece in todo]):
             progress.parts(1, len(todo))
         results: dict[int, list[ShardResult]] = {}
@@ -156,10 +157,11 @@ def _gather(task: ShardTask, *arguments: Any) -> tuple[int, ShardResult | None]:
     return task.stage, gather(task, *arguments)
 
 
-def _part_tokens(settings: ShardSettings, workers: int, dtype: str) -> int:
-    """Tokens a worker holds at a time. A part is in memory up to 4 times (read, joined, taken, buffered)."""
+def _part_tokens(settings: ShardSettings, workers: int, itemsize: int, total: int) -> int:
+    """Tokens a worker holds at a time: small enough for its memory, of which a part takes up to 4 times its size
+    (joined, taken, buffered), and for all workers to have something to do."""
     share = settings.memory_mb * 1_000_000 // workers - 60_000_000
-    return max(1_000_000, share // (4 * DTYPE_BYTES[dtype]))
+    return max(1_000_000, min(share // (4 * itemsize), -(-total // (2 * workers))))
 
 
 def _keep_runs_of_same_layout(work: Path, layout: dict[str, int]) -> None:

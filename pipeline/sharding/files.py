@@ -18,16 +18,12 @@ from pipeline.errors import ShardError
 
 
 @contextmanager
-def whole_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """Open `path.tmp` for writing; on success sync it (unless told not to) and rename it to `path`."""
+def whole_path(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; on success it is renamed to `path`. Nothing is synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -35,6 +31,15 @@ def whole_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
                 f"{path}: the disk is full; free some space and run the same command again: finished parts are kept"
             ) from error
         raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears as `path` once it is written and synced."""
+    with whole_path(path) as partial, partial.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:

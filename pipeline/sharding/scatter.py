@@ -68,13 +68,18 @@ def scatter(piece: Piece, epoch: Mapping[str, Any], work: Path, run_tokens: int)
     counts: list[np.ndarray] = []
     for stage in epoch["stages"]:
         for rows in _selected(piece, epoch, stage, run_tokens):
-            name = work / run_name(piece.number, len(counts))
-            with files.whole_file(name, sync=False) as file, pa.ipc.new_file(file, run_batch(rows).schema) as writer:
-                writer.write(run_batch(rows))
+            with files.whole_path(work / run_name(piece.number, len(counts))) as path:
+                _write_run(rows, path)
             stages.append(stage["index"])
             counts.append(_count(rows, DTYPE_BYTES[epoch["tokenizer"]["dtype"]]))
-    with files.whole_file(done, sync=False) as file:
+    with files.whole_path(done) as path, path.open("wb") as file:
         np.savez(file, stages=np.array(stages, np.int64), counts=np.array(counts, np.int64).reshape(-1, 2, RANGES))
+
+
+def _write_run(rows: Rows, path: Path) -> None:
+    batch = run_batch(rows)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write(batch)
 
 
 def run_name(piece: int, run: int) -> str:
@@ -97,31 +102,25 @@ def _count(rows: Rows, itemsize: int) -> np.ndarray:
 
 
 def _selected(piece: Piece, epoch: Mapping[str, Any], stage: Mapping[str, Any], run_tokens: int) -> Iterator[Rows]:
-    """The piece's documents in a stage, copies included, in sorted parts of about `run_tokens` tokens."""
+    """The piece's documents in a stage, copies included, in order of their keys, in parts of `run_tokens` tokens."""
     parts = [part for part in stage["parts"] if part["source"] == piece.corpus]
     if not parts:
         return
-    pending: list[Rows] = []
-    size = 0
-    for batch in read_batches(piece.file, epoch["tokenizer"]["dtype"])[piece.first : piece.last]:
-        if not batch.num_rows:
-            continue
-        chosen, sort_keys, lengths = _choose(batch, piece.corpus, epoch, stage["index"], parts)
-        rows = _rows(batch, epoch, piece.corpus)
-        start = 0
-        while start < len(chosen):
-            ends = np.cumsum(lengths[start:])
-            stop = start + max(1, int(np.searchsorted(ends, run_tokens - size, side="right")))
-            taken = rows.take(chosen[start:stop])
-            taken.keys = sort_keys[start:stop]
-            pending.append(taken)
-            size += int(ends[stop - start - 1])
-            start = stop
-            if size >= run_tokens or start < len(chosen):
-                yield concat(pending).sorted()
-                pending, size = [], 0
-    if pending:
-        yield concat(pending).sorted()
+    batches = read_batches(piece.file, epoch["tokenizer"]["dtype"])[piece.first : piece.last]
+    batches = [batch for batch in batches if batch.num_rows]
+    described = [_choose(batch, piece.corpus, epoch, stage["index"], parts) for batch in batches]
+    firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    chosen = np.concatenate([first + rows for first, (rows, _, _) in zip(firsts, described, strict=False)] or [[]])
+    if not len(chosen):
+        return
+    sort_keys, lengths = (np.concatenate([parts[i] for parts in described]) for i in (1, 2))
+    rows = concat([_rows(batch, epoch, piece.corpus) for batch in batches])
+    order = np.argsort(sort_keys, kind="stable")
+    runs = (np.cumsum(lengths[order]) - 1) // run_tokens
+    for places in np.split(order, np.flatnonzero(np.diff(runs)) + 1):
+        taken = rows.take(chosen[places])
+        taken.keys = sort_keys[places]
+        yield taken
 
 
 def _rows(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
