@@ -13,6 +13,7 @@ from pipeline.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
 from pipeline.sharding.schedule import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
 from pipeline.store import Artifact
+from trainer.shards import MANIFEST_NAME, read_manifest
 
 GROUP = "shards"
 
@@ -84,9 +85,10 @@ def _schedule_metadata(artifact: Artifact) -> Metadata:
 def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots import mixture_png
 
+    manifest = read_manifest(folder / MANIFEST_NAME)
     stages = [
-        (stage["name"], {name: float(row["tokens"]) for name, row in stage["sources"].items()})
-        for stage in facts["stages"]
+        (stage.name, {name: float(counts.tokens) for name, counts in stage.sources.items()})
+        for stage in manifest.stages
     ]
     return {"mixture": mixture_png(stages)}
 
