@@ -12,11 +12,13 @@ from typing import Final
 
 from pipeline.errors import TokenizerError
 from pipeline.tokenization.base import Tokenizer
-from pipeline.tokenization.folder import write_byte_level
+from pipeline.tokenization.folder import write_byte_level, write_hugging_face, write_sentencepiece
 from pipeline.tokenization.patterns import PATTERNS
+from pipeline.tokenization.sample import sample_texts
 from pipeline.tokenization.sources import read_source
-from pipeline.tokenization.specs import BpeSpec, Spec, TiktokenSpec, is_trained
-from pipeline.tokenization.train import sample_texts, train_bpe
+from pipeline.tokenization.specs import BpeSpec, SentencepieceSpec, Spec, TiktokenSpec, TokenizerJsonSpec
+from pipeline.tokenization.train import train_bpe
+from pipeline.tokenization.train_sentencepiece import train_sentencepiece
 from pipeline.tokenization.vocabulary import BytePairs, merges_of, parse_gpt2, parse_rank_file
 
 TOKENIZER_VERSION: Final = "1"
@@ -47,20 +49,28 @@ def build_tokenizer(
     end-of-text token, or a trained tokenizer without a mixture.
     """
     identity = spec.identity()
-    if is_trained(spec) and mixture is None:
-        raise TokenizerError(
-            f"tokenizer {name} is of kind {spec.kind} and trains on the mixture: build `mixture` first"
-        )
+    notes: list[str] = []
     tokenizer: Tokenizer
     if isinstance(spec, TiktokenSpec):
         pairs = _load_ranks(name, spec, cache=cache, folder=folder)
         tokenizer = write_byte_level(out, pairs, reference="tiktoken", spec=identity)
     elif isinstance(spec, BpeSpec):
-        pairs = train_bpe(name, spec, sample_texts(_sample(mixture)))
+        pairs, note = train_bpe(name, spec, _needed(name, spec, mixture))
+        notes.append(note)
         tokenizer = write_byte_level(out, pairs, reference="tokenizers", spec=identity)
+    elif isinstance(spec, TokenizerJsonSpec):
+        data = read_source(name, spec.file, cache=cache, folder=folder).decode("utf-8")
+        where = f"tokenizer {name}: {spec.file.member or spec.file.path}"
+        tokenizer = write_hugging_face(out, data, spec.end_of_text, spec=identity, where=where)
     else:
-        raise TokenizerError(f"tokenizer {name}: kind {spec.kind} cannot be built yet")
-    notes = []
+        if isinstance(spec, SentencepieceSpec):
+            model = read_source(name, spec.file, cache=cache, folder=folder)
+            where = f"tokenizer {name}: {spec.file.member or spec.file.path}"
+        else:
+            texts = sample_texts(_needed(name, spec, mixture), spec.temperature)
+            model, where = train_sentencepiece(name, spec, texts), f"tokenizer {name}"
+        tokenizer, why = write_sentencepiece(out, model, spec.end_of_text, spec=identity, where=where)
+        notes.extend([why] if why else [])
     if tokenizer.dtype == "uint32":
         notes.append(f"vocabulary of {tokenizer.vocab_size:,} is beyond uint16: ids are stored as uint32, 4 bytes each")
     return TokenizerSummary(
@@ -77,11 +87,10 @@ def build_tokenizer(
     )
 
 
-def _sample(mixture: Path | None) -> Path:
-    path = (mixture or Path()) / "sample.parquet"
-    if not path.is_file():
-        raise TokenizerError(f"the mixture has no sample: {path} does not exist; build `mixture` again")
-    return path
+def _needed(name: str, spec: Spec, mixture: Path | None) -> Path:
+    if mixture is None:
+        raise TokenizerError(f"tokenizer {name} ({spec.kind}) trains on the mixture: build `mixture` first")
+    return mixture
 
 
 def _load_ranks(name: str, spec: TiktokenSpec, *, cache: Path, folder: Path) -> BytePairs:

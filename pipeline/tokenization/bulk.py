@@ -6,6 +6,9 @@ that are viewed, not copied. Whether the ids are right is for the gate in `pipel
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,17 +16,19 @@ from pipeline.errors import TokenizerError
 from pipeline.tokenization.arrow import list_array
 from pipeline.tokenization.base import BulkEncoder
 
-
-def bulk_encoder(tokenizer_json: str, dtype: str) -> BulkEncoder:
-    """An encoder of `large_string` arrays into `large_list<dtype>`.
-
-    Raises TokenizerError where gigatoken does not support the tokenizer (its message says what).
-    """
-    import awkward as ak
+if TYPE_CHECKING:
     import gigatoken
 
+
+def bulk_encoder(load: Callable[[], gigatoken.Tokenizer], dtype: str) -> BulkEncoder:
+    """An encoder of `large_string` arrays into `large_list<dtype>`.
+
+    Raises TokenizerError where gigatoken does not support what `load` loads (its message says what).
+    """
+    import awkward as ak
+
     try:
-        fast = gigatoken.Tokenizer.from_json(tokenizer_json)
+        fast = load()
     except Exception as error:  # its loader raises RuntimeError, ValueError and others for what it does not support
         reason = " ".join(str(error).split("Location:")[0].split())
         raise TokenizerError(f"gigatoken does not take this tokenizer ({reason[:160]})") from error

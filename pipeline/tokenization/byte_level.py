@@ -102,4 +102,7 @@ class ByteLevelTokenizer(Tokenizer):
         return from_rows(rows, self.dtype)
 
     def _make_bulk(self) -> BulkEncoder:
-        return bulk_encoder(self.pairs.tokenizer_json(with_end_of_text=False), self.dtype)
+        import gigatoken
+
+        data = self.pairs.tokenizer_json(with_end_of_text=False)
+        return bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)

@@ -18,6 +18,9 @@ from typing import Any, Final
 from pipeline.errors import TokenizerError
 from pipeline.tokenization.base import Tokenizer
 from pipeline.tokenization.byte_level import ByteLevelTokenizer, Reference
+from pipeline.tokenization.export import export_tokenizer_json
+from pipeline.tokenization.hugging_face import HuggingFaceTokenizer
+from pipeline.tokenization.sentence_piece import SentencePieceTokenizer
 from pipeline.tokenization.vocabulary import BytePairs
 
 FORMAT: Final = "squeeze-tokenizer"
@@ -58,6 +61,12 @@ def _read(folder: Path, card: dict[str, Any]) -> Tokenizer:
             vocab_size=card["vocab_size"],
         )
         return ByteLevelTokenizer(pairs, reference=card["reference"])
+    if card["kind"] == "tokenizer_json":
+        data = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        return HuggingFaceTokenizer(data, card["end_of_text"], where=str(folder / "tokenizer.json"))
+    if card["kind"] == "sentencepiece":
+        model = folder / "tokenizer.model"
+        return SentencePieceTokenizer(model.read_bytes(), card["end_of_text"], where=str(model))
     raise TokenizerError(f"{folder / CARD} has kind {card['kind']!r}, which this release does not read")
 
 
@@ -70,6 +79,29 @@ def write_byte_level(out: Path, pairs: BytePairs, *, reference: Reference, spec:
     tokenizer = ByteLevelTokenizer(pairs, reference=reference)
     write_card(out, tokenizer, spec, pattern=pairs.pattern, reference=reference)
     return tokenizer
+
+
+def write_hugging_face(out: Path, data: str, end_of_text: str, *, spec: dict[str, Any], where: str) -> Tokenizer:
+    """Write the folder of a `tokenizer.json`, as it is, and hand the tokenizer back."""
+    tokenizer = HuggingFaceTokenizer(data, end_of_text, where=where)
+    write_text(out / "tokenizer.json", data)
+    write_auto_config(out, end_of_text)
+    write_card(out, tokenizer, spec)
+    return tokenizer
+
+
+def write_sentencepiece(
+    out: Path, model: bytes, end_of_text: str, *, spec: dict[str, Any], where: str
+) -> tuple[Tokenizer, str | None]:
+    """Write a sentencepiece model's folder; the tokenizer, and why there is no `tokenizer.json` where there is none."""
+    tokenizer = SentencePieceTokenizer(model, end_of_text, where=where)
+    write_bytes(out / "tokenizer.model", model)
+    data, why = export_tokenizer_json(tokenizer)
+    if data is not None:
+        write_text(out / "tokenizer.json", data)
+        write_auto_config(out, end_of_text)
+    write_card(out, tokenizer, spec)
+    return tokenizer, why
 
 
 def write_auto_config(out: Path, end_of_text: str) -> None:

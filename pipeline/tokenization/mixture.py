@@ -139,24 +139,27 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
     return summary
 
 
-def language_targets(available: Mapping[str, int], total: int, temperature: float) -> dict[str, float]:
-    """Bytes to take of each language: shares ∝ bytes ** (1 / temperature), no more than a language has.
+def language_targets(
+    available: Mapping[str, int], total: int, temperature: float, limits: Mapping[str, int] | None = None
+) -> dict[str, float]:
+    """Bytes to take of each language: shares ∝ bytes ** (1 / temperature), no more than its limit (or all it has).
 
     What a language cannot fill is shared out among the others in the same proportions, until `total` or everything
     is taken.
     """
-    weights = {lang: count ** (1 / temperature) for lang, count in available.items() if count}
+    limits = available if limits is None else limits
+    weights = {lang: available[lang] ** (1 / temperature) for lang, limit in limits.items() if limit}
     targets = dict.fromkeys(available, 0.0)
-    left = float(min(total, sum(available.values())))
+    left = float(min(total, sum(limits.values())))
     while weights:
         unit = left / sum(weights.values())
-        full = [lang for lang, weight in weights.items() if weight * unit >= available[lang]]
+        full = [lang for lang, weight in weights.items() if weight * unit >= limits[lang]]
         if not full:
             targets.update({lang: weight * unit for lang, weight in weights.items()})
             break
         for lang in full:
-            targets[lang] = float(available[lang])
-            left -= available[lang]
+            targets[lang] = float(limits[lang])
+            left -= limits[lang]
             del weights[lang]
     return targets
 

@@ -1,0 +1,50 @@
+"""The mixture's sample as a tokenizer's trainer reads it: whole, or at the tokenizer's own language balance.
+
+A specification with its own temperature gets half the sample's bytes, drawn again by the mixture's rule with the
+sample as all there is: a language's share is its bytes in the corpora to the power of 1 / temperature, and what the
+sample does not hold of a language goes to the others. So a new specification never changes the mixture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pipeline.errors import TokenizerError
+from pipeline.tokenization.mixture import is_taken, language_targets
+
+OWN_BALANCE_SHARE: Final = 0.5
+
+
+def sample_texts(mixture: Path, temperature: float | None = None) -> Iterator[str]:
+    """The sample's pieces of text, in order; with a temperature, those of that balance.
+
+    Raises TokenizerError where the mixture's folder has no sample.
+    """
+    import pyarrow.parquet as pq
+
+    path = mixture / "sample.parquet"
+    if not path.is_file():
+        raise TokenizerError(f"the mixture has no sample: {path} does not exist; build `mixture` again")
+    rates = None if temperature is None else balance_rates(mixture, temperature)
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["text", "lang"]):
+            texts = batch.column("text").to_pylist()
+            if rates is None:
+                yield from texts
+                continue
+            for text, lang in zip(texts, batch.column("lang").to_pylist(), strict=True):
+                if is_taken(b"balance" + text.encode(), rates[lang]):
+                    yield text
+
+
+def balance_rates(mixture: Path, temperature: float) -> dict[str, float]:
+    """Share of each language's pieces in the sample that a tokenizer with this temperature trains on."""
+    languages = json.loads((mixture / "mixture.json").read_text(encoding="utf-8"))["sample"]["languages"]
+    available = {lang: row["bytes"] for lang, row in languages.items()}
+    held = {lang: row["sample_bytes"] for lang, row in languages.items()}
+    total = int(sum(held.values()) * OWN_BALANCE_SHARE)
+    targets = language_targets(available, total, temperature, limits=held)
+    return {lang: targets[lang] / held[lang] if held[lang] else 0.0 for lang in held}
