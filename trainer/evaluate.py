@@ -6,8 +6,9 @@ by half a context: every token is scored exactly once, and every token past the 
 context. Training windows would let a document see its neighbours and would cut it anywhere; a stride of a whole
 context would score the tokens after each cut nearly blind.
 
-Windows are batched by length, padded on the right; attention is causal, so padding changes no score. Log-probabilities
-are computed in float32 and summed in float64.
+Windows are batched by length, padded on the right; attention is causal, so padding changes no score. Only scored
+positions are projected on the vocabulary, a cache-sized piece at a time. Log-probabilities are computed in float32
+and summed in float64.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from trainer.errors import DataError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-LOGITS_IN_MEMORY: Final = 1 << 26
-"""At most so many logits of one batch (256 MiB in float32), whatever the vocabulary."""
+LOGITS_AT_ONCE: Final = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Logits held at once: what a CPU's cache takes (8 MiB in float32), what a GPU's memory does (512 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ def score_documents(
     """Nats of each document's text and of its closing end-of-text, both float64[N].
 
     Args:
-        model: called as `model(ids_BT) -> logits_BTV`, with ids int64; an `nn.Module` is put into eval mode meanwhile.
+        model: `model.logits(model.hidden(ids_BT))` gives its logits; put into eval mode meanwhile.
         documents: token ids without end-of-text; an empty document has only its closing end-of-text.
         eot_id: the end-of-text token, which begins and ends every document.
         context: tokens the model sees at most.
-        batch_tokens: inputs of one forward pass, padding included; fewer where the vocabulary is large.
+        batch_tokens: inputs of one forward pass, padding included.
 
     Raises:
         DataError: the context is too short to score anything.
@@ -87,21 +89,41 @@ def score_documents(
     nats_text = np.zeros(len(sequences), dtype=np.float64)
     nats_eot = np.zeros(len(sequences), dtype=np.float64)
     with evaluating(model) as device, torch.inference_mode():
-        budget = 0  # the first batch is one window, whose logits tell the vocabulary
         first = 0
         while first < len(windows):
-            rows = max(1, budget // windows[first].length)
-            batch = windows[first : first + rows]
-            nats_BT, vocabulary = _nats(model, sequences, batch, device)
-            for row, window in zip(nats_BT, batch, strict=True):
-                scored = row[window.first_scored - window.start : window.length]
+            batch = windows[first : first + max(1, batch_tokens // windows[first].length)]
+            nats_N = _nats(model, sequences, batch, device)
+            at = 0
+            for window in batch:
+                scored = nats_N[at : at + window.end - window.first_scored]
+                at += len(scored)
                 if window.end == len(sequences[window.document]) - 1:
                     nats_eot[window.document] = scored[-1]
                     scored = scored[:-1]
                 nats_text[window.document] += scored.sum()
-            first += rows
-            budget = min(batch_tokens, LOGITS_IN_MEMORY // vocabulary)
+            first += len(batch)
     return nats_text, nats_eot
+
+
+def score_targets(model: Any, hidden_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Nats of each target after its hidden state, float32 (N), and whether it is the likeliest token, bool (N).
+
+    The logits of at most `LOGITS_AT_ONCE` numbers are held at a time, whatever N and the vocabulary.
+    """
+    import torch
+
+    nats, likeliest = [], []
+    rows = 64
+    start = 0
+    while start < len(hidden_NC):
+        logits_nV = model.logits(hidden_NC[start : start + rows]).float()
+        targets_n = targets_N[start : start + rows]
+        nats.append(torch.nn.functional.cross_entropy(logits_nV, targets_n, reduction="none"))
+        likeliest.append(logits_nV.argmax(dim=-1) == targets_n)
+        start += rows
+        limit = LOGITS_AT_ONCE.get(hidden_NC.device.type, LOGITS_AT_ONCE["cpu"])
+        rows = max(64, limit // logits_nV.shape[-1])
+    return torch.cat(nats), torch.cat(likeliest)
 
 
 class evaluating:  # noqa: N801 (reads as a verb in `with evaluating(model) as device:`)
@@ -116,8 +138,7 @@ class evaluating:  # noqa: N801 (reads as a verb in `with evaluating(model) as d
 
         if self.training:
             self.model.eval()
-        parameters = getattr(self.model, "parameters", None)
-        first = next(iter(parameters()), None) if parameters is not None else None
+        first = next(iter(self.model.parameters()), None)
         return first.device if first is not None else torch.device("cpu")
 
     def __exit__(self, *exception: object) -> None:
@@ -125,24 +146,18 @@ class evaluating:  # noqa: N801 (reads as a verb in `with evaluating(model) as d
             self.model.train()
 
 
-def _nats(
-    model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
-) -> tuple[np.ndarray, int]:
-    """Nats of every target in the windows, float64[B, T] (padding holds junk), and the vocabulary's size."""
+def _nats(model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device) -> np.ndarray:
+    """Nats of every scored target, window after window, float64[N]."""
     import torch
 
     longest = batch[0].length
     inputs = np.zeros((len(batch), longest), dtype=np.int64)
-    targets = np.zeros((len(batch), longest), dtype=np.int64)
+    scored = np.zeros((len(batch), longest), dtype=bool)
     for row, window in enumerate(batch):
-        ids = sequences[window.document]
-        inputs[row, : window.length] = ids[window.start : window.end]
-        targets[row, : window.length] = ids[window.start + 1 : window.end + 1]
-    ids_BT = torch.from_numpy(inputs).to(device)
-    targets_BT = torch.from_numpy(targets).to(device)
-    logits_BTV = model(ids_BT)
-    vocabulary = logits_BTV.shape[-1]
-    nats_N = torch.nn.functional.cross_entropy(
-        logits_BTV.float().view(-1, vocabulary), targets_BT.view(-1), reduction="none"
-    )
-    return nats_N.view(targets_BT.shape).double().cpu().numpy(), vocabulary
+        inputs[row, : window.length] = sequences[window.document][window.start : window.end]
+        scored[row, window.first_scored - window.start : window.length] = True
+    targets = np.concatenate([sequences[w.document][w.first_scored + 1 : w.end + 1] for w in batch])
+    hidden_BTC = model.hidden(torch.from_numpy(inputs).to(device))
+    hidden_NC = hidden_BTC[torch.from_numpy(scored).to(device)]
+    nats_N, _ = score_targets(model, hidden_NC, torch.from_numpy(targets).to(device))
+    return nats_N.double().cpu().numpy()

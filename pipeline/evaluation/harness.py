@@ -2,8 +2,8 @@
 
 Everything that decides a score is lm-eval's own: how context and continuation are split (`TemplateLM._encode_pair`),
 end-of-text as the prefix of an empty context, truncation on the left to the last `context + 1` tokens, the rolling
-windows. This class adds only how the work is done: requests that differ in the last token alone share one forward
-pass, and what is left is batched by length.
+windows. This class adds only how the work is done (`pipeline.evaluation.packing`): a prompt's continuations share one
+pass over the prompt, and rows are batched by length.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from lm_eval.api.model import TemplateLM
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.loading import Scorer
-from trainer.evaluate import LOGITS_IN_MEMORY, evaluating
+from pipeline.evaluation.packing import Request, pack, score_rows
+from trainer.evaluate import evaluating
 
 log = logging.getLogger(__name__)
 
 DEFAULT_NEW_TOKENS: Final = 256
-
-Request = tuple[tuple[str, str] | None, list[int], list[int]]
-"""lm-eval's own shape: the two texts (none inside rolling windows), context ids, continuation ids."""
 
 
 class SqueezeLM(TemplateLM):
@@ -141,49 +139,20 @@ class SqueezeLM(TemplateLM):
         """Log-likelihood in nats of each continuation, and whether greedy decoding would give it."""
         import torch
 
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for number, (_, context, continuation) in enumerate(requests):
-            if not continuation:
-                raise EvaluationError("a continuation has no tokens of its own, so it cannot be scored")
-            if len(continuation) > self.max_length:
-                raise EvaluationError(
-                    f"a continuation has {len(continuation):,} tokens, more than the {self.max_length:,} the model "
-                    "sees: leave this task out, or train with a longer context"
-                )
-            seen = (context + continuation)[-(self.max_length + 1) :][:-1]
-            groups.setdefault(tuple(seen), []).append(number)
-        order = sorted(groups, key=lambda inputs: (-len(inputs), inputs))
+        rows = pack(requests, self.max_length)
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         shown = time.monotonic()
         with evaluating(self.scorer.model) as device, torch.inference_mode():
-            budget = 0  # the first batch is one row, whose logits tell the vocabulary
             first = 0
-            while first < len(order):
-                batch = order[first : first + max(1, budget // len(order[first]))]
-                longest = len(batch[0])
-                ids_BT = torch.tensor([[*inputs, *[0] * (longest - len(inputs))] for inputs in batch], device=device)
+            while first < len(rows):
+                batch = rows[first : first + max(1, self.batch_tokens // rows[first].length)]
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                    logits_BTV = self.scorer.model(ids_BT)
-                budget = min(self.batch_tokens, LOGITS_IN_MEMORY // logits_BTV.shape[-1])
-                for row, inputs in enumerate(batch):
-                    for number in groups[inputs]:
-                        continuation = requests[number][2]
-                        logits_CV = logits_BTV[row, len(inputs) - len(continuation) : len(inputs)]
-                        answers[number] = _scored(logits_CV, continuation)
+                    score_rows(self.scorer.model, batch, device, answers)
                 first += len(batch)
                 if time.monotonic() - shown >= 2:
-                    log.info("scored %s of %s requests", f"{first:,}", f"{len(order):,}")
+                    log.info("scored %s of %s prompts", f"{first:,}", f"{len(rows):,}")
                     shown = time.monotonic()
         for (texts, _, _), answer in zip(requests, answers, strict=True):
             if texts is not None:
                 self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers
-
-
-def _scored(logits_CV: Any, continuation: Sequence[int]) -> tuple[float, bool]:
-    import torch
-
-    logprobs_CV = torch.log_softmax(logits_CV.float(), dim=-1)
-    target_C = torch.tensor(continuation, device=logits_CV.device)
-    total = logprobs_CV.gather(1, target_C[:, None]).sum()
-    return float(total), bool((logprobs_CV.argmax(dim=-1) == target_C).all())
