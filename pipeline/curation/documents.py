@@ -149,7 +149,7 @@ def _batches(unit: Unit, settings: DocumentsSettings, refused: list[Refused]) ->
 
 def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordBatch:
     texts = [text for text, _, _, _ in rows]
-    signals = compute_signals(texts)
+    signals = compute_signals(texts, [record.lang for _, _, record, _ in rows])
     columns = {
         "doc_id": [doc_id(data) for _, data, _, _ in rows],
         "text": texts,

@@ -163,7 +163,7 @@ def _marks(corpus: str, near_duplicates: Path, contamination: Path) -> dict[int,
         *(table.column(n).to_pylist() for n in ("row", "cluster", "size", "exact")), strict=True
     ):
         kind = "exact duplicate" if exact else "near duplicate"
-        marks[row] = (kind, f"cluster {cluster} of {size} documents")
+        marks[row] = (kind, f"cluster {cluster.hex()[:8]} of {size} documents")
     return marks
 
 

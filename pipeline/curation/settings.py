@@ -160,6 +160,8 @@ class NearDuplicateSettings(Settings):
     """False finds exact duplicates only."""
     similarity: float = Field(0.7, gt=0.0, le=1.0)
     """Least Jaccard similarity of two documents' sets of word 5-grams for them to be duplicates."""
+    bands: Literal[7, 8, 14, 16, 28] = 14
+    """Bands that the 112 rows of a signature are cut into; more of them find pairs that are less similar."""
 
 
 class ContaminationSettings(Settings):

@@ -1,33 +1,224 @@
 """Signals of documents, computed once and stored beside the text, so that thresholds can change without it.
 
-In: a batch of normalised texts. Out: one column a signal, in the order and types of `SIGNAL_FIELDS`.
+In: a batch of normalised texts and their languages. Out: one column a signal, in the order and types of
+`SIGNAL_FIELDS`. The definitions are datatrove's (Gopher: Rae et al. 2021, table A1 and section A.1.1; C4: Raffel et al.
+2020; FineWeb: Penedo et al. 2024), so that a threshold gives the verdict its filter would; ratios are float64, for a
+threshold to fall on the same side. Ratios over nothing are 0.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
+from pipeline.curation.punctuation import TERMINAL
+from pipeline.curation.repetition import repetition
+from pipeline.curation.words import Tokens, shingles, tokenize, word_hashes
+
+MINHASH_PERMUTATIONS: Final = 112
+SHINGLE_WORDS: Final = 5
+_MINHASH_SEED: Final = 1
+_SHARES: Final = (
+    *("short_lines", "punctuated_lines", "duplicate_line_characters", "newlines_per_word"),
+    *("hashes_per_word", "ellipses_per_word", "bullet_lines", "ellipsis_lines", "alphabetic_words", "word_length"),
+    *("duplicate_lines", "duplicate_paragraphs", "repeated_line_characters", "repeated_paragraph_characters"),
+    *("top_2gram", "top_3gram", "top_4gram"),
+    *("repeated_5gram", "repeated_6gram", "repeated_7gram", "repeated_8gram", "repeated_9gram", "repeated_10gram"),
+)
 SIGNAL_FIELDS: Final = (
-    pa.field("words", pa.uint32(), nullable=False),
     pa.field("detected", pa.string(), nullable=False),
     pa.field("language_score", pa.float32(), nullable=False),
+    pa.field("words", pa.uint32(), nullable=False),
+    pa.field("stop_words", pa.uint8(), nullable=False),
+    pa.field("c4_sentences", pa.uint32(), nullable=False),
+    pa.field("lorem_or_bracket", pa.bool_(), nullable=False),
+    *(pa.field(name, pa.float64(), nullable=False) for name in _SHARES),
+    pa.field("grade", pa.float32(), nullable=False),
+    pa.field("minhash", pa.binary(MINHASH_PERMUTATIONS * 4), nullable=False),
 )
 _DETECTED_CHARACTERS: Final = 2000
-"""Start of the text that the language detector sees; more changes nothing for a document in one language."""
+_SHORT_LINE: Final = 30
+_LONGEST_WORD: Final = 1000
+_CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+_POLICIES: Final = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+_BLANKS = re.compile(r"\n+")
+_PARAGRAPHS = re.compile(r"\n{2,}")
 
 
-def compute_signals(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Columns of `SIGNAL_FIELDS` for a batch of texts."""
-    languages = [detect_language(text) for text in texts]
-    return {
-        "words": [len(text.split()) for text in texts],
-        "detected": [lang for lang, _ in languages],
-        "language_score": [score for _, score in languages],
+def compute_signals(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any]:
+    """Columns of `SIGNAL_FIELDS` for a batch of texts.
+
+    Args:
+        texts: N normalised, non-empty texts.
+        langs: N declared languages; "" takes the detected one to choose the word rules.
+    """
+    found = [detect_language(text) for text in texts]
+    columns: dict[str, Any] = {
+        "detected": [lang for lang, _ in found],
+        "language_score": [score for _, score in found],
+        "minhash": _minhash(texts),
     }
+    arrays = {field.name: np.zeros(len(texts), field.type.to_pandas_dtype()) for field in SIGNAL_FIELDS[2:-1]}
+    english = np.array([(lang or row[0]) == "en" for lang, row in zip(langs, found, strict=True)], dtype=bool)
+    for flag in (True, False):
+        rows = np.flatnonzero(english == flag)
+        if len(rows):
+            some = [texts[row] for row in rows.tolist()]
+            for name, values in _over_words(some, english=flag).items():
+                arrays[name][rows] = values
+    for row, text in enumerate(texts):
+        for name, value in _over_lines(text).items():
+            arrays[name][row] = value
+    return columns | arrays
+
+
+def _over_words(texts: Sequence[str], *, english: bool) -> dict[str, np.ndarray]:
+    """Signals that need the tokens of the texts."""
+    tokens = tokenize(texts, english=english)
+    sum_of = _Sums(tokens.offsets)
+    count = np.diff(tokens.offsets)
+    per_word = np.maximum(count, 1)
+    plain = ~tokens.symbol
+    words = sum_of(plain)
+    characters = np.array([len(text) for text in texts], dtype=np.int64)
+    newlines = np.array([text.count("\n") for text in texts])
+    ellipses = np.array([text.count("...") + text.count("…") for text in texts])
+    seen = np.zeros(len(texts), dtype=np.int64)
+    for bit in range(8):
+        seen += sum_of((tokens.stop_word >> bit) & 1) > 0
+    sentences, dropped = _c4(texts, english=english)
+    return {
+        "words": words,
+        "word_length": sum_of(tokens.length * plain) / np.maximum(words, 1),
+        "hashes_per_word": np.array([text.count("#") for text in texts]) / per_word,
+        "ellipses_per_word": ellipses / per_word,
+        "alphabetic_words": sum_of(tokens.alphabetic) / per_word,
+        "newlines_per_word": newlines / per_word,
+        "stop_words": seen,
+        "c4_sentences": sentences,
+        "lorem_or_bracket": dropped,
+        "grade": _grade(tokens, sum_of) if english else np.full(len(texts), np.nan),
+        **repetition(tokens, characters),
+    }
+
+
+class _Sums:
+    """Sums over each text's tokens."""
+
+    def __init__(self, offsets: np.ndarray) -> None:
+        self._offsets = offsets
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        total = np.concatenate([[0], np.cumsum(values.astype(np.int64))])
+        return total[self._offsets[1:]] - total[self._offsets[:-1]]
+
+
+def _grade(tokens: Tokens, sum_of: _Sums) -> np.ndarray:
+    """Flesch-Kincaid grade level of English texts (Kincaid et al. 1975); NaN without words.
+
+    Syllables are groups of vowels; a sentence ends at a token of `SENTENCE_ENDS`, and the text's end ends one.
+    """
+    words = sum_of(tokens.alphabetic)
+    sentences = np.maximum(_sentences(tokens.offsets, tokens.sentence_end, tokens.punctuation), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 0.39 * words / sentences + 11.8 * sum_of(tokens.syllables) / words - 15.59
+
+
+def _sentences(offsets: np.ndarray, ends: np.ndarray, punctuation: np.ndarray) -> np.ndarray:
+    """Sentences of each text as spaCy's sentencizer cuts them: after an end and the marks that follow it."""
+    count = len(ends)
+    if count == 0:
+        return np.zeros(len(offsets) - 1, dtype=np.int64)
+    starts_word = ~(ends | punctuation)
+    first = np.zeros(count, dtype=bool)
+    first[offsets[:-1][offsets[:-1] < offsets[1:]]] = True
+    place = np.arange(count)
+    text_start = np.maximum.accumulate(np.where(first, place, 0))
+    last_end = np.maximum.accumulate(np.where(ends, place, -1))
+    before = np.concatenate([[-1], last_end[:-1]])
+    last_word = np.maximum.accumulate(np.where(starts_word, place, -1))
+    word_before = np.concatenate([[-1], last_word[:-1]])
+    opens = first | (starts_word & (before >= text_start) & (before > word_before))
+    total = np.concatenate([[0], np.cumsum(opens)])
+    return total[offsets[1:]] - total[offsets[:-1]]
+
+
+def _c4(texts: Sequence[str], *, english: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Sentences on the lines that C4 keeps, and whether it drops the document for a placeholder or a bracket.
+
+    Without the rule that lines must end in punctuation, which FineWeb found to cost too much (section 3.5).
+    """
+    lines: list[str] = []
+    ends = [0]
+    dropped = np.zeros(len(texts), dtype=bool)
+    for row, text in enumerate(texts):
+        for raw in text.splitlines():
+            line = raw.strip()
+            words = line.split()
+            if len(words) < 3 or (len(line) > _LONGEST_WORD and max(map(len, words)) > _LONGEST_WORD):
+                continue
+            lowered = line.lower()
+            if "[" in line:
+                line = _CITATION.sub("", line)
+            if "lorem ipsum" in lowered:
+                dropped[row] = True
+            if "javascript" in lowered:
+                continue
+            if "{" in line:
+                dropped[row] = True
+            if not any(policy in lowered for policy in _POLICIES):
+                lines.append(line)
+        ends.append(len(lines))
+    tokens = tokenize(lines, english=english)
+    each = _sentences(tokens.offsets, tokens.sentence_end, tokens.punctuation)
+    total = np.concatenate([[0], np.cumsum(each)])
+    return total[ends[1:]] - total[ends[:-1]], dropped
+
+
+def _over_lines(text: str) -> dict[str, float]:
+    """Signals that need the lines of one text."""
+    size = len(text)
+    paragraphs = _PARAGRAPHS.split(text.strip())
+    runs = _BLANKS.split(text)
+    copies, copied = _duplicates(runs)
+    paragraph_copies, paragraph_copied = _duplicates(paragraphs)
+    filled = [line for line in text.split("\n") if line.strip()]
+    lines = text.splitlines()
+    return {
+        "duplicate_paragraphs": paragraph_copies / len(paragraphs),
+        "repeated_paragraph_characters": paragraph_copied / size if size else 0.0,
+        "duplicate_lines": copies / len(runs),
+        "repeated_line_characters": copied / size if size else 0.0,
+        "punctuated_lines": sum(line[-1] in TERMINAL for line in filled) / max(len(filled), 1),
+        "short_lines": sum(len(line) <= _SHORT_LINE for line in filled) / max(len(filled), 1),
+        "duplicate_line_characters": _duplicates(filled)[1] / max(len(text.replace("\n", "")), 1),
+        "bullet_lines": sum(line.lstrip().startswith(("•", "-")) for line in lines) / max(len(lines), 1),
+        "ellipsis_lines": sum(line.rstrip().endswith(("...", "…")) for line in lines) / max(len(lines), 1),
+    }
+
+
+def _duplicates(items: list[str]) -> tuple[int, int]:
+    """How many items repeat an earlier one, and the characters in them."""
+    unique = set(items)
+    if len(unique) == len(items):
+        return 0, 0
+    return len(items) - len(unique), sum(map(len, items)) - sum(map(len, unique))
+
+
+def _minhash(texts: Sequence[str]) -> list[bytes]:
+    """MinHash signatures (little-endian uint32 [112] each) over the sets of word 5-grams."""
+    from rensa import RMinHash
+
+    values, offsets = shingles(*word_hashes(texts), SHINGLE_WORDS)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        values, offsets.astype(np.uint64), MINHASH_PERMUTATIONS, _MINHASH_SEED
+    )
+    return [row.tobytes() for row in np.array(matrix.to_rows(), dtype="<u4")]
 
 
 def detect_language(text: str) -> tuple[str, float]:
