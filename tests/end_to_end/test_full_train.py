@@ -1,0 +1,143 @@
+"""The main job from the command line: it builds everything once, and then only what changed."""
+
+import json
+
+CORPORA = ("web", "tales")
+ALL = {
+    *(f"{kind}/{corpus}" for kind in ("documents", "heldout", "corpus", "tokens") for corpus in CORPORA),
+    *("near_duplicates", "contamination", "mixture", "tokenizer/bpe_tiny", "tokenizer_comparison", "tokenizer"),
+    *("schedule", "shards/epoch_001", "shards/epoch_002", "model", "model_hf", "eval/bits_per_byte", "scorecard"),
+    "report",
+}
+FROM_THE_MODEL_ON = {"model", "model_hf", "eval/bits_per_byte", "scorecard", "report"}
+
+
+def test_the_first_run_builds_every_asset(project):
+    built, reused = project.first
+    assert built == ALL
+    assert reused == set()
+
+
+def test_the_same_command_again_reuses_every_asset(project):
+    built, reused = project.full_train()
+    assert built == set()
+    assert reused == ALL
+
+
+def test_one_more_epoch_builds_that_epoch_the_model_and_what_follows(project):
+    built, reused = project.full_train(project.variant("three_epochs", ("epochs: 2", "epochs: 3")))
+    assert built == {"schedule", "shards/epoch_003", *FROM_THE_MODEL_ON}
+    assert {"shards/epoch_001", "shards/epoch_002"} <= reused
+
+
+def test_another_learning_rate_trains_again_and_rebuilds_nothing_before(project):
+    built, _ = project.full_train(project.variant("faster", ("learning_rate: 3e-3", "learning_rate: 6e-3")))
+    assert built == FROM_THE_MODEL_ON
+
+
+def test_another_suite_builds_that_suite_and_the_scorecard(project):
+    more = "    bits_per_byte: {kind: bits_per_byte}\n    samples: {kind: samples, new_tokens: 4}\n"
+    variant = project.variant("suites", ("    bits_per_byte: {kind: bits_per_byte}\n", more))
+    built, _ = project.full_train(variant)
+    assert built == {"eval/samples", "scorecard", "report"}
+
+
+def test_another_threshold_rewrites_no_text(project):
+    variant = project.variant("stricter", ("{minimum_words: 10}", "{minimum_words: 60}"))
+    done = project.run("dagster", "asset", "materialize", "--select", "corpus/web", profile=variant, check=False)
+    assert "documents/web is not in the store" in done.stderr  # a new profile has no current artifacts yet
+    built, reused = project.full_train(variant)
+    assert {"documents/web", "heldout/web", "near_duplicates"} <= reused
+    assert {"corpus/web", "tokens/web", "model"} <= built
+
+
+def test_an_asset_alone_from_the_command_line(project):
+    done = project.run("dagster", "asset", "materialize", "--select", "corpus/web")
+    assert "corpus/web: reused" in done.stderr
+    assert "tokens/web" not in done.stderr
+
+
+def test_the_official_successor_of_the_command_works_too(project):
+    done = project.run("dagster", "job", "execute", "-m", "pipeline.definitions", "-j", "full_train")
+    assert "scorecard: reused" in done.stderr
+    assert project.run("dagster", "definitions", "validate").returncode == 0
+
+
+def test_the_model_learned_and_its_lineage_reaches_the_documents(project):
+    listed = project.run("squeeze", "ls").stdout
+    assert "scorecard" in listed
+    assert "first build" in listed
+    store = project.folder / ".squeeze"
+    model = next(store.glob("model/*/manifest.json"))
+    run = json.loads(model.read_text())["summary"]["run"]
+    assert run["world_size"] == 2
+    assert run["final_train_loss"] < 5.0  # a uniform guess over 512 tokens has 6.24
+    lineage = json.loads((model.parent / "lineage.json").read_text())
+    keys = {item["key"] for item in lineage["artifacts"].values()}
+    assert {"documents/web", "corpus/tales", "shards/epoch_001", "schedule", "tokenizer"} <= keys
+
+
+def test_lineage_verify_and_generate_print_what_they_promise(project):
+    tree = project.run("squeeze", "lineage", "scorecard").stdout
+    assert "documents/web" in tree
+    assert "shards/epoch_002" in tree
+    assert "artifacts are whole" in project.run("squeeze", "verify").stdout
+    continued = project.run("squeeze", "generate", "The old king", "--tokens", "20").stdout
+    assert continued.startswith("The old king")
+    assert len(continued.strip()) > len("The old king")
+
+
+def test_verify_finds_a_flipped_byte_and_the_job_builds_just_that_artifact_anew(fresh_project):
+    project = fresh_project
+    project.run("dagster", "asset", "materialize", "--select", "documents/web,heldout/web")
+    (part,) = (project.folder / ".squeeze").glob("documents/web/*/part-00000.parquet")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(bytes(content))
+    done = project.run("squeeze", "verify", check=False)
+    assert done.returncode == 1
+    assert "part-00000.parquet" in done.stdout
+    part.write_bytes(bytes(content[:-1]))  # truncated: even a look at sizes notices
+    done = project.run("dagster", "asset", "materialize", "--select", "documents/web,heldout/web")
+    assert "documents/web: rebuilt because: the file" in done.stderr
+    assert "heldout/web: reused" in done.stderr
+    assert project.run("squeeze", "verify").returncode == 0
+
+
+def test_gc_asks_and_removes_only_what_no_profile_needs(fresh_project):
+    project = fresh_project
+    both = "documents/web,heldout/web"
+    project.run("dagster", "asset", "materialize", "--select", both)
+    assert "nothing to remove" in project.run("squeeze", "gc").stdout
+    changed = project.variant("tiny2", ("lang: en}]\n    filters: {minimum_words: 10}\n  tales", "lang: fr}]\n  tales"))
+    project.profile.write_text(changed.read_text())
+    project.run("dagster", "asset", "materialize", "--select", both)
+    refused = project.run("squeeze", "gc", check=False)  # no terminal to answer on
+    assert refused.returncode == 1
+    assert "Remove these" in refused.stdout
+    assert "removed" in project.run("squeeze", "gc", "--yes").stdout
+    assert len(list((project.folder / ".squeeze").glob("documents/web/*/manifest.json"))) == 1
+    assert project.run("squeeze", "verify").returncode == 0
+
+
+def test_loading_the_code_location_imports_nothing_heavy(project):
+    code = (
+        "import sys, pipeline.definitions; heavy = {'torch', 'datasets', 'lm_eval', 'matplotlib', 'transformers'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert project.run("python", "-c", code).stdout.strip() == "[]"
+
+
+def test_a_broken_profile_ends_the_command_with_the_file_the_line_and_the_nearest_key(project):
+    wrong = project.variant("wrong", ("  heldout: {share: 0.1}", "  helduot: {share: 0.1}"))
+    done = project.run("dagster", "job", "execute", "-j", "full_train", profile=wrong, check=False)
+    assert done.returncode != 0
+    line = 1 + wrong.read_text()[: wrong.read_text().index("helduot")].count("\n")
+    assert f"wrong.yaml, line {line}: curation.helduot: unknown key; did you mean 'heldout'?" in done.stderr
+
+
+def test_squeeze_says_so_when_there_is_no_store(fresh_project):
+    done = fresh_project.run("squeeze", "ls", check=False)
+    assert done.returncode == 1
+    assert "there is no store" in done.stderr
+    assert "Traceback" not in done.stderr
