@@ -1,0 +1,187 @@
+"""What a real end by force leaves behind: no process, and a run that goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux: /proc and PR_SET_PDEATHSIG"),
+]
+
+ROOT = Path(__file__).parents[3]
+GONE_SECONDS = 20.0
+LONG = {"max_steps": 200, "checkpoint_every": 20, "batch_tokens": 64}
+
+
+class Launched:
+    """A run of two ranks, started as the pipeline starts it, from a process of its own that can be killed too."""
+
+    def __init__(self, run: Path, *options: str) -> None:
+        self.run = run
+        words = [sys.executable, "-m", "trainer.launch", "--standalone", "--nproc-per-node=2", *options]
+        words += ["-m", "trainer", "train", "--config", str(run)]
+        starter = f"import subprocess, sys; sys.exit(subprocess.run({words!r}).returncode)"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self.log = run.with_suffix(".log").open("w+")
+        self.starter = subprocess.Popen(
+            [sys.executable, "-c", starter], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
+        )
+
+    @property
+    def metrics(self) -> Path:
+        return self.run.with_suffix("") / "metrics.jsonl"
+
+    def wait_for_step(self, step: int) -> None:
+        deadline = time.monotonic() + 120
+        while not (self.metrics.exists() and self.metrics.read_text().count("\n") >= step):
+            assert time.monotonic() < deadline, self.said()
+            assert self.starter.poll() is None, self.said()
+            time.sleep(0.02)
+
+    def processes(self) -> dict[str, list[int]]:
+        """Living processes of this run: torchrun's and the ranks'."""
+        found: dict[str, list[int]] = {"torchrun": [], "rank": []}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+                dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            except OSError:
+                continue
+            if str(self.run) in words and not dead:
+                found["torchrun" if "torch.distributed.run" in words or "trainer.launch" in words else "rank"].append(
+                    int(entry.name)
+                )
+        return found
+
+    def assert_gone(self) -> None:
+        deadline = time.monotonic() + GONE_SECONDS
+        while any(self.processes().values()):
+            assert time.monotonic() < deadline, f"still there: {self.processes()}\n{self.said()}"
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def end(self) -> None:
+        for pid in [*self.processes()["torchrun"], *self.processes()["rank"]]:
+            os.kill(pid, signal.SIGKILL)
+        self.starter.kill()
+        self.starter.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., Launched]]:
+    runs: list[Launched] = []
+
+    def start(run: Path, *options: str) -> Launched:
+        runs.append(Launched(run, *options))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.end()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Callable[[Path], Path]:
+    """The same run, never interrupted; trained once for all tests here."""
+    done: list[Path] = []
+
+    def trained(like: Path) -> Path:
+        if not done:
+            path = tmp_path_factory.mktemp("reference") / "run.json"
+            path.write_text(like.read_text())
+            run = Launched(path)
+            assert run.starter.wait(timeout=300) == 0, run.said()
+            done.append(path)
+        return done[0]
+
+    return trained
+
+
+def assert_same(left: Path, right: Path) -> None:
+    first, second = (load_file(run.with_suffix("") / "model.safetensors") for run in (left, right))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+KILLS = {
+    "SIGTERM to torchrun": lambda run: os.kill(run.processes()["torchrun"][0], signal.SIGTERM),
+    "SIGINT to torchrun": lambda run: os.kill(run.processes()["torchrun"][0], signal.SIGINT),
+    "SIGKILL to torchrun": lambda run: os.kill(run.processes()["torchrun"][0], signal.SIGKILL),
+    "SIGKILL to the starter": lambda run: run.starter.kill(),
+    "SIGKILL to a rank": lambda run: os.kill(run.processes()["rank"][-1], signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS)
+def test_no_process_is_left_and_the_next_start_ends_with_the_same_weights(
+    make_run: Any, launch: Any, reference: Any, kill: Callable[[Launched], None]
+) -> None:
+    path = make_run("run", **LONG)
+    expected = reference(path)
+    run = launch(path)
+    run.wait_for_step(random.randrange(25, 120))
+    kill(run)
+    run.assert_gone()
+    assert run.starter.wait(timeout=20) != 0
+    again = launch(path)
+    assert again.starter.wait(timeout=300) == 0, again.said()
+    again.assert_gone()
+    assert json.loads((path.with_suffix("") / "summary.json").read_text())["resumed_from"]
+    assert_same(path, expected)
+
+
+def test_a_rank_that_dies_is_reported_to_whoever_started_the_run(make_run: Any, launch: Any) -> None:
+    path = make_run("run", **LONG)
+    run = launch(path)
+    run.wait_for_step(5)
+    os.kill(run.processes()["rank"][-1], signal.SIGKILL)
+    run.assert_gone()
+    assert "another rank ended or cannot be reached" in path.with_name("run.json.error").read_text()
+
+
+def test_torchrun_restarts_the_ranks_and_they_go_on(make_run: Any, launch: Any, reference: Any) -> None:
+    path = make_run("run", **LONG)
+    expected = reference(path)
+    run = launch(path, "--max-restarts=2")
+    run.wait_for_step(45)
+    os.kill(run.processes()["rank"][0], signal.SIGKILL)
+    assert run.starter.wait(timeout=300) == 0, run.said()
+    assert json.loads((path.with_suffix("") / "summary.json").read_text())["resumed_from"]
+    assert_same(path, expected)
+
+
+def test_two_kills_while_a_checkpoint_is_written_lose_nothing(make_run: Any, launch: Any) -> None:
+    path = make_run("run", **{**LONG, "checkpoint_every": 1, "keep_checkpoints": 1})
+    for step in (10, 40):
+        run = launch(path)
+        run.wait_for_step(step)
+        for pid in run.processes()["rank"]:
+            os.kill(pid, signal.SIGKILL)
+        run.assert_gone()
+    run = launch(path)
+    assert run.starter.wait(timeout=300) == 0, run.said()
+    resumed = json.loads((path.with_suffix("") / "summary.json").read_text())["resumed_from"]
+    assert len(resumed) == 2
+    assert re.search(r"damaged", run.said()) is None
+    steps = [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()]
+    assert steps == list(range(1, 201))
