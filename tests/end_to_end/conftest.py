@@ -45,8 +45,8 @@ evaluation:
 """
 TOKENIZER = "kind: bpe\nvocab_size: 512\n"
 WORDS = """
-the a one little old king fox river house tree bird moon stone garden baker child walked sang found lost gave 
-took saw heard built kept under over near through green bright quiet small warm cold early late bread gold song 
+the a one little old king fox river house tree bird moon stone garden baker child walked sang found lost gave
+took saw heard built kept under over near through green bright quiet small warm cold early late bread gold song
 door road winter summer and but so then while because
 """.split()
 
