@@ -1,0 +1,90 @@
+"""A profile is validated as a whole; every mistake is named with its file, line and nearest key."""
+
+import pytest
+
+from pipeline.errors import ProfileError
+from pipeline.profile import load_profile, profile_name
+from pipeline.profile_file import BUILT_IN
+
+
+@pytest.fixture
+def profile_with(tmp_path):
+    """Load a profile that extends `sample` with the given YAML."""
+
+    def load(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text("extends: sample\n" + text)
+        return load_profile(str(path))
+
+    return load
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in BUILT_IN.glob("*.yaml")))
+def test_every_built_in_profile_is_valid_and_described(name):
+    profile = load_profile(name)
+    assert profile.name == name
+    assert profile.description
+    assert all(corpus.description for corpus in profile.corpora.values())
+
+
+def test_the_sample_says_that_its_web_text_stands_in_for_fineweb_edu():
+    assert "standing in for FineWeb-Edu" in load_profile("sample").corpora["fineweb_edu"].description
+
+
+def test_a_profile_is_named_by_its_file_unless_it_says_otherwise(profile_with, tmp_path):
+    assert profile_with("").name == "mine"
+    assert profile_with("name: other\n").name == "other"
+    assert profile_name(str(tmp_path / "mine.yaml")) == "other"
+
+
+def test_the_environment_chooses_the_profile(monkeypatch, tmp_path):
+    path = tmp_path / "chosen.yaml"
+    path.write_text("extends: sample\n")
+    monkeypatch.setenv("SQUEEZE_PROFILE", str(path))
+    assert load_profile().name == "chosen"
+
+
+def test_the_preset_fills_what_is_left_out(profile_with):
+    profile = profile_with("model: {layers: 2}\n")
+    assert (profile.model.layers, profile.model.width) == (2, 96)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("corpra: {}\n", r"mine.yaml, line 2: corpra: unknown key; did you mean 'corpora'\?"),
+        (
+            "corpora:\n  books:\n    filters: {minimum_wrods: 3}\n",
+            r"mine.yaml, line 4: corpora.books.filters.minimum_wrods: unknown key; did you mean 'minimum_words'\?",
+        ),
+        ("training: {learning_rate: -1}\n", r"mine.yaml, line 2: training.*learning_rate must be above 0, found -1"),
+        (
+            "training: {lerning_rate: 1}\n",
+            r"mine.yaml, line 2: training.lerning_rate: unknown key; did you mean 'learn",
+        ),
+        ("model: {heads: 5}\n", r"mine.yaml, line 2: model.*heads \(5\) must divide width \(96\)"),
+        ("model: {mlp: swigloo}\n", r"mine.yaml, line 2: model.mlp: .*'swiglu'.*found 'swigloo'"),
+        ("launch: {ranks: two}\n", r"mine.yaml, line 2: launch.ranks: .*found 'two'"),
+        ("preset: xl\n", r"preset: 'xl' is not one of s, m, l"),
+        (
+            "schedule:\n  stages:\n    - {name: a, mixture: {book: 1.0}}\n",
+            r"schedule stage 'a' mixes 'book', which is not in corpora; did you mean 'books'\?",
+        ),
+        (
+            "schedule:\n  stages:\n    - {name: a, mixture: {books: -0.5}}\n",
+            r"mine.yaml, line 4: schedule.stages.0.*-0.5",
+        ),
+        ("evaluation:\n  suites:\n    hella: {kind: lm_evil}\n", r"mine.yaml, line 4: evaluation.suites.hella"),
+        ("tokenizers: {select: bpe_3k}\n", r"mine.yaml, line 2: tokenizers.*select is 'bpe_3k'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(profile_with, text, message):
+    with pytest.raises(ProfileError, match=message):
+        profile_with(text)
+
+
+def test_all_mistakes_are_reported_together(profile_with):
+    with pytest.raises(ProfileError) as caught:
+        profile_with("launch: {ranks: 0}\nmodel: {width: x}\n")
+    assert "launch.ranks" in str(caught.value)
+    assert "model.width" in str(caught.value)
