@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
+
+import pyarrow as pa
 
 from pipeline.curation.settings import Source
 from pipeline.errors import SourceError
@@ -131,6 +133,15 @@ def _json_object(file: BinaryIO, entry: str, source: Source) -> Iterator[Record 
         raise SourceError(f"{entry} of {source.label} holds one JSON {type(data).__name__}, not an object or a list")
     for row, (key, value) in enumerate(items):
         yield _record(value, key, entry, row, source)
+
+
+def table_records(tables: Iterable[pa.Table], entry: str, source: Source, first: int) -> Iterator[Record | Refused]:
+    """The rows of tables that follow each other, the first one being row `first` of the file."""
+    row = first
+    for table in tables:
+        for fields in table.to_pylist():
+            yield _record(fields, f"{entry}#{row}", entry, row, source)
+            row += 1
 
 
 def _record(fields: object, group: str, entry: str, row: int, source: Source) -> Record | Refused:

@@ -8,6 +8,7 @@ that could not change it; that is where the speed comes from.
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import re
 import unicodedata
@@ -19,7 +20,10 @@ _LINE_END = re.compile(r"\r\n?|[\x0c\x85\u2028\u2029]")
 _TRAILING = re.compile(r"[ \t\u00a0\u3000]+$", re.MULTILINE)
 _RUNS = re.compile(r"(?<=\S)(?: {2,}| *\t[ \t]*)(?=\S)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-_NEEDS_FTFY = re.compile(r"[^\n\x20-\x7e]|&[#A-Za-z]")
+_BROKEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u206a-\u206f\ud800-\udfff\ufeff\ufff9-\ufffd]|&[#A-Za-z]"
+)
+"""What ftfy repairs besides mojibake, which has its own pattern in ftfy."""
 
 _GUTENBERG_START = re.compile(r"^\s*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$", re.I | re.M)
 _GUTENBERG_END = re.compile(r"^\s*(?:\*\*\* ?)?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$", re.I | re.M)
@@ -28,6 +32,13 @@ _CREDITS = re.compile(
     r"(?:\n\s*\n|\Z)",
     re.I | re.S,
 )
+
+_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.I | re.S)
+_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9:-]*(?:\s[^<>]{0,1000})?/?>")
+_TABLE_RULE = re.compile(r"^[ \t]*\|?(?:[ \t]*:?-{2,}:?[ \t]*\|)+(?:[ \t]*:?-{2,}:?)?[ \t]*(?:\n|\Z)", re.M)
+_TABLE_BARS = re.compile(r"^[ \t]*\|[ \t]*(.*?)[ \t]*\|[ \t]*$", re.M)
+CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 
 _EMAIL = re.compile(
     r"\b[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@"
@@ -41,16 +52,21 @@ _MASKED_IP = "22.214.171.124"
 
 def normalize(text: str, settings: Normalizing) -> str:
     """The document's clean text; empty where nothing is left."""
-    if settings.fix_encoding and _NEEDS_FTFY.search(text) is not None:
+    text = text.replace("\r\n", "\n")
+    if settings.fix_encoding:
         text = _fix_encoding(text)
     text = _LINE_END.sub("\n", text)
     text = _CONTROL.sub("", text)
+    if settings.html:
+        text = strip_markup(text)
     if settings.gutenberg:
         text = strip_gutenberg(text)
     text = _TRAILING.sub("", text)
     if settings.unwrap:
         text = unwrap(text)
     text = _RUNS.sub(" ", text)
+    if settings.c4_lines:
+        text = drop_lines(text)
     text = _EMPTY_LINES.sub("\n\n", text).strip()
     if settings.mask_personal:
         text = mask_personal(text)
@@ -58,17 +74,22 @@ def normalize(text: str, settings: Normalizing) -> str:
 
 
 def _fix_encoding(text: str) -> str:
-    """ftfy as datatrove sets it (curly quotes and ligatures stay), line by line, then NFC."""
+    """ftfy as datatrove sets it (curly quotes and ligatures stay) on the lines that need it, then NFC."""
+    if text.isascii() and _BROKEN.search(text) is None:
+        return text
     import ftfy
+    from ftfy.badness import is_bad
 
     config = ftfy.TextFixerConfig(
         uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization="NFC", explain=False
     )
-    lines = text.split("\n")
-    for number, line in enumerate(lines):
-        if _NEEDS_FTFY.search(line) is not None:
-            lines[number] = ftfy.fix_text(line, config)
-    return unicodedata.normalize("NFC", "\n".join(lines))
+    if _BROKEN.search(text) is not None or is_bad(text):
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            if _BROKEN.search(line) is not None or is_bad(line):
+                lines[number] = ftfy.fix_text(line, config)
+        text = "\n".join(lines)
+    return unicodedata.normalize("NFC", text)
 
 
 def strip_gutenberg(text: str) -> str:
@@ -87,6 +108,32 @@ def strip_gutenberg(text: str) -> str:
     while (credits := _CREDITS.match(text)) is not None and credits.end() < len(text):
         text = text[credits.end() :]
     return text
+
+
+def strip_markup(text: str) -> str:
+    """Drop scripts, comments and tags, unescape entities, and take markdown tables' rules and outer bars away."""
+    if "<" in text:
+        text = _SCRIPT.sub("", text)
+        text = _TAG.sub("", text)
+    if "&" in text:
+        text = html.unescape(text)
+    if "|" in text:
+        text = _TABLE_RULE.sub("", text)
+        text = _TABLE_BARS.sub(r"\1", text)
+    return text
+
+
+def drop_lines(text: str) -> str:
+    """Drop the lines that C4 drops for what they say, and citation marks (Raffel et al. 2020, section 2.2).
+
+    The rules on a line's length and its last character are left to signals: verse and dialogue break them.
+    """
+    lines = []
+    for line in text.split("\n"):
+        lowered = line.lower()
+        if "javascript" not in lowered and not any(policy in lowered for policy in POLICIES):
+            lines.append(CITATION.sub("", line))
+    return "\n".join(lines)
 
 
 def unwrap(text: str) -> str:

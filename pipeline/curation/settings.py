@@ -60,7 +60,7 @@ class Source(Settings):
     lang: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
     """Declared language (ISO 639-1 or -3); detected from the text where neither this nor `lang_field` says it."""
     maximum_units: int | None = Field(None, ge=1)
-    """Read only the first so many files (of a hub data set: row groups)."""
+    """Read only the first so many units (files; of Parquet files, blocks of row groups)."""
 
     @field_validator("members", "files", "exclude", mode="before")
     @classmethod

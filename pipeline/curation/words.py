@@ -2,14 +2,15 @@
 
 Two notions of a word. *Tokens* are what the published filters count: spaCy's English tokens, as in datatrove, or runs
 of letters and single marks in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
-and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur in, and
-few chunks are new, so each chunk is analysed once and looked up ever after.
+and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur
+in, and few chunks are new, so each chunk is analysed once and looked up ever after.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,8 +64,8 @@ class _Memo(dict[str, int]):
     def __init__(self, split: Any) -> None:
         super().__init__()
         self._split = split
-        self.starts: list[int] = [0]
-        self.pieces: list[int] = []
+        self.starts = array("q", [0])
+        self.pieces = array("q")
         self.kinds: dict[str, int] = {}
         self.features: list[tuple[Any, ...]] = []
         self._arrays: tuple[int, tuple[np.ndarray, ...]] | None = None
@@ -85,18 +86,18 @@ class _Memo(dict[str, int]):
         if len(self) > _MEMO_LIMIT:
             self.__init__(self._split)  # type: ignore[misc]
         get = self.__getitem__
-        chunks: list[int] = []
+        chunks = array("q")
         ends = [0]
         for text in texts:
             chunks.extend(map(get, text.split()))
             ends.append(len(chunks))
-        starts = np.array(self.starts, dtype=np.int64)
+        starts = np.array(self.starts)
         counts = np.diff(starts)
-        ids = np.array(chunks, dtype=np.int64)
+        ids = np.array(chunks)
         lengths = counts[ids]
         after = np.concatenate([[0], np.cumsum(lengths)])
         places = np.arange(after[-1]) + np.repeat(starts[ids] - after[:-1], lengths)
-        return np.array(self.pieces, dtype=np.int64)[places], after[np.array(ends)]
+        return np.array(self.pieces)[places], after[np.array(ends)]
 
     def table(self) -> tuple[np.ndarray, ...]:
         """The features of every piece, a column each."""

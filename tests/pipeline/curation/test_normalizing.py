@@ -1,0 +1,115 @@
+"""Normalised text: what changes, what stays, and that doing it twice changes nothing more."""
+
+from __future__ import annotations
+
+import ftfy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.curation.normalizing import mask_personal, normalize, strip_gutenberg, unwrap
+from pipeline.curation.settings import Normalizing
+from pipeline.curation.splitting import split_document
+
+BOOK = """The Project Gutenberg eBook of A Tale
+
+*** START OF THE PROJECT GUTENBERG EBOOK A TALE ***
+
+Produced by A. Volunteer and the Online Distributed
+Proofreading Team
+
+[Transcriber's note: spelling kept.]
+
+It was the best of times.
+
+*** END OF THE PROJECT GUTENBERG EBOOK A TALE ***
+
+Updated editions will replace the previous one.
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("cafe\u0301", "café"),
+        ("schÃ¶n", "schön"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("nul\x00 and bell\x07", "nul and bell"),
+        ("trailing  \n\n\n\n\nblank", "trailing\n\nblank"),
+        ("two  words\tthree", "two words three"),
+        ("\ufeffmark", "mark"),
+        ("“curly” stays", "“curly” stays"),
+        ("  שלום עולם  ", "שלום עולם"),
+        ("ภาษาไทย", "ภาษาไทย"),
+        (" \x00 ", ""),
+    ],
+)
+def test_text_is_cleaned(raw: str, clean: str) -> None:
+    assert normalize(raw, Normalizing()) == clean
+
+
+def test_gutenbergs_header_credits_and_licence_are_cut() -> None:
+    assert strip_gutenberg(BOOK).strip() == "It was the best of times."
+    assert strip_gutenberg("no markers here") == "no markers here"
+
+
+def test_hard_wrapped_paragraphs_are_joined_and_verse_is_not() -> None:
+    prose = "It was a bright cold day in April, and the clocks were striking\nthirteen, as he came home."
+    verse = "Tyger Tyger, burning bright,\nIn the forests of the night;"
+    assert unwrap(f"{prose}\n\n{verse}") == prose.replace("\n", " ") + "\n\n" + verse
+
+
+def test_mail_and_public_ip_addresses_are_masked() -> None:
+    assert (
+        mask_personal("write to jane.doe@mail.example.org or 8.8.8.8") == "write to email@example.com or 22.214.171.124"
+    )
+    assert (
+        mask_personal("the router at 192.168.0.1, version 1.2.3.4.5") == "the router at 192.168.0.1, version 1.2.3.4.5"
+    )
+
+
+def test_html_and_tables_rules_are_dropped_where_asked() -> None:
+    raw = "<p>One &amp; two</p>\n\n| a | b |\n|---|:--|\n| 1 | 2 |\n<script>x()</script>if a < b"
+    assert normalize(raw, Normalizing(html=True)) == "One & two\n\na | b\n1 | 2\nif a < b"
+    assert "<p>" in normalize(raw, Normalizing())
+
+
+def test_c4s_line_rules_drop_lines_where_asked() -> None:
+    raw = "A line of text.[3]\nEnable JavaScript to go on.\nThis site uses cookies.\nThe end [citation needed]."
+    assert normalize(raw, Normalizing(c4_lines=True)) == "A line of text.\nThe end ."
+
+
+@given(st.text(max_size=300))
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    once = normalize(text, Normalizing())
+    assert normalize(once, Normalizing()) == once
+
+
+@given(st.text(alphabet=st.sampled_from("aé“”ÃƒÂ©â€™\u0085\x1b[0m &amp;\n\ufeffk\u0301"), max_size=60))
+def test_lines_that_skip_ftfy_are_those_it_would_not_change(text: str) -> None:
+    config = ftfy.TextFixerConfig(
+        uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, unescape_html=True
+    )
+    from pipeline.curation.normalizing import _fix_encoding
+
+    expected = "\n".join(ftfy.fix_text(line, config) for line in text.split("\n"))
+    if "<" not in text:
+        assert _fix_encoding(text).split() == ftfy.fix_text(expected, config).split() or _fix_encoding(text) == expected
+
+
+@given(st.text(alphabet="ab é漢\n.", max_size=3000), st.integers(256, 600))
+def test_pieces_are_bounded_and_lose_only_blanks(text: str, limit: int) -> None:
+    pieces = split_document(text, limit)
+    assert all(len(piece.encode()) <= limit for piece in pieces)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_a_long_book_is_cut_at_paragraphs() -> None:
+    paragraphs = [f"Paragraph {number}. " + "word " * 30 for number in range(50)]
+    pieces = split_document("\n\n".join(paragraphs), 1000)
+    assert all(piece.startswith("Paragraph") for piece in pieces)
+
+
+def test_a_document_without_any_boundary_is_cut_between_characters() -> None:
+    pieces = split_document("漢" * 1000, 256)
+    assert "".join(pieces) == "漢" * 1000
