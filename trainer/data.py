@@ -25,7 +25,7 @@ import numpy as np
 
 from trainer.errors import DataError
 from trainer.shards import MANIFEST_NAME, ShardsManifest, TokenizerRef, read_manifest
-from trainer.streams import TokenStream, open_stage, verify_files
+from trainer.streams import PADDING, FixedWindows, PackedRows, open_rows, open_stage, verify_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ class _Section:
     name: str
     first: int
     count: int
-    stream: TokenStream
+    source: FixedWindows | PackedRows
 
 
 class SequenceReader:
@@ -60,6 +60,7 @@ class SequenceReader:
     `manifests` are paths of `shards.json` files (or their folders) in training order; `context` is T. With
     `tokenizer_hash`, shards of another tokenizer are refused; all epochs must share one tokenizer in any case. With
     `verify_hashes`, every file's SHA-256 is compared too (2 GB/s a core); without, its size, schema and counts only.
+    With `packed`, sequences are the rows of best-fit packing; where a row has no token, it reads `PADDING` (-100).
 
     Raises `DataError` for shards that are missing, damaged or do not belong together, and for shards that hold no
     sequence of this context at all.
@@ -72,6 +73,7 @@ class SequenceReader:
         *,
         tokenizer_hash: str | None = None,
         verify_hashes: bool = False,
+        packed: bool = False,
     ) -> None:
         if context < 1:
             raise DataError(f"context: {context} tokens; a sequence needs at least 1")
@@ -79,12 +81,13 @@ class SequenceReader:
             raise DataError("data.epochs: no shards given; name the shards.json of at least one epoch")
         paths = [Path(path) / MANIFEST_NAME if Path(path).is_dir() else Path(path) for path in manifests]
         self.context = context
+        self.packed = packed
         self.epochs: list[ShardsManifest] = [read_manifest(path) for path in paths]
         self.tokenizer = _same_tokenizer(self.epochs, paths, tokenizer_hash)
         if verify_hashes:
             for manifest, path in zip(self.epochs, paths, strict=True):
                 verify_files(manifest, path.parent)
-        self._sections = _sections(self.epochs, paths, context)
+        self._sections = _sections(self.epochs, paths, context, packed)
         self._firsts = np.array([section.first for section in self._sections], dtype=np.int64)
         last = self._sections[-1]
         self.sequences: int = last.first + last.count
@@ -112,7 +115,9 @@ class SequenceReader:
         """What the run reads, in one SHA-256: the epochs' content hashes in order, and the context."""
         import hashlib
 
-        text = "\n".join([manifest.content_hash for manifest in self.epochs] + [f"context {self.context}"])
+        text = "\n".join(
+            [manifest.content_hash for manifest in self.epochs] + [f"context {self.context}{' packed' * self.packed}"]
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def steps(self, global_batch: int) -> int:
@@ -155,20 +160,23 @@ class SequenceReader:
         for number in np.unique(where):
             section = self._sections[number]
             rows = np.flatnonzero(where == number)
-            section.stream.windows((ids[rows] - section.first) * self.context, windows, rows)
+            section.source.read(ids[rows] - section.first, windows, rows)
         return windows
 
     def batch(self, global_batch: int, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of this rank's share of the next batch: two int64 [share, T] views of one array."""
-        windows = self.read(self.batch_ids(global_batch, rank, world))
-        return windows[:, :-1], windows[:, 1:]
+        return self._split(self.read(self.batch_ids(global_batch, rank, world)))
 
     def tensors(self, ids: np.ndarray | Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs and targets of sequences `ids` as int64 torch tensors [len(ids), T], views of one buffer."""
         import torch
 
-        windows = torch.from_numpy(self.read(ids))
-        return windows[:, :-1], windows[:, 1:]
+        x, y = self._split(self.read(ids))
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+    def _split(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = windows[:, :-1], windows[:, 1:]
+        return np.where(x == PADDING, self.tokenizer.eot_id, x) if self.packed else x, y
 
     def advance(self, sequences: int) -> None:
         """Count `sequences` more as consumed: call it after the optimizer's step, with the global batch."""
@@ -236,15 +244,15 @@ def _same_tokenizer(epochs: list[ShardsManifest], paths: list[Path], wanted: str
     return tokenizer
 
 
-def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int) -> list[_Section]:
+def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int, packed: bool) -> list[_Section]:
     sections: list[_Section] = []
     first = 0
     for number, (manifest, path) in enumerate(zip(epochs, paths, strict=True)):
         for stage in manifest.stages:
-            count = max(0, stage.tokens - 1) // context
             stream = open_stage(path.parent, stage, manifest.tokenizer)
-            sections.append(_Section(number, manifest.epoch, stage.index, stage.name, first, count, stream))
-            first += count
+            rows = open_rows(path.parent, stage, stream, context) if packed else FixedWindows(stream, context)
+            sections.append(_Section(number, manifest.epoch, stage.index, stage.name, first, rows.count, rows))
+            first += rows.count
     if not sections:
         raise DataError(f"{paths[0]}: no stages; materialize the epoch's shards again")
     return sections

@@ -51,6 +51,9 @@ class Counts:
     tokens: int
     bytes: int
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.documents + other.documents, self.tokens + other.tokens, self.bytes + other.bytes)
+
 
 @dataclass(frozen=True)
 class ShardEntry:
@@ -158,6 +161,16 @@ def shard_schema(dtype: str) -> Any:
             pa.field("tokens", pa.list_(pa.field("item", getattr(pa, dtype)(), nullable=False)), nullable=False),
         ]
     )
+
+
+def rows_schema() -> Any:
+    """The Arrow schema of packed rows: pieces of the stage's stream, as first tokens and lengths."""
+    import pyarrow as pa
+
+    def pieces(name: str, item: Any) -> Any:
+        return pa.field(name, pa.list_(pa.field("item", item, nullable=False)), nullable=False)
+
+    return pa.schema([pieces("starts", pa.int64()), pieces("lengths", pa.int32())])
 
 
 def read_manifest(path: Path) -> ShardsManifest:

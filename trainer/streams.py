@@ -13,12 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from trainer.errors import DataError
-from trainer.shards import REBUILD, ShardsManifest, StageEntry, TokenizerRef, file_sha256, shard_schema
+from trainer.shards import REBUILD, ShardsManifest, StageEntry, TokenizerRef, file_sha256, rows_schema, shard_schema
+
+PADDING: Final = -100
+"""What a packed row reads at its padded end: the target that PyTorch's cross entropy ignores."""
 
 
 class TokenStream:
@@ -46,6 +49,11 @@ class TokenStream:
             else:
                 self._spanning(number, start, out[row])
 
+    def copy(self, offset: int, out: np.ndarray) -> None:
+        """Copy tokens [offset, offset + len(out)) into `out`."""
+        number = int(np.searchsorted(self._starts, offset, side="right")) - 1
+        self._spanning(number, offset - int(self._starts[number]), out)
+
     def _spanning(self, number: int, start: int, row: np.ndarray) -> None:
         done = 0
         while done < len(row):
@@ -54,12 +62,68 @@ class TokenStream:
             done, number, start = done + len(piece), number + 1, 0
 
 
+class FixedWindows:
+    """Sequence i is tokens [i*T, i*T + T + 1) of a stream."""
+
+    def __init__(self, stream: TokenStream, context: int) -> None:
+        self._stream = stream
+        self._context = context
+        self.count = max(0, len(stream) - 1) // context
+
+    def read(self, numbers: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
+        """Sequences `numbers` into `out[rows]`; `out` is int64 [n, T + 1]."""
+        self._stream.windows(numbers * self._context, out, rows)
+
+
+class PackedRows:
+    """Sequence i is row i of best-fit packing: pieces of a stream, then padding."""
+
+    def __init__(self, stream: TokenStream, batches: list[Any]) -> None:
+        self._stream = stream
+        self._batches = [(*_pieces(batch.column("starts")), _pieces(batch.column("lengths"))[1]) for batch in batches]
+        self._firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        self.count = int(self._firsts[-1])
+
+    def read(self, numbers: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
+        """Rows `numbers` into `out[rows]`; positions without a token are `PADDING`."""
+        for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
+            batch = int(np.searchsorted(self._firsts, number, side="right")) - 1
+            offsets, starts, lengths = self._batches[batch]
+            place = number - int(self._firsts[batch])
+            done = 0
+            for piece in range(offsets[place], offsets[place + 1]):
+                length = int(lengths[piece])
+                self._stream.copy(int(starts[piece]), out[row, done : done + length])
+                done += length
+            out[row, done:] = PADDING
+
+
+def _pieces(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset :]
+    return offsets, column.values.to_numpy(zero_copy_only=True)
+
+
+def open_rows(folder: Path, stage: StageEntry, stream: TokenStream, context: int) -> PackedRows:
+    """Map a stage's packed rows. Raises `DataError` where there are none for this context, or the file is damaged."""
+    if stage.packing is None or stage.packing.context != context:
+        found = "no packed rows" if stage.packing is None else f"rows packed for context {stage.packing.context}"
+        raise DataError(
+            f"{folder}: stage {stage.name!r} has {found}, the model's context is {context}; set shards.packing.context "
+            "to it and materialize the shards again"
+        )
+    path = folder / stage.packing.path
+    rows = PackedRows(stream, _map(path, rows_schema()))
+    if rows.count != stage.packing.rows:
+        raise DataError(f"{path}: {rows.count} rows, the manifest says {stage.packing.rows}; {REBUILD}")
+    return rows
+
+
 def open_stage(folder: Path, stage: StageEntry, tokenizer: TokenizerRef) -> TokenStream:
     """Map a stage's shards; raises `DataError` naming the file where one is missing or not what the manifest says."""
     segments: list[np.ndarray] = []
     for shard in stage.shards:
         path = folder / shard.path
-        batches = _open(path, tokenizer.dtype)
+        batches = open_batches(path, tokenizer.dtype)
         pieces = [tokens_of(batch.column("tokens")) for batch in batches]
         documents, tokens = sum(batch.num_rows for batch in batches), sum(map(len, pieces))
         if (documents, tokens) != (shard.documents, shard.tokens):
@@ -71,14 +135,20 @@ def open_stage(folder: Path, stage: StageEntry, tokenizer: TokenizerRef) -> Toke
     return TokenStream(segments)
 
 
-def _open(path: Path, dtype: str) -> list[Any]:
+def open_batches(path: Path, dtype: str) -> list[Any]:
+    """A shard's record batches, mapped into memory. Raises `DataError` where the file is damaged or not a shard."""
+    return _map(path, shard_schema(dtype))
+
+
+def _map(path: Path, schema: Any) -> list[Any]:
     import pyarrow as pa
 
     try:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_file(source)
-            if not reader.schema.equals(shard_schema(dtype)):
-                raise DataError(f"{path}: columns {reader.schema.names} are not those of a shard of {dtype}; {REBUILD}")
+            if not reader.schema.equals(schema):
+                types = [str(field.type) for field in reader.schema]
+                raise DataError(f"{path}: columns {reader.schema.names} of types {types} are not a shard's; {REBUILD}")
             return [reader.get_batch(i) for i in range(reader.num_record_batches)]
     except FileNotFoundError:
         raise DataError(f"{path}: the shard is missing; {REBUILD}") from None

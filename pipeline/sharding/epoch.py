@@ -13,55 +13,27 @@ Disk needed while it runs: twice the shards.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import logging
 import shutil
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import ShardError
-from pipeline.sharding import canonical, files, statistics
-from pipeline.sharding.gather import Layout, ShardResult, ShardTask, gather
+from pipeline.sharding import files, statistics
+from pipeline.sharding.commit import EpochSummary, commit, summarize
+from pipeline.sharding.gather import Layout, ShardTask, gather
+from pipeline.sharding.progress import Progress
 from pipeline.sharding.scatter import pieces, scatter
 from pipeline.sharding.settings import ShardSettings
 from pipeline.sharding.stores import TokenStore, open_stores
-from pipeline.sharding.workers import Workers
-from trainer.shards import (
-    DTYPE_BYTES,
-    MANIFEST_NAME,
-    Counts,
-    ShardsManifest,
-    StageEntry,
-    TokenizerRef,
-    content_hash,
-    read_manifest,
-)
+from pipeline.sharding.within import build_within
+from pipeline.sharding.workers import FEW_TOKENS, Workers
+from pipeline.sharding.writer import ShardResult
+from trainer.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
 
 SHARDS_VERSION: Final = "1"
 WORK_NAME: Final = "_work"
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EpochSummary:
-    """An epoch's shards in numbers; `statistics` holds what the plots show (see `pipeline.sharding.statistics`)."""
-
-    content_hash: str
-    epoch: int
-    documents: int
-    tokens: int
-    bytes: int
-    shards: int
-    sources: dict[str, dict[str, int]]
-    """Documents, tokens and bytes by source, over all stages."""
-    stages: tuple[dict[str, Any], ...]
-    """Name, documents, tokens and shards of each stage."""
-    statistics: dict[str, Any]
 
 
 def build_epoch(
@@ -76,35 +48,12 @@ def build_epoch(
         manifest = read_manifest(out / MANIFEST_NAME)
     else:
         stores = _matching_stores(epoch, tokens)
-        manifest = _shuffle(epoch, stores, settings, out)
+        build = _two_passes if settings.mode == "global" else build_within
+        results = build(epoch, stores, settings, out)
+        packing = settings.packing.context if settings.packing else None
+        manifest = commit(epoch, settings.mode, packing, results, out)
     shutil.rmtree(out / WORK_NAME, ignore_errors=True)
     return summarize(manifest, json.loads((out / statistics.NAME).read_bytes()))
-
-
-def summarize(manifest: ShardsManifest, stats: dict[str, Any]) -> EpochSummary:
-    """The summary of shards that exist."""
-    sources = {name: Counts(0, 0, 0) for name in manifest.sources}
-    for stage in manifest.stages:
-        for name, counts in stage.sources.items():
-            sources[name] = Counts(*(a + b for a, b in zip(_tuple(sources[name]), _tuple(counts), strict=True)))
-    return EpochSummary(
-        content_hash=manifest.content_hash,
-        epoch=manifest.epoch,
-        documents=manifest.documents,
-        tokens=manifest.tokens,
-        bytes=manifest.bytes,
-        shards=sum(len(stage.shards) for stage in manifest.stages),
-        sources={name: dataclasses.asdict(counts) for name, counts in sources.items()},
-        stages=tuple(
-            {"name": s.name, "documents": s.documents, "tokens": s.tokens, "shards": len(s.shards)}
-            for s in manifest.stages
-        ),
-        statistics=stats,
-    )
-
-
-def _tuple(counts: Counts) -> tuple[int, int, int]:
-    return counts.documents, counts.tokens, counts.bytes
 
 
 def _matching_stores(epoch: Mapping[str, Any], tokens: Mapping[str, Path]) -> dict[str, TokenStore]:
@@ -121,18 +70,19 @@ def _matching_stores(epoch: Mapping[str, Any], tokens: Mapping[str, Path]) -> di
     return stores
 
 
-def _shuffle(
+def _two_passes(
     epoch: Mapping[str, Any], stores: dict[str, TokenStore], settings: ShardSettings, out: Path
-) -> ShardsManifest:
+) -> dict[int, list[ShardResult]]:
+    """Both passes; the results of the shards by stage."""
     work = out / WORK_NAME
     dtype = epoch["tokenizer"]["dtype"]
-    with Workers(settings.workers) as workers:
-        total = sum(store.tokens for store in stores.values())
+    total = sum(store.tokens for store in stores.values())
+    with Workers(settings.workers or (1 if total < FEW_TOKENS else None)) as workers:
         part_tokens = _part_tokens(settings, workers.count, DTYPE_BYTES[dtype], total)
         todo = pieces(stores, part_tokens)
         _keep_runs_of_same_layout(work, {"part_tokens": part_tokens, "pieces": len(todo)})
         _check_disk(epoch, out, DTYPE_BYTES[dtype])
-        progress = _Progress(f"epoch {epoch['epoch']}: scattered", total)
+        progress = Progress(f"epoch {epoch['epoch']}: scattered", total)
         for _ in workers.run(_scatter, [(piece, epoch, work, part_tokens) for piece in todo]):
             progress.parts(1, len(todo))
         results: dict[int, list[ShardResult]] = {}
@@ -141,12 +91,12 @@ def _shuffle(
             for stage in epoch["stages"]
             for task in _shard_tasks(stage, epoch, settings, work, len(todo), part_tokens)
         ]
-        progress = _Progress(f"epoch {epoch['epoch']}: shards written", sum(s["tokens"] for s in epoch["stages"]))
+        progress = Progress(f"epoch {epoch['epoch']}: shards written", sum(s["tokens"] for s in epoch["stages"]))
         for stage, result in workers.run(_gather, tasks):
             progress.parts(1, len(tasks))
             if result:
                 results.setdefault(stage, []).append(result)
-    return _commit(epoch, settings, results, out)
+    return results
 
 
 def _scatter(*arguments: Any) -> None:
@@ -214,66 +164,3 @@ def _shard_tasks(
         )
         for number in range(-(-total // size))
     ]
-
-
-def _commit(
-    epoch: Mapping[str, Any], settings: ShardSettings, results: dict[int, list[ShardResult]], out: Path
-) -> ShardsManifest:
-    names = sorted(epoch["sources"])
-    stages = []
-    for stage in epoch["stages"]:
-        shards = sorted(results[stage["index"]], key=lambda result: result.entry.first_token)
-        counts = {
-            name: Counts(*(sum(shard.source_counts[i][j] for shard in shards) for j in range(3)))
-            for i, name in enumerate(names)
-        }
-        counts = {name: value for name, value in counts.items() if value.documents}
-        scheduled: dict[str, int] = {}
-        for part in stage["parts"]:
-            scheduled[part["source"]] = scheduled.get(part["source"], 0) + part["tokens"]
-        stages.append(
-            StageEntry(
-                index=stage["index"],
-                name=stage["name"],
-                weights={name: round(tokens / stage["tokens"], 6) for name, tokens in sorted(scheduled.items())},
-                documents=sum(shard.entry.documents for shard in shards),
-                tokens=sum(shard.entry.tokens for shard in shards),
-                sources=counts,
-                shards=tuple(shard.entry for shard in shards),
-            )
-        )
-    manifest = ShardsManifest(
-        epoch=epoch["epoch"],
-        seed=epoch["seed"],
-        mode=settings.mode,
-        tokenizer=TokenizerRef(**epoch["tokenizer"]),
-        sources=tuple(names),
-        stages=tuple(stages),
-        documents=sum(stage.documents for stage in stages),
-        tokens=sum(stage.tokens for stage in stages),
-        content_hash="",
-        parents={f"tokens/{name}": value for name, value in epoch["sources"].items()}
-        | {"schedule": canonical.sha256(epoch)},
-    )
-    manifest = dataclasses.replace(manifest, content_hash=content_hash(manifest))
-    files.write_json(out / statistics.NAME, statistics.collect(manifest, results))
-    files.write_json(out / MANIFEST_NAME, manifest.to_json())
-    return read_manifest(out / MANIFEST_NAME)
-
-
-class _Progress:
-    """Log lines, at most one every two seconds."""
-
-    def __init__(self, label: str, tokens: int) -> None:
-        self._label, self._tokens = label, tokens
-        self._done = 0
-        self._began = self._last = time.monotonic()
-
-    def parts(self, more: int, total: int) -> None:
-        self._done += more
-        now = time.monotonic()
-        if now - self._last >= 2 or self._done == total:
-            tokens = self._tokens * self._done / total
-            rate = tokens / max(now - self._began, 1e-9)
-            log.info("%s %d of %d · %.1f Mtok · %.0f Mtok/s", self._label, self._done, total, tokens / 1e6, rate / 1e6)
-            self._last = now

@@ -11,25 +11,18 @@ else.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ShardError
-from pipeline.sharding import files
-from pipeline.sharding.rows import Rows, concat, from_run, shard_batch
+from pipeline.sharding.rows import Rows, concat, from_run
 from pipeline.sharding.scatter import RANGES, index_name, run_name
-from trainer.shards import DTYPE_BYTES, ShardEntry, shard_schema
-
-LENGTH_BINS: Final = 32
-"""Document lengths are counted by powers of 2."""
+from pipeline.sharding.writer import ShardResult, ShardWriter, read_result, write_result
+from trainer.shards import DTYPE_BYTES
 
 
 @dataclass(frozen=True)
@@ -96,19 +89,6 @@ class ShardTask:
         return f"stage_{self.stage}_shard_{self.number:05d}.json"
 
 
-@dataclass(frozen=True)
-class ShardResult:
-    """A finished shard: its entry (whose `first_token` is known to be `start` of the first document) and statistics."""
-
-    entry: ShardEntry
-    source_counts: list[list[int]]
-    """Documents, tokens and bytes by source."""
-    batch_tokens: list[list[int]]
-    """Tokens by record batch and source: the curriculum's curve."""
-    length_counts: list[int]
-    """Documents by power of two of their length in tokens."""
-
-
 def gather(task: ShardTask, work: Path, out: Path, number_of_pieces: int) -> ShardResult | None:
     """Write one shard, or find it finished by an earlier attempt. None where no document begins in its range.
 
@@ -116,18 +96,12 @@ def gather(task: ShardTask, work: Path, out: Path, number_of_pieces: int) -> Sha
     """
     sidecar = work / task.sidecar
     if sidecar.exists():
-        return _read_sidecar(sidecar)
+        return read_result(sidecar)
     layout = Layout.read(work, number_of_pieces, task.stage)
-    writer = _ShardWriter(task, out / task.path)
-    rows = _documents(layout, work, task)
-    result = writer.write(rows)
-    files.write_json(sidecar, asdict(result) if result else None)
+    writer = ShardWriter(out, task.path, dtype=task.dtype, sources=task.sources, tokens_per_batch=task.tokens_per_batch)
+    result = writer.write(_documents(layout, work, task))
+    write_result(sidecar, result)
     return result
-
-
-def _read_sidecar(path: Path) -> ShardResult | None:
-    data = json.loads(path.read_bytes())
-    return ShardResult(**{**data, "entry": ShardEntry(**data["entry"])}) if data else None
 
 
 def _documents(layout: Layout, work: Path, task: ShardTask) -> Iterator[tuple[int, Rows]]:
@@ -158,68 +132,3 @@ def _open_run(path: Path) -> pa.RecordBatch:
         raise ShardError(
             f"{path}: a temporary run of the shuffle is damaged ({error}); delete its folder, run again"
         ) from None
-
-
-class _ShardWriter:
-    """Cuts a shard's documents into record batches, writes, hashes and counts them."""
-
-    def __init__(self, task: ShardTask, path: Path) -> None:
-        self._task = task
-        self._path = path
-        self._itemsize = DTYPE_BYTES[task.dtype]
-        self._columns = [hashlib.sha256() for _ in range(5)]
-        self._counts = np.zeros((task.sources, 3), dtype=np.int64)
-        self._curve: list[list[int]] = []
-        self._lengths = np.zeros(LENGTH_BINS, dtype=np.int64)
-
-    def write(self, windows: Iterator[tuple[int, Rows]]) -> ShardResult | None:
-        first_token: int | None = None
-        with files.whole_file(self._path) as file:
-            hashing = files.HashingWriter(file)
-            sink = pa.PythonFile(hashing, mode="w")
-            with pa.ipc.new_file(sink, shard_schema(self._task.dtype)) as arrow:
-                for begins, batch in self._batches(windows):
-                    first_token = begins if first_token is None else first_token
-                    arrow.write(shard_batch(batch, self._task.dtype))
-                    self._count(batch)
-        if first_token is None:
-            self._path.unlink()
-            return None
-        totals = self._counts.sum(axis=0)
-        digest = hashlib.sha256(b"".join(column.digest() for column in self._columns)).hexdigest()
-        entry = ShardEntry(self._task.path, int(totals[0]), int(totals[1]), first_token, hashing.hexdigest(), digest)
-        return ShardResult(entry, self._counts.tolist(), self._curve, self._lengths.tolist())
-
-    def _batches(self, windows: Iterator[tuple[int, Rows]]) -> Iterator[tuple[int, Rows]]:
-        """Cut at multiples of `tokens_per_batch` of the stage's stream, by each document's first token."""
-        pending: list[Rows] = []
-        number, begins = -1, 0
-        for window_begins, rows in windows:
-            starts = window_begins + np.cumsum(rows.lengths(self._itemsize)) - rows.lengths(self._itemsize)
-            numbers = starts // self._task.tokens_per_batch
-            cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-            for start, stop in itertools.pairwise(cuts):
-                if int(numbers[start]) != number:
-                    if pending:
-                        yield begins, concat(pending)
-                    pending, number, begins = [], int(numbers[start]), int(starts[start])
-                pending.append(rows.slice(start, stop))
-        if pending:
-            yield begins, concat(pending)
-
-    def _count(self, rows: Rows) -> None:
-        """Statistics and the content hash: SHA-256 over each column's values, whatever batches they come in."""
-        lengths = rows.lengths(self._itemsize)
-        offsets = np.frombuffer(rows.tokens.buffers()[1], dtype=np.int64)[rows.tokens.offset :]
-        tokens = memoryview(rows.tokens.buffers()[2])[int(offsets[0]) : int(offsets[len(rows)])]
-        numbers = (rows.ids, rows.sources.astype("<u2"), rows.bytes.astype("<u4"), lengths.astype("<u4"))
-        for column, values in zip(self._columns, numbers, strict=False):
-            column.update(np.ascontiguousarray(values).data)
-        self._columns[-1].update(tokens)
-        before = self._counts[:, 1].copy()
-        np.add.at(self._counts[:, 0], rows.sources, 1)
-        np.add.at(self._counts[:, 1], rows.sources, lengths)
-        np.add.at(self._counts[:, 2], rows.sources, rows.bytes)
-        self._curve.append((self._counts[:, 1] - before).tolist())
-        powers = np.frexp(np.maximum(lengths, 1).astype(np.float64))[1] - 1
-        self._lengths += np.bincount(powers, minlength=LENGTH_BINS)[:LENGTH_BINS]

@@ -59,6 +59,17 @@ def fractions(ids64: np.ndarray, seed: int, source: str) -> np.ndarray:
     return (chain(ids64, _SELECT, seed, name64(source)) >> np.uint64(64 - FRACTION_BITS)).astype(np.int64)
 
 
+def graded(sort_keys: np.ndarray, grades: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Sort keys that put documents in steps of rising reading grade, in the order of their keys within a step.
+
+    grades: float64 [n]; edges: where one step ends and the next begins, rising. A document without a grade (NaN) keeps
+    its key, so that such documents are spread evenly over all steps.
+    """
+    width = np.uint64((1 << 64) // (len(edges) + 1))
+    steps = np.searchsorted(edges, grades, side="right").astype(np.uint64)
+    return np.where(np.isnan(grades), sort_keys, steps * width + sort_keys // np.uint64(len(edges) + 1))
+
+
 def keys(ids64: np.ndarray, seed: int, epoch: int, stage: int, source: str, copies: np.ndarray) -> np.ndarray:
     """Sort keys of documents (uint64) in a stage of an epoch; `copies` tells copies of a document apart."""
     return chain(ids64, seed, epoch, stage, name64(source), copies.astype(np.uint64))

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.sharding import files
-from pipeline.sharding.keys import fractions, id64, keys
+from pipeline.sharding.keys import fractions, graded, id64, keys
 from pipeline.sharding.rows import Rows, concat, list_as_binary, run_batch
 from pipeline.sharding.stores import StoreFile, TokenStore, describe, offsets_of, read_batches
 from trainer.shards import DTYPE_BYTES
@@ -108,13 +108,13 @@ def _selected(piece: Piece, epoch: Mapping[str, Any], stage: Mapping[str, Any], 
         return
     batches = read_batches(piece.file, epoch["tokenizer"]["dtype"])[piece.first : piece.last]
     batches = [batch for batch in batches if batch.num_rows]
-    described = [_choose(batch, piece.corpus, epoch, stage["index"], parts) for batch in batches]
+    described = [choose(batch, piece.corpus, epoch, stage, parts) for batch in batches]
     firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
     chosen = np.concatenate([first + rows for first, (rows, _, _) in zip(firsts, described, strict=False)] or [[]])
     if not len(chosen):
         return
     sort_keys, lengths = (np.concatenate([parts[i] for parts in described]) for i in (1, 2))
-    rows = concat([_rows(batch, epoch, piece.corpus) for batch in batches])
+    rows = concat([rows_of(batch, epoch, piece.corpus) for batch in batches])
     order = np.argsort(sort_keys, kind="stable")
     runs = (np.cumsum(lengths[order]) - 1) // run_tokens
     for places in np.split(order, np.flatnonzero(np.diff(runs)) + 1):
@@ -123,7 +123,8 @@ def _selected(piece: Piece, epoch: Mapping[str, Any], stage: Mapping[str, Any], 
         yield taken
 
 
-def _rows(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
+def rows_of(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
+    """All documents of a store's batch, keys still 0."""
     source = sorted(epoch["sources"]).index(corpus)
     return Rows(
         keys=np.zeros(batch.num_rows, dtype=np.uint64),
@@ -134,8 +135,12 @@ def _rows(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
     )
 
 
-def _choose(
-    batch: pa.RecordBatch, corpus: str, epoch: Mapping[str, Any], stage: int, parts: list[Mapping[str, Any]]
+def choose(
+    batch: pa.RecordBatch,
+    corpus: str,
+    epoch: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    parts: list[Mapping[str, Any]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions in the batch of the documents selected, one for each copy; their keys; their lengths in tokens."""
     documents = describe(batch)
@@ -149,7 +154,10 @@ def _choose(
         count[mine] = to_pass + (where[mine] < to_fraction) - first[mine]
     chosen = np.repeat(np.arange(len(ids)), count)
     copies = np.arange(len(chosen)) - np.repeat(np.cumsum(count) - count, count) + first[chosen]
-    return chosen, keys(ids[chosen], epoch["seed"], epoch["epoch"], stage, corpus, copies), documents.lengths[chosen]
+    sort_keys = keys(ids[chosen], epoch["seed"], epoch["epoch"], stage["index"], corpus, copies)
+    if "grade_edges" in stage:
+        sort_keys = graded(sort_keys, documents.grades[chosen], np.array(stage["grade_edges"]))
+    return chosen, sort_keys, documents.lengths[chosen]
 
 
 def _of_language(documents: Any, lang: str) -> np.ndarray:

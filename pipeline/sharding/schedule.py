@@ -28,13 +28,17 @@ from pipeline.errors import ShardError
 from pipeline.sharding import canonical, files
 from pipeline.sharding.amounts import Part, epoch_amounts
 from pipeline.sharding.keys import FRACTIONS, fractions, id64
-from pipeline.sharding.settings import ScheduleSettings
+from pipeline.sharding.settings import ScheduleSettings, StageSettings
 from pipeline.sharding.stores import TokenStore, open_stores, scan
 from trainer.shards import PERMUTATION
 
 SCHEDULE_VERSION: Final = "1"
 SCHEDULE_NAME: Final = "schedule.json"
 FORMAT: Final = "squeeze-schedule"
+GRADE_MIN: Final = -5.0
+GRADE_STEP: Final = 0.02
+GRADE_BINS: Final = 2048
+"""Reading grades are counted from -5 to 36; what lies outside counts at the ends."""
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ class _Line:
 
     documents: np.ndarray
     tokens: np.ndarray
+    grades: np.ndarray
+    """Documents by reading grade, in steps of `GRADE_STEP` from `GRADE_MIN`."""
     asked: int = 0
     """Tokens asked for so far."""
     end: tuple[int, int] = (0, 0)
@@ -116,6 +122,7 @@ def _lines(store: TokenStore, settings: ScheduleSettings) -> dict[Part, _Line]:
     """Scan a store: documents and tokens per part and fraction."""
     balanced = store.corpus in settings.language_temperature
     sums: dict[str | None, np.ndarray] = {}
+    grades: dict[str | None, np.ndarray] = {}
     for documents in scan(store):
         where = fractions(id64(documents.ids), settings.seed, store.corpus)
         groups: list[tuple[str | None, Any]] = (
@@ -123,11 +130,14 @@ def _lines(store: TokenStore, settings: ScheduleSettings) -> dict[Part, _Line]:
         )
         for name, rows in groups or [(None, slice(None))]:
             total = sums.setdefault(name, np.zeros((2, FRACTIONS), dtype=np.int64))
-            total[0] += np.bincount(where[rows], minlength=FRACTIONS)
+            np.add.at(total[0], where[rows], 1)
             np.add.at(total[1], where[rows], documents.lengths[rows])
+            grades.setdefault(name, np.zeros(GRADE_BINS, dtype=np.int64))
+            known = documents.grades[rows][~np.isnan(documents.grades[rows])]
+            np.add.at(grades[name], np.clip((known - GRADE_MIN) // GRADE_STEP, 0, GRADE_BINS - 1).astype(int), 1)
     zero = np.zeros((2, 1), dtype=np.int64)
     cumulated = {name: np.concatenate([zero, total.cumsum(axis=1)], axis=1) for name, total in sums.items()}
-    return {Part(store.corpus, name): _Line(total[0], total[1]) for name, total in cumulated.items()}
+    return {Part(store.corpus, name): _Line(total[0], total[1], grades[name]) for name, total in cumulated.items()}
 
 
 def _epoch(
@@ -155,7 +165,9 @@ def _epoch(
                 f"schedule: stage {stage.name!r} of epoch {epoch} asks for {sum(p['asked'] for p in parts)} tokens, "
                 "less than half a document; raise its share or tokens"
             )
-        order = {"order": stage.order} | ({"grade_steps": stage.grade_steps} if stage.order != "shuffled" else {})
+        order: dict[str, Any] = {"order": stage.order}
+        if stage.order == "simple_to_hard":
+            order["grade_edges"] = _grade_edges(stage, parts, lines)
         documents = sum(part["documents"] for part in parts)
         stages.append(
             {"index": index, "name": stage.name, **order, "documents": documents, "tokens": tokens, "parts": parts}
@@ -169,6 +181,19 @@ def _epoch(
         "sources": {name: stores[name].content_hash for name in used},
         "stages": stages,
     }
+
+
+def _grade_edges(stage: StageSettings, parts: list[dict[str, Any]], lines: Mapping[Part, _Line]) -> list[float]:
+    """Grades that divide the stage's graded documents into `grade_steps` steps of about the same number."""
+    counts = sum(part["repeats"] * lines[Part(part["source"], part["lang"])].grades for part in parts)
+    sums = np.cumsum(counts)
+    if not sums[-1]:
+        raise ShardError(
+            f"schedule: stage {stage.name!r} goes from simple to hard, but none of its documents has a reading grade "
+            "(English documents do); set its order to shuffled"
+        )
+    wanted = sums[-1] * np.arange(1, stage.grade_steps) / stage.grade_steps
+    return [round(GRADE_MIN + GRADE_STEP * (int(i) + 1), 2) for i in np.searchsorted(sums, wanted)]
 
 
 def read_schedule(path: Path) -> dict[str, Any]:

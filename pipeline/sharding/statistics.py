@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.sharding.gather import ShardResult
+from pipeline.sharding.writer import ShardResult
 from trainer.shards import ShardsManifest
 
 NAME: Final = "statistics.json"

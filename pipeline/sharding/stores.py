@@ -142,6 +142,8 @@ class Described(NamedTuple):
     langs: np.ndarray
     """Index into `lang_names`, int64 [n]."""
     lang_names: list[str]
+    grades: np.ndarray
+    """Reading grade, float64 [n]; NaN where there is none, or the store has no such column."""
 
 
 def describe(batch: pa.RecordBatch) -> Described:
@@ -151,7 +153,11 @@ def describe(batch: pa.RecordBatch) -> Described:
     names = encoded.dictionary.to_pylist()
     langs = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = np.diff(offsets_of(batch.column("tokens"))).astype(np.int64)
-    return Described(ids_of(batch.column("doc_id")), lengths, langs, names)
+    if "grade" in batch.schema.names:
+        grades = pc.fill_null(batch.column("grade"), float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
+    else:
+        grades = np.full(batch.num_rows, np.nan)
+    return Described(ids_of(batch.column("doc_id")), lengths, langs, names, grades)
 
 
 def scan(store: TokenStore) -> Iterator[Described]:

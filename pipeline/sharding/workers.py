@@ -20,6 +20,8 @@ from typing import Any, Final
 from pipeline.errors import ShardError
 
 _PR_SET_PDEATHSIG: Final = 1
+FEW_TOKENS: Final = 40_000_000
+"""Work on fewer tokens than this ends before a pool has started."""
 
 
 def cpu_count() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from collections import Counter
@@ -15,8 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ShardError
-from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
+from pipeline.sharding.schedule import (
+    SCHEDULE_VERSION,
+    build_schedule,
+    epoch_slice,
+    read_schedule,
+    slice_json,
+)
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from trainer.data import SequenceReader
 
@@ -231,3 +238,14 @@ def test_a_damaged_token_store_is_named(stores: dict[str, Path], tmp_path: Path)
     file.unlink()
     with pytest.raises(ShardError, match=r"web/train-00001\.arrow: .*materialize tokens again"):
         build_epoch(part, stores, SMALL, tmp_path / "e")
+
+
+def test_golden_hashes_move_only_with_the_versions(stores: dict[str, Path], tmp_path: Path) -> None:
+    """Where one of these moves, SCHEDULE_VERSION or SHARDS_VERSION must move with it."""
+    plan = schedule(stores, tmp_path / "s")
+    summary = build_epoch(epoch_slice(plan, 1), stores, SMALL, tmp_path / "e")
+    within = SMALL.model_copy(update={"mode": "within_shard"})
+    hashes = [build_epoch(epoch_slice(plan, 1), stores, within, tmp_path / "w").content_hash, summary.content_hash]
+    slice_hash = hashlib.sha256(slice_json(plan, 1).encode()).hexdigest()
+    assert (SCHEDULE_VERSION, slice_hash[:16]) == ("1", "5fade7d8c075b76e")
+    assert (SHARDS_VERSION, *(value[:16] for value in hashes)) == ("1", "72677a9a930bddbd", "9d3d4f8b2aaa590b")

@@ -1,0 +1,166 @@
+"""Kills and full disks: nothing bad reads as finished, and the next attempt ends with an undisturbed build's bytes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ShardError
+from pipeline.sharding import files
+from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings
+from pipeline.sharding.workers import Workers
+
+SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
+
+BUILD = """
+import json, sys
+from pathlib import Path
+from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.settings import ShardSettings
+if __name__ == "__main__":
+    part, tokens, settings, out = json.loads(sys.argv[1])
+    print("ready", flush=True)
+    build_epoch(part, {k: Path(v) for k, v in tokens.items()}, ShardSettings.model_validate(settings), Path(out))
+"""
+
+
+@pytest.fixture
+def part(stores: dict[str, Path], tmp_path: Path) -> dict[str, Any]:
+    stages = [{"name": "k", "share": 0.1, "mixture": {"kids": 1}}, {"name": "all", "mixture": {"web": 1, "world": 1}}]
+    (tmp_path / "s").mkdir()
+    build_schedule(ScheduleSettings.model_validate({"stages": stages}), stores, tmp_path / "s")
+    return epoch_slice(read_schedule(tmp_path / "s"), 1)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_any_moment_and_started_again_the_bytes_are_those_of_an_undisturbed_build(
+    stores: dict[str, Path], part: dict[str, Any], tmp_path: Path, tree: Any, workers: int
+) -> None:
+    build_epoch(part, stores, SMALL, tmp_path / "whole")
+    script = tmp_path / "build.py"
+    script.write_text(BUILD)
+    out = tmp_path / "killed"
+    settings = SMALL.model_dump() | {"workers": workers}
+    tokens = {name: str(folder) for name, folder in stores.items()}
+    delays = random.Random(workers)
+    arguments = [sys.executable, str(script), json.dumps([part, tokens, settings, str(out)])]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    for _ in range(12):
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delays.uniform(0, 0.25 if workers == 1 else 3))
+            process.send_signal(signal.SIGKILL)
+        if (out / "shards.json").exists():
+            assert json.loads((out / "shards.json").read_text())["tokens"] == sum(s["tokens"] for s in part["stages"])
+    build_epoch(part, stores, SMALL, out)
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_a_full_disk_in_the_middle_says_so_and_finished_parts_are_kept(
+    stores: dict[str, Path], part: dict[str, Any], tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_epoch(part, stores, SMALL, tmp_path / "whole")
+    real = files.HashingWriter.write
+    left = [30_000]
+
+    def filling(self: files.HashingWriter, data: Any) -> int:
+        left[0] -= len(data)
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, data)
+
+    out = tmp_path / "full"
+    with monkeypatch.context() as patch:
+        patch.setattr(files.HashingWriter, "write", filling)
+        with pytest.raises(ShardError, match=r"shard_\d+\.arrow: the disk is full; free some space"):
+            build_epoch(part, stores, SMALL, out)
+    assert not (out / "shards.json").exists()
+    assert list(out.glob("stage_*/*.arrow"))
+    build_epoch(part, stores, SMALL, out)
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_a_disk_too_small_is_refused_before_the_work(
+    stores: dict[str, Path], part: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("usage", (), {"free": 1000})
+    monkeypatch.setattr("pipeline.sharding.epoch.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(ShardError, match=r"epoch 1 needs 0\.0 GB of disk.*squeeze gc"):
+        build_epoch(part, stores, SMALL, tmp_path / "e")
+
+
+def _die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.fault
+def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
+    with Workers(2) as workers, pytest.raises(ShardError, match=r"lower shards\.memory_mb"):
+        list(workers.run(_die, [(1,), (2,)]))
+
+
+@pytest.mark.fault
+def test_workers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, time\n"
+        "from pipeline.sharding.workers import Workers\n"
+        "def sleep(n):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+        "if __name__ == '__main__':\n    with Workers(2) as w:\n        list(w.run(sleep, [(1,), (2,)]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        children = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in children):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_dropped_epoch_is_rebuilt_byte_for_byte_from_its_slice(
+    stores: dict[str, Path], part: dict[str, Any], tmp_path: Path, tree: Any
+) -> None:
+    build_epoch(part, stores, SMALL, tmp_path / "first")
+    again = json.loads(json.dumps(part))
+    build_epoch(again, stores, SMALL, tmp_path / "again")
+    assert tree(tmp_path / "first") == tree(tmp_path / "again")
+
+
+def test_datasets_reads_the_shards_as_they_are(stores: dict[str, Path], part: dict[str, Any], tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    summary = build_epoch(part, stores, SMALL, tmp_path / "e")
+    paths = [str(path) for path in sorted((tmp_path / "e").glob("stage_*/*.arrow"))]
+    loaded = datasets.load_dataset("arrow", data_files=paths, split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.num_rows == summary.documents
+    assert sum(map(len, loaded["tokens"])) == summary.tokens
+    assert loaded.column_names == ["doc_id", "source_id", "bytes", "tokens"]
+
+
+def test_the_pool_is_spawned_and_small_work_does_without_one() -> None:
+    with Workers(2) as workers:
+        assert sorted(workers.run(abs, [(-1,)])) == [1]
+        assert not multiprocessing.active_children()
