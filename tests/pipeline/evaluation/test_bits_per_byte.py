@@ -1,0 +1,133 @@
+"""Bits per byte: exact laws, every byte counted whatever the tokenizer, and the yardsticks on the same text."""
+
+import gzip
+import lzma
+import math
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.bits_per_byte import DOCUMENTS_FILE, evaluate_bits_per_byte
+from pipeline.evaluation.compressors import added_bytes, compressed_bytes
+from pipeline.evaluation.heldout import Heldout, encode_exactly
+from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.settings import BitsPerByteSuite
+from pipeline.evaluation.tables import bits_per_byte_rows
+
+EMOJI = "A family 👨‍👩‍👧‍👦 waves 🏴󠁧󠁢󠁳󠁣󠁴󠁿 and says <|endoftext|> ¡olé! \u0000 नमस्ते\r\n\ttabs"
+
+
+class Uniform(torch.nn.Module):
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+
+    def hidden(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(*ids_BT.shape, 1)
+
+    def logits(self, hidden_NC: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(*hidden_NC.shape[:-1], self.vocab_size)
+
+
+@pytest.fixture
+def uniform(scorer) -> Scorer:
+    return Scorer(Uniform(384), scorer.tokenizer, context=16)
+
+
+CORPORA = {
+    "books": [("The fox and the dog. " * 30, "en", "a"), (EMOJI, "en", "b"), ("Le renard et le chien.", "fr", "c")],
+    "web": [("Water boils when it is heated. " * 10, "en", "d")],
+}
+
+
+def test_a_uniform_model_scores_log2_of_the_vocabulary_times_tokens_over_bytes(uniform, heldout, tmp_path):
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), {}, BitsPerByteSuite(), tmp_path)
+    for row in result.details["rows"]:
+        assert row["bits_per_byte"] == pytest.approx(math.log2(384) * row["tokens"] / row["bytes"], rel=1e-6)
+        assert row["end_of_text_bits"] == pytest.approx(math.log2(384), rel=1e-6)
+
+
+def test_rows_are_corpora_their_languages_and_all_english_and_bytes_add_up(uniform, heldout, tmp_path):
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), {}, BitsPerByteSuite(), tmp_path)
+    rows = {row["name"]: row for row in result.details["rows"]}
+    assert set(rows) == {"books", "books/en", "books/fr", "web", "english"}
+    size = {corpus: sum(len(text.encode()) for text, *_ in documents) for corpus, documents in CORPORA.items()}
+    assert rows["books"]["bytes"] == size["books"] == rows["books/en"]["bytes"] + rows["books/fr"]["bytes"]
+    assert rows["english"]["bytes"] == rows["books/en"]["bytes"] + size["web"]
+    assert sum(pq.read_table(tmp_path / DOCUMENTS_FILE)["bytes"].to_pylist()) == sum(size.values())
+    assert [score.task for score in result.scores] == list(rows)
+
+
+def test_compressors_see_the_very_same_bytes(uniform, heldout, tmp_path):
+    training = {"web": lambda: iter([("Water boils when it is heated, said the man. ", "en")] * 50)}
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
+    row = next(row for row in result.details["rows"] if row["name"] == "web")
+    text = CORPORA["web"][0][0].encode()
+    assert row["compressors"]["gzip"] == 8 * len(gzip.compress(text, 9)) / len(text)
+    assert row["compressors"]["xz"] == 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)
+    assert row["compressors"]["xz_primed"] < row["compressors"]["xz"]
+    assert row["compressors"]["zstd_primed"] < row["compressors"]["zstd"]
+    assert "xz -9e after training text" in bits_per_byte_rows(result)[-1]
+
+
+def test_the_result_is_the_same_again_byte_for_byte(scorer, heldout, tmp_path):
+    folders = heldout(CORPORA)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = (
+        evaluate_bits_per_byte(scorer, folders, {}, BitsPerByteSuite(batch_tokens=tokens), tmp_path / name)
+        for name, tokens in (("a", 4096), ("b", 4096))
+    )
+    assert first.content_hash == second.content_hash
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+@settings(deadline=None, max_examples=50)
+@given(text=st.text(min_size=1, max_size=80))
+def test_every_text_of_any_characters_comes_back_byte_for_byte(scorer, text):
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return
+    (ids,) = encode_exactly(scorer.tokenizer, Heldout("any", [text], ["en"], [size]))
+    assert scorer.tokenizer.decode_bytes(ids) == text.encode()
+    assert scorer.eot_id not in ids
+
+
+def test_a_tokenizer_that_loses_text_is_refused_naming_the_document_and_the_place(scorer):
+    class Lossy:
+        def encode_arrow(self, texts):
+            return scorer.tokenizer.encode_arrow(texts)
+
+        def decode_bytes(self, ids):
+            return scorer.tokenizer.decode_bytes(ids).replace(b"  ", b" ")
+
+    heldout = Heldout("books", ["fine", "two  spaces"], ["en", "en"], [4, 11])
+    with pytest.raises(EvaluationError, match=r"document 1 of heldout/books .* first difference is at byte 4"):
+        encode_exactly(Lossy(), heldout)
+
+
+def test_a_file_whose_byte_counts_are_wrong_is_refused(uniform, heldout, tmp_path):
+    folders = heldout(CORPORA)
+    path = folders["web"] / "heldout.parquet"
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("bytes")
+    pq.write_table(table.set_column(column, "bytes", [[1]]), path)
+    with pytest.raises(EvaluationError, match=r"document 0 says it has 1 bytes, its text has 310"):
+        evaluate_bits_per_byte(uniform, folders, {}, BitsPerByteSuite(), tmp_path)
+
+
+def test_a_corpus_without_held_out_documents_is_refused(uniform, heldout, tmp_path):
+    with pytest.raises(EvaluationError, match="holds no documents"):
+        evaluate_bits_per_byte(uniform, heldout({"books": []}), {}, BitsPerByteSuite(), tmp_path)
+
+
+@pytest.mark.parametrize("compressor", ["xz", "zstd"])
+def test_text_seen_before_adds_little(compressor):
+    text = bytes(range(256)) * 4
+    assert added_bytes(compressor, text, text) < compressed_bytes(compressor, text) / 2

