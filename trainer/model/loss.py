@@ -20,6 +20,7 @@ from torch import Tensor
 IGNORE = -100  # a target that is not scored
 
 CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}  # float32 logits at once: what a CPU's cache, a GPU's memory takes
+ROW_MULTIPLE = {"cuda": 64}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
 
 def chunk_rows(vocab_size: int, device: torch.device) -> int:
@@ -27,17 +28,21 @@ def chunk_rows(vocab_size: int, device: torch.device) -> int:
     return max(CHUNK_BYTES.get(device.type, 64 << 20) // (4 * vocab_size), 64)
 
 
-def cross_entropy_sum(hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
+def cross_entropy_sum(
+    hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int | None = None, multiple: int | None = None
+) -> Tensor:
     """Sum over tokens of -log softmax(hidden @ weight.T)[target], float32 scalar; targets of -100 are left out.
 
-    `rows` is how many tokens' logits are held at once (none: worked out from the device). Products run in the
-    autocast dtype where autocast is on, the softmax in float32.
+    `rows` is how many tokens' logits are held at once, and `multiple` what the products' vocabulary dimension is
+    padded to (none: both by the device). Products run in the autocast dtype where autocast is on, the softmax in
+    float32.
     """
     kind = hidden_NC.device.type
     rows = rows or chunk_rows(weight_VC.shape[0], hidden_NC.device)
+    multiple = multiple or ROW_MULTIPLE.get(kind, 1)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VC.dtype
     with torch.autocast(kind, enabled=False):
-        return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype)
+        return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype, multiple)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -45,37 +50,42 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype
+        ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype, multiple: int
     ) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[:2]
+        V = len(weight_VC)
         total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
         grad_hidden_NC = torch.empty_like(hidden_NC) if need_hidden else None
         grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
-        weight_VC = weight_VC.to(dtype)
+        padding = -V % multiple  # P: V and the padding
+        weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         for start in range(0, len(hidden_NC), rows):
             part = slice(start, start + rows)
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
-            logits_nV = F.linear(chunk_nC, weight_VC).float()
+            logits_nV = F.linear(chunk_nC, weight_PC)[:, :V].float()
             log_sum_n1 = logits_nV.logsumexp(-1, keepdim=True)
             total += ((log_sum_n1 - logits_nV.gather(1, safe_n1)) * scored_n1).sum()
             if grad_hidden_NC is None and grad_weight_VC is None:
                 continue
             grad_nV = logits_nV.sub_(log_sum_n1).exp_()  # softmax, in the logits' memory
             grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
-            grad_nV = grad_nV.mul_(scored_n1).to(dtype)
+            grad_nP = grad_nV.mul_(scored_n1).to(dtype)
+            grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
             if grad_hidden_NC is not None:
-                torch.mm(grad_nV, weight_VC, out=grad_hidden_NC[part])
-            if grad_weight_VC is not None:
-                grad_weight_VC += grad_nV.T @ chunk_nC
+                torch.mm(grad_nP, weight_PC, out=grad_hidden_NC[part])
+            if grad_weight_VC is not None and dtype == torch.float32 and not padding:
+                grad_weight_VC.addmm_(grad_nP.T, chunk_nC)
+            elif grad_weight_VC is not None:
+                grad_weight_VC += (grad_nP.T @ chunk_nC)[:V]
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         grad_hidden_NC, grad_weight_VC = ctx.saved_tensors
         hidden = None if grad_hidden_NC is None else grad_hidden_NC * grad
         weight = None if grad_weight_VC is None else grad_weight_VC * grad
-        return hidden, weight, None, None, None
+        return hidden, weight, None, None, None, None

@@ -89,7 +89,8 @@ class MoE(nn.Module):
             self._account(logits_NE.view(B, T, E), probs_NE.view(B, T, E), chosen_NK.view(B, T * K), frame)
 
         order_NK = chosen_NK.flatten().argsort(stable=True)
-        ends_E = torch.bincount(chosen_NK.flatten(), minlength=E).cumsum(0).to(torch.int32)
+        picks_E = (chosen_NK.view(-1, 1) == torch.arange(E, device=x_NC.device)).sum(0)  # bincount breaks graphs
+        ends_E = picks_E.cumsum(0).to(torch.int32)
         rows_NKC = _Permute.apply(x_NC[:, None].expand(-1, K, -1).reshape(-1, C), order_NK)
         outputs_NKC = self.experts(rows_NKC, ends_E)
         outputs_NKC = _Permute.apply(outputs_NKC, order_NK.argsort()).view(-1, K, C)

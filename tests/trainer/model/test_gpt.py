@@ -121,9 +121,14 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.02)
 
 
-@given(rows=st.integers(1, 40), ignored=st.sets(st.integers(0, 19)), seed=st.integers(0, 100))
+@given(
+    rows=st.integers(1, 40),
+    multiple=st.sampled_from([1, 8, 64]),
+    ignored=st.sets(st.integers(0, 19)),
+    seed=st.integers(0, 100),
+)
 @settings(max_examples=25, deadline=None)
-def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, ignored, seed):
+def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, multiple, ignored, seed):
     from trainer.model.loss import cross_entropy_sum
 
     generator = torch.Generator().manual_seed(seed)
@@ -132,7 +137,7 @@ def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, ignored, seed)
     targets = torch.randint(0, 13, (20,), generator=generator)
     targets[list(ignored)] = -100
     expected = F.cross_entropy(hidden @ weight.T, targets, reduction="sum")
-    found = cross_entropy_sum(hidden, weight, targets, rows)
+    found = cross_entropy_sum(hidden, weight, targets, rows, multiple)
     torch.testing.assert_close(found, expected)
     for one, other in zip(
         torch.autograd.grad(2 * found, (hidden, weight)),

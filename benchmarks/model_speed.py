@@ -1,0 +1,234 @@
+"""Training speed and memory of the model beside its peers: same shape, same weights' count, precision and batch.
+
+    python -m benchmarks.model_speed                      # every shape that fits the device, one table
+    python -m benchmarks.model_speed --threads 1 --clock process   # on a busy machine: CPU time of one thread
+    python -m benchmarks.model_speed --memory             # peak memory of preset L at micro-batch 1
+
+A step is forward, backward, clipping and fused AdamW. Models take turns step by step, so that whatever else the
+machine does falls on all of them; the median step counts. Peers: the `transformers` class the model exports to in a
+plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`; PYTHONPATH=DIR)
+and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is printed against --peak-tflops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.nanogpt_shape import NanoGPT
+from trainer.config import TrainingConfig
+from trainer.export.hf import hf_class, hf_settings
+from trainer.model import GPT, GPT2, ModelConfig, MoEConfig
+from trainer.optim import build_optimizer
+
+SHAPES = {
+    "S": (ModelConfig(vocab_size=2048, context=256, width=96, layers=4, heads=3, ff_width=256), 16),
+    "llama-14M": (
+        ModelConfig(
+            vocab_size=16384,
+            context=256,
+            width=320,
+            layers=7,
+            heads=5,
+            ff_width=832,
+            attention_input="3n",
+            qk_norm=False,
+        ),
+        8,
+    ),
+    "gpt2-14M": (
+        dataclasses.replace(GPT2, vocab_size=16384, context=256, width=320, layers=7, heads=5, ff_width=1280),
+        8,
+    ),
+    "gpt2-124M": (GPT2, 16),
+    "L": (ModelConfig(vocab_size=32768, context=1024, width=768, layers=12, heads=6, ff_width=2048), 16),
+    "L-moe": (
+        ModelConfig(vocab_size=32768, width=768, heads=6, ff_width=2048, mlp="moe", moe=MoEConfig(experts=8, top_k=2)),
+        16,
+    ),
+}
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclasses.dataclass
+class Runner:
+    """One model under test."""
+
+    name: str
+    model: nn.Module
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+
+    def step(self, ids: Tensor, *, bf16: bool, clock: Callable[[], float]) -> float:
+        """Seconds of one training step."""
+        start = clock()
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=bf16):
+            loss = self.loss(ids[:, :-1], ids[:, 1:])
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if ids.is_cuda:
+            torch.cuda.synchronize()
+        return clock() - start
+
+
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), fused=True)
+
+
+def runners(config: ModelConfig, device: torch.device) -> list[Runner]:
+    """Ours and those peers that can hold the shape."""
+    model = GPT(config).to(device)
+    loss: Any = lambda x, y: model.loss(x, y).total  # noqa: E731
+    if device.type == "cuda":
+        loss = torch.compile(loss, dynamic=False)
+    found = [Runner("ours", model, loss, build_optimizer(model, TrainingConfig(learning_rate=1e-4)))]
+    found.append(transformers_runner(config, device))
+    if config.position == "learned":
+        nano = NanoGPT(config.vocab_size, config.context, config.width, config.layers, config.heads).to(device)
+        found.append(Runner("build-nanogpt", nano, nano.loss, adamw(nano)))
+    elif (config.attention_input, config.mlp, config.qk_norm) == ("3n", "swiglu", False):
+        found += litgpt_runner(config, device)
+    return found
+
+
+def transformers_runner(config: ModelConfig, device: torch.device) -> Runner:
+    import transformers
+
+    name = hf_class(config)
+    hf_model_class = getattr(transformers, name)
+    model = hf_model_class(hf_model_class.config_class(**hf_settings(config, name, None))).to(device).train()
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(model(x).logits.float().flatten(0, 1), y.flatten())
+
+    return Runner(f"transformers {name}", model, loss, adamw(model))
+
+
+def litgpt_runner(config: ModelConfig, device: torch.device) -> list[Runner]:
+    try:
+        import litgpt.model
+        from litgpt.config import Config
+    except ImportError:
+        return []
+    model = litgpt.model.GPT(
+        Config(
+            block_size=config.context,
+            vocab_size=config.vocab_size,
+            padded_vocab_size=config.vocab_size,
+            n_layer=config.layers,
+            n_head=config.heads,
+            n_embd=config.width,
+            n_query_groups=config.key_value_heads,
+            intermediate_size=config.dense_ff_width,
+            rotary_percentage=1.0,
+            parallel_residual=False,
+            bias=False,
+            norm_class_name="RMSNorm",
+            mlp_class_name="LLaMAMLP",
+        )
+    ).to(device)
+    model.lm_head.weight = model.transformer.wte.weight  # tied, as ours
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+
+    return [Runner("litgpt", model, loss, adamw(model))]
+
+
+def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
+    clock = time.process_time if args.clock == "process" else time.perf_counter
+    names = args.shapes or (["S", "llama-14M", "gpt2-14M"] if device.type == "cpu" else ["gpt2-124M", "L", "L-moe"])
+    print(f"{torch.get_num_threads()} threads, {device}, clock: {args.clock}, torch {torch.__version__}")
+    print(f"{'shape':10} {'precision':9} {'model':34} {'parameters':>11} {'tokens/s':>9} {'ours is':>8} {'MFU':>6}")
+    for name in names:
+        config, batch = SHAPES[name]
+        batch = args.batch or batch
+        ids = torch.randint(0, config.vocab_size, (batch, config.context + 1), device=device)
+        for bf16 in (False, True) if device.type == "cpu" else (True,):
+            made = runners(config, device)
+            times: dict[str, list[float]] = {runner.name: [] for runner in made}
+            for _ in range(args.warmup + args.steps):
+                for runner in made:
+                    times[runner.name].append(runner.step(ids, bf16=bf16, clock=clock))
+            medians = {runner: statistics.median(taken[args.warmup :]) for runner, taken in times.items()}
+            for runner in made:
+                rate = batch * config.context / medians[runner.name]
+                ratio = medians[runner.name] / medians["ours"]
+                flops = made[0].model.flops_per_token()  # type: ignore[operator]
+                mfu = f"{rate * flops / args.peak_tflops / 1e12:6.1%}" if args.peak_tflops else ""
+                count = sum(p.numel() for p in runner.model.parameters())
+                precision = "bf16" if bf16 else "float32"
+                print(
+                    f"{name:10} {precision:9} {runner.name:34} {count:11,} {rate:9,.0f} {ratio:7.2f}x {mfu}", flush=True
+                )
+
+
+def measure_memory(vocab_size: int, logit_rows: int | None) -> None:
+    """In a fresh process: two bf16 steps of preset L at micro-batch 1, and the most memory the process ever held."""
+    import resource
+
+    config = dataclasses.replace(SHAPES["L"][0], vocab_size=vocab_size)
+    model = GPT(config)
+    optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-4))
+    ids = torch.randint(0, vocab_size, (1, config.context + 1))
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model.loss(ids[:, :-1], ids[:, 1:], logit_rows=logit_rows).total
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def compare_memory() -> None:
+    print("Peak resident memory, preset L's body, micro-batch 1 of 1,024 tokens, bf16 autocast, AdamW, CPU")
+    for vocab_size in (32_768, 131_072):
+        for rows, label in ((None, "chunked logits"), (10**9, "all logits at once")):
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.model_speed",
+                "--memory-child",
+                str(vocab_size),
+                str(rows or 0),
+            ]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            print(f"vocabulary {vocab_size:7,}  {label:18}  {int(done.stdout) / 2**30:.2f} GiB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="*", choices=SHAPES, help="default: those for the device")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--batch", type=int, help="sequences; default: the shape's own")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--clock", choices=["wall", "process"], default="wall")
+    parser.add_argument("--peak-tflops", type=float, help="of the device in bf16, for MFU (H100 SXM: 989)")
+    parser.add_argument("--memory", action="store_true", help="peak memory of L instead of speed")
+    parser.add_argument("--memory-child", nargs=2, type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.memory_child:
+        measure_memory(args.memory_child[0], args.memory_child[1] or None)
+    elif args.memory:
+        compare_memory()
+    else:
+        measure_speed(args, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+if __name__ == "__main__":
+    main()
