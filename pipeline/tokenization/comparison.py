@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,8 +74,12 @@ def compare_tokenizers(
     out: Path,
     *,
     shape: ModelShape,
+    proxy: Callable[[Mapping[str, Path], list[pa.Array]], Mapping[str, float]] | None = None,
 ) -> ComparisonSummary:
     """Compare the candidates and write `comparison.json`.
+
+    `proxy` trains a small model a candidate and gives its bits per byte on the held-out text it is handed (see
+    `pipeline.tokenization.proxy`); without it that column is empty.
 
     Raises TokenizerError where there is no held-out text to compare on.
     """
@@ -109,6 +113,9 @@ def compare_tokenizers(
             f"{tokenizer.vocab_size:,}",
             speeds[name],
         )
+    bits = proxy(tokenizers, [text for _, text in sorted(texts.items())]) if proxy else {}
+    for name, row in rows.items():
+        row["proxy_bits_per_byte"] = bits.get(name)
     cheapest = min(row["training_flops"] for row in rows.values())
     for row in rows.values():
         row["relative_cost"] = row["training_flops"] / cheapest

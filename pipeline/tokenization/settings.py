@@ -42,6 +42,10 @@ class ProxySettings(Settings):
     """Training text each candidate's proxy run sees, in bytes of UTF-8."""
     heldout_bytes: int = Field(500_000, ge=10_000)
     """Held-out text on which the runs' bits per byte are scored."""
+    batch_tokens: int = Field(8_192, ge=256)
+    """Tokens a step."""
+    context: int = Field(256, ge=16)
+    """Tokens of a sequence, at most; the model's own where that is shorter."""
 
 
 class TokenizationSettings(Settings):

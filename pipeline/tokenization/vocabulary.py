@@ -28,16 +28,21 @@ def _byte_characters() -> dict[int, str]:
 
 BYTE_TO_CHARACTER = _byte_characters()
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
+# bytes that stand for themselves stay; those without a stand-in of their own become what latin-1 cannot write
+_CHARACTER_TO_LATIN = dict.fromkeys(range(256), 65535) | {ord(c): byte for c, byte in CHARACTER_TO_BYTE.items()}
 
 
 def to_characters(token: bytes) -> str:
     """A token's bytes in GPT-2's printable form."""
-    return "".join(BYTE_TO_CHARACTER[byte] for byte in token)
+    return token.decode("latin-1").translate(BYTE_TO_CHARACTER)
 
 
 def from_characters(token: str) -> bytes:
     """The bytes of a token in GPT-2's printable form. Raises KeyError for a character that stands for no byte."""
-    return bytes(CHARACTER_TO_BYTE[character] for character in token)
+    try:
+        return token.translate(_CHARACTER_TO_LATIN).encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise KeyError(token[error.start]) from error
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class BytePairs:
     def tokenizer_json(self, *, with_end_of_text: bool = True) -> str:
         """The `tokenizer.json` of this vocabulary, byte for byte the same for the same content.
 
-        `with_end_of_text=False` leaves the special token out altogether, so that no text can become it.
+        `with_end_of_text=False` leaves the special token out altogether, so that no text can become it, and the text
+        on one line, which is several times faster to write.
         """
         vocab = {to_characters(token): i for i, token in sorted(self.tokens.items())}
         special: dict[str, Any] = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
@@ -114,7 +120,7 @@ class BytePairs:
                 "merges": [[to_characters(left), to_characters(right)] for left, right in self.merges],
             },
         }
-        return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        return json.dumps(data, ensure_ascii=False, indent=1 if with_end_of_text else None) + "\n"
 
     def rank_file(self) -> bytes:
         """The tiktoken rank file: base64 token and rank a line. Only meaningful where `ranks_agree`."""
