@@ -48,7 +48,7 @@ from trainer.learner import Learner
 from trainer.metrics import MetricsLog, duration
 from trainer.ranks import Ranks
 from trainer.resume import check_same_run, identity
-from trainer.signals import StopRequest
+from trainer.signals import GRACE_SECONDS, StopRequest
 from trainer.summary import RunMeter, summarise
 from trainer.validation import HeldoutSet, mean_loss, read_heldout, score
 
@@ -126,10 +126,12 @@ class _Run:
     def _steps(self, metrics: MetricsLog | None) -> str:
         """Take steps until the end; returns the state for the summary."""
         self.meter.start(self.state)
+        self.stop.grace_seconds = GRACE_SECONDS
         while self.state.step < self.steps:
             started = time.monotonic()
             values = self._step()
             self.state.step_seconds += time.monotonic() - started
+            self.meter.mark(self.state)
             done = self.state.step
             if (
                 values is not None

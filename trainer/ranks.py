@@ -16,6 +16,7 @@ from trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    import torch.distributed as dist
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
@@ -85,6 +86,9 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
             "nccl" if chosen == "cuda" else "gloo",
             timeout=COLLECTIVE_TIMEOUT,
             device_id=place if chosen == "cuda" else None,
+            store=_own_store(),
+            rank=rank,
+            world_size=world_size,
         )
     return Ranks(rank, world_size, place)
 
@@ -95,6 +99,25 @@ def leave_ranks(ranks: Ranks) -> None:
 
     if ranks.world_size > 1 and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _own_store() -> dist.Store:
+    """Where the ranks find one another: torchrun's store, under a prefix for each restart.
+
+    torchrun keeps one store over its restarts; without the prefix a restarted rank may read the address that a dead one
+    left there, and wait for it until it times out (torch 2.13, c10d rendezvous).
+    """
+    import torch.distributed as dist
+
+    agent_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        int(os.environ["WORLD_SIZE"]),
+        is_master=not agent_hosts and os.environ["RANK"] == "0",
+        timeout=COLLECTIVE_TIMEOUT,
+    )
+    return dist.PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _choose_device(device: str) -> str:

@@ -5,8 +5,9 @@ written. Three things make sure that no process outlives its run:
 
 - the kernel signals a rank when torchrun dies, and torchrun when the launcher's parent dies (PR_SET_PDEATHSIG), even
   by SIGKILL, which no handler sees;
-- a thread, woken by the C-level handler through a pipe, ends the process after `GRACE_SECONDS` even where the main
-  thread hangs in a collective or a kernel and never reaches a Python handler;
+- a thread, woken by the C-level handler through a pipe, ends the process after a while even where the main thread
+  hangs in a collective or a kernel and never reaches a Python handler: soon while there is nothing to save yet, after
+  `GRACE_SECONDS` once there is;
 - an unfinished end has an exit status of its own, `EXIT_UNFINISHED`.
 """
 
@@ -24,6 +25,7 @@ from types import FrameType
 EXIT_UNFINISHED = 75
 """EX_TEMPFAIL of sysexits.h: stopped by a signal after a checkpoint; the same command goes on from there."""
 GRACE_SECONDS = 25.0  # torchrun kills its ranks after 30
+STARTING_SECONDS = 2.0
 PARENT_PID = "SQUEEZE_TORCHRUN_PID"
 _PR_SET_PDEATHSIG = 1
 
@@ -46,15 +48,17 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_name: str | None = None
+        self.grace_seconds = STARTING_SECONDS
+        """From a signal to the end, come what may; the loop raises it once there is something to save."""
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._write_fd, False)
 
-    def install(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Take SIGTERM and SIGINT. Once one came, the process ends by itself after `grace_seconds`, come what may."""
+    def install(self) -> None:
+        """Take SIGTERM and SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, args=(grace_seconds,), name="stop-deadline", daemon=True).start()
+        threading.Thread(target=self._watch, name="stop-deadline", daemon=True).start()
 
     def __bool__(self) -> bool:
         return self.signal_name is not None
@@ -63,11 +67,11 @@ class StopRequest:
         if self.signal_name is None:
             self.signal_name = signal.Signals(number).name
 
-    def _watch(self, grace_seconds: float) -> None:
+    def _watch(self) -> None:
         stops = {int(signal.SIGTERM), int(signal.SIGINT)}
         while not stops & set(os.read(self._read_fd, 64)):
             pass
-        time.sleep(grace_seconds)
+        time.sleep(self.grace_seconds)
         with contextlib.suppress(OSError):
             os.write(2, b"trainer: no clean end within the grace period after a signal to stop; ending now\n")
         os._exit(EXIT_UNFINISHED)

@@ -46,7 +46,7 @@ class RunMeter:
     def start(self, state: RunState) -> None:
         """Begin to count."""
         self._clock = time.monotonic()
-        self._marks = [(state.step, state.step_seconds)]
+        self._marks = []
 
     def tick(self, state: RunState) -> None:
         """Add the time since the last tick to the state."""
@@ -84,11 +84,15 @@ class RunMeter:
         files = [out / MODEL_FILE, *([out / EMA_FILE] if (out / EMA_FILE).exists() else [])]
         return hashlib.sha256("\n".join(file_hash(file) for file in files).encode()).hexdigest()
 
-    def _speed(self, state: RunState) -> float:
+    def mark(self, state: RunState) -> None:
+        """Remember when a step was done; the first one of this process, which may have compiled, is not timed."""
         self._marks.append((state.step, state.step_seconds))
-        while len(self._marks) > 2 and state.step - self._marks[0][0] > SPEED_STEPS:
-            self._marks.pop(0)
+        del self._marks[: -SPEED_STEPS - 1]
+
+    def _speed(self, state: RunState) -> float:
         (first, then), (last, now) = self._marks[0], self._marks[-1]
+        if last <= first:  # one step so far, or just rolled back
+            return state.step * self.config.training.batch_tokens / max(state.step_seconds, 1e-9)
         return (last - first) * self.config.training.batch_tokens / max(now - then, 1e-9)
 
     def _known_peak(self) -> float | None:
