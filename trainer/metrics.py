@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ class MetricsLog:
         self._tensorboard = _open_tensorboard(out, step) if config.tensorboard else None
         self._wandb = _open_wandb(out) if config.wandb else None
         self._last_line = 0.0
+        self._bar = _Bar() if sys.stderr.isatty() else None
 
     def write(self, values: dict[str, Any], steps: int) -> None:
-        """Record a step's values; at most every few seconds also as a line."""
+        """Record a step's values; move the bar on a terminal, or say a line every few seconds anywhere else."""
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
         numbers = {key: value for key, value in values.items() if isinstance(value, int | float) and key != "step"}
@@ -42,17 +44,43 @@ class MetricsLog:
                 self._tensorboard.add_scalar(key, value, values["step"])
         if self._wandb is not None:
             self._wandb.log(numbers, step=values["step"])
+        if self._bar is not None:
+            self._bar.show(values, steps)
+            return
         now = time.monotonic()
         if now - self._last_line >= LINE_SECONDS or values["step"] == steps:
             self._last_line = now
             log.info("%s", progress_line(values, steps))
 
     def close(self) -> None:
+        """End every writer; what was written stays."""
+        if self._bar is not None:
+            self._bar.close()
         self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+class _Bar:
+    """A progress bar on stderr, with the same figures as `progress_line`."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=False)
+        self._task = self._progress.add_task("", total=None)
+        self._progress.start()
+
+    def show(self, values: dict[str, Any], steps: int) -> None:
+        line = progress_line(values, steps)
+        self._progress.update(self._task, completed=values["step"], total=steps, description=line)
+
+    def close(self) -> None:
+        self._progress.stop()
 
 
 def progress_line(values: dict[str, Any], steps: int) -> str:

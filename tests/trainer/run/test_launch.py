@@ -1,0 +1,62 @@
+"""The launcher reads torchrun's own options and shares the cores."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import ConfigError
+from trainer.launch import check_port, threads_per_rank, torchrun_options
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_options_end_where_the_program_begins() -> None:
+    words = ["--standalone", "--nproc_per_node", "2", "--master-port=29501", "-m", "trainer", "--nproc-per-node=9"]
+    assert torchrun_options(words) == {"--standalone": "", "--nproc-per-node": "2", "--master-port": "29501"}
+
+
+def test_ranks_share_the_cores() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert threads_per_rank(["--nproc-per-node=1"]) == cores
+    assert threads_per_rank([f"--nproc-per-node={4 * cores}"]) == 1
+
+
+@pytest.mark.parametrize("words", [["--master-port={}"], ["--rdzv-endpoint", "localhost:{}"], ["--rdzv-endpoint=:{}"]])
+def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        filled = [word.format(port) for word in words]
+        with pytest.raises(ConfigError, match=rf"{filled[0].split('=')[0]} .*port {port} cannot be used"):
+            check_port(filled)
+        check_port(["--standalone", *filled])
+        check_port(["--rdzv-endpoint=other.example:" + str(port)])
+    check_port(filled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_a_process_ends_with_its_parent_even_by_sigkill() -> None:
+    child = (
+        "import time; from trainer.signals import die_with_parent; die_with_parent(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while (stat := Path(f"/proc/{pid}/stat")).exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
