@@ -75,21 +75,29 @@ def normalize(text: str, settings: Normalizing) -> str:
 
 def _fix_encoding(text: str) -> str:
     """ftfy as datatrove sets it (curly quotes and ligatures stay) on the lines that need it, then NFC."""
-    if text.isascii() and _BROKEN.search(text) is None:
-        return text
+    if not needs_ftfy(text):
+        return unicodedata.normalize("NFC", text)
     import ftfy
-    from ftfy.badness import is_bad
 
     config = ftfy.TextFixerConfig(
         uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization="NFC", explain=False
     )
-    if _BROKEN.search(text) is not None or is_bad(text):
-        lines = text.split("\n")
-        for number, line in enumerate(lines):
-            if _BROKEN.search(line) is not None or is_bad(line):
-                lines[number] = ftfy.fix_text(line, config)
-        text = "\n".join(lines)
-    return unicodedata.normalize("NFC", text)
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if needs_ftfy(line):
+            lines[number] = ftfy.fix_text(line, config)
+    return unicodedata.normalize("NFC", "\n".join(lines))
+
+
+def needs_ftfy(text: str) -> bool:
+    """Whether ftfy would change more than the normal form; it takes ten times as long to find that out itself."""
+    if _BROKEN.search(text) is not None:
+        return True
+    if text.isascii():
+        return False
+    from ftfy.badness import is_bad
+
+    return bool(is_bad(text))
 
 
 def strip_gutenberg(text: str) -> str:

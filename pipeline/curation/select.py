@@ -1,8 +1,8 @@
 """The stage `corpus/<corpus>`: which documents are kept. Row ids only; no text is fetched or rewritten.
 
 In: documents with their signals, the held-out split, the clusters of duplicates and the contaminated documents. Out:
-`selection.parquet` (row, doc_id) and `removed.parquet` (row, doc_id, step, detail). Each document is removed by the
-first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then the filters in
+`selection.parquet` (row, doc_id), `removed.parquet` (row, doc_id, step, detail) and `croissant.json`. Each document
+is removed by the first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then the filters in
 theirs; the waterfall counts what is left after each.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.curation.croissant import write_croissant
 from pipeline.curation.filters import SIGNALS, failures
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import (
@@ -138,6 +139,7 @@ def select_corpus(
     write_table(out / "selection.parquet", kept, SCHEMA)
     write_table(out / "removed.parquet", removed, REMOVED)
     digest = hash_batches(iter_file(out / "selection.parquet", SCHEMA.names), SCHEMA.names)
+    write_croissant(corpus, settings, dict(languages.most_common()), len(kept["row"]), digest, out)
     log.info("%s: %s of %s documents kept", corpus, f"{len(kept['row']):,}", f"{row:,}")
     return SelectionSummary(
         content_hash=digest,

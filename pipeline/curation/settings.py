@@ -119,6 +119,8 @@ class CorpusSettings(DocumentsSettings):
     """One corpus of the profile."""
 
     description: str = runtime("")
+    license: str | None = runtime(None)
+    """Licence of the text, as an SPDX name or URL, for the data set's description."""
     filters: Filters = Filters()
     """Thresholds over stored signals, for every document."""
     languages: dict[str, Filters] = Field(default_factory=dict)

@@ -58,13 +58,19 @@ def compute_signals(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any
         langs: N declared languages; "" takes the detected one to choose the word rules.
     """
     found = [detect_language(text) for text in texts]
-    columns: dict[str, Any] = {
+    words_of = [lang or detected for lang, (detected, _) in zip(langs, found, strict=True)]
+    return {
         "detected": [lang for lang, _ in found],
         "language_score": [score for _, score in found],
-        "minhash": _minhash(texts),
+        "minhash": minhash(texts),
+        **compute_quality(texts, words_of),
     }
+
+
+def compute_quality(texts: Sequence[str], langs: Sequence[str]) -> dict[str, np.ndarray]:
+    """The signals of the published filters, and the grade, of texts in known languages."""
     arrays = {field.name: np.zeros(len(texts), field.type.to_pandas_dtype()) for field in SIGNAL_FIELDS[2:-1]}
-    english = np.array([(lang or row[0]) == "en" for lang, row in zip(langs, found, strict=True)], dtype=bool)
+    english = np.array([lang == "en" for lang in langs], dtype=bool)
     for flag in (True, False):
         rows = np.flatnonzero(english == flag)
         if len(rows):
@@ -74,7 +80,7 @@ def compute_signals(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any
     for row, text in enumerate(texts):
         for name, value in _over_lines(text).items():
             arrays[name][row] = value
-    return columns | arrays
+    return arrays
 
 
 def _over_words(texts: Sequence[str], *, english: bool) -> dict[str, np.ndarray]:
@@ -210,7 +216,7 @@ def _duplicates(items: list[str]) -> tuple[int, int]:
     return len(items) - len(unique), sum(map(len, items)) - sum(map(len, unique))
 
 
-def _minhash(texts: Sequence[str]) -> list[bytes]:
+def minhash(texts: Sequence[str]) -> list[bytes]:
     """MinHash signatures (little-endian uint32 [112] each) over the sets of word 5-grams."""
     from rensa import RMinHash
 

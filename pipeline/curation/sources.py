@@ -7,6 +7,7 @@ records, in any process. A unit is small enough to be done again after a kill an
 from __future__ import annotations
 
 import fnmatch
+import io
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
@@ -180,4 +181,5 @@ def _open(unit: Unit) -> BinaryIO:
         return open_member(Path(unit.path), unit.member)
     import fsspec
 
-    return cast(BinaryIO, fsspec.open(unit.path, "rb", compression="infer").open())
+    file = fsspec.open(unit.path, "rb", compression="infer").open()
+    return cast(BinaryIO, io.BufferedReader(file) if unit.path.endswith(".zst") else file)

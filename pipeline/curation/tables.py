@@ -160,9 +160,17 @@ def id_bytes(pair: np.ndarray) -> bytes:
 
 
 def contains_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which ids [N, 2] occur in `wanted` [M, 2], as bool [N]."""
-    found = np.isin(ids[:, 0], wanted[:, 0])
-    known = set(map(bytes, np.ascontiguousarray(wanted)))
-    for place in np.flatnonzero(found):
-        found[place] = ids[place].tobytes() in known
-    return found
+    """Which ids (uint64 [N, 2]) occur in `wanted` (uint64 [M, 2]), as bool [N]."""
+    found = np.zeros(len(ids), dtype=bool)
+    if not len(wanted):
+        return found
+    ordered = wanted[np.lexsort((wanted[:, 1], wanted[:, 0]))]
+    high, low = ordered[:, 0], ordered[:, 1]
+    place = np.searchsorted(high, ids[:, 0])
+    while True:
+        inside = np.minimum(place, len(high) - 1)
+        same = (place < len(high)) & (high[inside] == ids[:, 0])
+        found |= same & (low[inside] == ids[:, 1])
+        if not (same & ~found).any():
+            return found
+        place = place + 1

@@ -76,9 +76,3 @@ class Curation:
 @pytest.fixture
 def curation(tmp_path: Path) -> Curation:
     return Curation(tmp_path / "store")
-
-
-def local(path: Path, **settings: object) -> CorpusSettings:
-    """A corpus of one local file."""
-    source = {"files": [str(path)], "lang": "en", **settings.pop("source", {})}  # type: ignore[dict-item]
-    return CorpusSettings.model_validate({"sources": [source], **settings})

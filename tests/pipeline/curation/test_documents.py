@@ -1,0 +1,200 @@
+"""Documents: every source and format, bad input that is counted and never fatal, and restarts that change nothing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from pipeline.curation.documents import DocumentsSummary, build_documents
+from pipeline.curation.settings import CorpusSettings, Source
+from pipeline.curation.tables import iter_parts
+from pipeline.errors import CurationError, SourceError
+
+LINES = [f"Sentence number {number} says something of its own about the number {number * 7}." for number in range(40)]
+
+
+def local(path: Path, **settings: object) -> CorpusSettings:
+    """A corpus of one local file."""
+    source = {"files": [str(path)], "lang": "en", **settings.pop("source", {})}  # type: ignore[dict-item]
+    return CorpusSettings.model_validate({"sources": [source], **settings})
+
+
+def build(settings: CorpusSettings, out: Path, workers: int = 1) -> DocumentsSummary:
+    return build_documents("web", settings.documents, out, cache=out, workers=workers)
+
+
+def rows(out: Path, *columns: str) -> list[tuple[object, ...]]:
+    return [
+        row
+        for batch in iter_parts(out, columns)
+        for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    ]
+
+
+def texts(out: Path) -> list[object]:
+    return [text for (text,) in rows(out, "text")]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("ending", ["txt", "txt.gz", "txt.zst"])
+def test_lines_of_a_text_file_are_documents_also_compressed(tmp_path: Path, ending: str) -> None:
+    data = "\n".join(LINES).encode()
+    packed = {"txt": data, "txt.gz": gzip.compress(data), "txt.zst": zstandard.compress(data)}[ending]
+    (tmp_path / f"a.{ending}").write_bytes(packed)
+    summary = build(local(tmp_path / f"a.{ending}", source={"format": "lines"}), tmp_path / "out")
+    assert texts(tmp_path / "out") == LINES
+    assert (summary.documents, summary.bytes) == (40, sum(map(len, LINES)))
+
+
+def test_parquet_gives_the_same_documents_as_json_lines(tmp_path: Path, write_lines) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": LINES, "page": [f"page {n}" for n in range(40)], "score": [1.0] * 40}), path)
+    grouped = {"source": {"group_field": "page"}}
+    first = build(local(write_lines("rows.jsonl", LINES), **grouped), tmp_path / "json")
+    second = build(local(path, **grouped), tmp_path / "parquet")
+    columns = ("doc_id", "text", "group", "position", "lang")
+    assert rows(tmp_path / "json", *columns) == rows(tmp_path / "parquet", *columns)
+    assert first.groups == second.groups == 40
+
+
+def test_a_book_is_cut_into_parts_that_keep_book_and_position(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("\n\n".join(LINES))
+    build(local(tmp_path / "book.txt", source={"format": "whole"}, split_bytes=500), tmp_path / "out")
+    found = rows(tmp_path / "out", "group", "position", "bytes")
+    assert {group for group, _, _ in found} == {"book.txt"}
+    assert [position for _, position, _ in found] == list(range(len(found)))
+    assert all(size <= 500 for _, _, size in found)
+
+
+def test_titles_in_capital_letters_start_documents(tmp_path: Path) -> None:
+    (tmp_path / "tales.txt").write_text("\nTHE BELL\n\nIt rang.\n\nTHE DAISY\n\nIt grew. HOW IT GREW\n")
+    build(local(tmp_path / "tales.txt", source={"format": "titled"}), tmp_path / "out")
+    assert [group for (group,) in rows(tmp_path / "out", "group")] == ["tales.txt/THE BELL", "tales.txt/THE DAISY"]
+
+
+def test_articles_of_a_wiki_dump_are_grouped_by_title(tmp_path: Path) -> None:
+    (tmp_path / "wiki.xml").write_text(
+        '<doc id="1" title="Cat">\nCat\n\nA cat.\n</doc>\n<doc id="2" title="Dog">\nDog\n</doc>'
+    )
+    build(local(tmp_path / "wiki.xml", source={"format": "wiki_dump"}), tmp_path / "out")
+    assert rows(tmp_path / "out", "group", "text") == [("Cat", "Cat\n\nA cat."), ("Dog", "Dog")]
+
+
+def test_bad_documents_are_counted_and_quarantined_and_never_fatal(tmp_path: Path) -> None:
+    lines = [
+        b"A good line of text.",
+        b"invalid \xff\xfe utf-8",
+        b"nul \x00 inside",
+        b"x" * 2_000_000,
+        "שלום עולם, זה טקסט מימין לשמאל".encode(),
+        "ไม่มีช่องว่างระหว่างคำ".encode(),
+        b"\x00\x00",
+        b"aaaa " * 3000,
+    ]
+    (tmp_path / "bad.txt").write_bytes(b"\n".join(lines))
+    summary = build(local(tmp_path / "bad.txt", source={"format": "lines"}, refuse_bytes=1_000_000), tmp_path / "out")
+    assert summary.documents == 5
+    assert summary.quarantined == {"invalid utf-8": 1, "longer than refuse_bytes = 1,000,000": 1, "empty": 1}
+    assert {(item["entry"], item["row"]) for item in summary.quarantine_examples} == {("bad.txt", n) for n in (1, 3, 6)}
+    assert "nul  inside" in texts(tmp_path / "out") or "nul inside" in texts(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_line_of_50_mb_is_cut_where_documents_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_bytes(b"word " * 10_000_000)
+    summary = build(local(tmp_path / "long.txt", source={"format": "lines"}, split_bytes=1_000_000), tmp_path / "out")
+    assert summary.documents >= 50
+
+
+def test_lone_surrogates_in_json_do_not_stop_a_build(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "half \\ud83d of a pair"}\n{"text": "fine"}\n{"text": 3}\nnot json\n')
+    summary = build(local(tmp_path / "a.jsonl"), tmp_path / "out")
+    assert texts(tmp_path / "out") == ["half \ufffd of a pair", "fine"]
+    assert sum(summary.quarantined.values()) == 2
+
+
+def test_a_missing_column_names_those_there_are(tmp_path: Path, write_lines) -> None:
+    with pytest.raises(SourceError, match=r"no field 'body' in row 0; it has text, page"):
+        build(local(write_lines("a.jsonl", LINES), source={"text_field": "body"}), tmp_path / "out")
+    pq.write_table(pa.table({"text": LINES}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"no column 'body'; it has text"):
+        build(local(tmp_path / "a.parquet", source={"text_field": "body"}), tmp_path / "out")
+
+
+def test_an_empty_file_alone_is_a_corpus_without_documents(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(CurationError, match="corpus 'web' has no documents"):
+        build(local(tmp_path / "empty.txt", source={"format": "lines"}), tmp_path / "out")
+
+
+def test_files_that_are_missing_damaged_or_of_no_parquet_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.txt does not exist"):
+        build(local(tmp_path / "nowhere.txt"), tmp_path / "out")
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(os.urandom(50_000))[:20_000])
+    with pytest.raises(SourceError, match=r"cut\.txt\.gz .* is damaged"):
+        build(local(tmp_path / "cut.txt.gz", source={"format": "whole", "encoding": "latin-1"}), tmp_path / "out")
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(SourceError, match="is no Parquet file"):
+        build(local(tmp_path / "no.parquet"), tmp_path / "out")
+
+
+def test_a_source_is_exactly_one_place() -> None:
+    with pytest.raises(ValueError, match="exactly one of `archive`, `files` and `hub`, found none"):
+        Source()
+    with pytest.raises(ValueError, match="must be records"):
+        Source.model_validate({"hub": {"id": "a/b", "revision": "1"}, "format": "lines"})
+
+
+def many_files(tmp_path: Path) -> CorpusSettings:
+    for number in range(6):
+        (tmp_path / f"in{number}.txt").write_text("\n".join(f"{number} {line}" for line in LINES * 40))
+    return local(tmp_path / "in*.txt", source={"format": "lines"})
+
+
+def test_the_number_of_processes_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = many_files(tmp_path)
+    alone = build(settings, tmp_path / "one")
+    monkeypatch.setattr("pipeline.curation.documents._worth_a_pool", lambda units: True)
+    assert build(settings, tmp_path / "two", workers=2) == alone
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+
+
+def test_a_killed_build_goes_on_from_its_parts_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    settings = many_files(tmp_path)
+    build(settings, tmp_path / "whole")
+    code = f"""
+        import json
+        from pathlib import Path
+        from pipeline.curation.documents import build_documents
+        from pipeline.curation.settings import CorpusSettings
+        settings = CorpusSettings.model_validate_json({json.dumps(settings.model_dump_json())})
+        build_documents("web", settings.documents, Path({str(tmp_path / "out")!r}), cache=Path("."), workers=1)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "PYTHONPATH": "."})
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("part-*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*.parquet")}
+    assert kept
+    build(settings, tmp_path / "out")
+    assert all((tmp_path / "out" / name).stat().st_mtime_ns == when for name, when in kept.items()), "not done twice"
+    finished = {name: digest for name, digest in hashes(tmp_path / "out").items() if not name.endswith(".tmp")}
+    assert finished == hashes(tmp_path / "whole")

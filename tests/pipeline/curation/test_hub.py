@@ -1,0 +1,108 @@
+"""Hub data sets streamed from a local server that is busy, breaks connections, and is left in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.curation.tables import iter_parts
+
+SERVER = Path(__file__).with_name("hub_server.py")
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Environment of a program whose hub is the local server, with one data set of three files."""
+    folder = tmp_path / "hub" / "some" / "stories" / "data"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        texts = [f"Story {number} {row}. The cat sat on the mat and looked at row {row}." for row in range(1500)]
+        table = pa.table({"text": texts, "score": [1.0] * len(texts)})
+        pq.write_table(table, folder / f"train-{number:05d}-of-00003.parquet", row_group_size=500)
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), str(tmp_path / "hub"), str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    port = server.stdout.readline().strip()
+    yield {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+        "HF_HOME": str(tmp_path / "hf"),
+        "NO_PROXY": "127.0.0.1",
+    }
+    server.kill()
+    server.wait()
+
+
+def program(out: Path, cache: Path, dataset: str = "some/stories", field: str = "text") -> list[str]:
+    source = {"hub": {"id": dataset, "revision": "0123456789abcdef0123456789abcdef01234567"}, "lang": "en"}
+    settings = json.dumps({"sources": [{**source, "text_field": field}]})
+    code = f"""
+        import pathlib
+        from pipeline.curation import hub
+        from pipeline.curation.documents import build_documents
+        from pipeline.curation.settings import CorpusSettings
+        from pipeline.errors import SqueezeError
+        hub.FIRST_PAUSE = 0.05
+        settings = CorpusSettings.model_validate_json({settings!r})
+        out, cache = pathlib.Path({str(out)!r}), pathlib.Path({str(cache)!r})
+        try:
+            summary = build_documents("web", settings.documents, out, cache=cache, workers=1)
+        except SqueezeError as error:
+            raise SystemExit(f"refused: {{error}}")
+        print(summary.content_hash, summary.documents)
+    """
+    return [sys.executable, "-c", textwrap.dedent(code)]
+
+
+@pytest.mark.fault
+def test_rows_survive_rate_limits_broken_bodies_and_a_kill(hub: dict[str, str], tmp_path: Path) -> None:
+    first = subprocess.run(program(tmp_path / "whole", tmp_path), env=hub, capture_output=True, text=True, check=True)
+    assert first.stdout.split()[1] == "4500"
+    log = (tmp_path / "log").read_text()
+    assert log.count("train-00000-of-00003.parquet bytes") > 2, "the server's faults were met"
+
+    process = subprocess.Popen(program(tmp_path / "out", tmp_path), env=hub, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out" / "part-00000.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=True)
+    assert again.stdout == first.stdout
+    for number in range(3):
+        name = f"part-{number:05d}.parquet"
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_rows_of_a_busy_hub_come_in_order_and_what_it_lacks_is_named(hub: dict[str, str], tmp_path: Path) -> None:
+    run = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[1] == "4500"
+    assert (tmp_path / "log").read_text().count("train-00000-of-00003.parquet bytes") > 2, "the faults were met"
+    texts = [text for batch in iter_parts(tmp_path / "out", ("text",)) for text in batch.column("text").to_pylist()]
+    assert [text.split(".")[0] for text in texts] == [f"Story {n} {row}" for n in range(3) for row in range(1500)]
+    lacks = program(tmp_path / "other", tmp_path, "some/nothing")
+    refused = subprocess.run(lacks, env=hub, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "does not exist, or you may not read it: check `id` and `revision`" in refused.stderr
+
+
+@pytest.mark.fault
+def test_a_column_the_data_set_lacks_is_named(hub: dict[str, str], tmp_path: Path) -> None:
+    lacks = program(tmp_path / "out", tmp_path, field="body")
+    refused = subprocess.run(lacks, env=hub, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "has no column 'body'; it has text, score" in refused.stderr
