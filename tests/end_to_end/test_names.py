@@ -76,13 +76,14 @@ def wheel(tmp_path_factory):
     return next(out.glob("*.whl"))
 
 
-def test_a_wheel_holds_the_two_packages_and_the_help_for_the_literal_command(wheel):
+def test_a_wheel_holds_the_two_packages_and_the_helps_for_literal_commands(wheel):
     import zipfile
 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert top == {"pipeline", "trainer", "squeeze_default_location.pth", "squeeze_default_location.py"}
+    helps = {f"{name}.{suffix}" for name in ("squeeze_default_location", "squeeze_lm_eval") for suffix in ("pth", "py")}
+    assert top == {"pipeline", "trainer", *helps}
 
 
 def test_with_the_wheel_installed(wheel, tmp_path):
