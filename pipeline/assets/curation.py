@@ -178,7 +178,7 @@ def _corpus_metadata(artifact: Artifact) -> Metadata:
     facts = artifact.summary
     steps = [{key: value for key, value in step.items() if key != "examples"} for step in facts["waterfall"]]
     examples = [
-        f"**{step['step']}** ({example['detail']}): {example['excerpt']}"
+        f"**{step['step']}**{' (' + example['detail'] + ')' if example['detail'] else ''}: {example['excerpt']}"
         for step in facts["waterfall"]
         for example in step["examples"]
     ]
