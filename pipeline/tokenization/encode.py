@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,12 @@ from pipeline.tokenization.token_files import PartCounts, TokenWriter
 
 log = logging.getLogger(__name__)
 
-TOKENS_VERSION: Final = "1"
+TOKENS_VERSION: Final = "2"
 CHUNK_BYTES: Final = 16_000_000
 GATE_SHARE: Final = 1 / 512
 REFUSED: Final = "bulk-refused.tmp"
 COLUMNS: Final = ("doc_id", "text", "bytes", "lang")
+GRADE: Final = "grade"  # the documents' reading grade, by which a stage may order them
 
 
 class _GateError(Exception):
@@ -114,10 +116,11 @@ class _Run:
         from pipeline.curation.read import iter_heldout, iter_selected
 
         corpus = self.corpus
-        self._part("train", lambda: iter_selected(corpus.documents, corpus.selection, columns=COLUMNS))
+        graded = (*COLUMNS, GRADE) if has_column(corpus.documents, GRADE) else COLUMNS
+        self._part("train", graded, partial(iter_selected, corpus.documents, corpus.selection))
         if not self.counts["train"].documents:
             raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
-        self._part("heldout", lambda: iter_heldout(corpus.heldout, columns=COLUMNS))
+        self._part("heldout", COLUMNS, partial(iter_heldout, corpus.heldout))
 
     def summary(self) -> TokensSummary:
         import hashlib
@@ -137,22 +140,18 @@ class _Run:
             bytes_per_token=train.bytes / max(1, train.tokens - train.documents),
         )
 
-    def _part(self, part: str, read: Callable[[], Iterator[pa.RecordBatch]]) -> None:
-        writer = TokenWriter(self.out, part, self.tokenizer.dtype)
+    def _part(self, part: str, columns: tuple[str, ...], read: Callable[..., Iterator[pa.RecordBatch]]) -> None:
+        writer = TokenWriter(self.out, part, self.tokenizer.dtype, graded=GRADE in columns)
         progress = Progress(log, f"{self.name}: encoded", f"{part} documents")
         if writer.documents:
             log.info("%s: going on after %s finished documents", self.name, f"{writer.documents:,}")
         first = True
-        for chunk in chunks(skip_rows(read(), writer.documents), CHUNK_BYTES):
+        for chunk in chunks(skip_rows(read(columns=columns), writer.documents), CHUNK_BYTES):
             texts = as_strings(chunk.column("text"))
             self._check_bytes(chunk, texts)
             tokens = self._encode(texts, chunk.column("doc_id"), first=first)
-            writer.write(
-                chunk.column("doc_id"),
-                chunk.column("bytes"),
-                chunk.column("lang"),
-                end_documents(tokens, self.tokenizer.eot_id),
-            )
+            kept = [chunk.column(column) for column in columns if column != "text"]
+            writer.write(kept, end_documents(tokens, self.tokenizer.eot_id))
             progress.add(chunk.num_rows, pc.sum(chunk.column("bytes")).as_py() or 0)
             first = False
         self.counts[part] = writer.close()
@@ -184,6 +183,13 @@ class _Run:
                 f"{chunk.column('bytes')[row].as_py():,} bytes, its text has {text_bytes(texts)[row]:,}; bits per byte "
                 "would be wrong. Build its documents again."
             )
+
+
+def has_column(documents: Path, name: str) -> bool:
+    """Whether the documents' parts have the column."""
+    import pyarrow.parquet as pq
+
+    return any(name in pq.read_schema(path).names for path in sorted(documents.glob("part-*.parquet"))[:1])
 
 
 def id_share(doc_ids: pa.ChunkedArray) -> np.ndarray:

@@ -1,14 +1,16 @@
 """The token store's files: Arrow IPC, uncompressed, so that a reader maps them and copies nothing.
 
-Columns: `doc_id` fixed_size_binary(16), `bytes` uint32 (UTF-8 length of the text), `lang` string, `tokens`
-list<uint16 | uint32>. A record batch is the fewest documents with TOKENS_PER_BATCH tokens, a file the fewest batches
-with TOKENS_PER_FILE, so the same documents give the same files however they arrive. A file is written under another
-name and renamed when it is whole; a writer that finds whole files goes on after them.
+Columns: `doc_id` fixed_size_binary(16), `bytes` uint32 (UTF-8 length of the text), `lang` string, `grade` float32
+(reading grade, NaN where unknown; only where the documents have it), `tokens` list<uint16 | uint32>. A record batch is
+the fewest documents with TOKENS_PER_BATCH tokens, a file the fewest batches with TOKENS_PER_FILE, so the same documents
+give the same files however they arrive. A file is written under another name and renamed when it is whole; a writer
+that finds whole files goes on after them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,14 +44,15 @@ class PartCounts:
     files: tuple[FileCounts, ...]
 
 
-def schema(dtype: str) -> pa.Schema:
-    """The files' schema for ids of `uint16` or `uint32`."""
+def schema(dtype: str, *, graded: bool = False) -> pa.Schema:
+    """The files' schema for ids of `uint16` or `uint32`, with the documents' reading grade or without."""
     values = pa.uint16() if dtype == "uint16" else pa.uint32()
     return pa.schema(
         [
             pa.field("doc_id", pa.binary(16), nullable=False),
             pa.field("bytes", pa.uint32(), nullable=False),
             pa.field("lang", pa.string(), nullable=False),
+            *([pa.field("grade", pa.float32(), nullable=False)] if graded else []),
             pa.field("tokens", pa.list_(pa.field("item", values, nullable=False)), nullable=False),
         ]
     )
@@ -64,13 +67,15 @@ class TokenWriter:
         part: str,
         dtype: str,
         *,
+        graded: bool = False,
         batch_tokens: int = TOKENS_PER_BATCH,
         file_tokens: int = TOKENS_PER_FILE,
     ) -> None:
         self._out, self._part = out, part
-        self._schema = schema(dtype)
+        self._schema = schema(dtype, graded=graded)
+        self._grade = [name for name in self._schema.names if name == "grade"]
         self._batch_tokens, self._file_tokens = batch_tokens, file_tokens
-        self._hashes = {name: hashlib.sha256() for name in ("doc_id", "bytes", "lang", "lengths", "tokens")}
+        self._hashes = {name: hashlib.sha256() for name in (*self._schema.names, "lengths")}
         self._pending: list[pa.RecordBatch] = []
         self._pending_tokens = 0
         self._files: list[FileCounts] = []
@@ -89,15 +94,15 @@ class TokenWriter:
         """SHA-256 over every column's content in document order, however it is cut into batches and files."""
         return hashlib.sha256(b"".join(self._hashes[name].digest() for name in sorted(self._hashes))).hexdigest()
 
-    def write(self, doc_ids: Any, sizes: Any, langs: Any, tokens: pa.Array) -> None:
-        """Append documents: three columns and a list array of ids that end in the end-of-text token."""
+    def write(self, columns: Sequence[Any], tokens: pa.Array) -> None:
+        """Append documents: the schema's other columns in order, and a list array of ids ending in end-of-text."""
         offsets, values = list_parts(tokens)
         start = 0
         while start < len(tokens):
             limit = int(offsets[start]) + self._batch_tokens - self._pending_tokens
             stop = min(int(np.searchsorted(offsets[1:], limit, side="left")) + 1, len(tokens))
             rows = slice(start, stop)
-            batch = self._batch(doc_ids[rows], sizes[rows], langs[rows], offsets[start : stop + 1], values)
+            batch = self._batch([column[rows] for column in columns], offsets[start : stop + 1], values)
             self._pending.append(batch)
             self._pending_tokens += int(offsets[stop] - offsets[start])
             if self._pending_tokens >= self._batch_tokens:
@@ -115,15 +120,14 @@ class TokenWriter:
             files=tuple(self._files),
         )
 
-    def _batch(self, doc_ids: Any, sizes: Any, langs: Any, offsets: Any, values: Any) -> pa.RecordBatch:
+    def _batch(self, columns: Sequence[Any], offsets: Any, values: Any) -> pa.RecordBatch:
         first, last = int(offsets[0]), int(offsets[-1])
         lists = pa.ListArray.from_arrays(
             pa.array((offsets - first).astype(np.int32)),
             pa.array(values[first:last]),
             type=self._schema.field("tokens").type,
         )
-        columns = [_one(doc_ids), _one(sizes), _one(langs).cast(pa.string()), lists]
-        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        return pa.RecordBatch.from_arrays([*map(_one, columns), lists], schema=self._schema)
 
     def _flush(self) -> None:
         if not self._pending:
@@ -148,6 +152,7 @@ class TokenWriter:
             pa.array(table.column("doc_id").to_pylist(), pa.binary(16)),
             pa.array(np.concatenate([np.asarray(part) for part in table.column("bytes").chunks])),
             pa.array(table.column("lang").to_pylist(), pa.string()),
+            *(_floats(table.column(name)) for name in self._grade),
             pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self._schema.field("tokens").type),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
@@ -180,11 +185,17 @@ class TokenWriter:
         self._hashes["bytes"].update(sizes.astype("<u4").data)
         self._hashes["lang"].update(langs.encode())
         self._hashes["lengths"].update(np.diff(offsets).astype("<i8").data)
+        for name in self._grade:
+            self._hashes[name].update(np.asarray(batch.column(name)).astype("<f4").data)
         self._hashes["tokens"].update(np.ascontiguousarray(values).data)
         return batch.num_rows, len(values), int(sizes.sum())
 
     def _path(self, number: int) -> Path:
         return self._out / f"{self._part}-{number:05d}.arrow"
+
+
+def _floats(column: pa.ChunkedArray) -> pa.Array:
+    return pa.array(np.concatenate([np.asarray(part) for part in column.chunks]), pa.float32())
 
 
 def _one(column: Any) -> pa.Array:

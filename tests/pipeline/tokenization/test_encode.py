@@ -145,8 +145,26 @@ def test_a_killed_run_goes_on_after_its_finished_files(
     }
 
 
-def _small_files(out: Path, part: str, dtype: str) -> TokenWriter:
-    return TokenWriter(out, part, dtype, batch_tokens=100, file_tokens=300)
+def _small_files(out: Path, part: str, dtype: str, *, graded: bool) -> TokenWriter:
+    return TokenWriter(out, part, dtype, graded=graded, batch_tokens=100, file_tokens=300)
+
+
+def test_the_documents_reading_grade_goes_with_the_training_tokens(
+    tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build
+) -> None:
+    import pyarrow.parquet as pq
+
+    path = corpora["mixed"].documents / "part-00000.parquet"
+    table = pq.read_table(path)
+    grades = pa.array([float(number) for number in range(len(table))], pa.float32())
+    pq.write_table(table.append_column(pa.field("grade", pa.float32(), nullable=False), grades), path)
+    out = tmp_path / "out"
+    out.mkdir()
+    encode_corpus("mixed", corpora["mixed"], build("small"), out)
+    train = read(out, "train")
+    assert train.column_names == ["doc_id", "bytes", "lang", "grade", "tokens"]
+    assert train["grade"].to_pylist() == [float(number) for number in range(1, len(table), 2)]
+    assert "grade" not in read(out, "heldout").column_names
 
 
 def test_a_corpus_without_training_documents_is_refused(
@@ -180,15 +198,18 @@ def test_files_do_not_depend_on_how_documents_arrive(
 ) -> None:
     def write(sizes: Iterator[int]) -> tuple[str, dict[str, bytes]]:
         out = tmp_path_factory.mktemp("files")
-        writer = TokenWriter(out, "train", "uint16", batch_tokens=20, file_tokens=50)
+        writer = TokenWriter(out, "train", "uint16", graded=True, batch_tokens=20, file_tokens=50)
         start = 0
         while start < len(rows):
             part = rows[start : start + next(sizes)]
             start += len(part)
             writer.write(
-                pa.array([bytes(16)] * len(part), pa.binary(16)),
-                pa.array([len(row) for row in part], pa.uint32()),
-                pa.array(["en"] * len(part)),
+                [
+                    pa.array([bytes(16)] * len(part), pa.binary(16)),
+                    pa.array([len(row) for row in part], pa.uint32()),
+                    pa.array(["en"] * len(part)),
+                    pa.array([float(row[0]) for row in part], pa.float32()),
+                ],
                 from_rows([np.array(row, dtype=np.uint16) for row in part], "uint16"),
             )
         counts = writer.close()

@@ -1,9 +1,9 @@
 """Tokenizers beside their peers: encoding file to file, training, memory, and ids against every reference.
 
-    python benchmarks/tokenizers.py encode     Parquet to Arrow: Squeeze, `tokenizers`, tiktoken, same threads
-    python benchmarks/tokenizers.py train      a 32k byte-level BPE: Squeeze and `tokenizers`, merges compared
-    python benchmarks/tokenizers.py memory     peak memory while encoding 0.5 GB and 5 GB (writes about 6 GB)
-    python benchmarks/tokenizers.py parity     every specification against its reference on all of the text
+    python benchmarks/tokenization.py encode     Parquet to Arrow: Squeeze, `tokenizers`, tiktoken, same threads
+    python benchmarks/tokenization.py train      a 32k byte-level BPE: Squeeze and `tokenizers`, merges compared
+    python benchmarks/tokenization.py memory     peak memory while encoding 0.5 GB and 5 GB (writes about 6 GB)
+    python benchmarks/tokenization.py parity     every specification against its reference on all of the text
 
 Text: every document of ../shared/data (or --data DIR with *.jsonl.gz of `text` and `lang`), 54 MB. Each contestant
 runs in a process of its own, best of --repeat, and reads the same Parquet and writes Arrow IPC with the same ids.
@@ -28,24 +28,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# this file is called like the library it measures: take its folder off the path before anything imports that
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.arrow import differing_rows, from_rows, text_bytes
+from pipeline.tokenization.build import build_tokenizer
+from pipeline.tokenization.encode import encode_corpus
+from pipeline.tokenization.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.patterns import PATTERNS
+from pipeline.tokenization.sample import sample_texts
+from pipeline.tokenization.settings import SampleSettings
+from pipeline.tokenization.specs import load_spec, parse_spec
+from pipeline.tokenization.train import train_bpe, train_reference
+
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
-
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-
-from pipeline.tokenization import load_tokenizer  # noqa: E402
-from pipeline.tokenization.arrow import differing_rows, from_rows, text_bytes  # noqa: E402
-from pipeline.tokenization.build import build_tokenizer  # noqa: E402
-from pipeline.tokenization.encode import encode_corpus  # noqa: E402
-from pipeline.tokenization.mixture import CuratedCorpus, build_mixture  # noqa: E402
-from pipeline.tokenization.patterns import PATTERNS  # noqa: E402
-from pipeline.tokenization.sample import sample_texts  # noqa: E402
-from pipeline.tokenization.settings import SampleSettings  # noqa: E402
-from pipeline.tokenization.specs import load_spec, parse_spec  # noqa: E402
-from pipeline.tokenization.train import train_bpe, train_reference  # noqa: E402
-
 THREADS = os.cpu_count() or 1
 SPECS = HERE.parent / "tokenizers"
 SCHEMA = pa.schema([("doc_id", pa.binary(16)), ("text", pa.string()), ("bytes", pa.uint32()), ("lang", pa.string())])
@@ -152,8 +149,8 @@ class Clock:
 
 def child(*arguments: str) -> tuple[float, float]:
     """The last two numbers that this script prints when run with these arguments in a process of its own."""
-    command = [sys.executable, "-P", __file__, *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""})
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     wall, processor = done.stdout.split()[-2:]
     return float(wall), float(processor)
 
