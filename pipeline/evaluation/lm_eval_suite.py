@@ -89,9 +89,7 @@ def evaluate_tasks(model: LM, tasks: Any, limit: int | None) -> Mapping[str, Any
 
     results = evaluate(lm=model, task_dict=tasks, limit=limit, bootstrap_iters=BOOTSTRAPS, log_samples=True)
     if results is None:
-        raise EvaluationError(
-            "lm-eval gave no results: only the first of several ranks has them"
-        )
+        raise EvaluationError("lm-eval gave no results: only the first of several ranks has them")
     return results
 
 

@@ -175,7 +175,7 @@ def _comparisons(
         for name, value in row.get("compressors", {}).items():
             yield _against(score, COMPRESSOR_NAMES[name], "compressor", value)
     for label, results in earlier.items():
-        if suite not in results or not _same_text(result, results[suite], score.task):
+        if suite not in results or not same_text(result, results[suite], score.task):
             continue
         for other in results[suite].scores:
             if (other.name, other.version, other.count, other.shots) == (
@@ -227,7 +227,7 @@ def _text_row(result: SuiteResult, task: str) -> Mapping[str, Any]:
     return next((row for row in result.details.get("rows", []) if row["name"] == task), {})
 
 
-def _same_text(result: SuiteResult, other: SuiteResult, task: str) -> bool:
+def same_text(result: SuiteResult, other: SuiteResult, task: str) -> bool:
     """Whether two results of bits per byte are about the same text; other kinds always are."""
     if result.kind != "bits_per_byte":
         return True

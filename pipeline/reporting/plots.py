@@ -106,13 +106,13 @@ def waterfall_png(steps: Sequence[tuple[str, float]], *, unit: str = "documents"
     axes.barh(rows, [b - a for a, b in zip(left, before, strict=True)], left=left, color=GONE, height=0.66)
     for row, amount in zip(rows, left, strict=True):
         gone = before[row] - amount
-        text = f" {_short(amount)}" + (f"  −{_short(gone)}" if gone else "")
+        text = f" {short(amount)}" + (f"  −{short(gone)}" if gone else "")
         axes.text(before[row], row, text, va="center", fontsize=8, color=INK)
     axes.set_yticks(list(rows), labels, fontsize=8.5)
     axes.invert_yaxis()
     axes.set_xlim(0, (max(left) if left else 1) * 1.22)
     axes.set_xlabel(unit)
-    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
     axes.grid(axis="y", visible=False)
     return _png(figure)
 
@@ -147,7 +147,7 @@ def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str 
         ticks, names, fontsize=8, rotation=0 if len(names) <= 4 else 20, ha="center" if len(names) <= 4 else "right"
     )
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title(f"{_short(start)} {unit} in the order they are read", fontsize=9, color=INK, loc="left")
+    axes.set_title(f"{short(start)} {unit} in the order they are read", fontsize=9, color=INK, loc="left")
     axes.grid(visible=False)
     handles = [_swatch(color) for _, color in zip(sources, COLORS * 3, strict=False)]
     axes.legend(handles, sources, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
@@ -235,6 +235,14 @@ def length_png(curves: Sequence[Mapping[str, Any]], trained_context: int) -> byt
     return _png(figure)
 
 
+def short(value: float) -> str:
+    """A number in a few characters, such as 1.23M."""
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
 _CENTERED: Final[dict[str, Any]] = {"ha": "center", "va": "center"}
 
 
@@ -288,15 +296,14 @@ def _starts(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _smooth(values: Sequence[float], span: int = 20) -> list[float]:
-    """Exponential mean, without the bias of its start."""
-    decay = 1 - 1 / max(1, min(span, len(values) // 5 or 1))
-    total = weight = 0.0
+def _smooth(values: Sequence[float]) -> list[float]:
+    """The mean of each value's neighbours, as many on one side as on the other."""
+    reach = min(10, len(values) // 20)
     result = []
-    for value in values:
-        total = decay * total + (1 - decay) * value
-        weight = decay * weight + (1 - decay)
-        result.append(total / weight)
+    for i in range(len(values)):
+        near = min(reach, i, len(values) - 1 - i)
+        part = values[i - near : i + near + 1]
+        result.append(sum(part) / len(part))
     return result
 
 
@@ -304,13 +311,6 @@ def _thin(values: Sequence[float], most: int) -> list[float]:
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
-
-
-def _short(value: float) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def _swatch(color: str) -> Any:

@@ -1,0 +1,57 @@
+"""The model card: `README.md` of an exported model, from the same facts as the report."""
+
+from __future__ import annotations
+
+from pipeline.evaluation.tables import bits_per_byte_rows, scorecard_rows
+from pipeline.reporting.facts import Facts
+from pipeline.reporting.html import lineage_tree
+from pipeline.reporting.tables import markdown_table, shown
+
+
+def model_card(facts: Facts) -> str:
+    """Markdown, with the front matter the hub reads (languages of the held-out text, no licence claimed)."""
+    rows = [row for result in facts.suites.values() for row in result.details.get("rows", [])]
+    languages = sorted({row["lang"] for row in rows if row.get("lang") and row["lang"] != "und"})
+    counts = facts.run.get("parameters", {})
+    parts = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    if languages:
+        parts += ["language:", *(f"- {language}" for language in languages)]
+    parts += [
+        "---",
+        "",
+        f"# {facts.name}",
+        "",
+        f"A language model of {shown(counts.get('total'))} parameters, trained on {shown(facts.run.get('tokens'))} "
+        f"tokens in {shown(facts.run.get('steps'))} steps. Fingerprint `{facts.fingerprint}`.",
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        "model = AutoModelForCausalLM.from_pretrained(folder)",
+        "```",
+        "",
+        "It continues text; it follows no instructions, and says false things fluently.",
+    ]
+    if facts.corpora:
+        data = [
+            {"corpus": name, "documents": steps[-1]["documents"], "bytes": steps[-1]["bytes"]}
+            for name, steps in facts.corpora.items()
+            if steps
+        ]
+        parts += ["", "## Trained on", "", markdown_table(data)]
+    if facts.stages:
+        order = [{"stage": label, "tokens": int(sum(amounts.values()))} for label, amounts in facts.stages]
+        parts += ["", "In this order:", "", markdown_table(order)]
+    bits = [result for result in facts.suites.values() if result.kind == "bits_per_byte"]
+    if bits or facts.scorecard is not None:
+        parts += ["", "## Scores", "", "Each with one standard error."]
+        parts += [line for result in bits for line in ("", markdown_table(bits_per_byte_rows(result)))]
+    if facts.scorecard is not None:
+        table = [row for row in scorecard_rows(facts.scorecard) if row["metric"] != "bits_per_byte"]
+        parts += ["", markdown_table(table)]
+    if facts.lineage:
+        parts += ["", "## Lineage", "", "```", *lineage_tree(facts.lineage), "```"]
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,92 @@
+"""Two models side by side: what differs in settings and inputs, their scores with the noise between them, the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pipeline.evaluation.results import Score, SuiteResult
+from pipeline.evaluation.scorecard import same_text, within_noise
+from pipeline.evaluation.tables import with_error
+from pipeline.reporting.facts import Facts
+
+COSTS: Final = ("steps", "tokens", "flops", "seconds", "device_hours", "cost", "tokens_per_second", "peak_memory_bytes")
+
+
+def differing_settings(a: Facts, b: Facts) -> list[dict[str, Any]]:
+    """Settings that are not the same, a row each; a setting one of them does not have is None there."""
+    flat_a, flat_b = (_flat(facts.settings) for facts in (a, b))
+    return [
+        {"setting": key, a.name: flat_a.get(key), b.name: flat_b.get(key)}
+        for key in sorted(flat_a.keys() | flat_b.keys())
+        if flat_a.get(key) != flat_b.get(key)
+    ]
+
+
+def differing_inputs(a: Facts, b: Facts) -> list[dict[str, Any]]:
+    """Artifacts of the two ancestries whose content is not the same, by the start of their content hashes."""
+    hashes_a, hashes_b = ({item.key: item.content_hash[:12] for item in facts.lineage} for facts in (a, b))
+    return [
+        {"artifact": key, a.name: hashes_a.get(key), b.name: hashes_b.get(key)}
+        for key in sorted((hashes_a.keys() | hashes_b.keys()) - {"model"})
+        if hashes_a.get(key) != hashes_b.get(key)
+    ]
+
+
+def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
+    """Scores that both have and that mean the same, with a verdict: which is better, or that it is within noise.
+
+    Scores of other versions, shots or numbers of items, and bits per byte of other held-out text, are not compared.
+    """
+    rows = []
+    for name, result in a.suites.items():
+        other = b.suites.get(name)
+        if other is None:
+            continue
+        theirs = {score.name: score for score in other.scores}
+        for score in result.scores:
+            match = theirs.get(score.name)
+            if match is None:
+                continue
+            rows.append(
+                {
+                    "suite": name,
+                    "task": score.task,
+                    "metric": score.metric,
+                    a.name: with_error(score.value, score.stderr),
+                    b.name: with_error(match.value, match.stderr),
+                    "difference": match.value - score.value,
+                    "verdict": _verdict(score, match, (result, other), (a.name, b.name)),
+                }
+            )
+    return rows
+
+
+def compared_costs(a: Facts, b: Facts) -> list[dict[str, Any]]:
+    """What each run took."""
+    rows = [{"what": "parameters", **{facts.name: facts.run.get("parameters", {}).get("total") for facts in (a, b)}}]
+    rows += [{"what": key, a.name: a.run.get(key), b.name: b.run.get(key)} for key in COSTS]
+    return [row for row in rows if row[a.name] is not None or row[b.name] is not None]
+
+
+def _verdict(score: Score, other: Score, results: tuple[SuiteResult, SuiteResult], names: tuple[str, str]) -> str:
+    if (score.version, score.shots, score.count) != (other.version, other.shots, other.count):
+        return "not comparable: other items, shots or version"
+    if not same_text(*results, score.task):
+        return "not comparable: other held-out text"
+    difference = other.value - score.value
+    noise = within_noise(difference, score.stderr, other.stderr)
+    if noise or difference == 0:
+        return "within noise"
+    better = names[1] if (difference > 0) == score.higher_is_better else names[0]
+    return f"{better} is better" + ("" if noise is not None else " (no error known)")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

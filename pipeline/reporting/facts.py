@@ -1,0 +1,130 @@
+"""What the report, the model card and a comparison of models are made from: plain facts out of artifacts.
+
+In: a model's artifact, its ancestry, and the folders of its suites and scorecard. Out: one `Facts`, with nothing in
+it that is not in a manifest or a file of the store; what an artifact does not say is left empty, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.evaluation.results import SuiteResult, read_result
+from pipeline.evaluation.scorecard import Scorecard, read_scorecard
+from pipeline.store import Artifact
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """An artifact of the ancestry."""
+
+    key: str
+    fingerprint: str
+    content_hash: str
+    built: str
+    """UTC time of the commit."""
+    inputs: tuple[str, ...]
+    """Keys of its own inputs."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything known about one model."""
+
+    name: str
+    fingerprint: str
+    settings: Mapping[str, Any]
+    """`model` and `training` settings."""
+    run: Mapping[str, Any]
+    """`summary.json` of the training run."""
+    metrics: Sequence[Mapping[str, Any]] = ()
+    """Lines of `metrics.jsonl`."""
+    corpora: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """By corpus, what each step of curation left."""
+    heldout: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stages: Sequence[tuple[str, Mapping[str, float]]] = ()
+    """Stages in the order they are read, with the tokens of each source."""
+    tokenizers: Sequence[Mapping[str, Any]] = ()
+    """Each tokenizer's bytes a token by corpus."""
+    tokenizer: str | None = None
+    """The chosen one."""
+    suites: Mapping[str, SuiteResult] = field(default_factory=dict)
+    scorecard: Scorecard | None = None
+    lineage: Sequence[Lineage] = ()
+
+
+def collect(
+    model: Artifact,
+    ancestry: Mapping[str, Artifact],
+    *,
+    name: str = "model",
+    suites: Mapping[str, Path] | None = None,
+    scorecard: Path | None = None,
+) -> Facts:
+    """Facts about a model.
+
+    Args:
+        ancestry: all it came from, by fingerprint (`Store.ancestry`).
+        name: what people call it.
+        suites: folder of each finished suite.
+        scorecard: its folder, where there is one.
+    """
+    by_key: dict[str, Artifact] = {}
+    for artifact in ancestry.values():
+        by_key.setdefault(artifact.key, artifact)
+    choice = by_key.get("tokenizer")
+    return Facts(
+        name=name,
+        fingerprint=model.fingerprint,
+        settings=dict(model.manifest.identity),
+        run=_json(model.path / "summary.json") or {},
+        metrics=_lines(model.path / "metrics.jsonl"),
+        corpora={
+            key.removeprefix("corpus/"): artifact.summary.get("waterfall", [])
+            for key, artifact in sorted(by_key.items())
+            if key.startswith("corpus/")
+        },
+        heldout={
+            key.removeprefix("heldout/"): artifact.summary
+            for key, artifact in sorted(by_key.items())
+            if key.startswith("heldout/")
+        },
+        stages=_stages(by_key.get("schedule")),
+        tokenizers=_tokenizers(by_key.get("tokenizer_comparison")),
+        tokenizer=choice.summary.get("name") if choice else None,
+        suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
+        scorecard=read_scorecard(scorecard) if scorecard is not None else None,
+        lineage=[
+            Lineage(item.key, item.fingerprint, item.content_hash, item.manifest.built.at, tuple(item.manifest.inputs))
+            for item in ancestry.values()
+        ],
+    )
+
+
+def _stages(schedule: Artifact | None) -> list[tuple[str, dict[str, float]]]:
+    stages: dict[tuple[int, str], dict[str, float]] = {}
+    for row in schedule.summary.get("rows", []) if schedule else []:
+        amounts = stages.setdefault((row["epoch"], row["stage"]), {})
+        amounts[row["source"]] = amounts.get(row["source"], 0) + row["tokens"]
+    return [(f"epoch {epoch} · {stage.replace('_', ' ')}", amounts) for (epoch, stage), amounts in stages.items()]
+
+
+def _tokenizers(comparison: Artifact | None) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, float]] = {}
+    for group in comparison.summary.get("groups", []) if comparison else []:
+        name = f"{group['corpus']} {group['lang']}" if group["corpus"] == "multilingual" else group["corpus"]
+        rows.setdefault(group["tokenizer"], {})[name] = group["bytes_per_token"]
+    return [{"name": name, "bytes_per_token": values} for name, values in rows.items()]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
