@@ -79,7 +79,7 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> dict[str, Any
 
 
 def state_bytes(run: RunConfig, parameters: int) -> int:
-    """Bytes that stay on a device: weights, gradients, DDP's none of its own, optimizer state, average.
+    """Bytes that stay on a device: weights, gradients, optimizer state, average.
 
     Muon keeps one float32 a weight where AdamW keeps two; counting two everywhere is at most a quarter too much.
     """
