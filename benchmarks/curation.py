@@ -2,8 +2,8 @@
 
     python benchmarks/curation.py ../shared/data/fineweb_edu.jsonl.gz [--megabytes 10 40 160]
 
-Prints a line for each figure; a ratio is our megabytes a second over datatrove's, both in one process, one core. The last
-part runs every stage in a fresh process a size, over text made by repeating the input with some words changed.
+Prints a line for each figure; a ratio is our megabytes a second over datatrove's, both in one process, one core. The
+last part runs every stage in a fresh process a size, over text made by repeating the input with some words changed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 In: documents with their signals, the held-out split, the clusters of duplicates and the contaminated documents. Out:
 `selection.parquet` (row, doc_id), `removed.parquet` (row, doc_id, step, detail) and `croissant.json`. Each document
-is removed by the first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then the filters in
-theirs; the waterfall counts what is left after each.
+is removed by the first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then
+the filters in theirs; the waterfall counts what is left after each.
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""Content hashes of a tiny fixture: when one moves, the stage's version must move with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
+from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
+from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
+from pipeline.curation.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
+from pipeline.curation.select import SELECTION_VERSION, select_corpus
+from pipeline.curation.settings import (
+    ContaminationSettings,
+    CorpusSettings,
+    HeldoutSettings,
+    NearDuplicateSettings,
+)
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog. It was a sunny day, and the fox was happy.",
+    "Le chat est sur la table. Il fait beau aujourd'hui et les enfants jouent dans le jardin.",
+    "敏捷的棕色狐狸跳过了懒狗。今天天气很好。",
+    "schÃ¶n\r\nand “quoted” – write to a.b@example.org",
+    "one two three four five " * 40,
+]
+GOLDEN = {
+    "documents": ("1", "a931c45a5a9a1455"),
+    "heldout": ("1", "47650034c08d5fc6"),
+    "near_duplicates": ("1", "70fe036fbbcf19b9"),
+    "contamination": ("1", "90a001cd8acdecfb"),
+    "corpus": ("1", "0f42acd955773640"),
+}
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> dict[str, tuple[str, str]]:
+    texts = [*TEXTS, TEXTS[0], TEXTS[0] + " " + TEXTS[4]]
+    (tmp_path / "in.txt").write_text("\n".join(text.replace("\r\n", " ") for text in texts), encoding="utf-8")
+    settings = CorpusSettings.model_validate({"sources": [{"files": [str(tmp_path / "in.txt")], "format": "lines"}]})
+    documents, heldout = {"web": tmp_path / "documents"}, {"web": tmp_path / "heldout"}
+    near, contamination, corpus = tmp_path / "near", tmp_path / "contamination", tmp_path / "corpus"
+    items = [("quiz", "1", TEXTS[0])]
+    first = build_documents("web", settings.documents, documents["web"], cache=tmp_path, workers=1)
+    second = split_heldout("web", HeldoutSettings(share=0.1), documents["web"], heldout["web"])
+    third = find_near_duplicates(NearDuplicateSettings(), documents, heldout, near)
+    fourth = find_contamination(ContaminationSettings(), documents, items, contamination)
+    fifth = select_corpus("web", settings, documents["web"], heldout["web"], near, contamination, corpus)
+    return {
+        "documents": (DOCUMENTS_VERSION, first.content_hash[:16]),
+        "heldout": (HELDOUT_VERSION, second.content_hash[:16]),
+        "near_duplicates": (NEAR_DUPLICATES_VERSION, third.content_hash[:16]),
+        "contamination": (CONTAMINATION_VERSION, fourth.content_hash[:16]),
+        "corpus": (SELECTION_VERSION, fifth.content_hash[:16]),
+    }
+
+
+def test_content_hashes_move_only_with_the_versions(built: dict[str, tuple[str, str]]) -> None:
+    assert built == GOLDEN
