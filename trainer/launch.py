@@ -37,10 +37,12 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def threads_per_rank(arguments: Sequence[str]) -> int:
-    """This machine's usable cores shared among its ranks; torchrun alone would give each rank one."""
+    """This machine's usable cores shared among its ranks, where their number is given; one, as torchrun has it, where
+    torchrun works it out (`gpu`, `auto`)."""
     ranks = torchrun_options(arguments).get("--nproc-per-node", "1")
-    count = int(ranks) if ranks.isdigit() and int(ranks) > 0 else 1
-    return max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
+    if not (ranks.isdigit() and int(ranks) > 0 and hasattr(os, "sched_getaffinity")):
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // int(ranks))
 
 
 def check_port(arguments: Sequence[str]) -> None:

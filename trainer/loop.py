@@ -61,7 +61,7 @@ LOCK_WAIT_SECONDS = 60.0  # a killed run's ranks may still be writing their last
 
 
 def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> dict[str, Any]:
-    """Train to the end, or until `stop`; returns the summary (the same on every rank).
+    """Train to the end, or until `stop`; returns the summary, with this rank's own clock and memory.
 
     Raises a `TrainerError` for settings that do not fit the shards, ranks or checkpoints, and for a bad loss where
     `training.on_bad_loss` says so.

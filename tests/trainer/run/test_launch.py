@@ -26,6 +26,7 @@ def test_ranks_share_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     assert threads_per_rank(["--nproc-per-node=1"]) == cores
     assert threads_per_rank([f"--nproc-per-node={4 * cores}"]) == 1
+    assert threads_per_rank(["--nproc-per-node=gpu"]) == 1
 
 
 @pytest.mark.parametrize("words", [["--master-port={}"], ["--rdzv-endpoint", "localhost:{}"], ["--rdzv-endpoint=:{}"]])
