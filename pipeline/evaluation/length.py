@@ -37,9 +37,9 @@ class Curve:
 
     scaling: str
     factor: int
-    positions: tuple[int, ...]
+    positions: list[int]
     """Where each stretch ends, in tokens."""
-    losses: tuple[float, ...]
+    losses: list[float]
 
 
 def evaluate_length(
@@ -70,7 +70,7 @@ def evaluate_length(
             ends = [*range(step, length, step), length]
             starts = [0, *ends[:-1]]
             means = [float(nats_NT[:, a:b].mean()) for a, b in zip(starts, ends, strict=True)]
-            curves.append(Curve(name, factor, tuple(ends), tuple(means)))
+            curves.append(Curve(name, factor, ends, means))
             last = nats_NT[:, -config.context :].mean(axis=1)
             scores.append(
                 Score(

@@ -21,7 +21,7 @@ STYLE: Final = """
 body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 980px; margin: 0 auto; padding: 32px 24px; }
 h1 { font-size: 27px; margin: 0 0 2px; } h2 { font-size: 19px; margin: 40px 0 10px; }
 h3 { font-size: 15px; margin: 20px 0 6px; } .soft { color: var(--soft); } img { max-width: 100%; height: auto; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 22px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(138px, 1fr)); gap: 10px; margin: 22px 0; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
 .tile b { display: block; font-size: 19px; } .tile span { color: var(--soft); font-size: 12.5px; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13.5px; margin: 8px 0 14px; }
@@ -86,7 +86,7 @@ def _scores(facts: Facts) -> Iterator[str]:
     for result in facts.suites.values():
         if result.kind == "bits_per_byte":
             yield _table(bits_per_byte_rows(result))
-    others = [row for row in card.rows if row.metric != "bits_per_byte"]
+    others = [row for row in card.rows if row.metric not in ("bits_per_byte", "loss_in_last_context")]
     yield _table(
         [
             {

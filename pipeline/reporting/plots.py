@@ -143,9 +143,13 @@ def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str 
         start += total
     axes.set_xlim(0, start or 1)
     axes.set_ylim(0, 1)
-    axes.set_xticks(
-        ticks, names, fontsize=8, rotation=0 if len(names) <= 4 else 20, ha="center" if len(names) <= 4 else "right"
-    )
+    axes.set_xticks(ticks, [""] * len(ticks))
+    lowest = 0
+    for number, (tick, name) in enumerate(zip(ticks, names, strict=True)):
+        crowded = number > 0 and (tick - ticks[number - 1]) < 0.3 * start  # under the label before it
+        lowest = (lowest + 1) % 3 if crowded else 0
+        side = "left" if tick < 0.1 * start else "right" if tick > 0.9 * start else "center"
+        axes.annotate(name, (tick, 0), (0, -8 - 12 * lowest), **_BELOW, ha=side, xycoords=axes.get_xaxis_transform())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_title(f"{short(start)} {unit} in the order they are read", fontsize=9, color=INK, loc="left")
     axes.grid(visible=False)
@@ -174,8 +178,7 @@ def tokenizer_png(rows: Sequence[Mapping[str, Any]], *, chosen: str | None = Non
     axes.set_xticks(range(len(groups)), groups, fontsize=8)
     axes.set_ylabel("bytes a token")
     axes.grid(axis="x", visible=False)
-    axes.margins(y=0.12)
-    _legend(axes)
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4)
     return _png(figure)
 
 
@@ -243,6 +246,7 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+_BELOW: Final[dict[str, Any]] = {"textcoords": "offset points", "fontsize": 8, "va": "top", "color": INK}
 _CENTERED: Final[dict[str, Any]] = {"ha": "center", "va": "center"}
 
 

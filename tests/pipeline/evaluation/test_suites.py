@@ -1,0 +1,99 @@
+"""Suites as the assets run them, the name in lm-eval's registry, and folders that are not what they should be."""
+
+import json
+import shutil
+
+import pytest
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.registered import SqueezeModel, find_tokenizer, register
+from pipeline.evaluation.run import SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.evaluation.settings import LengthExtrapolationSuite, LmEvalSuite, SamplesSuite
+
+BOOK = [("The fox jumps over the lazy dog and sits on a roof. " * 40, "en", "fox") for _ in range(4)]
+
+
+def test_samples_are_the_same_again_and_differ_by_seed(model_folder, tokenizer_folder, tmp_path):
+    inputs = SuiteInputs(model_folder, tokenizer_folder, tmp_path)
+    suite = SamplesSuite(prompts={"en": ("Once", "Once")}, new_tokens=8)
+    first, again = (run_suite(suite, inputs, tmp_path) for _ in range(2))
+    assert first.content_hash == again.content_hash
+    one, two = first.details["samples"]
+    assert (one["seed"], two["seed"]) == (1, 2)
+    assert one["text"] != two["text"]
+
+
+def test_length_extrapolation_scores_the_same_text_at_every_length(model_folder, tokenizer_folder, heldout, tmp_path):
+    folders = heldout({"books": BOOK})
+    inputs = SuiteInputs(model_folder, tokenizer_folder, tmp_path, heldout=folders)
+    suite = LengthExtrapolationSuite(factors=(1, 2, 8), scalings=("none", "yarn"), windows=2)
+    result = run_suite(suite, inputs, tmp_path)
+    assert [score.task for score in result.scores] == ["rope 1x", "rope 2x", "rope yarn 2x"]
+    assert result.details["notes"] == ["no held-out text is long enough for 8x"]
+    one, two, _ = result.details["curves"]
+    assert one["positions"] == [128, 256, 384, 512]
+    assert two["losses"][:4] == pytest.approx(one["losses"], abs=1e-4)
+
+
+def test_held_out_text_shorter_than_the_context_is_refused(model_folder, tokenizer_folder, heldout, tmp_path):
+    folders = heldout({"books": [("too short", "en", "a")]})
+    inputs = SuiteInputs(model_folder, tokenizer_folder, tmp_path, heldout=folders)
+    with pytest.raises(EvaluationError, match="no held-out text has the 512 tokens"):
+        run_suite(LengthExtrapolationSuite(), inputs, tmp_path)
+
+
+def test_every_kind_of_suite_has_a_code_version():
+    assert set(SUITE_VERSIONS) == {"bits_per_byte", "lm_eval", "length_extrapolation", "samples"}
+
+
+def test_an_unknown_task_is_refused_before_the_model_is_looked_at(tmp_path):
+    inputs = SuiteInputs(tmp_path / "none", tmp_path / "none", tmp_path)
+    with pytest.raises(EvaluationError, match="hellaswag"):
+        run_suite(LmEvalSuite(tasks=("hellaswagg",)), inputs, tmp_path)
+
+
+def test_a_folder_that_is_no_model_or_no_tokenizer_is_named(model_folder, tokenizer_folder, tmp_path):
+    with pytest.raises(EvaluationError, match="is not a finished model"):
+        run_suite(SamplesSuite(), SuiteInputs(tmp_path, tokenizer_folder, tmp_path), tmp_path)
+    with pytest.raises(EvaluationError, match="holds no tokenizer"):
+        run_suite(SamplesSuite(), SuiteInputs(model_folder, tmp_path, tmp_path), tmp_path)
+
+
+def test_a_model_of_another_vocabulary_is_refused(model_folder, tokenizer_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text()) | {"vocab_size": 500}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EvaluationError, match=r"has 384 tokens, but the model .* was built for 500"):
+        run_suite(SamplesSuite(), SuiteInputs(tmp_path / "model", tokenizer_folder, tmp_path), tmp_path)
+
+
+def test_lm_eval_knows_the_model_by_name(model_folder, tokenizer_folder):
+    from lm_eval.api.registry import get_model
+
+    register()
+    made = get_model("squeeze").create_from_arg_string(
+        f"path={model_folder},tokenizer={tokenizer_folder},max_length=64", {"batch_size": 4, "device": "cpu"}
+    )
+    assert isinstance(made, SqueezeModel)
+    assert (made.max_length, made.batch_tokens) == (64, 4 * 64)
+
+
+def test_the_tokenizer_is_found_through_the_stores_manifests(model_folder, tokenizer_folder, tmp_path):
+    tokenizer = tmp_path / "tokenizer" / "bpe" / "f1"
+    shutil.copytree(tokenizer_folder, tokenizer)
+    for key, name, parents in (
+        ("shards/epoch_001", "f2", {"tokenizer": ("tokenizer/bpe", "f1")}),
+        ("model", "f3", {"shards": ("shards/epoch_001", "f2")}),
+    ):
+        folder = tmp_path / key / name
+        folder.mkdir(parents=True)
+        inputs = {label: {"key": k, "fingerprint": f, "content_hash": ""} for label, (k, f) in parents.items()}
+        (folder / "manifest.json").write_text(json.dumps({"key": key, "inputs": inputs}))
+    assert find_tokenizer(tmp_path / "model" / "f3") == tokenizer
+
+
+def test_a_model_without_tokenizer_and_a_context_too_long_say_what_to_give(model_folder, tokenizer_folder):
+    with pytest.raises(EvaluationError, match=r"no tokenizer is known .*tokenizer=…"):
+        SqueezeModel(path=str(model_folder))
+    with pytest.raises(EvaluationError, match="max_length must be from 2 to the model's 512 tokens, found 4096"):
+        SqueezeModel(path=str(model_folder), tokenizer=str(tokenizer_folder), max_length=4096)

@@ -1,0 +1,168 @@
+"""Pictures, tables, the page, the card and the comparison: what they promise the UI and the reader."""
+
+import io
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from pipeline.evaluation.results import Score, SuiteResult
+from pipeline.evaluation.scorecard import Comparison, Row, Scorecard
+from pipeline.reporting import plots
+from pipeline.reporting.card import model_card
+from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
+from pipeline.reporting.facts import Facts, Lineage
+from pipeline.reporting.html import lineage_tree, report_html
+from pipeline.reporting.tables import bar, bar_table, markdown_table
+
+METRICS = [
+    {"step": i, "tokens": i * 8192, "loss": 3 + 4 * math.exp(-i / 40), "lr": 3e-3, "epoch": 1 + i // 60, "stage": "mix"}
+    for i in range(1, 121)
+]
+STAGES = [("epoch 1 · children", {"tales": 1e5}), ("epoch 1 · mixture", {"web": 9e5, "books": 4e5})]
+CURVES = [{"scaling": "rope", "factor": 2, "positions": [64, 128], "losses": [3.0, 2.9]}]
+
+
+def facts(name="one", loss=0.30, rate=3e-3, fingerprint="ab" * 16):
+    score = Score("hellaswag", "acc_norm", loss, 0.0046, 10042, version="1.0", shots=0)
+    bits = {
+        "name": "books",
+        "corpus": "books",
+        "lang": "en",
+        "documents": 3,
+        "bytes": 900,
+        "tokens": 300,
+        "bits_per_byte": 2.4,
+        "stderr": 0.01,
+        "text_hash": "t",
+        "compressors": {"gzip": 3.0},
+    }
+    suites = {
+        "hellaswag": SuiteResult("h", "lm_eval", (score,)),
+        "bits": SuiteResult("b", "bits_per_byte", (), {"rows": [bits]}),
+        "length": SuiteResult("l", "length_extrapolation", (), {"curves": CURVES, "trained_context": 64}),
+        "samples": SuiteResult(
+            *("s", "samples", ()),
+            {
+                "samples": [{"heading": "en", "prompt": "Once", "text": " <b>upon</b>", "seed": 1}],
+                "temperature": 0.8,
+                "top_p": 0.95,
+            },
+        ),
+    }
+    chance = Comparison("guessing", "chance", 0.25, True, False)
+    row = Row("hellaswag", "hellaswag", "acc_norm", loss, 0.0046, 10042, True, 0, "1.0", (chance,))
+    return Facts(
+        name=name,
+        fingerprint=fingerprint,
+        settings={"training": {"learning_rate": rate, "seed": 1}, "model": {"width": 96}},
+        run={"parameters": {"total": 676960, "embedding": 196608}, "tokens": 4_000_000, "steps": 488, "seconds": 99.0},
+        metrics=METRICS,
+        corpora={
+            "books": [{"step": "documents", "documents": 9, "bytes": 99}, {"step": "x", "documents": 7, "bytes": 9}]
+        },
+        stages=STAGES,
+        tokenizers=[{"name": "bpe", "bytes_per_token": {"books": 2.8}}],
+        tokenizer="bpe",
+        suites=suites,
+        scorecard=Scorecard("c", (row,), {}, notes=("a note",)),
+        lineage=[
+            Lineage("model", fingerprint, "c" * 64, "now", ("shards", "tokens")),
+            Lineage("shards", "s" * 32, "d" * 64, "now", ("tokens",)),
+            Lineage("tokens", "t" * 32, "e" * 64, "now", ()),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda: plots.loss_curve_png(METRICS, {"books": 3.2}),
+        lambda: plots.loss_curve_png([]),
+        lambda: plots.waterfall_png([("fetched", 4044), ("kept", 2900)]),
+        lambda: plots.mixture_png(STAGES),
+        lambda: plots.tokenizer_png([{"name": "bpe", "bytes_per_token": {"en": 3.1}}], chosen="bpe"),
+        lambda: plots.scores_png([{"name": "x", "value": 0.3, "stderr": None, "comparisons": []}]),
+        lambda: plots.length_png(CURVES, 64),
+    ],
+)
+def test_a_picture_is_a_small_png_and_the_same_again(picture):
+    from PIL import Image
+
+    png = picture()
+    assert png == picture()
+    assert len(png) < 90_000
+    assert Image.open(io.BytesIO(png)).width >= 700
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50, 5000])
+def test_a_sparkline_is_valid_and_short_enough_to_render_inline(count):
+    values = [math.sin(i / 9) for i in range(count)]
+    svg = plots.sparkline_svg(values)
+    assert len(svg) < 1000
+    assert len(plots.sparkline_markdown(values, "loss")) < 1000
+    if count > 1:
+        assert ET.fromstring(svg).tag.endswith("svg")
+        assert plots.sparkline_markdown(values, "loss").startswith("![loss](data:image/svg+xml;base64,")
+
+
+def test_tables_align_numbers_and_let_nothing_break_out():
+    text = markdown_table([{"name": "a|b\n<x>", "count": 1234567, "share": None}])
+    assert text.splitlines() == [
+        "| name | count | share |",
+        "| --- | ---: | ---: |",
+        "| a\\|b &lt;x> | 1,234,567 | — |",
+    ]
+    assert markdown_table([]) == ""
+
+
+def test_bars_are_an_eighth_of_a_character_fine():
+    assert (bar(1, 4), bar(0.5, 4), bar(0, 4), bar(1 / 32, 4), bar(7, 4)) == ("████", "██", "", "▏", "████")
+    assert "75.0% | ████████████████ |" in bar_table({"web": 3, "books": 1})
+
+
+def test_the_page_stands_alone_and_escapes_what_it_is_given():
+    page = report_html(facts(name="<one> & only"))
+    assert page == report_html(facts(name="<one> & only"))
+    assert "<h1>&lt;one&gt; &amp; only</h1>" in page
+    assert "&lt;b&gt;upon&lt;/b&gt;" in page
+    assert not re.search(r"<script|<link|https?://", page)
+    assert set(re.findall(r'src="([^"]{0,22})', page)) == {"data:image/png;base64,"}
+    for heading in ("Scores", "Training", "Data", "Tokenizer", "Samples", "Lineage"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "guessing 0.2500 (this is better)" in page
+    assert "a note" in page
+
+
+def test_a_page_about_a_model_that_was_never_scored_says_what_there_is():
+    bare = Facts("bare", "ab" * 16, {}, {})
+    assert "<h2>Scores</h2>" not in report_html(bare)
+    assert "# bare" in model_card(bare)
+
+
+def test_the_lineage_is_a_tree_that_unfolds_each_artifact_once():
+    assert lineage_tree(facts().lineage) == [
+        f"model  {'ab' * 6}  content {'c' * 12}",
+        f"├─ shards  {'s' * 12}  content {'d' * 12}",
+        f"│  └─ tokens  {'t' * 12}  content {'e' * 12}",
+        "└─ tokens  …",
+    ]
+
+
+def test_the_card_has_front_matter_scores_and_lineage():
+    card = model_card(facts())
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-generation\nlanguage:\n- en\n---\n")
+    for text in ("676,960 parameters", "0.3000 ± 0.0046", "gzip -9", "└─ tokens"):
+        assert text in card
+
+
+def test_a_comparison_names_what_differs_and_judges_by_the_noise():
+    a, b = facts("a", 0.30), facts("b", 0.31, rate=1e-3, fingerprint="cd" * 16)
+    assert differing_settings(a, b) == [{"setting": "training.learning_rate", "a": 3e-3, "b": 1e-3}]
+    assert differing_inputs(a, b) == []
+    (row,) = compared_scores(a, b)
+    assert (row["verdict"], row["difference"]) == ("within noise", pytest.approx(0.01))
+    (row,) = compared_scores(a, facts("c", 0.35))
+    assert row["verdict"] == "c is better"
+    assert compared_costs(a, b)[0] == {"what": "parameters", "a": 676960, "b": 676960}
