@@ -157,7 +157,7 @@ class SequenceReader:
             raise DataError(f"sequences {ids.min()} to {ids.max()} asked for, the run has 0 to {self.sequences - 1}")
         windows = np.empty((len(ids), self.context + 1), dtype=np.int64)
         where = np.searchsorted(self._firsts, ids, side="right") - 1
-        for number in np.unique(where):
+        for number in sorted(set(where.tolist())):
             section = self._sections[number]
             rows = np.flatnonzero(where == number)
             section.source.read(ids[rows] - section.first, windows, rows)

@@ -10,6 +10,7 @@ A file is checked when it is opened: its length, schema and counts must be the m
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,24 +31,38 @@ class TokenStream:
     def __init__(self, segments: list[np.ndarray]) -> None:
         """`segments`: 1-D arrays of one token type, in stream order."""
         self._segments = [segment for segment in segments if len(segment)]
-        lengths = [len(segment) for segment in self._segments]
-        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._lengths = np.array([len(segment) for segment in self._segments], dtype=np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def windows(self, offsets: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
-        """Copy tokens [offset, offset + width) of each of `offsets` into `out[row]`; `out` is [rows, width]."""
+        """Copy tokens [offset, offset + width) of each of `offsets` into `out[row]`; `out` is [rows, width].
+
+        Evenly spaced windows, as the share of any rank in a batch has, are converted in one go per record batch.
+        """
         width = out.shape[1]
         firsts = np.searchsorted(self._starts, offsets, side="right") - 1
-        inside = (offsets - self._starts[firsts]).tolist()
-        for row, number, start in zip(rows.tolist(), firsts.tolist(), inside, strict=True):
-            segment = self._segments[number]
-            stop = start + width
-            if stop <= len(segment):
-                out[row] = segment[start:stop]
+        inside = offsets - self._starts[firsts]
+        whole = inside + width <= self._lengths[firsts]
+        steps = np.diff(offsets)
+        if len(offsets) > 1 and (steps[0] <= 0 or (steps != steps[0]).any() or (np.diff(rows) != 1).any()):
+            groups = [slice(i, i + 1) for i in range(len(offsets))]
+        else:
+            cuts = np.flatnonzero((np.diff(firsts) != 0) | (np.diff(whole) != 0)) + 1
+            groups = [slice(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), len(offsets)])]
+        for group in groups:
+            segment, start, row = self._segments[firsts[group.start]], int(inside[group.start]), int(rows[group.start])
+            count = group.stop - group.start
+            if whole[group.start]:
+                step = int(steps[0]) if count > 1 else 1
+                last = int(inside[group.stop - 1])
+                views = np.lib.stride_tricks.sliding_window_view(segment, width)
+                out[row : row + count] = views[start : last + 1 : step]
             else:
-                self._spanning(number, start, out[row])
+                for number in range(group.start, group.stop):
+                    self._spanning(int(firsts[number]), int(inside[number]), out[int(rows[number])])
 
     def copy(self, offset: int, out: np.ndarray) -> None:
         """Copy tokens [offset, offset + len(out)) into `out`."""

@@ -252,3 +252,14 @@ def test_held_out_documents_come_one_by_one_from_a_token_store(tmp_path: Path) -
     assert found == [(b"a", "en", 3, [1, 2, 0]), (b"b", "fr", 5, [3, 0]), (b"b", "fr", 5, [3, 0])]
     with pytest.raises(DataError, match="materialize its tokens"):
         list(iter_store_documents(tmp_path / "nowhere"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 22), max_size=12))
+def test_any_sequences_in_any_order_are_read_as_asked(tmp_path_factory: pytest.TempPathFactory, ids: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("epochs")
+    first = write_epoch(folder / "one", [[[30, 21], [50]], [[7, 50]]])
+    reader = SequenceReader([first, write_epoch(folder / "two", [[[40], [43]]], epoch=2, first=1000)], 10)
+    starts = [10 * i for i in range(10)] + [101 + 10 * i for i in range(5)] + [1000 + 10 * i for i in range(8)]
+    expected = np.array([starts[i] for i in ids], dtype=np.int64)[:, None] + np.arange(11)
+    np.testing.assert_array_equal(reader.read(ids), expected)
