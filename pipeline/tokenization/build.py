@@ -21,7 +21,7 @@ from pipeline.tokenization.train import train_bpe
 from pipeline.tokenization.train_sentencepiece import train_sentencepiece
 from pipeline.tokenization.vocabulary import BytePairs, merges_of, parse_gpt2, parse_rank_file
 
-TOKENIZER_VERSION: Final = "1"
+TOKENIZER_VERSION: Final = "2"
 
 
 @dataclass(frozen=True)

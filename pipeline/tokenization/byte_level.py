@@ -33,13 +33,14 @@ REFERENCE_BATCH = 1_000
 class ByteLevelTokenizer(Tokenizer):
     """A byte-level BPE, trained here or published."""
 
-    def __init__(self, pairs: BytePairs, *, reference: Reference, kind: str = "byte_level_bpe") -> None:
+    def __init__(self, pairs: BytePairs, *, reference: Reference, content_hash: str | None = None) -> None:
+        """`content_hash` is worked out where the caller does not know it."""
         super().__init__(
-            kind=kind,
+            kind="byte_level_bpe",
             vocab_size=pairs.vocab_size,
             eot_id=pairs.eot_id,
             end_of_text=pairs.end_of_text,
-            content_hash=pairs.content_hash,
+            content_hash=content_hash or pairs.content_hash,
         )
         self.pairs = pairs
         self.reference: Reference = reference

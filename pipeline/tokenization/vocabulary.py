@@ -131,7 +131,7 @@ class BytePairs:
     def from_tokenizer_json(cls, data: str, *, pattern: str, end_of_text: str, vocab_size: int) -> BytePairs:
         """Read back what `tokenizer_json` wrote."""
         model = json.loads(data)["model"]
-        vocab = dict(model["vocab"])
+        vocab = model["vocab"]
         eot_id = vocab.pop(end_of_text)
         tokens = {i: from_characters(token) for token, i in vocab.items()}
         merges = [(from_characters(left), from_characters(right)) for left, right in model["merges"]]
