@@ -175,7 +175,7 @@ def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
                 )
 
 
-def measure_memory(vocab_size: int, logit_rows: int | None) -> None:
+def measure_memory(vocab_size: int, *, chunked: bool) -> None:
     """In a fresh process: two bf16 steps of preset L at micro-batch 1, and the most memory the process ever held."""
     import resource
 
@@ -185,7 +185,10 @@ def measure_memory(vocab_size: int, logit_rows: int | None) -> None:
     ids = torch.randint(0, vocab_size, (1, config.context + 1))
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model.loss(ids[:, :-1], ids[:, 1:], logit_rows=logit_rows).total
+            if chunked:
+                loss = model.loss(ids[:, :-1], ids[:, 1:]).total
+            else:
+                loss = F.cross_entropy(model(ids[:, :-1]).float().flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -223,7 +226,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.memory_child:
-        measure_memory(args.memory_child[0], args.memory_child[1] or None)
+        measure_memory(args.memory_child[0], chunked=bool(args.memory_child[1]))
     elif args.memory:
         compare_memory()
     else:

@@ -99,7 +99,7 @@ class GPT(nn.Module):
         """The final norm's output (B, T, C)."""
         x_BTC = self.embed(ids_BT.long())
         if self.embed_up is not None:
-            x_BTC = self.embed_up(x_BTC)
+            x_BTC = self.embed_up(x_BTC).to(x_BTC.dtype)
         if self.positions is not None:
             x_BTC = x_BTC + self.positions(positions_BT)
         if frame.dropout is not None:
