@@ -1,16 +1,16 @@
 """Tokens to an epoch: how fast the external shuffle is, and in how much memory. `python benchmarks/sharding.py --help`.
 
-    shuffle   token stores of growing size -> shuffled shards, in this project; tokens/s and anonymous memory
-    peers     curated Parquet -> shuffled shards (encode + shuffle + write) beside a two-process tiktoken loop that
-              writes unshuffled .npy files, and datatrove's DocumentTokenizer + Merger, on the same text and vocabulary
+    shuffle   token stores of growing size -> shuffled, hashed and synced shards; tokens/s, CPU seconds, anonymous memory
 
-The peers run in an environment of their own (`--peers-python`), see benchmarks/peers_requirements.txt.
+The stores hold random tokens in documents of 1 to 2,000, about FineWeb's mean. CPU seconds (user and system, of all
+processes) are what to compare on a machine that does other work as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import threading
@@ -71,8 +71,14 @@ def synthetic_store(folder: Path, tokens: int) -> Path:
     return folder
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class AnonymousMemory:
-    """Peak anonymous memory (USS less mapped files: private dirty pages) of this process and its children, sampled."""
+    """Peak anonymous memory (no mapped files) of this process and its children together, sampled."""
 
     def __init__(self) -> None:
         self.peak = 0
@@ -117,14 +123,16 @@ def shuffle(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for _ in range(arguments.repeat):
             shutil.rmtree(root / "epoch", ignore_errors=True)
             with AnonymousMemory() as memory:
-                begin = time.perf_counter()
+                begin, cpu = time.perf_counter(), cpu_seconds()
                 shards = ShardSettings(workers=arguments.workers, mode=arguments.mode)
                 summary = build_epoch(part, tokens, shards, root / "epoch")
-                seconds = time.perf_counter() - begin
+                seconds, cpu = time.perf_counter() - begin, cpu_seconds() - cpu
             row = {
                 "tokens": summary.tokens,
                 "schedule_seconds": round(planned, 2),
                 "seconds": round(seconds, 2),
+                "cpu_seconds": round(cpu, 2),
+                "million_tokens_per_cpu_second": round(summary.tokens / cpu / 1e6, 1),
                 "million_tokens_per_second": round(summary.tokens / seconds / 1e6, 1),
                 "anonymous_mb": round(memory.peak / 1e6),
             }
