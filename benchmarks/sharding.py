@@ -1,6 +1,6 @@
 """Tokens to an epoch: how fast the external shuffle is, and in how much memory. `python benchmarks/sharding.py --help`.
 
-    shuffle   token stores of growing size -> shuffled, hashed and synced shards; tokens/s, CPU seconds, anonymous memory
+    shuffle   token stores of growing size -> shuffled, hashed and synced shards: tokens/s, CPU seconds, memory
 
 The stores hold random tokens in documents of 1 to 2,000, about FineWeb's mean. CPU seconds (user and system, of all
 processes) are what to compare on a machine that does other work as well.
