@@ -7,8 +7,10 @@ Errors the user can put right are printed without a traceback and end with statu
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -18,6 +20,9 @@ from rich.tree import Tree
 
 from pipeline.errors import SqueezeError
 from pipeline.store import Artifact, Store
+
+if TYPE_CHECKING:
+    from pipeline.reporting.facts import Facts
 
 MODEL_KEY: Final = "model"
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -145,6 +150,38 @@ def gc(
 
 
 @app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    profile: ProfileOption = None,
+) -> None:
+    """Write the HTML page about the latest model, with whatever of it has been evaluated."""
+    from pipeline.reporting.html import report_html
+
+    store = _store(profile)
+    out.write_text(report_html(_facts(store)), encoding="utf-8")
+    console.print(f"{out} ({size_text(out.stat().st_size)})")
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A profile, or the beginning of a model's fingerprint.")],
+    b: Annotated[str, typer.Argument(help="Another.")],
+) -> None:
+    """Two models side by side: what differs in settings and inputs, scores with a verdict, cost."""
+    from pipeline.reporting import compare as side_by_side
+
+    store = _store(None)
+    facts = (_facts_of(store, a), _facts_of(store, b))
+    for title, rows in (
+        ("settings that differ", side_by_side.differing_settings(*facts)),
+        ("inputs that differ", side_by_side.differing_inputs(*facts)),
+        ("scores", side_by_side.compared_scores(*facts)),
+        ("cost", side_by_side.compared_costs(*facts)),
+    ):
+        _print_rows(title, rows)
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
     profile: ProfileOption = None,
@@ -165,6 +202,42 @@ def generate(
     options = {"temperature": temperature, "top_p": top_p, "seed": seed, "eot_id": tokenizer.eot_id}
     added = list(generate_ids(model, ids, max_new_tokens=tokens, **options))
     console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
+
+
+def _facts(store: Store, model: Artifact | None = None, name: str | None = None) -> Facts:
+    """Facts about a model and the suites that scored it; the profile's current model by default."""
+    from pipeline.reporting.facts import collect
+
+    model = model or store.current(MODEL_KEY)
+    finished = [
+        item
+        for item in store.artifacts()
+        if MODEL_KEY in item.manifest.inputs and item.manifest.inputs[MODEL_KEY].fingerprint == model.fingerprint
+    ]
+    suites = {item.key.removeprefix("eval/"): item.path for item in finished if item.key.startswith("eval/")}
+    cards = [item.path for item in finished if item.key == "scorecard"]
+    ancestry = store.ancestry(model)
+    return collect(model, ancestry, name=name or store.profile, suites=suites, scorecard=cards[-1] if cards else None)
+
+
+def _facts_of(store: Store, name: str) -> Facts:
+    """Facts about the model that a profile's name or the beginning of a fingerprint stands for."""
+    models = {item.fingerprint: item for item in store.artifacts(MODEL_KEY)}
+    current = {profile: item for profile, key, item in store.pointers() if key == MODEL_KEY and item is not None}
+    found = [current[name]] if name in current else [item for print_, item in models.items() if print_.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join([*current, *(print_[:8] for print_ in models)])
+        raise SqueezeError(f"{name!r} stands for {len(found)} models of the store; there are {known or 'none'}")
+    return _facts(store, found[0], name)
+
+
+def _print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    console.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
+    if rows:
+        table = Table(*rows[0], box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape("-" if value is None else str(value)) for value in row.values()))
+        console.print(table)
 
 
 def _store(profile: str | None) -> Store:

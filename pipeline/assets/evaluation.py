@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +20,13 @@ from pipeline.evaluation.scorecard import SCORECARD_VERSION, build_scorecard, re
 from pipeline.evaluation.settings import Suite
 from pipeline.evaluation.tables import bits_per_byte_rows, plottable, scorecard_rows, suite_rows
 from pipeline.profile import Profile
+from pipeline.reporting.facts import collect
+from pipeline.reporting.html import report_html
 from pipeline.store import Artifact
 
 GROUP: Final = "evaluation"
+REPORT_VERSION: Final = "1"
+REPORT_FILE: Final = "report.html"
 DESCRIPTIONS: Final = {
     "bits_per_byte": "Bits per byte of the held-out documents, per corpus and language, beside gzip, xz and zstd.",
     "lm_eval": "Benchmarks of lm-eval, through the model's own adapter.",
@@ -44,6 +50,17 @@ def stages(profile: Profile) -> list[Stage]:
             build=_scorecard,
             metadata=_scorecard_metadata,
             pictures=_scorecard_pictures,
+        ),
+        Stage(
+            key="report",
+            group=GROUP,
+            description="One self-contained HTML page: what was trained on what, cost, curves, scores, lineage.",
+            version=REPORT_VERSION,
+            settings={"name": profile.name},
+            inputs=["model", "scorecard", *(f"eval/{name}" for name in suites)],
+            build=lambda job: _report(job, profile.name),
+            metadata=_report_metadata,
+            kinds=frozenset({"html"}),
         ),
     ]
 
@@ -104,6 +121,28 @@ def _scorecard(job: Job) -> Any:
         for item in sorted(ancestors.values(), key=lambda item: item.key)
     }
     return build_scorecard(job.paths("eval"), lineage, job.out, model=job.inputs["model"].summary["run"])
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """The page."""
+
+    content_hash: str
+    bytes: int
+
+
+def _report(job: Job, name: str) -> ReportSummary:
+    model = job.inputs["model"]
+    facts = collect(
+        model, job.store.ancestry(model), name=name, suites=job.paths("eval"), scorecard=job.path("scorecard")
+    )
+    page = report_html(facts).encode()
+    (job.out / REPORT_FILE).write_bytes(page)
+    return ReportSummary(hashlib.sha256(page).hexdigest(), len(page))
+
+
+def _report_metadata(artifact: Artifact) -> Metadata:
+    return {"page": dg.MetadataValue.path(artifact.path / REPORT_FILE), "bytes": artifact.summary["bytes"]}
 
 
 def _suite_metadata(artifact: Artifact) -> Metadata:

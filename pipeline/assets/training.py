@@ -21,6 +21,8 @@ from pipeline.assets.show import table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.errors import SqueezeError
 from pipeline.profile import LaunchSettings, Profile
+from pipeline.reporting.card import model_card
+from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
 from pipeline.store import Artifact
 from trainer.config import DataConfig, RunConfig, TrainingConfig, ValidationData
@@ -181,7 +183,10 @@ def export(job: Job) -> ExportSummary:
     from trainer.checkpoint import load_model
     from trainer.export import export_hf
 
-    export_hf(load_model(job.path("model")), job.path("tokenizer"), job.out)
+    model = job.inputs["model"]
+    export_hf(load_model(model.path), job.path("tokenizer"), job.out)
+    card = model_card(collect(model, job.store.ancestry(model), name=f"squeeze-{job.store.profile}"))
+    (job.out / "README.md").write_text(card, encoding="utf-8")
     architecture = json.loads((job.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]
     files = sorted(file.relative_to(job.out).as_posix() for file in job.out.rglob("*") if file.is_file())
     return ExportSummary(sha256_of(job.out / "model.safetensors"), architecture, files)
