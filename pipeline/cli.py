@@ -199,8 +199,10 @@ def generate(
     model = load_model(store.current(MODEL_KEY).path)
     tokenizer = load_tokenizer(store.current("tokenizer").path)
     ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
-    options = {"temperature": temperature, "top_p": top_p, "seed": seed, "eot_id": tokenizer.eot_id}
-    added = list(generate_ids(model, ids, max_new_tokens=tokens, **options))
+    continued = generate_ids(
+        model, ids, max_new_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed, eot_id=tokenizer.eot_id
+    )
+    added = list(continued)
     console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
 
 

@@ -25,7 +25,7 @@ GROUPS: Final = ("sources", "curation", "tokenizers", "shards", "training", "eva
 Metadata = Mapping[str, Any]
 
 
-class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class StoreResource(dg.ConfigurableResource):
     """The artifact store, as one profile sees it."""
 
     root: str
@@ -108,11 +108,11 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         code_version=code_version(stage),
         kinds=set(stage.kinds),
         tags=dict(stage.tags),
-        config_schema=stage.config.to_config_schema() if stage.config else None,
+        config_schema=stage.config.to_config_schema() if stage.config else None,  # type: ignore[arg-type]
         required_resource_keys={"store"},
         output_required=True,
     )
-    def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         store: Store = context.resources.store.open(context.run_id)
         try:
             outcome = run_stage(stage, store, context)

@@ -78,7 +78,7 @@ TrainingOverrides = create_model(
     "TrainingOverrides",
     __base__=dg.Config,
     __doc__="Training settings laid over the profile's for this run; what is left out stays as it is there.",
-    **{field.name: (_launchpad_type(field.type), None) for field in dataclasses.fields(TrainingConfig)},
+    **{field.name: (_launchpad_type(field.type), None) for field in dataclasses.fields(TrainingConfig)},  # type: ignore[call-overload]
 )
 
 
