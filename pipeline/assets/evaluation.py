@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,9 @@ from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
-from pipeline.evaluation.scorecard import SCORECARD_VERSION, build_scorecard, read_scorecard
+from pipeline.evaluation.scorecard import SCORECARD_VERSION, Row, build_scorecard, read_scorecard
 from pipeline.evaluation.settings import Suite
-from pipeline.evaluation.tables import bits_per_byte_rows, plottable, scorecard_rows, suite_rows
+from pipeline.evaluation.tables import bits_per_byte_rows, plottable, suite_rows, with_error
 from pipeline.profile import Profile
 from pipeline.reporting.facts import collect
 from pipeline.reporting.html import report_html
@@ -170,7 +170,22 @@ def _suite_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, byte
 
 
 def _scorecard_metadata(artifact: Artifact) -> Metadata:
-    return {"scores": table(scorecard_rows(read_scorecard(artifact.path)))}
+    rows = read_scorecard(artifact.path).rows
+    text = [row for row in rows if row.metric == "bits_per_byte"]
+    other = [row for row in rows if row.metric != "bits_per_byte"]
+    return {"bits_per_byte_table": _beside(text), "scores": _beside(other)}
+
+
+def _beside(rows: Sequence[Row]) -> Any:
+    """Scores with a column for everything they are compared with: narrow enough for an asset's page."""
+    names = list(dict.fromkeys(item.name for row in rows for item in row.comparisons if item.comparable))
+    lines = []
+    for row in rows:
+        values = {item.name: item.value for item in row.comparisons if item.comparable}
+        name = row.task if row.metric == "bits_per_byte" else f"{row.task} {row.metric}"
+        line = {"score of": name, "this model": with_error(row.value, row.stderr), "items": row.count}
+        lines.append(line | {name: round(values[name], 4) if name in values else "" for name in names})
+    return table(lines)
 
 
 def _scorecard_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:

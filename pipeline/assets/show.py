@@ -24,4 +24,6 @@ def bars(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
 
 
 def _cell(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if abs(value) < 1e4 else round(value)
+    return value if isinstance(value, str | int | bool) else "" if value is None else str(value)
