@@ -16,6 +16,7 @@ Files are read by memory map in this process: no workers, no shared memory, no n
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class SequenceReader:
             for manifest, path in zip(self.epochs, paths, strict=True):
                 verify_files(manifest, path.parent)
         self._sections = _sections(self.epochs, paths, context, packed)
-        self._firsts = np.array([section.first for section in self._sections], dtype=np.int64)
+        self._firsts = [section.first for section in self._sections]
         last = self._sections[-1]
         self.sequences: int = last.first + last.count
         """Sequences of the whole run."""
@@ -153,15 +154,26 @@ class SequenceReader:
     def read(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
         """The windows of sequences `ids` (run-wide): int64 [len(ids), T + 1]."""
         ids = np.asarray(ids, dtype=np.int64)
-        if len(ids) and (ids.min() < 0 or ids.max() >= self.sequences):
-            raise DataError(f"sequences {ids.min()} to {ids.max()} asked for, the run has 0 to {self.sequences - 1}")
         windows = np.empty((len(ids), self.context + 1), dtype=np.int64)
+        if not len(ids):
+            return windows
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self.sequences:
+            raise DataError(f"sequences {low} to {high} asked for, the run has 0 to {self.sequences - 1}")
+        section = self._section(low)
+        if high < section.first + section.count:
+            section.source.read(ids - section.first, windows)
+            return windows
         where = np.searchsorted(self._firsts, ids, side="right") - 1
-        for number in sorted(set(where.tolist())):
-            section = self._sections[number]
-            rows = np.flatnonzero(where == number)
-            section.source.read(ids[rows] - section.first, windows, rows)
+        for number in np.unique(where).tolist():
+            section, rows = self._sections[number], where == number
+            part = np.empty((int(rows.sum()), self.context + 1), dtype=np.int64)
+            section.source.read(ids[rows] - section.first, part)
+            windows[rows] = part
         return windows
+
+    def _section(self, sequence: int) -> _Section:
+        return self._sections[bisect.bisect_right(self._firsts, sequence) - 1]
 
     def batch(self, global_batch: int, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of this rank's share of the next batch: two int64 [share, T] views of one array."""
@@ -186,13 +198,12 @@ class SequenceReader:
 
     def locate(self, sequence: int) -> Place:
         """Epoch and stage of a run-wide sequence number; the run's end belongs to its last stage."""
-        number = int(np.searchsorted(self._firsts, min(sequence, self.sequences - 1), side="right")) - 1
-        section = self._sections[number]
+        section = self._section(min(sequence, self.sequences - 1))
         return Place(section.epoch, section.stage, section.name, sequence - section.first)
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state: what is read, the epoch (from 1) and the next sequence, counted within that epoch."""
-        section = self._sections[int(np.searchsorted(self._firsts, self.next_sequence, side="right")) - 1]
+        section = self._section(self.next_sequence)
         first = self._epoch_first(section.epoch_index)
         return {
             "manifest_hash": self.manifest_hash,

@@ -10,6 +10,7 @@ A file is checked when it is opened: its length, schema and counts must be the m
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 from collections.abc import Iterator
@@ -31,43 +32,37 @@ class TokenStream:
     def __init__(self, segments: list[np.ndarray]) -> None:
         """`segments`: 1-D arrays of one token type, in stream order."""
         self._segments = [segment for segment in segments if len(segment)]
-        self._lengths = np.array([len(segment) for segment in self._segments], dtype=np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
+        self._starts = [0, *itertools.accumulate(len(segment) for segment in self._segments)]
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._starts[-1]
 
-    def windows(self, offsets: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
-        """Copy tokens [offset, offset + width) of each of `offsets` into `out[row]`; `out` is [rows, width].
+    def windows(self, offset: int, step: int, out: np.ndarray) -> None:
+        """Copy windows that begin at `offset`, `offset + step`, … into the rows of `out`, [rows, width].
 
-        Evenly spaced windows, as the share of any rank in a batch has, are converted in one go per record batch.
+        Windows of one record batch are converted in one go: the share of any rank in a batch is evenly spaced.
         """
-        width = out.shape[1]
-        firsts = np.searchsorted(self._starts, offsets, side="right") - 1
-        inside = offsets - self._starts[firsts]
-        whole = inside + width <= self._lengths[firsts]
-        steps = np.diff(offsets)
-        if len(offsets) > 1 and (steps[0] <= 0 or (steps != steps[0]).any() or (np.diff(rows) != 1).any()):
-            groups = [slice(i, i + 1) for i in range(len(offsets))]
-        else:
-            cuts = np.flatnonzero((np.diff(firsts) != 0) | (np.diff(whole) != 0)) + 1
-            groups = [slice(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), len(offsets)])]
-        for group in groups:
-            segment, start, row = self._segments[firsts[group.start]], int(inside[group.start]), int(rows[group.start])
-            count = group.stop - group.start
-            if whole[group.start]:
-                step = int(steps[0]) if count > 1 else 1
-                last = int(inside[group.stop - 1])
-                views = np.lib.stride_tricks.sliding_window_view(segment, width)
-                out[row : row + count] = views[start : last + 1 : step]
+        count, width = out.shape
+        row = 0
+        while row < count:
+            start = offset + row * step
+            number = bisect.bisect_right(self._starts, start) - 1
+            segment, inside = self._segments[number], start - self._starts[number]
+            fitting = min(count - row, (len(segment) - width - inside) // step + 1)
+            if fitting > 0:
+                size = segment.itemsize
+                out[row : row + fitting] = np.ndarray(
+                    (fitting, width), segment.dtype, segment, inside * size, (step * size, size)
+                )
+                row += fitting
             else:
-                for number in range(group.start, group.stop):
-                    self._spanning(int(firsts[number]), int(inside[number]), out[int(rows[number])])
+                self._spanning(number, inside, out[row])
+                row += 1
 
     def copy(self, offset: int, out: np.ndarray) -> None:
         """Copy tokens [offset, offset + len(out)) into `out`."""
-        number = int(np.searchsorted(self._starts, offset, side="right")) - 1
-        self._spanning(number, offset - int(self._starts[number]), out)
+        number = bisect.bisect_right(self._starts, offset) - 1
+        self._spanning(number, offset - self._starts[number], out)
 
     def _spanning(self, number: int, start: int, row: np.ndarray) -> None:
         done = 0
@@ -85,9 +80,14 @@ class FixedWindows:
         self._context = context
         self.count = max(0, len(stream) - 1) // context
 
-    def read(self, numbers: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
-        """Sequences `numbers` into `out[rows]`; `out` is int64 [n, T + 1]."""
-        self._stream.windows(numbers * self._context, out, rows)
+    def read(self, numbers: np.ndarray, out: np.ndarray) -> None:
+        """Sequences `numbers` into the rows of `out`, int64 [n, T + 1]."""
+        first, step = int(numbers[0]), int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
+        if step > 0 and (numbers[1:] - numbers[:-1] == step).all():
+            self._stream.windows(first * self._context, step * self._context, out)
+        else:
+            for number, row in zip(numbers.tolist(), out, strict=True):
+                self._stream.copy(number * self._context, row)
 
 
 class PackedRows:
@@ -99,18 +99,18 @@ class PackedRows:
         self._firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
         self.count = int(self._firsts[-1])
 
-    def read(self, numbers: np.ndarray, out: np.ndarray, rows: np.ndarray) -> None:
-        """Rows `numbers` into `out[rows]`; positions without a token are `PADDING`."""
-        for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
+    def read(self, numbers: np.ndarray, out: np.ndarray) -> None:
+        """Rows `numbers` into the rows of `out`, int64 [n, T + 1]; positions without a token are `PADDING`."""
+        for number, row in zip(numbers.tolist(), out, strict=True):
             batch = int(np.searchsorted(self._firsts, number, side="right")) - 1
             offsets, starts, lengths = self._batches[batch]
             place = number - int(self._firsts[batch])
             done = 0
             for piece in range(offsets[place], offsets[place + 1]):
                 length = int(lengths[piece])
-                self._stream.copy(int(starts[piece]), out[row, done : done + length])
+                self._stream.copy(int(starts[piece]), row[done : done + length])
                 done += length
-            out[row, done:] = PADDING
+            row[done:] = PADDING
 
 
 def _pieces(column: Any) -> tuple[np.ndarray, np.ndarray]:
