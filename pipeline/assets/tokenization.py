@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
 from trainer.model.config import ModelConfig
 
 GROUP: Final = "tokenizers"
+Proxy = Callable[[Mapping[str, Path], list[Any]], Mapping[str, float]]
 
 
 def stages(profile: Profile) -> list[Stage]:
@@ -57,7 +58,13 @@ def stages(profile: Profile) -> list[Stage]:
         folders = job.paths("tokenizer")
         shape = model_shape(profile.model)
         return compare_tokenizers(
-            settings.comparison, folders, curated(profile, job), job.path("mixture"), job.out, shape=shape
+            settings.comparison,
+            folders,
+            curated(profile, job),
+            job.path("mixture"),
+            job.out,
+            shape=shape,
+            proxy=_proxy(profile, job),
         )
 
     def chosen(job: Job) -> Any:
@@ -81,7 +88,7 @@ def stages(profile: Profile) -> list[Stage]:
             group=GROUP,
             description="The candidates on the same held-out text: tokens they need, and what their vocabularies cost.",
             version=COMPARISON_VERSION,
-            settings={"comparison": settings.comparison, "model": profile.model},
+            settings={"comparison": settings.comparison, "proxy": settings.proxy, "model": profile.model},
             inputs=["mixture", *candidates, *corpora],
             build=comparison,
             metadata=_comparison_metadata,
@@ -144,6 +151,20 @@ def model_shape(model: ModelConfig) -> ModelShape:
     return ModelShape(width=model.embedding_width or model.width, body_parameters=body, tied=model.tied)
 
 
+def _proxy(profile: Profile, job: Job) -> Proxy | None:
+    """The small training run a candidate, where the profile asks for it."""
+    settings = profile.tokenizers.proxy
+    if settings is None:
+        return None
+
+    def run(folders: Mapping[str, Path], heldout: list[Any]) -> Mapping[str, float]:
+        from pipeline.tokenization.proxy import proxy_bits_per_byte
+
+        return proxy_bits_per_byte(settings, profile.model, folders, job.path("mixture"), heldout)
+
+    return run
+
+
 def _mixture_metadata(artifact: Artifact) -> Metadata:
     facts = artifact.summary
     rows = [
@@ -194,7 +215,9 @@ def _comparison_metadata(artifact: Artifact) -> Metadata:
             "embedding parameters": row["embedding_parameters"],
             "embedding share": f"{row['embedding_share']:.1%}",
             "relative training cost": round(row["relative_cost"], 2),
+            "vocabulary used": f"{row['vocabulary_used']:.1%}",
             "round-trip failures": row["round_trip_failures"],
+            **({"proxy bits/byte": row["proxy_bits_per_byte"]} if row.get("proxy_bits_per_byte") is not None else {}),
             "MB/s": round(facts["encode_mb_per_second"][name], 1),
         }
         for name, row in facts["tokenizers"].items()
@@ -203,7 +226,10 @@ def _comparison_metadata(artifact: Artifact) -> Metadata:
         "candidates": table(rows),
         "by_corpus_and_language": table(
             [
-                {key: group[key] for key in ("tokenizer", "corpus", "lang", "bytes_per_token", "tokens_per_word")}
+                {
+                    key: group[key]
+                    for key in ("tokenizer", "corpus", "lang", "bytes_per_token", "tokens_per_word", "parity")
+                }
                 for group in facts["groups"]
             ]
         ),
