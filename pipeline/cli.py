@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from pipeline.reporting.facts import Facts
 
 MODEL_KEY: Final = "model"
+PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or a pipe
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name or path; default SQUEEZE_PROFILE.")]
 
@@ -121,9 +122,41 @@ def verify(profile: ProfileOption = None) -> None:
 
 
 @app.command()
+def plan(
+    profile: ProfileOption = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="CORPUS=SIZE of text not fetched yet, such as books=2GB.")
+    ] = None,
+) -> None:
+    """The schedule before anything is built: tokens, repeats, disk and shards of every epoch, stage and source."""
+    from pipeline.plan_command import parse_sizes
+    from pipeline.plan_command import plan as plan_schedule
+    from pipeline.profile import load_profile, squeeze_home
+
+    settings = load_profile(profile)
+    rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), parse_sizes(size or []))
+    _print_rows(f"schedule of {settings.name}", [{name: _planned(name, row[name]) for name in row} for row in rows])
+    for note in notes:
+        console.print(f"[dim]{note}[/]")
+
+
+def _planned(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if name == "disk_bytes" and isinstance(value, int):
+        return size_text(value)
+    if name == "share" and isinstance(value, float):
+        return f"{value:.1%}"
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@app.command()
 def gc(
     profile: ProfileOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Also the epochs' shards: rebuilt byte for byte when they are needed.")
+    ] = False,
     forget_profile: Annotated[
         str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
     ] = None,
@@ -134,7 +167,7 @@ def gc(
     store = _store(profile)
     if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
         console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
-    found = garbage(store)
+    found = garbage(store, epochs=epochs)
     if not found:
         console.print("nothing to remove: everything in the store is needed")
         return

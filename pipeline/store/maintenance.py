@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pipeline.store.files import sha256_of
 from pipeline.store.lock import exclusive_if_free
@@ -14,6 +15,8 @@ from pipeline.store.manifest import Artifact
 from pipeline.store.store import BUILDING, CURRENT, DAMAGED, Store
 
 log = logging.getLogger(__name__)
+
+EPOCHS: Final = "shards/epoch_"
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,22 @@ def verify(artifact: Artifact) -> Iterator[str]:
             yield f"{file}: not part of the artifact"
 
 
-def garbage(store: Store) -> list[Garbage]:
-    """What no profile's current artifacts need: older builds, half-built folders and damaged ones, largest first."""
+def garbage(store: Store, *, epochs: bool = False) -> list[Garbage]:
+    """What no profile's current artifacts need: older builds, half-built folders and damaged ones, largest first.
+
+    With `epochs` also every epoch's shards, current or not: they follow to the byte from the tokens and the schedule.
+    """
     needed: set[str] = set()
     for _, _, artifact in store.pointers():
         if artifact is not None and artifact.fingerprint not in needed:
             needed |= store.ancestry(artifact).keys()
     found = []
     for artifact in store.artifacts():
-        if artifact.fingerprint not in needed:
+        is_epoch = epochs and artifact.key.startswith(EPOCHS)
+        if artifact.fingerprint not in needed or is_epoch:
             lock = store.lock_file(artifact.key, artifact.fingerprint)
-            found.append(Garbage(artifact.path, lock, artifact.manifest.size, "no profile's current artifacts need it"))
+            why = "shards, rebuilt when needed" if is_epoch else "no profile's current artifacts need it"
+            found.append(Garbage(artifact.path, lock, artifact.manifest.size, why))
     for prefix, why in ((BUILDING, "an unfinished build"), (DAMAGED, "damaged, and built anew")):
         for folder in store.root.glob(f"**/{prefix}*"):
             name = folder.name.removeprefix(prefix).split("-")[0]

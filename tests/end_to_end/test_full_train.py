@@ -1,5 +1,6 @@
 """The main job from the command line: it builds everything once, and then only what changed."""
 
+import hashlib
 import json
 
 CORPORA = ("web", "tales")
@@ -141,3 +142,27 @@ def test_squeeze_says_so_when_there_is_no_store(fresh_project):
     assert done.returncode == 1
     assert "there is no store" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_dropped_epochs_are_built_again_byte_for_byte_and_nothing_else_is(project):
+    def hashes():
+        files = (project.folder / ".squeeze").glob("shards/epoch_00[12]/*/stage_*/*.arrow")
+        return {file.name + str(file.parent): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    before = hashes()
+    assert before
+    assert "rebuilt when needed" in project.run("squeeze", "gc", "--epochs", "--yes").stdout
+    assert hashes() == {}
+    built, _ = project.full_train()
+    assert built == {"shards/epoch_001", "shards/epoch_002"}
+    assert hashes() == before
+
+
+def test_the_plan_is_a_table_before_and_after_anything_is_built(project, fresh_project):
+    planned = project.run("squeeze", "plan").stdout
+    assert "tales_first" in planned
+    assert "total" in planned
+    unknown = fresh_project.run("squeeze", "plan", check=False)
+    assert "the size of the corpus tales is not known yet" in unknown.stderr
+    estimated = fresh_project.run("squeeze", "plan", "--size", "tales=1MB", "--size", "web=2MB").stdout
+    assert "estimated at 4 bytes a token" in estimated
