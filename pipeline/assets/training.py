@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError  # what PipesSubprocessClient raises; not exported
 from pydantic import create_model
 
 from pipeline.assets.live import METRICS_FILE, observe_metrics
@@ -35,7 +36,6 @@ MODEL_VERSION: Final = "1"
 EXPORT_VERSION: Final = "1"
 STOP_SECONDS: Final = 60.0
 RUN_FILE: Final = "run.json"
-EXIT_UNFINISHED: Final = 75
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +132,7 @@ def train(job: Job, launch: LaunchSettings, epochs: int) -> ModelSummary:
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
     config = job.out / RUN_FILE
-    run = run_config(job, epochs)
-    config.write_text(json.dumps(run.to_dict(), indent=1), encoding="utf-8")
+    config.write_text(json.dumps(run_config(job, epochs).to_dict(), indent=1), encoding="utf-8")
     words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
     words += ["-m", "trainer", "train", "--config", str(config)]
     environment = dict(os.environ)
@@ -143,9 +142,7 @@ def train(job: Job, launch: LaunchSettings, epochs: int) -> ModelSummary:
     with observe_metrics(job.context, job.out):
         try:
             client.run(context=job.context, command=[sys.executable, *words])
-        except dg.DagsterExecutionInterruptedError:
-            raise
-        except Exception as error:
+        except DagsterPipesExecutionError as error:
             raise SqueezeError(_why_it_failed(config, error)) from error
     summary = json.loads((job.out / "summary.json").read_text(encoding="utf-8"))
     if summary["state"] == "interrupted":

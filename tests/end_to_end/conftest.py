@@ -110,15 +110,15 @@ class Project:
     def full_train(self, profile=None, **more):
         """The literal command; returns which assets were built and which reused."""
         done = self.run("dagster", "job", "execute", "-j", "full_train", profile=profile, **more)
-        return outcomes(done.stderr)
+        return self.outcomes(done.stderr)
 
-
-def outcomes(log):
-    """({built keys}, {reused keys}) from a run's log."""
-    built, reused = set(), set()
-    for key, mark in re.findall(r" - ([a-z_0-9/]+): (reused, |first build|rebuilt because)", log):
-        (reused if mark.startswith("reused") else built).add(key)
-    return built, reused
+    @staticmethod
+    def outcomes(log):
+        """({built keys}, {reused keys}) from a run's log."""
+        built, reused = set(), set()
+        for key, mark in re.findall(r" - ([a-z_0-9/]+): (reused, |first build|rebuilt because)", log):
+            (reused if mark.startswith("reused") else built).add(key)
+        return built, reused
 
 
 @pytest.fixture(scope="session")

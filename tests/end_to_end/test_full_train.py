@@ -36,6 +36,21 @@ def test_another_learning_rate_trains_again_and_rebuilds_nothing_before(project)
     assert built == FROM_THE_MODEL_ON
 
 
+def test_the_launchpad_overrides_training_settings_and_refuses_what_does_not_fit(project):
+    def run_with(config, check=True):
+        return project.run("dagster", "job", "execute", "-j", "full_train", "-c", config, check=check)
+
+    config = project.folder / "launch.yaml"
+    config.write_text("ops: {model: {config: {learning_rate: 0.001}}}\n")
+    built, _ = project.outcomes(run_with(config).stderr)
+    assert built == FROM_THE_MODEL_ON
+    config.write_text("ops: {model: {config: {learning_rate: -1.0}}}\n")
+    done = run_with(config, check=False)
+    assert done.returncode != 0
+    assert "learning_rate must be above 0, found -1.0" in done.stderr
+    project.full_train()  # back to the profile's own
+
+
 def test_another_suite_builds_that_suite_and_the_scorecard(project):
     more = "    bits_per_byte: {kind: bits_per_byte}\n    samples: {kind: samples, new_tokens: 4}\n"
     variant = project.variant("suites", ("    bits_per_byte: {kind: bits_per_byte}\n", more))
