@@ -72,7 +72,7 @@ class Manifest:
         return sum(record.bytes for record in self.files.values())
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, sort_keys=True)
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

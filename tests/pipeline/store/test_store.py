@@ -216,3 +216,13 @@ def test_a_builder_killed_with_minus_9_frees_its_lock_and_its_parts_are_used(sto
         return Built("h")
 
     assert not ensure(store, build=goes_on).reused
+
+
+def test_a_summary_keeps_the_order_in_which_it_was_written(store):
+    """Tables in the UI have their columns in that order, reused or not."""
+
+    def build(out: Path) -> Built:
+        return Built("h", {"step": "held out", "documents": 3, "bytes": 5})
+
+    ensure(store, build=build)
+    assert list(ensure(store, build=refuse).artifact.summary) == ["step", "documents", "bytes"]
