@@ -88,7 +88,7 @@ class Source(Settings):
 
 
 class Normalizing(Settings):
-    """How text is cleaned. Every step is idempotent and runs in the order of these fields."""
+    """How text is cleaned, in the order of these fields. Clean text stays as it is."""
 
     fix_encoding: bool = True
     """Repair mojibake and lone surrogates with ftfy, then NFC."""

