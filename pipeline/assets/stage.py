@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -21,7 +21,6 @@ from pipeline.settings import identity_of
 from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
 from trainer.errors import TrainerError
 
-GROUPS: Final = ("sources", "curation", "tokenizers", "shards", "training", "evaluation")
 Metadata = Mapping[str, Any]
 
 
@@ -94,7 +93,6 @@ class Stage:
     """Launchpad configuration, if the asset takes any."""
     override: Callable[[Any, Mapping[str, Any]], Any] | None = None
     """(settings, launchpad values) -> settings; runs before fingerprinting."""
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def asset_of(stage: Stage) -> dg.AssetsDefinition:
@@ -107,7 +105,6 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         deps=[asset_key(key) for key in stage.inputs],
         code_version=code_version(stage),
         kinds=set(stage.kinds),
-        tags=dict(stage.tags),
         config_schema=stage.config.to_config_schema() if stage.config else None,  # type: ignore[arg-type]
         required_resource_keys={"store"},
         output_required=True,
