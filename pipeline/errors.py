@@ -31,3 +31,7 @@ class ShardError(SqueezeError):
 
 class EvaluationError(SqueezeError):
     """An evaluation that cannot be run as asked."""
+
+
+class StudyError(SqueezeError):
+    """A study whose arms cannot run as asked, or results that do not fit together."""

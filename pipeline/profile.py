@@ -24,6 +24,7 @@ from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.profile_file import Locations, did_you_mean, find_profile, merge, read_profile_file
 from pipeline.settings import Settings, runtime
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
+from pipeline.study.settings import StudySettings, check_study
 from pipeline.tokenization.settings import TokenizationSettings
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
@@ -63,6 +64,8 @@ class Profile(Settings):
     training: TrainingConfig
     launch: LaunchSettings = LaunchSettings()
     evaluation: EvaluationSettings
+    study: StudySettings | None = None
+    """The ablation study, if there is one."""
 
     @field_validator("corpora")
     @classmethod
@@ -81,6 +84,12 @@ class Profile(Settings):
                         f"schedule stage {stage.name!r} mixes {source!r}, which is not in corpora"
                         f"{did_you_mean(source, list(self.corpora))}; there are {', '.join(self.corpora)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_can_run(self) -> Profile:
+        if self.study is not None:
+            check_study(self.study, list(self.corpora), self.tokenizers.candidates, self.model, self.training)
         return self
 
 

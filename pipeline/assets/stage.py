@@ -87,6 +87,10 @@ class Stage:
     """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it."""
     kinds: frozenset[str] = frozenset({"python"})
     runtime: Mapping[str, Any] = field(default_factory=dict)
+    optional: Sequence[str] = ()
+    """Keys of further inputs, which are taken where they are there."""
+    priority: int = 0
+    """Of the stages that could run next, those with the highest run first."""
     slices: Callable[[Mapping[str, Artifact]], Mapping[str, str]] | None = None
     """Hashes of the parts of inputs that count, where not all of an input does."""
     config: type[dg.Config] | None = None
@@ -102,7 +106,8 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         key=asset_key(stage.key),
         group_name=stage.group,
         description=stage.description,
-        deps=[asset_key(key) for key in stage.inputs],
+        deps=[asset_key(key) for key in (*stage.inputs, *stage.optional)],
+        op_tags={"dagster/priority": str(stage.priority)},
         code_version=code_version(stage),
         kinds=set(stage.kinds),
         config_schema=stage.config.to_config_schema() if stage.config else None,  # type: ignore[arg-type]
@@ -135,6 +140,7 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
     if stage.override is not None:
         settings = stage.override(settings, context.op_execution_context.op_config or {})
     inputs = {key: store.current(key) for key in stage.inputs}
+    inputs |= {key: found for key in stage.optional if (found := store.find_current(key)) is not None}
 
     def build(out: Path) -> Built:
         summary = stage.build(Job(out, inputs, settings, store, context))
