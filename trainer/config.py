@@ -33,7 +33,8 @@ class TrainingConfig:
     max_steps: int | None = None
     """Stop after so many steps; none: as many whole batches as the epochs hold."""
     max_minutes: float | None = None
-    """Stop, evaluate and end after so many minutes of training, counted over resumptions."""
+    """End after so many minutes of training, counted over resumptions; the learning rate comes down in time, whatever
+    the machine's speed. The final evaluation is not counted. What comes out depends on the machine."""
     seed: int = 1
 
     optimizer: Literal["adamw", "muon"] = "adamw"

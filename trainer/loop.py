@@ -48,6 +48,7 @@ from trainer.learner import Learner
 from trainer.metrics import MetricsLog, duration
 from trainer.ranks import Ranks
 from trainer.resume import check_same_run, identity
+from trainer.schedule import steps_in_time
 from trainer.signals import GRACE_SECONDS, StopRequest
 from trainer.summary import RunMeter, summarise
 from trainer.validation import HeldoutSet, mean_loss, read_heldout, score
@@ -102,6 +103,7 @@ class _Run:
             self._load(place)
             self.state.resumed_from.append(self.state.step)
             log.info("going on from %s", place)
+        self.time_gone = 0.0
         self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses)
         self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model)
 
@@ -127,6 +129,7 @@ class _Run:
         """Take steps until the end; returns the state for the summary."""
         self.meter.start(self.state)
         self.stop.grace_seconds = GRACE_SECONDS
+        (self.time_gone,) = self.ranks.sum([self._share_of_time()])  # a resumed run has used up some
         while self.state.step < self.steps:
             started = time.monotonic()
             values = self._step()
@@ -138,7 +141,8 @@ class _Run:
                 and metrics is not None
                 and (done % self.training.log_every == 0 or done == self.steps)
             ):
-                metrics.write(self.meter.values(self.state, values, self.reader, self.batch, self.steps), self.steps)
+                steps = steps_in_time(done, self.steps, self.time_gone)
+                metrics.write(self.meter.values(self.state, values, self.reader, self.batch, steps), steps)
             evaluated = self._evaluate_at(done)
             stop, out_of_time = self._agree_on_stopping()
             if done < self.steps and (evaluated or stop or out_of_time or done % self.training.checkpoint_every == 0):
@@ -164,7 +168,7 @@ class _Run:
             self.learner.discard_gradients()
             self._bad_batch(complaint)
             return None
-        factor = self.learner.update(step, self.steps)
+        factor = self.learner.update(step, steps_in_time(step, self.steps, self.time_gone))
         self.state.updates += 1
         self._consume()
         values = {"loss": loss, "lr": self.training.learning_rate * factor, "grad_norm": norm}
@@ -263,10 +267,14 @@ class _Run:
         return results
 
     def _agree_on_stopping(self) -> tuple[bool, bool]:
+        """Whether a rank was asked to stop, and whether the time is up."""
+        asked, self.time_gone = self.ranks.sum([bool(self.stop), self._share_of_time()])
+        return asked > 0, self.time_gone >= 1
+
+    def _share_of_time(self) -> float:
+        """The share of `max_minutes` that is gone by the first rank's clock; 0 on the others and without a limit."""
         limit = self.training.max_minutes
-        late = self.ranks.is_first and limit is not None and self.state.seconds >= limit * 60
-        asked, over = self.ranks.sum([bool(self.stop), late])
-        return asked > 0, over > 0
+        return self.state.seconds / (limit * 60) if self.ranks.is_first and limit is not None else 0.0
 
     def _end(self, ended: str) -> dict[str, Any]:
         if ended == "interrupted":

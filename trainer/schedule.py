@@ -1,4 +1,8 @@
-"""Learning rate and momentum as pure functions of the step, so that a resumed run needs no state for them."""
+"""Learning rate and momentum as pure functions of the step, so that a resumed run needs no state for them.
+
+In a run with a time limit (`training.max_minutes`) the number of steps is not known beforehand: it is estimated anew at
+every step from the share of the time that is gone, so that the learning rate comes down when the time is up.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,16 @@ def learning_rate_factor(step: int, steps: int, config: TrainingConfig) -> float
         cooldown = max(1, round(steps * config.cooldown_share))
         share = min(1.0, max(0.0, (steps - 1 - step) / cooldown))
     return config.final_share + (1 - config.final_share) * share
+
+
+def steps_in_time(step: int, steps: int, time_gone: float) -> int:
+    """Steps that the run will have taken when its time is up, at the mean speed so far; at most `steps`.
+
+    `time_gone` is the share of the time that went by over the first `step` steps; 0 where there is no limit.
+    """
+    if time_gone <= 0 or step == 0:
+        return steps
+    return max(step + 1, min(steps, round(step / min(time_gone, 1.0))))
 
 
 def muon_momentum(step: int, config: TrainingConfig) -> float:
