@@ -1,0 +1,167 @@
+"""What the study's arms share: a tokenizer's token stores, the shards of a data set, and the held-out sample.
+
+In: curated corpora and tokenizers. Out: folders that any number of arms read. An epoch that repeats documents is the
+first epoch's slice of the schedule under another number: the same documents, in that epoch's own order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import StudyError
+from pipeline.evaluation.heldout import HELDOUT_FILE
+from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
+from pipeline.study.settings import HeldoutSample, StudyData
+from pipeline.tokenization.encode import encode_corpus
+from pipeline.tokenization.mixture import CuratedCorpus
+
+STUDY_TOKENS_VERSION: Final = "1"
+STUDY_DATA_VERSION: Final = "1"
+STUDY_HELDOUT_VERSION: Final = "1"
+FINAL: Final = "final"
+CURVE: Final = "curve"
+
+
+@dataclass(frozen=True)
+class TokensSummary:
+    """The corpora under one tokenizer."""
+
+    content_hash: str
+    tokens: dict[str, int]
+    """Training tokens by corpus."""
+    bytes_per_token: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A data set: `epochs` are its shards' manifests relative to its folder, in the order they are trained on."""
+
+    content_hash: str
+    epochs: list[str]
+    tokens: int
+    """Of one epoch."""
+    bytes: int
+    """Of one epoch's text."""
+    sources: dict[str, int]
+    """Tokens of one epoch by corpus."""
+
+
+@dataclass(frozen=True)
+class HeldoutSummary:
+    """The sample in numbers, by part (`final`, `curve`) and corpus."""
+
+    content_hash: str
+    documents: dict[str, dict[str, int]]
+    bytes: dict[str, dict[str, int]]
+
+
+def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: Path) -> TokensSummary:
+    """Encode every corpus with one tokenizer into `out/<corpus>`."""
+    found = {name: encode_corpus(name, corpus, tokenizer, out / name) for name, corpus in corpora.items()}
+    return TokensSummary(
+        _hash_of({name: summary.content_hash for name, summary in found.items()}),
+        {name: summary.train["tokens"] for name, summary in found.items()},
+        {name: summary.bytes_per_token for name, summary in found.items()},
+    )
+
+
+def build_data(
+    data: StudyData, stages: Sequence[StageSettings], tokens: Mapping[str, Path], out: Path, workers: int | None = None
+) -> DataSummary:
+    """Shuffle the epochs of a data set into `out/epoch_<n>`.
+
+    Args:
+        data: how much, how often, in which order.
+        stages: the schedule's stages, the data set's own or the profile's.
+        tokens: token store of each corpus.
+        out: output folder; finished epochs in it are kept.
+        workers: processes; none: as many as there are cores.
+
+    Raises:
+        ShardError: a corpus that is missing, or a schedule that cannot be met.
+    """
+    schedule = ScheduleSettings(seed=data.seed, tokens_per_epoch=data.tokens, stages=tuple(stages))
+    mixed = {source for stage in stages for source in stage.mixture}
+    used = {name: folder for name, folder in tokens.items() if name in mixed}
+    build_schedule(schedule, used, out)
+    first = epoch_slice(read_schedule(out), 1)
+    shards = ShardSettings(
+        mode="within_shard" if data.shuffle == "within_shard" else "global",
+        tokens_per_shard=data.tokens_per_shard,
+        tokens_per_batch=data.tokens_per_shard,
+        workers=workers,
+    )
+    distinct = 1 if data.shuffle == "once" else data.epochs
+    built = [
+        build_epoch({**first, "epoch": epoch}, used, shards, out / f"epoch_{epoch:03d}")
+        for epoch in range(1, distinct + 1)
+    ]
+    order = [1] * data.epochs if data.shuffle == "once" else list(range(1, data.epochs + 1))
+    return DataSummary(
+        _hash_of([built[epoch - 1].content_hash for epoch in order]),
+        [f"epoch_{epoch:03d}/shards.json" for epoch in order],
+        built[0].tokens,
+        built[0].bytes,
+        {name: counts["tokens"] for name, counts in built[0].sources.items()},
+    )
+
+
+def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Path) -> HeldoutSummary:
+    """Write `out/<part>/<corpus>/heldout.parquet`: whole documents in the order of a keyed hash, as many as fit.
+
+    Raises StudyError for a corpus of which no document fits.
+    """
+    hashes: list[tuple[str, str, list[str]]] = []
+    documents: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
+    sizes: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
+    for corpus, most in sorted(settings.bytes.items()):
+        rows = _in_hash_order(heldout[corpus] / HELDOUT_FILE, settings.seed)
+        for part, limit in ((FINAL, most), (CURVE, int(most * settings.curve_share))):
+            chosen = _that_fit(rows, limit)
+            if not chosen:
+                raise StudyError(
+                    f"study.heldout.bytes.{corpus}: none of its {len(rows)} held-out documents fits into {limit:,} "
+                    "bytes; raise it, or split the corpus's documents with split_bytes"
+                )
+            _write(chosen, out / part / corpus)
+            documents[part][corpus] = len(chosen)
+            sizes[part][corpus] = sum(row["bytes"] for row in chosen)
+            hashes.append((part, corpus, [hashlib.sha256(row["text"].encode()).hexdigest() for row in chosen]))
+    return HeldoutSummary(_hash_of(hashes), documents, sizes)
+
+
+def _in_hash_order(path: Path, seed: int) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path, columns=["doc_id", "text", "bytes", "lang"]).to_pylist()
+    return sorted(rows, key=lambda row: hashlib.sha256(f"{seed}|".encode() + bytes(row["doc_id"])).digest())
+
+
+def _that_fit(rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    chosen, left = [], limit
+    for row in rows:
+        if row["bytes"] <= left:
+            chosen.append(row)
+            left -= row["bytes"]
+    return chosen
+
+
+def _write(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row[name] for row in rows] for name in ("text", "bytes", "lang")}
+    pq.write_table(pa.table(columns), folder / HELDOUT_FILE, compression="zstd")
+
+
+def _hash_of(value: Any) -> str:
+    from pipeline.store import canonical_json
+
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""Running an arm: a process for each seed, a few of them side by side, each result an artifact of its own.
+
+A seed's artifact is named by what decides it (model, training, budget, shards, tokenizer, held-out sample), so that an
+arm with more seeds keeps those it has, and an arm that was killed keeps its finished seeds and goes on within the
+others. Weights are not kept: the study's artifacts are metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pipeline.errors import StudyError
+from pipeline.store import Built
+from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
+
+SEED_VERSION: Final = "1"
+POLL_SECONDS: Final = 0.2
+STOP_SECONDS: Final = 40.0
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side(tasks: Sequence[Callable[[threading.Event], T]], at_once: int) -> list[T]:
+    """Call every task, `at_once` at a time, with an event that is set when they are to stop; results in order.
+
+    The first error, or an interruption of this thread, stops the others before it is raised.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = [pool.submit(task, stop) for task in tasks]
+        try:
+            waiting = set(futures)
+            while waiting:
+                # a short wait, so that an interruption is seen
+                done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+        except BaseException:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    return [future.result() for future in futures]
+
+
+def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> Built:
+    """Run one seed in a process with one thread until it is done; the run's own files are removed.
+
+    Raises StudyError with the process's own words where it fails, or when `stop` is set.
+    """
+    if not (out / RESULT_FILE).exists():
+        write_json(out / SEED_FILE, dataclasses.asdict(task))
+        status = _process([sys.executable, "-m", "pipeline.study.seed", str(out)], out / "output.txt", stop)
+        if status:
+            raise StudyError(_why(out, status))
+    result: dict[str, Any] = json.loads((out / RESULT_FILE).read_text(encoding="utf-8"))
+    for item in out.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        elif item.name not in (RESULT_FILE, SCORES_FILE, "metrics.jsonl"):
+            item.unlink()
+    content = {name: result[name] for name in ("state", "tokens", "curve", "bits_per_byte")}
+    return Built(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), result)
+
+
+def _process(words: Sequence[str], output: Path, stop: threading.Event) -> int:
+    """Run a process to its end; when `stop` is set it is asked to end, and killed if it does not."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with output.open("ab") as file, subprocess.Popen(words, env=environment, stdout=file, stderr=file) as process:
+        while process.poll() is None:
+            if stop.wait(POLL_SECONDS):
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+                process.kill()
+        return process.returncode
+
+
+def _why(out: Path, status: int) -> str:
+    said = out / ERROR_FILE
+    if said.is_file():
+        return said.read_text(encoding="utf-8").strip()
+    lines = (out / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return (
+        f"a run ended with status {status} before it was done ({lines[-1] if lines else 'it said nothing'}); "
+        "materialize the arm again to go on from its newest checkpoint"
+    )

@@ -1,0 +1,211 @@
+"""One run of an arm at one seed, in a process of its own: `python -m pipeline.study.seed FOLDER`.
+
+In: `FOLDER/seed.json`, written by `pipeline.study.runs`. Out: `FOLDER/result.json`, once the run is trained and scored.
+The trainer leaves a checkpoint at every point of the curve; each is then scored by the code of the suite
+`bits_per_byte`. Called again after it was stopped, training goes on from its newest checkpoint and scoring from its
+last score. A run whose loss is no longer finite is a result, not an error.
+
+Exit status as the trainer's: 75 for a stop by a signal, 2 for settings that cannot work, 1 for any other error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.study.data import CURVE, FINAL
+from pipeline.study.settings import Budget
+from trainer.errors import TrainerError
+from trainer.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
+
+SEED_FILE: Final = "seed.json"
+RESULT_FILE: Final = "result.json"
+SCORES_FILE: Final = "scores.json"
+ERROR_FILE: Final = "error.txt"
+POOLED: Final = "all"
+"""All corpora's sample as one text."""
+SCORE_TOKENS: Final = 8192
+EXIT_ERROR: Final = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedTask:
+    """What one run needs; paths are absolute."""
+
+    model: dict[str, Any]
+    """Settings of the model; `vocab_size` is replaced by the tokenizer's."""
+    training: dict[str, Any]
+    budget: dict[str, Any]
+    points: int
+    epochs: list[str]
+    tokenizer: str
+    heldout: str
+    """Folder of the sample."""
+
+
+def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | None:
+    """Train and score; returns the result, or none where a signal asked to stop.
+
+    Raises TrainerError for settings that do not fit the data, SqueezeError for a tokenizer that cannot be scored.
+    """
+    from pipeline.tokenization import load_tokenizer
+    from trainer.config import DataConfig, RunConfig, TrainingConfig
+    from trainer.model.config import ModelConfig
+
+    tokenizer = load_tokenizer(Path(task.tokenizer))
+    model = dataclasses.replace(ModelConfig.from_dict(task.model), vocab_size=tokenizer.vocab_size)
+    training = TrainingConfig.from_dict(task.training)
+    steps, facts = _steps(model, training, task)
+    every = max(1, math.ceil(steps / task.points))
+    training = dataclasses.replace(
+        training,
+        max_steps=steps,
+        checkpoint_every=every,
+        keep_checkpoints=task.points + 1,
+        log_every=max(1, steps // 50),
+    )
+    config = RunConfig(model=model, training=training, data=DataConfig(epochs=tuple(task.epochs)), out=str(folder))
+    begun = time.process_time()
+    try:
+        summary = _train(config, stop)
+    except TrainerError as error:
+        if not any(sign in str(error) for sign in ("the loss is nan", "the loss is inf", "norm is nan", "norm is inf")):
+            raise
+        return facts | {"state": "diverged", "message": str(error), "curve": [], "bits_per_byte": {}}
+    if summary["state"] == "interrupted":
+        return None
+    cpu_seconds = time.process_time() - begun
+    whole = not summary["resumed_from"]
+    places = [place for place in sorted((folder / "checkpoints").glob("step_*")) if int(place.name[5:]) < steps]
+    curve = [
+        {
+            "tokens": int(place.name[5:]) * training.batch_tokens,
+            **_score(folder, place, model.context, tokenizer, Path(task.heldout) / CURVE),
+        }
+        for place in places
+        if not stop
+    ]
+    if stop:
+        return None
+    curve.append(
+        {"tokens": summary["tokens"], **_score(folder, folder, model.context, tokenizer, Path(task.heldout) / CURVE)}
+    )
+    return facts | {
+        "state": "finished",
+        "steps": summary["steps"],
+        "tokens": summary["tokens"],
+        "curve": curve,
+        "bits_per_byte": _score(folder, folder, model.context, tokenizer, Path(task.heldout) / FINAL),
+        "final_train_loss": summary["final_train_loss"],
+        "seconds": summary["seconds"] if whole else None,
+        "cpu_seconds": cpu_seconds if whole else None,
+        "tokens_per_second": summary["tokens"] / cpu_seconds if whole else None,
+    }
+
+
+def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, Any]]:
+    """Steps that the budget pays for, and the run's figures that do not depend on training."""
+    import torch
+
+    from trainer.data import SequenceReader
+    from trainer.errors import ConfigError
+    from trainer.model import GPT
+
+    reader = SequenceReader([Path(path) for path in task.epochs], model.context)
+    with torch.device("meta"):
+        shape = GPT(model)
+    flops = shape.flops_per_token()
+    steps = Budget(**task.budget).steps(training.batch_tokens, flops, reader.bytes_per_token)
+    there = reader.steps(training.sequences_per_batch(model.context))
+    if not 0 < steps <= there:
+        raise ConfigError(
+            f"the budget pays for {steps:,} steps of {training.batch_tokens:,} tokens, the data holds {there:,}; "
+            "change the arm's budget, or study.data's tokens"
+        )
+    facts = {
+        "parameters": shape.parameter_counts(),
+        "flops_per_token": flops,
+        "bytes_per_token": reader.bytes_per_token,
+        "vocab_size": model.vocab_size,
+        "steps": steps,
+        "tokens": steps * training.batch_tokens,
+    }
+    return steps, facts
+
+
+def _train(config: Any, stop: StopRequest) -> dict[str, Any]:
+    """The trainer, unless an earlier call of this process's folder has finished it already."""
+    from trainer.loop import SUMMARY_FILE, train
+    from trainer.ranks import join_ranks
+
+    done = Path(config.out) / SUMMARY_FILE
+    if done.is_file():
+        summary: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        if summary["state"] == "finished":
+            return summary | {"resumed_from": [*summary["resumed_from"], summary["steps"]]}
+    return train(config, join_ranks(config.training.device), stop)
+
+
+def _score(folder: Path, weights: Path, context: int, tokenizer: Any, heldout: Path) -> dict[str, float]:
+    """Bits per byte of every corpus's sample and of all of it, from `scores.json` where it is there already."""
+    from pipeline.evaluation.bits_per_byte import score_corpus
+    from pipeline.evaluation.heldout import read_heldout
+    from pipeline.evaluation.loading import Scorer
+    from trainer.checkpoint import load_model
+
+    file = folder / SCORES_FILE
+    known: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
+    name = f"{heldout.name}/{weights.name if weights != folder else 'end'}"
+    if name not in known:
+        scorer = Scorer(load_model(weights), tokenizer, context)
+        bits, sizes = {}, {}
+        for place in sorted(heldout.iterdir()):
+            documents = score_corpus(scorer, read_heldout(place.name, place), SCORE_TOKENS)
+            bits[place.name] = float(documents.nats_text.sum()) / math.log(2)
+            sizes[place.name] = documents.heldout.total_bytes
+        scores = {corpus: bits[corpus] / sizes[corpus] for corpus in bits}
+        known[name] = scores | {POOLED: sum(bits.values()) / sum(sizes.values())}
+        write_json(file, known)
+    return known[name]
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Beside its place, then renamed: a file of that name is whole."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the folder's task; returns the exit status, and leaves an error's message in `error.txt`."""
+    from pipeline.errors import SqueezeError
+
+    folder = Path(arguments[0])
+    die_with_parent()
+    stop = StopRequest()
+    stop.install()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+    task = SeedTask(**json.loads((folder / SEED_FILE).read_text(encoding="utf-8")))
+    try:
+        result = run(folder, task, stop)
+    except (SqueezeError, TrainerError) as error:
+        (folder / ERROR_FILE).write_text(str(error), encoding="utf-8")
+        return EXIT_ERROR
+    if result is None:
+        return EXIT_UNFINISHED
+    write_json(folder / RESULT_FILE, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
