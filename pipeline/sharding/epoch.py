@@ -8,7 +8,7 @@ In: one epoch's slice (`schedule.epoch_slice`), the token stores' folders and `S
 
 What always holds: the same slice and the same stores give the same bytes, whatever the workers, memory, pieces or the
 order of documents in the stores; and a build that was killed goes on from its finished pieces and shards.
-Disk needed while it runs: twice the shards.
+Disk needed while it runs: the shards, and as much again where the stores do not stay in the page cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any, Final
 from pipeline.errors import ShardError
 from pipeline.sharding import files, statistics
 from pipeline.sharding.commit import EpochSummary, commit, summarize
-from pipeline.sharding.gather import Layout, ShardTask, gather
+from pipeline.sharding.gather import Layout, ShardTask, gather, mapped
+from pipeline.sharding.memory import available_memory
 from pipeline.sharding.progress import Progress
 from pipeline.sharding.scatter import pieces, scatter
 from pipeline.sharding.settings import ShardSettings
@@ -75,43 +76,49 @@ def _two_passes(
 ) -> dict[int, list[ShardResult]]:
     """Both passes; the results of the shards by stage."""
     work = out / WORK_NAME
-    dtype = epoch["tokenizer"]["dtype"]
+    itemsize = DTYPE_BYTES[epoch["tokenizer"]["dtype"]]
     total = sum(store.tokens for store in stores.values())
+    copying = not _stay_in_page_cache(stores, itemsize)
     with Workers(settings.workers or (1 if total < FEW_TOKENS else None)) as workers:
-        part_tokens = _part_tokens(settings, workers.count, DTYPE_BYTES[dtype], total)
-        todo = pieces(stores, part_tokens)
-        _keep_runs_of_same_layout(work, {"part_tokens": part_tokens, "pieces": len(todo)})
-        _check_disk(epoch, out, DTYPE_BYTES[dtype])
+        part_bytes = _part_bytes(settings, workers.count, total * itemsize)
+        todo = pieces(stores, epoch, part_bytes)
+        _keep_runs_of_same_layout(work, {"part_bytes": part_bytes, "pieces": len(todo), "copying": copying})
+        _check_disk(epoch, out, itemsize, copying)
         progress = Progress(f"epoch {epoch['epoch']}: scattered", total)
-        for _ in workers.run(_scatter, [(piece, epoch, work, part_tokens) for piece in todo]):
+        for _ in workers.run(scatter, [(piece, epoch, work, part_bytes, copying) for piece in todo]):
             progress.parts(1, len(todo))
         results: dict[int, list[ShardResult]] = {}
+        layouts = {stage["index"]: Layout.read(work, todo, stage["index"], copying) for stage in epoch["stages"]}
         tasks = [
-            (task, work, out, len(todo))
+            (task, work, out)
             for stage in epoch["stages"]
-            for task in _shard_tasks(stage, epoch, settings, work, len(todo), part_tokens)
+            for task in _shard_tasks(stage, epoch, settings, layouts[stage["index"]], part_bytes)
         ]
         progress = Progress(f"epoch {epoch['epoch']}: shards written", sum(s["tokens"] for s in epoch["stages"]))
-        for stage, result in workers.run(_gather, tasks):
-            progress.parts(1, len(tasks))
-            if result:
-                results.setdefault(stage, []).append(result)
+        try:
+            for stage, result in workers.run(_gather, tasks):
+                progress.parts(1, len(tasks))
+                if result:
+                    results.setdefault(stage, []).append(result)
+        finally:
+            mapped.cache_clear()
     return results
-
-
-def _scatter(*arguments: Any) -> None:
-    scatter(*arguments)
 
 
 def _gather(task: ShardTask, *arguments: Any) -> tuple[int, ShardResult | None]:
     return task.stage, gather(task, *arguments)
 
 
-def _part_tokens(settings: ShardSettings, workers: int, itemsize: int, total: int) -> int:
-    """Tokens a worker holds at a time: small enough for its memory, of which a part takes up to 4 times its size
-    (joined, taken, buffered), and for all workers to have something to do."""
+def _part_bytes(settings: ShardSettings, workers: int, total: int) -> int:
+    """Bytes of tokens and places a worker holds at a time: small enough for its memory, of which a part takes up to 3
+    times its size (joined, sorted, the one before it not yet freed), and for all workers to have something to do."""
     share = settings.memory_mb * 1_000_000 // workers - 60_000_000
-    return max(1_000_000, min(share // (4 * itemsize), -(-total // (2 * workers))))
+    return max(2_000_000, min(share // 3, -(-total // (2 * workers))))
+
+
+def _stay_in_page_cache(stores: dict[str, TokenStore], itemsize: int) -> bool:
+    """Whether the stores fit in half of the memory that is available, beside the shards that are written."""
+    return 2 * sum(store.tokens for store in stores.values()) * itemsize <= available_memory()
 
 
 def _keep_runs_of_same_layout(work: Path, layout: dict[str, int]) -> None:
@@ -123,11 +130,11 @@ def _keep_runs_of_same_layout(work: Path, layout: dict[str, int]) -> None:
     files.write_json(path, layout)
 
 
-def _check_disk(epoch: Mapping[str, Any], out: Path, itemsize: int) -> None:
+def _check_disk(epoch: Mapping[str, Any], out: Path, itemsize: int, copying: bool) -> None:
     documents = sum(stage["documents"] for stage in epoch["stages"])
     tokens = sum(stage["tokens"] for stage in epoch["stages"])
     held = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    needed = 2 * (tokens * itemsize + documents * 40) - held
+    needed = (1 + copying) * tokens * itemsize + documents * 80 - held
     free = shutil.disk_usage(out).free
     if free < needed:
         raise ShardError(
@@ -137,30 +144,30 @@ def _check_disk(epoch: Mapping[str, Any], out: Path, itemsize: int) -> None:
 
 
 def _shard_tasks(
-    stage: Mapping[str, Any],
-    epoch: Mapping[str, Any],
-    settings: ShardSettings,
-    work: Path,
-    count: int,
-    part_tokens: int,
+    stage: Mapping[str, Any], epoch: Mapping[str, Any], settings: ShardSettings, layout: Layout, window_bytes: int
 ) -> list[ShardTask]:
-    total = Layout.read(work, count, stage["index"]).total_tokens
+    total = layout.total_tokens
     if total != stage["tokens"]:
         raise ShardError(
             f"epoch {epoch['epoch']}, stage {stage['name']!r}: {total} tokens selected, {stage['tokens']} scheduled; "
             "the token stores changed: materialize the schedule again"
         )
     size = settings.tokens_per_shard
-    return [
-        ShardTask(
-            stage=stage["index"],
-            number=number,
-            start=number * size,
-            stop=min((number + 1) * size, total),
-            dtype=epoch["tokenizer"]["dtype"],
-            sources=len(epoch["sources"]),
-            tokens_per_batch=settings.tokens_per_batch,
-            window_tokens=part_tokens,
+    dtype = epoch["tokenizer"]["dtype"]
+    tasks = []
+    for number in range(-(-total // size)):
+        start, stop = number * size, min((number + 1) * size, total)
+        tasks.append(
+            ShardTask(
+                stage=stage["index"],
+                number=number,
+                start=start,
+                stop=stop,
+                dtype=dtype,
+                sources=len(epoch["sources"]),
+                tokens_per_batch=settings.tokens_per_batch,
+                runs=layout.runs,
+                windows=tuple(layout.windows(start, stop, window_bytes, DTYPE_BYTES[dtype])),
+            )
         )
-        for number in range(-(-total // size))
-    ]
+    return tasks

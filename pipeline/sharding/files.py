@@ -48,6 +48,13 @@ def write_json(path: Path, value: Any) -> None:
         file.write((json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def read_ahead(path: Path) -> None:
+    """Ask the system to read a whole file into its page cache in the background, where it can."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+
 class HashingWriter:
     """A binary file that hashes what passes through it, so that a shard is not read again for its SHA-256."""
 

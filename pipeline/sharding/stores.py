@@ -88,16 +88,22 @@ def open_stores(folders: dict[str, Path], split: str = "train") -> dict[str, Tok
 
 def read_batches(file: StoreFile, dtype: str) -> list[pa.RecordBatch]:
     """The record batches of a store's file, mapped into memory; raises `ShardError` where the file is damaged."""
+    return map_batches(file, dtype)[1]
+
+
+def map_batches(file: StoreFile, dtype: str) -> tuple[pa.Buffer, list[pa.RecordBatch]]:
+    """A store's file as one mapped buffer, and its record batches, which lie in it; raises as `read_batches`."""
     try:
         with pa.memory_map(str(file.path)) as source:
-            reader = pa.ipc.open_file(source)
-            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            whole = source.read_buffer()
+        reader = pa.ipc.open_file(whole)
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         _check(batches, file, dtype)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ShardError(
             f"{file.path}: missing, cut short or damaged ({error}); run `squeeze verify`, then materialize tokens again"
         ) from None
-    return batches
+    return whole, batches
 
 
 def _check(batches: list[pa.RecordBatch], file: StoreFile, dtype: str) -> None:
@@ -118,6 +124,19 @@ def offsets_of(column: Any) -> np.ndarray:
     dtype = np.int64 if pa.types.is_large_list(column.type) else np.int32
     offsets = np.frombuffer(column.buffers()[1], dtype=dtype)
     return offsets[column.offset : column.offset + len(column) + 1]
+
+
+def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each document's tokens lie in the mapped file `whole`, and how long they are: bytes, int64 [n] each.
+
+    Raises `ShardError` where the tokens are elsewhere, as those of a compressed file are.
+    """
+    values = column.values
+    offsets = (offsets_of(column).astype(np.int64) + values.offset) * itemsize
+    offsets += values.buffers()[1].address - whole.address
+    if offsets[0] < 0 or offsets[-1] > whole.size:
+        raise ShardError("tokens: the file is compressed, which shuffling does not read; materialize tokens again")
+    return offsets[:-1], np.diff(offsets)
 
 
 def ids_of(column: Any) -> np.ndarray:

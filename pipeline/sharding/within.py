@@ -140,7 +140,7 @@ def _selected(stretch: Stretch, epoch: Mapping[str, Any], stage: Mapping[str, An
         offsets = offsets_of(batch.column("tokens")).astype(np.int64)
         starts = begins + offsets - offsets[0]
         begins = int(starts[-1])
-        chosen, sort_keys, _ = choose(batch, stretch.corpus, epoch, stage, parts)
+        chosen, sort_keys = choose(batch, stretch.corpus, epoch, stage, parts)
         inside = (starts[chosen] >= stretch.start) & (starts[chosen] < stretch.stop)
         taken = rows_of(batch, epoch, stretch.corpus).take(chosen[inside])
         taken.keys = sort_keys[inside]

@@ -134,9 +134,10 @@ def test_the_bytes_do_not_depend_on_workers_memory_pieces_or_the_order_of_input(
         plan = schedule(
             tokens, folder / attempt / "s", epochs=1, tokens_per_epoch=3000, stages=stages, language_temperature={}
         )
-        pieces = data.draw(st.integers(1, 2000))
+        pieces, copying = data.draw(st.integers(1, 4000)), data.draw(st.booleans())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipeline.sharding.epoch._part_tokens", lambda *_, pieces=pieces: pieces)
+            patch.setattr("pipeline.sharding.epoch._part_bytes", lambda *_, pieces=pieces: pieces)
+            patch.setattr("pipeline.sharding.epoch._stay_in_page_cache", lambda *_, copying=copying: not copying)
             build_epoch(epoch_slice(plan, 1), tokens, SMALL, folder / attempt / "e")
         trees.append(tree(folder / attempt / "e"))
     assert trees[0] == trees[1]
