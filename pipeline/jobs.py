@@ -1,0 +1,114 @@
+"""The jobs: which assets each one materializes, and what its launchpad shows.
+
+Every job but `full_train` is a part of the graph. What its assets are built from, and it does not select, is read from
+the store as the profile last left it; an input that is not there ends the run with the command that makes it. No heavy
+imports.
+"""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from pipeline.assets.stage import StoreResource
+from pipeline.assets.training import GROUP as TRAINING
+from pipeline.profile import Profile
+from pipeline.store.maintenance import verify
+
+STUDY_GROUP: Final = "ablations"
+"""Not part of full_train: the study is a job of its own."""
+FULL_TRAIN: Final = "full_train"
+VERIFY_STORE: Final = "verify_store"
+SHOWN: Final = ("learning_rate", "adam_learning_rate", "weight_decay", "seed", "max_steps", "max_minutes", "device")
+"""Training settings written out in the launchpad; its other fields take any of the rest."""
+MOST_FAULTS: Final = 20
+
+_groups = dg.AssetSelection.groups
+_TOKENS: Final = dg.AssetSelection.key_prefixes("tokens")
+
+
+def jobs(profile: Profile) -> list[Any]:
+    """Every job but the study's."""
+    trains = _training_config(profile)
+    parts: dict[str, tuple[dg.AssetSelection, str, dict[str, Any]]] = {
+        FULL_TRAIN: (
+            dg.AssetSelection.all() - _groups(STUDY_GROUP),
+            "Everything from the sources to the scorecard; what is already built is reused. The launchpad's values are "
+            "the profile's: change one for this run alone.",
+            trains,
+        ),
+        "curate": (
+            _groups("sources", "curation"),
+            "Fetch and normalise the sources, split off held-out text, find duplicates and contamination, select.",
+            {},
+        ),
+        "train_tokenizers": (
+            _groups("tokenizers") - _TOKENS,
+            "Train or load every candidate on the curated corpora, compare them on held-out text, and choose one.",
+            {},
+        ),
+        "shards": (
+            _TOKENS | _groups("shards"),
+            "Encode the corpora with the chosen tokenizer, work out the schedule, and shuffle every epoch's shards.",
+            {},
+        ),
+        "train_only": (
+            _groups(TRAINING),
+            "Train on the shards that are there, and export. A stopped run goes on from its newest checkpoint.",
+            trains,
+        ),
+        "evaluate": (
+            _groups("evaluation"),
+            "Score the model that is there with every suite of the profile; scorecard and report.",
+            {},
+        ),
+    }
+    return [
+        *(
+            dg.define_asset_job(
+                name, selection=selection, description=description, config=config, tags={"profile": profile.name}
+            )
+            for name, (selection, description, config) in parts.items()
+        ),
+        verify_store,
+    ]
+
+
+def _training_config(profile: Profile) -> dict[str, Any]:
+    """The profile's own values: laid over the profile they change nothing until one is edited."""
+    return {"ops": {"model": {"config": {name: getattr(profile.training, name) for name in SHOWN}}}}
+
+
+@dg.op(
+    name="hash_every_file",
+    description="Hash every file of every artifact against its manifest; fails naming what is damaged or missing.",
+    required_resource_keys={"store"},
+    out=dg.Out(dg.Nothing),
+)
+def hash_every_file(context: dg.OpExecutionContext) -> None:
+    store: StoreResource = context.resources.store
+    faults: list[str] = []
+    size = count = 0
+    for count, artifact in enumerate(store.open().artifacts(), start=1):  # noqa: B007
+        found = list(verify(artifact))
+        faults += found
+        size += artifact.manifest.size
+        for fault in found:
+            context.log.error(fault)
+    context.add_output_metadata({"artifacts": count, "megabytes": round(size / 1e6, 3), "faults": len(faults)})
+    context.log.info(f"{count} artifacts, {size / 1e6:,.1f} MB, {len(faults)} faults")
+    if faults:
+        listed = "\n".join(faults[:MOST_FAULTS])
+        raise dg.Failure(
+            f"{len(faults)} files are not what was built:\n{listed}\n"
+            "Remove the folder of a damaged artifact and run full_train: it builds just that one anew",
+            metadata={"faults": len(faults)},
+            allow_retries=False,
+        )
+
+
+@dg.job(
+    name=VERIFY_STORE,
+    description="Hash everything in the store against its manifests: finds bits that flipped and files that are gone.",
+)
+def verify_store() -> None:
+    hash_every_file()
