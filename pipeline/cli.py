@@ -41,7 +41,7 @@ def main() -> None:
     try:
         app()
     except (SqueezeError, TrainerError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -127,17 +127,24 @@ def plan(
     size: Annotated[
         list[str] | None, typer.Option(help="CORPUS=SIZE of text not fetched yet, such as books=2GB.")
     ] = None,
+    devices: Annotated[int | None, typer.Option(help="GPUs of a kind; by default the profile's ranks.")] = None,
+    mfu: Annotated[float, typer.Option(help="Share of a GPU's peak to count on.")] = 0.4,
 ) -> None:
-    """The schedule before anything is built: tokens, repeats, disk and shards of every epoch, stage and source."""
-    from pipeline.plan_command import parse_sizes
+    """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
+    from pipeline.plan_command import parse_sizes, training_figures
     from pipeline.plan_command import plan as plan_schedule
     from pipeline.profile import load_profile, squeeze_home
+    from trainer.plan import plan_table
 
     settings = load_profile(profile)
     rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), parse_sizes(size or []))
     _print_rows(f"schedule of {settings.name}", [{name: _planned(name, row[name]) for name in row} for row in rows])
     for note in notes:
         console.print(f"[dim]{note}[/]")
+    figures = training_figures(settings, rows, devices=devices or settings.launch.ranks, mfu=mfu)
+    console.print(f"\n[bold]training[/]\n{escape(plan_table(figures))}", highlight=False)
+    if settings.training.max_minutes:
+        console.print(f"ended after {settings.training.max_minutes:g} minutes of training (training.max_minutes)")
 
 
 def _planned(name: str, value: object) -> str | None:
@@ -237,6 +244,28 @@ def generate(
     )
     added = list(continued)
     console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    out: Annotated[Path | None, typer.Option(help="Folder to copy the model to; it must not exist.")] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="ORG/NAME", help="Repository of the Hugging Face hub to upload it to.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub."""
+    from pipeline.publish import copy_model, push_model
+
+    if out is None and push_to_hub is None:
+        raise SqueezeError("say where to: --out FOLDER, --push-to-hub ORG/NAME, or both")
+    artifact = _store(profile).current("model_hf")
+    if out is not None:
+        copy_model(artifact, out)
+        console.print(f"{out}: {artifact.summary['architecture']}, {size_text(artifact.manifest.size)}")
+    if push_to_hub is not None:
+        console.print(push_model(artifact, push_to_hub, private=private))
 
 
 def _facts(store: Store, model: Artifact | None = None, name: str | None = None) -> Facts:

@@ -1,11 +1,12 @@
 """`squeeze plan`: the schedule as a table before anything is built.
 
-What a corpus holds comes from the best that is known of it: its tokens where they are in the store, else the bytes of
-its documents, else a size given on the command line.
+What a corpus holds comes from the best that is known of it: a size given on the command line, its tokens where they are
+in the store, the bytes of its documents, or the profile's own estimate (`estimated_bytes`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.errors import SqueezeError
 from pipeline.profile import Profile
 from pipeline.sharding.plan import estimated_holdings, holdings, plan_rows
 from pipeline.store import Artifact, Store
+from trainer.config import DataConfig, RunConfig
 
 
 def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -28,23 +30,40 @@ def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list
         dtype = str(next(iter(known.values())).summary["dtype"])
         held = holdings(profile.schedule, {name: artifact.path for name, artifact in known.items()})
         return plan_rows(profile.schedule, profile.shards, held, dtype), []
-    found = {name: sizes.get(name) or _text_bytes(name, known.get(name), store) for name in mixed}
+    found = {name: sizes.get(name) or _text_bytes(profile, name, known.get(name), store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
     rows = plan_rows(schedule, profile.shards, estimated_holdings(found))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 
-def _text_bytes(name: str, tokens: Artifact | None, store: Store) -> int:
+def training_figures(
+    profile: Profile, rows: Sequence[Mapping[str, Any]], *, devices: int, mfu: float
+) -> dict[str, Any]:
+    """What training on a planned schedule takes, as `trainer.plan.plan` says it."""
+    from trainer.plan import plan as plan_run
+
+    tokens = sum(row["tokens"] for row in rows if row["source"] == "total")
+    most = profile.training.max_steps
+    steps = max(1, min(tokens // profile.training.batch_tokens, most or tokens))
+    training = dataclasses.replace(profile.training, max_steps=steps)
+    run = RunConfig(model=profile.model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
+    return plan_run(run, devices=devices, mfu=mfu)
+
+
+def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Store) -> int:
     if tokens is not None:
         return int(tokens.summary["train"]["bytes"])
     documents = store.find_current(f"documents/{name}")
-    if documents is None:
+    if documents is not None:
+        return int(documents.summary["bytes"])
+    stated = profile.corpora[name].estimated_bytes
+    if stated is None:
         raise SqueezeError(
-            f"the size of the corpus {name} is not known yet: materialize documents/{name}, "
-            f"or give it, as in `squeeze plan --size {name}=2GB`"
+            f"the size of the corpus {name} is not known yet: materialize documents/{name}, set its estimated_bytes in "
+            f"the profile, or give it, as in `squeeze plan --size {name}=2GB`"
         )
-    return int(documents.summary["bytes"])
+    return stated
 
 
 def parse_sizes(words: Sequence[str]) -> dict[str, int]:

@@ -121,6 +121,8 @@ class CorpusSettings(DocumentsSettings):
     description: str = runtime("")
     license: str | None = runtime(None)
     """Licence of the text, as an SPDX name or URL, for the data set's description."""
+    estimated_bytes: int | None = runtime(None, ge=1)
+    """Rough size of the text, for `squeeze plan` before anything is fetched."""
     filters: Filters = Filters()
     """Thresholds over stored signals, for every document."""
     languages: dict[str, Filters] = Field(default_factory=dict)
