@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import TokenizerError
-from pipeline.tokenization.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts
+from pipeline.tokenization.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, text_bytes
 
 log = logging.getLogger(__name__)
 
@@ -148,12 +148,18 @@ def bulk_name() -> str:
 
 
 def sample_rows(texts: pa.Array) -> pa.Array:
-    """Rows spread evenly over the array: at most GATE_DOCUMENTS, and about GATE_BYTES of text, at least one."""
+    """Rows spread evenly over the array: at most GATE_DOCUMENTS, together at most GATE_BYTES of text, at least one.
+
+    A document too long for what is left is passed over; where all are, the shortest of them is the sample.
+    """
     rows = np.unique(np.linspace(0, len(texts) - 1, num=min(len(texts), GATE_DOCUMENTS)).astype(np.int64))
-    lengths = np.diff(np.asarray(texts.buffers()[1]).view(np.int64)[texts.offset : texts.offset + len(texts) + 1])
-    kept = np.cumsum(lengths[rows]) <= GATE_BYTES
-    kept[0] = True
-    return pa.array(rows[kept])
+    lengths = text_bytes(texts)[rows]
+    kept, held = [], 0
+    for row, length in zip(rows.tolist(), lengths.tolist(), strict=True):
+        if held + length <= GATE_BYTES:
+            kept.append(row)
+            held += length
+    return pa.array(kept or [int(rows[lengths.argmin()])], pa.int64())
 
 
 def checked_text(text: str) -> str:

@@ -2,7 +2,8 @@
 
 In: a corpus's documents with their selection, its held-out documents, a tokenizer's folder. Out: `train-00000.arrow`
 and `heldout-00000.arrow` onwards (see `pipeline.tokenization.token_files`) and `tokens.json`. Every document ends in
-the end-of-text token. Memory does not grow with the corpus: text passes through in chunks.
+the end-of-text token. Memory does not grow with the corpus: text passes through in chunks, and reading, encoding, the
+gate and writing overlap, each a chunk ahead of the next.
 
 The fast path is compared with the reference on documents of this very corpus, from its beginning to its end: some of
 the first chunk and every document whose id falls below a share. One differing id, and the whole corpus is encoded
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import TokenizerError
+from pipeline.tokenization.ahead import ahead
 from pipeline.tokenization.arrow import as_strings, end_documents, text_bytes
 from pipeline.tokenization.base import Tokenizer, sample_rows
 from pipeline.tokenization.folder import load_tokenizer, write_bytes, write_text
@@ -39,6 +42,9 @@ GATE_SHARE: Final = 1 / 512
 REFUSED: Final = "bulk-refused.tmp"
 COLUMNS: Final = ("doc_id", "text", "bytes", "lang")
 GRADE: Final = "grade"  # the documents' reading grade, by which a stage may order them
+
+
+Read = Callable[..., Iterator[pa.RecordBatch]]
 
 
 class _GateError(Exception):
@@ -72,12 +78,11 @@ def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) 
     refused = out / REFUSED
     if refused.is_file():
         encoder.refuse_bulk(refused.read_text(encoding="utf-8"))
-    try:
-        run = _Run(name, corpus, encoder, out)
-        run.encode()
-    except _GateError as failure:
-        encoder.refuse_bulk(str(failure))
-        write_bytes(refused, str(failure).encode())
+    run = _Run(name, corpus, encoder, out)
+    failure = run.encode()
+    if failure is not None:
+        encoder.refuse_bulk(failure)
+        write_bytes(refused, failure.encode())
         for path in (*out.glob("train-*.arrow"), *out.glob("heldout-*.arrow")):
             path.unlink()
         run = _Run(name, corpus, encoder, out)
@@ -112,15 +117,20 @@ class _Run:
         self.counts: dict[str, PartCounts] = {}
         self.hashes: dict[str, str] = {}
 
-    def encode(self) -> None:
+    def encode(self) -> str | None:
+        """Write both parts; what the gate found wrong, which ends the run, or None."""
         from pipeline.curation.read import iter_heldout, iter_selected
 
         corpus = self.corpus
         graded = (*COLUMNS, GRADE) if has_column(corpus.documents, GRADE) else COLUMNS
-        self._part("train", graded, partial(iter_selected, corpus.documents, corpus.selection))
-        if not self.counts["train"].documents:
-            raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
-        self._part("heldout", COLUMNS, partial(iter_heldout, corpus.heldout))
+        try:
+            self._part("train", graded, partial(iter_selected, corpus.documents, corpus.selection))
+            if not self.counts["train"].documents:
+                raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
+            self._part("heldout", COLUMNS, partial(iter_heldout, corpus.heldout))
+        except _GateError as error:
+            return str(error)
+        return None
 
     def summary(self) -> TokensSummary:
         import hashlib
@@ -140,39 +150,52 @@ class _Run:
             bytes_per_token=train.bytes / max(1, train.tokens - train.documents),
         )
 
-    def _part(self, part: str, columns: tuple[str, ...], read: Callable[..., Iterator[pa.RecordBatch]]) -> None:
+    def _part(self, part: str, columns: tuple[str, ...], read: Read) -> None:
         writer = TokenWriter(self.out, part, self.tokenizer.dtype, graded=GRADE in columns)
         progress = Progress(log, f"{self.name}: encoded", f"{part} documents")
         if writer.documents:
             log.info("%s: going on after %s finished documents", self.name, f"{writer.documents:,}")
-        first = True
-        for chunk in chunks(skip_rows(read(columns=columns), writer.documents), CHUNK_BYTES):
-            texts = as_strings(chunk.column("text"))
-            self._check_bytes(chunk, texts)
-            tokens = self._encode(texts, chunk.column("doc_id"), first=first)
-            kept = [chunk.column(column) for column in columns if column != "text"]
-            writer.write(kept, end_documents(tokens, self.tokenizer.eot_id))
-            progress.add(chunk.num_rows, pc.sum(chunk.column("bytes")).as_py() or 0)
-            first = False
+        with ThreadPoolExecutor(1) as gate:
+            for chunk, tokens, verdict in ahead(
+                self._encoded(ahead(self._texts(columns, read, writer.documents)), gate)
+            ):
+                # nothing is written that the gate has not seen: a finished file is never looked at again
+                if verdict is not None:
+                    self.gated += verdict.result()
+                writer.write([chunk.column(column) for column in columns if column != "text"], tokens)
+                progress.add(chunk.num_rows, pc.sum(chunk.column("bytes")).as_py() or 0)
         self.counts[part] = writer.close()
         self.hashes[part] = writer.content_hash
         progress.finish()
 
-    def _encode(self, texts: pa.Array, doc_ids: pa.ChunkedArray, *, first: bool) -> pa.Array:
-        bulk = self.tokenizer.bulk_encoder()
-        if bulk is None:
-            return self.tokenizer.reference_arrow(texts)
-        tokens = bulk(texts)
-        rows = np.flatnonzero(id_share(doc_ids) < GATE_SHARE)
-        if first:
-            rows = np.union1d(rows, np.asarray(sample_rows(texts)))
-        if len(rows):
-            taken = pa.array(rows)
-            wrong = self.tokenizer.gate(texts.take(taken), tokens.take(taken))
-            if wrong is not None:
-                raise _GateError(wrong)
-            self.gated += len(rows)
-        return tokens
+    def _texts(self, columns: tuple[str, ...], read: Read, finished: int) -> Iterator[tuple[pa.Table, pa.Array]]:
+        for chunk in chunks(skip_rows(read(columns=columns), finished), CHUNK_BYTES):
+            texts = as_strings(chunk.column("text"))
+            self._check_bytes(chunk, texts)
+            yield chunk, texts
+
+    def _encoded(
+        self, read: Iterator[tuple[pa.Table, pa.Array]], gate: Executor
+    ) -> Iterator[tuple[pa.Table, pa.Array, Future[int] | None]]:
+        """Chunks with their ids, ended, and the gate's verdict on them, which a thread of its own works out."""
+        first = True
+        for chunk, texts in read:
+            bulk = self.tokenizer.bulk_encoder()
+            tokens = bulk(texts) if bulk else self.tokenizer.reference_arrow(texts)
+            verdict = None
+            if bulk is not None:
+                rows = np.flatnonzero(id_share(chunk.column("doc_id")) < GATE_SHARE)
+                taken = pa.array(np.union1d(rows, np.asarray(sample_rows(texts))) if first else rows)
+                verdict = gate.submit(self._gate, texts.take(taken), tokens.take(taken))
+            first = False
+            yield chunk, end_documents(tokens, self.tokenizer.eot_id), verdict
+
+    def _gate(self, texts: pa.Array, tokens: pa.Array) -> int:
+        """How many documents were compared. Raises _GateError where one has other ids."""
+        wrong = self.tokenizer.gate(texts, tokens) if len(texts) else None
+        if wrong is not None:
+            raise _GateError(wrong)
+        return len(texts)
 
     def _check_bytes(self, chunk: pa.Table, texts: pa.Array) -> None:
         wrong = np.flatnonzero(np.asarray(chunk.column("bytes")) != text_bytes(texts))
