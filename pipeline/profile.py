@@ -53,17 +53,28 @@ class Profile(Settings):
     name: str = runtime("")
     """Names the pointers in the store; the file's name when left out."""
     description: str = runtime("")
+    """A sentence for people."""
     preset: str | None = None
     """Model and recipe to start from (`s`, `m`, `l`, `gpt2`, `gpt2_3x`); `model` and `training` change parts of it."""
     corpora: dict[str, CorpusSettings] = Field(min_length=1)
+    """Kinds of text, by a name that becomes part of asset keys. Their order decides which copy of a text that several
+    of them hold stays: the first's."""
     curation: CurationSettings = CurationSettings()
+    """What spans the corpora: held-out text, duplicates, contamination."""
     tokenizers: TokenizationSettings
+    """Which tokenizers are trained or loaded and compared, and which one is used."""
     schedule: ScheduleSettings
+    """What is trained on when."""
     shards: ShardSettings = ShardSettings()
+    """How an epoch is shuffled and laid out on disk."""
     model: ModelConfig
+    """The architecture's switches and sizes."""
     training: TrainingConfig
+    """Optimizer, schedule, batch, precision, what is logged."""
     launch: LaunchSettings = LaunchSettings()
+    """Processes on this machine."""
     evaluation: EvaluationSettings
+    """What is scored."""
     study: StudySettings | None = None
     """The ablation study, if there is one."""
 
