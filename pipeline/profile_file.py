@@ -55,7 +55,7 @@ def find_profile(name_or_path: str) -> Path:
 
 
 def read_profile_file(path: Path) -> tuple[dict[str, Any], Locations]:
-    """Read a profile with all it extends. Mappings are merged key by key; anything else replaces what it extends."""
+    """Read a profile with all it extends: mappings key by key, anything else replaced, null where a mapping goes."""
     return _read(path, seen=())
 
 
@@ -94,11 +94,14 @@ def _parse(path: Path) -> Mapping[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `over` laid on it: mappings key by key, everything else replaced."""
+    """`base` with `over` laid on it: mappings key by key, everything else replaced; null takes a mapping away."""
     result = dict(base)
     for key, value in over.items():
         before = result.get(key)
-        result[key] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(before, Mapping) and value is None:
+            del result[key]
+        else:
+            result[key] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

@@ -58,7 +58,8 @@ def settings_page() -> str:
         "A profile is a YAML file with the sections below. A key marked *runtime* changes how a thing is computed, not "
         "what comes out: it never rebuilds anything. Every other key is part of the identity of what it shapes. "
         "`extends: NAME_OR_PATH` at the top starts from another profile: mappings are merged key by key, everything "
-        "else is replaced. `...` marks a key that must be given.",
+        "else is replaced, and `null` takes a section or a corpus of the other profile away. `...` marks a key that "
+        "must be given.",
         width=118,
     )
     for path, kind in sections():

@@ -64,6 +64,12 @@ def test_the_preset_fills_what_is_left_out(profile_with):
         ),
         ("model: {heads: 5}\n", r"mine.yaml, line 2: model.*heads \(5\) must divide width \(96\)"),
         ("model: {mlp: swigloo}\n", r"mine.yaml, line 2: model.mlp: .*'swiglu'.*found 'swigloo'"),
+        (
+            "corpora: {books: {estimated_byte: 1}}\n",
+            r"mine.yaml, line 2: corpora.books.estimated_byte: unknown key; did you mean 'estimated_bytes'\?",
+        ),
+        ("training: {max_minute: 5}\n", r"mine.yaml, line 2: training.max_minute: unknown key; did you mean 'max_min"),
+        ("training: {max_minutes: 0}\n", r"mine.yaml, line 2: training.*max_minutes must be above 0, found 0"),
         ("launch: {ranks: two}\n", r"mine.yaml, line 2: launch.ranks: .*found 'two'"),
         ("preset: xl\n", r"preset: 'xl' is not one of s, m, l"),
         (
@@ -81,6 +87,14 @@ def test_the_preset_fills_what_is_left_out(profile_with):
 def test_a_mistake_is_named_with_its_place(profile_with, text, message):
     with pytest.raises(ProfileError, match=message):
         profile_with(text)
+
+
+def test_null_takes_away_what_the_extended_profile_has(profile_with):
+    stage = "[{name: all, mixture: {books: 1.0}}]"
+    corpora = "{fineweb_edu: null, wikipedia: null, childrens_books: null, multilingual: null}"
+    profile = profile_with(f"corpora: {corpora}\nschedule: {{stages: {stage}, language_temperature: null}}\n")
+    assert list(profile.corpora) == ["books"]
+    assert profile.schedule.language_temperature == {}
 
 
 def test_all_mistakes_are_reported_together(profile_with):
