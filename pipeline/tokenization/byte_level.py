@@ -20,6 +20,7 @@ from pipeline.errors import TokenizerError
 from pipeline.tokenization.arrow import from_rows
 from pipeline.tokenization.base import BulkEncoder, Tokenizer, checked_text
 from pipeline.tokenization.bulk import bulk_encoder
+from pipeline.tokenization.digits import regroup, three_digit_form
 from pipeline.tokenization.vocabulary import BytePairs
 
 if TYPE_CHECKING:
@@ -105,5 +106,7 @@ class ByteLevelTokenizer(Tokenizer):
     def _make_bulk(self) -> BulkEncoder:
         import gigatoken
 
-        data = self.pairs.tokenizer_json(with_end_of_text=False)
-        return bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)
+        detour = three_digit_form(self.pairs)
+        data = (detour or self.pairs).tokenizer_json(with_end_of_text=False)
+        fast = bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)
+        return regroup(self.pairs, fast, self.reference_arrow) if detour else fast

@@ -31,7 +31,7 @@ from pipeline.tokenization.settings import ComparisonSettings
 
 log = logging.getLogger(__name__)
 
-COMPARISON_VERSION: Final = "1"
+COMPARISON_VERSION: Final = "2"
 ENGLISH: Final = "en"
 CHUNK_BYTES: Final = 16_000_000
 

@@ -116,13 +116,6 @@ def test_a_fast_path_with_other_ids_is_refused_and_says_so(tokenizer: Tokenizer)
     assert "other ids for 1 of 2 sampled documents, the first 'more text'" in tokenizer.bulk_path
 
 
-def test_a_pattern_the_fast_path_lacks_uses_the_reference(build: Build) -> None:
-    tokenizer = load_tokenizer(build("pairs_of_digits", digits=2))
-    assert tokenizer.encode_arrow(pa.array(["in 12345"])).to_pylist() == [tokenizer.encode("in 12345")]
-    assert tokenizer.bulk_path.startswith("reference (tokenizers ")
-    assert [tokenizer.decode([i]) for i in tokenizer.encode("12345")][-1] == "5"
-
-
 @pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k"])
 def test_the_exports_agree(build: Build, pattern: str) -> None:
     folder = build("exported", pattern=pattern)
