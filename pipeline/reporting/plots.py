@@ -70,7 +70,7 @@ def loss_curve_png(metrics: Sequence[Mapping[str, Any]], validation: Mapping[str
     `validation` holds the final held-out loss by corpus, drawn as dashes at the right.
     """
     rows = [row for row in metrics if row.get("loss") is not None]
-    figure, axes = _figure(7.2, 3.2)
+    figure, axes = new_figure(7.2, 3.2)
     tokens = [row["tokens"] / 1e6 for row in rows]
     losses = [row["loss"] for row in rows]
     axes.plot(tokens, losses, color=COLORS[0], alpha=0.35, linewidth=1)
@@ -92,12 +92,12 @@ def loss_curve_png(metrics: Sequence[Mapping[str, Any]], validation: Mapping[str
             right.spines[side].set_visible(False)
         right.spines["right"].set_color(GRID)
     _legend(axes)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def waterfall_png(steps: Sequence[tuple[str, float]], *, unit: str = "documents") -> bytes:
     """What each step of curation leaves: (label, amount left), the first being what came in."""
-    figure, axes = _figure(7.2, max(1.6, 0.34 * len(steps) + 0.7))
+    figure, axes = new_figure(7.2, max(1.6, 0.34 * len(steps) + 0.7))
     labels = [label for label, _ in steps]
     left = [amount for _, amount in steps]
     before = [left[0] if left else 0, *left[:-1]]
@@ -114,7 +114,7 @@ def waterfall_png(steps: Sequence[tuple[str, float]], *, unit: str = "documents"
     axes.set_xlabel(unit)
     axes.xaxis.set_major_formatter(lambda value, _: short(value))
     axes.grid(axis="y", visible=False)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str = "tokens") -> bytes:
@@ -123,7 +123,7 @@ def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str 
     Args:
         stages: label (such as "epoch 1 · mixture") and the amount of each source.
     """
-    figure, axes = _figure(7.2, 3.0)
+    figure, axes = new_figure(7.2, 3.0)
     sources = sorted({source for _, amounts in stages for source in amounts})
     start = 0.0
     ticks, names = [], []
@@ -155,7 +155,7 @@ def mixture_png(stages: Sequence[tuple[str, Mapping[str, float]]], *, unit: str 
     axes.grid(visible=False)
     handles = [_swatch(color) for _, color in zip(sources, COLORS * 3, strict=False)]
     axes.legend(handles, sources, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    return _png(figure)
+    return figure_png(figure)
 
 
 def tokenizer_png(rows: Sequence[Mapping[str, Any]], *, chosen: str | None = None) -> bytes:
@@ -165,7 +165,7 @@ def tokenizer_png(rows: Sequence[Mapping[str, Any]], *, chosen: str | None = Non
         rows: `{"name": …, "bytes_per_token": {"en": 3.9, …}}`, one a tokenizer.
         chosen: the tokenizer to mark.
     """
-    figure, axes = _figure(7.2, 3.0)
+    figure, axes = new_figure(7.2, 3.0)
     groups = sorted({group for row in rows for group in row["bytes_per_token"]})
     width = 0.8 / max(len(rows), 1)
     for number, (row, color) in enumerate(zip(rows, COLORS * 3, strict=False)):
@@ -179,7 +179,7 @@ def tokenizer_png(rows: Sequence[Mapping[str, Any]], *, chosen: str | None = Non
     axes.set_ylabel("bytes a token")
     axes.grid(axis="x", visible=False)
     axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -188,7 +188,7 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     Args:
         rows: `{"name", "value", "stderr", "comparisons": [{"name", "kind", "value"}]}`, all in one unit.
     """
-    figure, axes = _figure(7.2, max(1.7, 0.42 * len(rows) + 0.9))
+    figure, axes = new_figure(7.2, max(1.7, 0.42 * len(rows) + 0.9))
     styles = {
         "chance": ("|", SOFT, "guessing"),
         "compressor": ("x", COLORS[1], "compressors"),
@@ -212,12 +212,12 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     handles = [_marker("o", COLORS[0])] + [_marker(m, c) for k, (m, c, _) in styles.items() if k in used]
     names = ["this model, 95%"] + [label for kind, (_, _, label) in styles.items() if kind in used]
     axes.legend(handles, names, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    return _png(figure)
+    return figure_png(figure)
 
 
 def length_png(curves: Sequence[Mapping[str, Any]], trained_context: int) -> bytes:
     """Loss by position at several lengths: `{"scaling", "factor", "positions", "losses"}`, one a curve."""
-    figure, axes = _figure(7.2, 3.2)
+    figure, axes = new_figure(7.2, 3.2)
     scalings = sorted({str(curve["scaling"]) for curve in curves}, key=lambda name: (len(name), name))
     colors = dict(zip(scalings, COLORS * 3, strict=False))
     factors = sorted({int(curve["factor"]) for curve in curves})
@@ -235,7 +235,7 @@ def length_png(curves: Sequence[Mapping[str, Any]], trained_context: int) -> byt
     axes.set_xlabel("position in tokens")
     axes.set_ylabel("nats a token")
     axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    return _png(figure)
+    return figure_png(figure)
 
 
 def short(value: float) -> str:
@@ -250,7 +250,8 @@ _BELOW: Final[dict[str, Any]] = {"textcoords": "offset points", "fontsize": 8, "
 _CENTERED: Final[dict[str, Any]] = {"ha": "center", "va": "center"}
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of so many inches in the project's style."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -267,7 +268,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def figure_png(figure: Figure) -> bytes:
+    """The figure as a PNG without a time stamp."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
