@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import dagster as dg
 
@@ -22,6 +22,14 @@ from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
 from trainer.errors import TrainerError
 
 Metadata = Mapping[str, Any]
+TAGS: Final = {
+    **dict.fromkeys(("documents", "heldout", "corpus", "tokens"), "corpus"),
+    "tokenizer": "tokenizer",
+    "shards": "epoch",
+    "eval": "suite",
+    "ablation": "arm",
+}
+"""Name of the tag that the assets of a folder carry, with their own name as its value."""
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -110,6 +118,7 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         op_tags={"dagster/priority": str(stage.priority)},
         code_version=code_version(stage),
         kinds=set(stage.kinds),
+        tags=tags_of(stage.key),
         config_schema=stage.config.to_config_schema() if stage.config else None,  # type: ignore[arg-type]
         required_resource_keys={"store"},
         output_required=True,
@@ -188,6 +197,12 @@ def common_metadata(outcome: Outcome) -> dict[str, Any]:
 def asset_key(key: str) -> dg.AssetKey:
     """`shards/epoch_001` as Dagster's key."""
     return dg.AssetKey(key.split("/"))
+
+
+def tags_of(key: str) -> dict[str, str]:
+    """What the UI's search can filter by: `corpus: books` finds everything about one corpus."""
+    folder, _, name = key.partition("/")
+    return {TAGS[folder]: name} if name and folder in TAGS else {}
 
 
 def code_version(stage: Stage) -> str:

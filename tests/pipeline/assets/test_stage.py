@@ -5,7 +5,7 @@ import dataclasses
 import dagster as dg
 import pytest
 
-from pipeline.assets.stage import Stage, StoreResource, asset_of, code_version
+from pipeline.assets.stage import Stage, StoreResource, asset_of, code_version, tags_of
 from pipeline.errors import CurationError
 from pipeline.settings import Settings, runtime
 
@@ -103,6 +103,12 @@ def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
     run(stage())
     run(after)
     assert (seen[0] / "data.txt").read_text() == "50"
+
+
+def test_an_asset_is_tagged_with_what_it_is_about():
+    assert asset_of(stage()).specs_by_key[dg.AssetKey(["corpus", "books"])].tags["corpus"] == "books"
+    assert tags_of("shards/epoch_001") == {"epoch": "epoch_001"}
+    assert tags_of("model") == {}
 
 
 def test_an_error_the_user_can_put_right_fails_the_run_in_its_own_words(run):
