@@ -216,9 +216,11 @@ def _comparison_metadata(artifact: Artifact) -> Metadata:
             "embedding share": f"{row['embedding_share']:.1%}",
             "relative training cost": round(row["relative_cost"], 2),
             "vocabulary used": f"{row['vocabulary_used']:.1%}",
+            f"rows seen under {row['rare_below']} times": row["rare_rows"],
             "round-trip failures": row["round_trip_failures"],
             **({"proxy bits/byte": row["proxy_bits_per_byte"]} if row.get("proxy_bits_per_byte") is not None else {}),
             "MB/s": round(facts["encode_mb_per_second"][name], 1),
+            "encoder": row["bulk_path"],
         }
         for name, row in facts["tokenizers"].items()
     ]
@@ -249,4 +251,6 @@ def _tokens_metadata(artifact: Artifact) -> Metadata:
         "heldout_tokens": facts["heldout"]["tokens"],
         "bytes_per_token": round(facts["bytes_per_token"], 3),
         "encoder": dg.MetadataValue.text(facts["encoder"]),
+        "documents_compared_with_the_reference": facts["gate_documents"],
+        "dtype": facts["dtype"],
     }

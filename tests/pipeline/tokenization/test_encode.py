@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +17,13 @@ from hypothesis import strategies as st
 from pipeline.errors import TokenizerError
 from pipeline.tokenization import encode as encode_module
 from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.ahead import ahead
 from pipeline.tokenization.arrow import from_rows
-from pipeline.tokenization.base import Tokenizer
+from pipeline.tokenization.base import Tokenizer, sample_rows
+from pipeline.tokenization.build import build_tokenizer
 from pipeline.tokenization.encode import chunks, encode_corpus, skip_rows
 from pipeline.tokenization.mixture import CuratedCorpus
+from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.token_files import TokenWriter
 
 Document = tuple[str, str]
@@ -232,3 +237,48 @@ def test_chunks_keep_every_row_in_order_and_their_size(sizes: list[int], size: i
         assert sum(chunk["bytes"].to_pylist()[:-1]) < size
     for chunk in tables[:-1]:
         assert sum(chunk["bytes"].to_pylist()) >= size
+
+
+def test_ids_beyond_uint16_reach_the_token_store_as_uint32(
+    tmp_path: Path, write_corpus: Callable[..., CuratedCorpus]
+) -> None:
+    ranks = {bytes([i]): i for i in range(256)} | {b"th": 70_000}
+    lines = b"".join(base64.b64encode(token) + f" {rank}\n".encode() for token, rank in ranks.items())
+    (tmp_path / "wide.tiktoken").write_bytes(lines)
+    file = {"path": str(tmp_path / "wide.tiktoken"), "sha256": hashlib.sha256(lines).hexdigest()}
+    wide = {"kind": "tiktoken", "ranks": file, "pattern": "cl100k", "end_of_text_id": 70_001, "vocab_size": 70_002}
+    folder, out = tmp_path / "wide", tmp_path / "tokens"
+    folder.mkdir()
+    out.mkdir()
+    built = build_tokenizer("wide", parse_spec(wide, where="wide"), folder, cache=tmp_path, folder=tmp_path)
+    assert built.notes == ("vocabulary of 70,002 is beyond uint16: ids are stored as uint32, 4 bytes each",)
+    texts = ["the path", "spells <|endoftext|> out", "été"]
+    corpus = write_corpus(tmp_path / "c", [(text, "en") for text in texts], [("moth", "en")])
+    summary = encode_corpus("c", corpus, folder, out)
+    assert summary.dtype == "uint32"
+    assert summary.gate_documents == 4
+    table = read(out, "train")
+    assert table.schema.field("tokens").type == pa.list_(pa.field("item", pa.uint32(), nullable=False))
+    rows = table["tokens"].to_pylist()
+    assert [ids.count(70_000) for ids in rows] == [2, 0, 0]
+    assert [ids.count(70_001) for ids in rows] == [1, 1, 1]
+    assert [load_tokenizer(folder).decode(ids[:-1]) for ids in rows] == texts
+    assert read(out, "heldout")["tokens"].to_pylist() == [[109, 111, 70_000, 70_001]]
+
+
+def test_a_long_document_does_not_push_the_others_out_of_the_gate() -> None:
+    texts = ["a" * 300_000, *(f"short {i}" for i in range(10)), "b" * 300_000]
+    assert sample_rows(pa.array(texts, pa.large_string())).to_pylist() == list(range(1, 11))
+    assert sample_rows(pa.array([texts[0], texts[0][:-1]], pa.large_string())).to_pylist() == [1]
+
+
+def test_a_step_ahead_keeps_order_and_raises_in_its_place() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+        raise TokenizerError("after 2")
+
+    steps = ahead(numbers())
+    assert [next(steps) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(TokenizerError, match="after 2"):
+        next(steps)
+    assert list(ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
