@@ -5,19 +5,25 @@
     python benchmarks/tokenization.py memory     peak memory while encoding 0.5 GB and 5 GB (writes about 6 GB)
     python benchmarks/tokenization.py parity     every specification against its reference on all of the text
 
-Text: every document of ../shared/data (or --data DIR with *.jsonl.gz of `text` and `lang`), 54 MB. Each contestant
-runs in a process of its own, best of --repeat, and reads the same Parquet and writes Arrow IPC with the same ids.
-Squeeze's time includes loading its tokenizer and the parity gate; the peers' loading is left out of theirs.
+Text: every document of ../shared/data (or --data DIR with *.jsonl.gz of `text` and `lang`), 54 MB, each once. Larger
+sizes repeat it, and in a repeat one long word in VARIED gets three letters of its own: as many new words as text of
+that size has by Heaps' law, so that no cache of words gains by the repeating. Each contestant runs in a process of its
+own, reads the same Parquet and writes Arrow IPC with the same ids; every figure is the best of --repeat. `whole` is
+the process from start to end, `load + encode` leaves Python's imports out, `encode` the opening of the tokenizer as
+well; Squeeze's include its parity gate, content hash and the other columns of the token store throughout.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -47,6 +53,9 @@ THREADS = os.cpu_count() or 1
 SPECS = HERE.parent / "tokenizers"
 SCHEMA = pa.schema([("doc_id", pa.binary(16)), ("text", pa.string()), ("bytes", pa.uint32()), ("lang", pa.string())])
 BATCH = 2_000
+LONG_WORD = re.compile(r"\w{9,}")
+VARIED = 3  # then four times the text has 1.16M different words, where Heaps' law says 1.08M (one in four: 0.98M)
+SUFFIXES = ["".join(letters) for letters in itertools.product("aeiourstlnmdkpbgvz", repeat=3)]
 
 
 def documents(data: Path) -> Iterator[tuple[str, str]]:
@@ -58,21 +67,36 @@ def documents(data: Path) -> Iterator[tuple[str, str]]:
                 yield row["text"], row.get("lang") or ""
 
 
-def write_corpus(folder: Path, data: Path, size: int | None = None) -> CuratedCorpus:
-    """A curated corpus of all the text, or of `size` bytes of it with every repeat of a document made different."""
-    corpus = CuratedCorpus(folder / "documents", folder / "selection", folder / "heldout")
+def varied(texts: list[tuple[str, str]], copy: int) -> Iterator[tuple[str, str]]:
+    """The documents with one long word in VARIED made new; the first copy is the text itself."""
+    count = itertools.count()
+
+    def change(word: re.Match[str]) -> str:
+        number = next(count)
+        return f"{word[0]}{SUFFIXES[(number + 101 * copy) % len(SUFFIXES)]}" if number % VARIED == 0 else word[0]
+
+    for text, lang in texts:
+        yield (LONG_WORD.sub(change, text) if copy else text), lang
+
+
+def _corpus(folder: Path) -> CuratedCorpus:
+    return CuratedCorpus(folder / "documents", folder / "selection", folder / "heldout")
+
+
+def write_corpus(folder: Path, data: Path, size: int = 0) -> CuratedCorpus:
+    """A curated corpus of all the text, repeated with variation until there are `size` bytes."""
+    corpus = _corpus(folder)
     if folder.exists():
         return corpus
     for path in (corpus.documents, corpus.selection, corpus.heldout):
         path.mkdir(parents=True)
     texts = list(documents(data))
-    count = total = copy = 0
+    count = total = 0
     rows: list[dict[str, Any]] = []
     part = corpus.documents / "part-00000.parquet"
     with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-        while True:
-            for text, lang in texts:
-                text = f"{copy} {text}" if copy else text
+        for copy in itertools.count():
+            for text, lang in varied(texts, copy):
                 encoded = text.encode()
                 key = hashlib.blake2b(encoded, digest_size=16).digest()
                 rows.append({"doc_id": key, "text": text, "bytes": len(encoded), "lang": lang})
@@ -80,8 +104,7 @@ def write_corpus(folder: Path, data: Path, size: int | None = None) -> CuratedCo
                 if len(rows) == BATCH:
                     writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
                     rows = []
-            copy += 1
-            if size is None or total >= size:
+            if total >= size:
                 break
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
     ids = pq.read_table(part, columns=["doc_id"])["doc_id"]
@@ -90,33 +113,37 @@ def write_corpus(folder: Path, data: Path, size: int | None = None) -> CuratedCo
     return corpus
 
 
-def run_encode(contestant: str, work: Path, tokenizer: Path) -> tuple[float, float]:
-    """Wall and processor seconds from Parquet to Arrow by one contestant."""
-    corpus = CuratedCorpus(work / "corpus/documents", work / "corpus/selection", work / "corpus/heldout")
-    out = work / "out" / contestant
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    if contestant == "squeeze":
-        import awkward  # noqa: F401 - imports are nobody's time
-        import gigatoken  # noqa: F401
-        import tiktoken  # noqa: F401
+def run_encode(work: str, opened: str, name: str, contestant: str) -> tuple[float, float, float]:
+    """Seconds to open the tokenizer; wall and processor seconds of that and of Parquet to Arrow."""
+    corpus, tokenizer = _corpus(Path(work) / name), Path(opened)
+    out = _folder(Path(work) / "out" / contestant)
+    import awkward  # noqa: F401 - imports are nobody's time
+    import gigatoken  # noqa: F401
+    import tiktoken  # noqa: F401
+    import tokenizers  # noqa: F401
 
-        clock = Clock()
+    clock = Clock()
+    if contestant == "opening":
+        loaded = load_tokenizer(tokenizer)
+        loaded.bulk_encoder()
+        loaded.encode("the reference, which the gate asks")
+        return clock.read()[0], *clock.read()
+    if contestant == "squeeze":
         summary = encode_corpus("all", corpus, tokenizer, out)
         seconds = clock.read()
         print(f"    {summary.encoder}, {summary.gate_documents} documents in the gate", file=sys.stderr)
-        return seconds
+        return 0.0, *seconds
     encode = _tokenizers_encoder(tokenizer) if contestant == "tokenizers" else _tiktoken_encoder(tokenizer)
-    eot = load_tokenizer(tokenizer).eot_id
+    eot = json.loads((tokenizer / "squeeze_tokenizer.json").read_text())["eot_id"]
     schema = pa.schema([("doc_id", pa.binary(16)), ("tokens", pa.list_(pa.uint16()))])
-    clock = Clock()
+    opening = clock.read()[0]
     with pa.ipc.new_file(str(out / "train-00000.arrow"), schema) as sink:
         for batch in pq.ParquetFile(corpus.documents / "part-00000.parquet").iter_batches(BATCH):
             lists = encode(batch.column("text").to_pylist())
             for ids in lists:
                 ids.append(eot)
             sink.write_batch(pa.record_batch([batch.column("doc_id"), pa.array(lists, schema[1].type)], schema))
-    return clock.read()
+    return opening, *clock.read()
 
 
 def _tokenizers_encoder(folder: Path) -> Callable[[list[str]], list[list[int]]]:
@@ -130,10 +157,10 @@ def _tokenizers_encoder(folder: Path) -> Callable[[list[str]], list[list[int]]]:
 def _tiktoken_encoder(folder: Path) -> Callable[[list[str]], list[list[int]]]:
     import tiktoken
 
-    pairs: Any = load_tokenizer(folder)
-    encoding = tiktoken.Encoding(
-        "peer", pat_str=pairs.pairs.pattern, mergeable_ranks=pairs.pairs.ranks(), special_tokens={}
-    )
+    pattern = json.loads((folder / "squeeze_tokenizer.json").read_text())["pattern"]
+    lines = (line.split() for line in (folder / "ranks.tiktoken").read_bytes().splitlines())
+    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
+    encoding = tiktoken.Encoding("peer", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     return lambda texts: encoding.encode_ordinary_batch(texts, num_threads=THREADS)
 
 
@@ -147,65 +174,84 @@ class Clock:
         return time.perf_counter() - self._start[0], time.process_time() - self._start[1]
 
 
-def child(*arguments: str) -> tuple[float, float]:
-    """The last two numbers that this script prints when run with these arguments in a process of its own."""
-    command = [sys.executable, __file__, *arguments]
+def child(*arguments: str) -> tuple[float, ...]:
+    """Wall seconds of a process that runs this script with these arguments, and the numbers it prints."""
+    command = [sys.executable, __file__, "child", *arguments]
+    clock = Clock()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    wall, processor = done.stdout.split()[-2:]
-    return float(wall), float(processor)
+    return clock.read()[0], *map(float, done.stdout.split())
 
 
-def encode(work: Path, data: Path, repeat: int) -> None:
+def best(repeat: int, *arguments: str) -> list[float]:
+    """The best of every number over `repeat` runs of a child."""
+    return [min(numbers) for numbers in zip(*(child(*arguments) for _ in range(repeat)), strict=True)]
+
+
+def encode(work: Path, data: Path, repeat: int, sizes: list[int]) -> None:
     corpus = write_corpus(work / "corpus", data)
-    size = sum(pq.read_table(corpus.documents, columns=["bytes"])["bytes"].to_pylist())
     build_mixture(SampleSettings(bytes=15_000_000), {"all": corpus}, _folder(work / "mixture"))
     specs = {
         "bpe_16k": parse_spec({"kind": "bpe", "vocab_size": 16_384, "pattern": "cl100k", "digits": 1}, where="bench"),
         "gpt2": load_spec(SPECS, "gpt2"),
     }
     for name, spec in specs.items():
-        folder = _folder(work / name)
-        build_tokenizer(name, spec, folder, cache=_cache(), folder=SPECS, mixture=work / "mixture")
-        seconds = {}
-        for contestant in ("squeeze", "tokenizers", "tiktoken"):
-            seconds[contestant] = min(child("one", str(work), str(folder), contestant) for _ in range(repeat))
-        ids = [_ids(work / "out" / contestant) for contestant in seconds]
-        same = all(ids[0].equals(other) for other in ids[1:])
-        print(f"{name}: {size / 1e6:.1f} MB, {THREADS} threads, ids identical: {same}")
-        _table(seconds, "squeeze", size / 1e6)
+        if not (work / name).exists():
+            folder = _folder(work / name)
+            build_tokenizer(name, spec, folder, cache=_cache(), folder=SPECS, mixture=work / "mixture")
+    for size in sizes:
+        corpus = write_corpus(work / f"corpus-{size}", data, size)
+        megabytes = sum(pq.read_table(corpus.documents, columns=["bytes"])["bytes"].to_pylist()) / 1e6
+        for name in specs if repeat else ():
+            _encode_one(work, work / name, f"corpus-{size}", megabytes, repeat)
 
 
-def _table(seconds: dict[str, tuple[float, float]], ours: str, megabytes: float) -> None:
-    """Rows of wall and processor seconds, each with how many times as fast Squeeze is."""
-    for name, (wall, processor) in seconds.items():
-        times = (
-            f"{wall / seconds[ours][0]:5.1f} times by the clock, {processor / seconds[ours][1]:5.1f} by processor time"
-        )
-        rate = f"{megabytes / wall:7.1f} MB/s"
-        print(f"  {name:10} {wall:7.2f} s {rate} {processor:7.2f} s of processor; Squeeze is {times}", flush=True)
+def _encode_one(work: Path, folder: Path, corpus: str, megabytes: float, repeat: int) -> None:
+    opening = best(repeat, "encode", str(work), str(folder), corpus, "opening")[1]
+    seconds = {}
+    for contestant in ("squeeze", "tokenizers", "tiktoken"):
+        whole, opened, wall, processor = best(repeat, "encode", str(work), str(folder), corpus, contestant)
+        encoding = wall - (opening if contestant == "squeeze" else opened)
+        seconds[contestant] = {"whole": whole, "load + encode": wall, "encode": encoding, "processor": processor}
+    ids = [_ids(work / "out" / contestant) for contestant in seconds]
+    same = all(ids[0].equals(other) for other in ids[1:])
+    print(f"{folder.name}: {megabytes:.1f} MB, {THREADS} threads, ids identical: {same}")
+    _table(seconds, "squeeze", megabytes)
+
+
+def _table(seconds: dict[str, dict[str, float]], ours: str, megabytes: float) -> None:
+    """Rows of seconds, MB/s and how many times as fast Squeeze is, for each way to take the time."""
+    for measure in seconds[ours]:
+        for name, row in seconds.items():
+            times = row[measure] / seconds[ours][measure]
+            rate = f"{megabytes / row[measure]:7.1f} MB/s"
+            print(f"  {measure:13} {name:10} {row[measure]:7.2f} s {rate}  {times:5.1f}", flush=True)
 
 
 def _ids(folder: Path) -> pa.ChunkedArray:
-    with pa.memory_map(str(folder / "train-00000.arrow")) as source:
-        return pa.ipc.open_file(source).read_all()["tokens"].cast(pa.list_(pa.uint16()))
+    files = (pa.ipc.open_file(pa.memory_map(str(path))) for path in sorted(folder.glob("train-*.arrow")))
+    chunks = [chunk for file in files for chunk in file.read_all()["tokens"].chunks]
+    return pa.chunked_array(chunks).cast(pa.list_(pa.uint16()))
 
 
 def train(work: Path, data: Path, repeat: int) -> None:
     corpus = write_corpus(work / "corpus", data)
     summary = build_mixture(SampleSettings(bytes=10**9), {"all": corpus}, _folder(work / "whole"))
-    seconds = {name: min(child("one", str(work), "-", name) for _ in range(repeat)) for name in ("reference", "train")}
+    seconds = {}
+    for ours, name in {"squeeze": "train", "tokenizers": "reference"}.items():
+        whole, wall, processor = best(repeat, "train", str(work), name)
+        seconds[ours] = {"whole": whole, "train": wall, "processor": processor}
     same = (work / "merges-reference").read_bytes() == (work / "merges-train").read_bytes()
     print(f"training 32,768 rows on {summary.sample_bytes / 1e6:.1f} MB, pattern gpt2, merges identical: {same}")
-    named = {"squeeze": seconds["train"], "tokenizers": seconds["reference"]}
-    _table(named, "squeeze", summary.sample_bytes / 1e6)
+    _table(seconds, "squeeze", summary.sample_bytes / 1e6)
 
 
-def run_train(work: Path, contestant: str) -> tuple[float, float]:
+def run_train(folder: str, contestant: str) -> tuple[float, float]:
     """Wall and processor seconds to train by one contestant; its merges go to a file."""
     import gigatoken  # noqa: F401
     import tokenizers  # noqa: F401
 
     spec: Any = parse_spec({"kind": "bpe", "vocab_size": 32_768, "pattern": "gpt2"}, where="bench")
+    work = Path(folder)
     clock = Clock()
     if contestant == "train":
         merges = train_bpe("bench", spec, work / "whole")[0].merges
@@ -224,20 +270,18 @@ def memory(work: Path, data: Path, sizes: list[int]) -> None:
     peaks = []
     for size in sizes:
         write_corpus(work / f"large-{size}", data, size)
-        peaks.append(child("peak", str(work), str(work / "bpe_2k"), f"large-{size}")[1])
+        peaks.append(child("memory", str(work), str(work / "bpe_2k"), f"large-{size}")[2])
         shutil.rmtree(work / f"large-{size}")
         print(
             f"  {size / 1e9:.1f} GB: peak {peaks[-1]:,.0f} MB, {peaks[-1] / peaks[0]:.3f} times the first", flush=True
         )
 
 
-def run_peak(work: Path, tokenizer: Path, name: str) -> tuple[float, float]:
+def run_memory(work: str, tokenizer: str, name: str) -> tuple[float, float]:
     """Seconds and peak resident memory in MB of encoding one corpus."""
-    folder, out = work / name, _folder(work / "out" / "peak")
+    out = _folder(Path(work) / "out" / "memory")
     start = time.perf_counter()
-    summary = encode_corpus(
-        name, CuratedCorpus(folder / "documents", folder / "selection", folder / "heldout"), tokenizer, out
-    )
+    summary = encode_corpus(name, _corpus(Path(work) / name), Path(tokenizer), out)
     seconds = time.perf_counter() - start
     print(f"    {summary.train.bytes / 1e6 / seconds:.1f} MB/s, {summary.encoder}", file=sys.stderr)
     shutil.rmtree(out)
@@ -284,33 +328,36 @@ def _cache() -> Path:
     return Path(os.environ.get("SQUEEZE_CACHE", tempfile.gettempdir() + "/squeeze-archives"))
 
 
+CHILDREN: dict[str, Callable[..., tuple[float, ...]]] = {
+    "encode": run_encode, "train": run_train, "memory": run_memory,
+}  # fmt: skip
+
+
 def main() -> None:
-    if sys.argv[1:2] == ["one"]:
-        work, tokenizer, contestant = sys.argv[2:]
-        training = contestant in ("train", "reference")
-        print(*(run_train(Path(work), contestant) if training else run_encode(contestant, Path(work), Path(tokenizer))))
-        return
-    if sys.argv[1:2] == ["peak"]:
-        print(*run_peak(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]))
+    if sys.argv[1:2] == ["child"]:
+        what, *arguments = sys.argv[2:]
+        print(*CHILDREN[what](*arguments))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["encode", "train", "memory", "parity"])
     parser.add_argument("names", nargs="*", help="parity: specifications to check, all if none")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[500_000_000, 5_000_000_000])
+    parser.add_argument("--sizes", type=int, nargs="+", help="bytes of text; encode: all of it once; memory: 5e8, 5e9")
+    parser.add_argument("--work", type=Path, help="keep what is made here and go on from it; --repeat 0 only prepares")
     options = parser.parse_args()
     if not list(options.data.glob("*.jsonl.gz")):
         sys.exit(f"no *.jsonl.gz in {options.data}: give a folder of documents with --data")
     print(f"# {options.what} on {platform.machine()}, {THREADS} cores, Python {platform.python_version()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="squeeze-tokenizers-") as folder:
-        work = Path(folder)
+        work = options.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
         if options.what == "encode":
-            encode(work, options.data, options.repeat)
+            encode(work, options.data, options.repeat, options.sizes or [0])
         elif options.what == "train":
             train(work, options.data, options.repeat)
         elif options.what == "memory":
-            memory(work, options.data, options.sizes)
+            memory(work, options.data, options.sizes or [500_000_000, 5_000_000_000])
         else:
             parity(work, options.data, options.names)
 
