@@ -6,42 +6,39 @@
     python benchmarks/tokenization.py parity     every specification against its reference on all of the text
 
 Text: every document of ../shared/data (or --data DIR with *.jsonl.gz of `text` and `lang`), 54 MB, each once. Larger
-sizes repeat it, and in a repeat one long word in VARIED gets three letters of its own: as many new words as text of
-that size has by Heaps' law, so that no cache of words gains by the repeating. Each contestant runs in a process of its
-own, reads the same Parquet and writes Arrow IPC with the same ids; every figure is the best of --repeat. `whole` is
-the process from start to end, `load + encode` leaves Python's imports out, `encode` the opening of the tokenizer as
-well; Squeeze's include its parity gate, content hash and the other columns of the token store throughout.
+sizes repeat it with as many new words as text of that size has, so that no cache of words gains by the repeating
+(`tokenization_text.py`). Each contestant runs in a process of its own, reads the same Parquet and writes Arrow IPC
+with the same ids; every figure is the best of --repeat. `whole` is the process from start to end, `load + encode`
+leaves Python's imports out, `encode` the opening of the tokenizer as well; Squeeze's include its parity gate, content
+hash and the other columns of the token store throughout.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import gzip
-import hashlib
-import itertools
 import json
 import os
 import platform
-import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tokenization_text import corpus_in, documents, write_corpus
 
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.arrow import differing_rows, from_rows, text_bytes
 from pipeline.tokenization.build import build_tokenizer
 from pipeline.tokenization.encode import encode_corpus
-from pipeline.tokenization.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.mixture import build_mixture
 from pipeline.tokenization.patterns import PATTERNS
 from pipeline.tokenization.sample import sample_texts
 from pipeline.tokenization.settings import SampleSettings
@@ -51,71 +48,12 @@ from pipeline.tokenization.train import train_bpe, train_reference
 HERE = Path(__file__).resolve().parent
 THREADS = os.cpu_count() or 1
 SPECS = HERE.parent / "tokenizers"
-SCHEMA = pa.schema([("doc_id", pa.binary(16)), ("text", pa.string()), ("bytes", pa.uint32()), ("lang", pa.string())])
 BATCH = 2_000
-LONG_WORD = re.compile(r"\w{9,}")
-VARIED = 3  # then four times the text has 1.16M different words, where Heaps' law says 1.08M (one in four: 0.98M)
-SUFFIXES = ["".join(letters) for letters in itertools.product("aeiourstlnmdkpbgvz", repeat=3)]
-
-
-def documents(data: Path) -> Iterator[tuple[str, str]]:
-    """Text and language of every document."""
-    for path in sorted(data.glob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                yield row["text"], row.get("lang") or ""
-
-
-def varied(texts: list[tuple[str, str]], copy: int) -> Iterator[tuple[str, str]]:
-    """The documents with one long word in VARIED made new; the first copy is the text itself."""
-    count = itertools.count()
-
-    def change(word: re.Match[str]) -> str:
-        number = next(count)
-        return f"{word[0]}{SUFFIXES[(number + 101 * copy) % len(SUFFIXES)]}" if number % VARIED == 0 else word[0]
-
-    for text, lang in texts:
-        yield (LONG_WORD.sub(change, text) if copy else text), lang
-
-
-def _corpus(folder: Path) -> CuratedCorpus:
-    return CuratedCorpus(folder / "documents", folder / "selection", folder / "heldout")
-
-
-def write_corpus(folder: Path, data: Path, size: int = 0) -> CuratedCorpus:
-    """A curated corpus of all the text, repeated with variation until there are `size` bytes."""
-    corpus = _corpus(folder)
-    if folder.exists():
-        return corpus
-    for path in (corpus.documents, corpus.selection, corpus.heldout):
-        path.mkdir(parents=True)
-    texts = list(documents(data))
-    count = total = 0
-    rows: list[dict[str, Any]] = []
-    part = corpus.documents / "part-00000.parquet"
-    with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-        for copy in itertools.count():
-            for text, lang in varied(texts, copy):
-                encoded = text.encode()
-                key = hashlib.blake2b(encoded, digest_size=16).digest()
-                rows.append({"doc_id": key, "text": text, "bytes": len(encoded), "lang": lang})
-                count, total = count + 1, total + len(encoded)
-                if len(rows) == BATCH:
-                    writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-                    rows = []
-            if total >= size:
-                break
-        writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-    ids = pq.read_table(part, columns=["doc_id"])["doc_id"]
-    pq.write_table(pa.table({"row": range(count), "doc_id": ids}), corpus.selection / "selection.parquet")
-    pq.write_table(pa.Table.from_pylist([], SCHEMA), corpus.heldout / "heldout.parquet")
-    return corpus
 
 
 def run_encode(work: str, opened: str, name: str, contestant: str) -> tuple[float, float, float]:
     """Seconds to open the tokenizer; wall and processor seconds of that and of Parquet to Arrow."""
-    corpus, tokenizer = _corpus(Path(work) / name), Path(opened)
+    corpus, tokenizer = corpus_in(Path(work) / name), Path(opened)
     out = _folder(Path(work) / "out" / contestant)
     import awkward  # noqa: F401 - imports are nobody's time
     import gigatoken  # noqa: F401
@@ -188,8 +126,9 @@ def best(repeat: int, *arguments: str) -> list[float]:
 
 
 def encode(work: Path, data: Path, repeat: int, sizes: list[int]) -> None:
-    corpus = write_corpus(work / "corpus", data)
-    build_mixture(SampleSettings(bytes=15_000_000), {"all": corpus}, _folder(work / "mixture"))
+    if not (work / "mixture").exists():
+        corpus = write_corpus(work / "corpus-0", data)
+        build_mixture(SampleSettings(bytes=15_000_000), {"all": corpus}, _folder(work / "mixture"))
     specs = {
         "bpe_16k": parse_spec({"kind": "bpe", "vocab_size": 16_384, "pattern": "cl100k", "digits": 1}, where="bench"),
         "gpt2": load_spec(SPECS, "gpt2"),
@@ -281,7 +220,7 @@ def run_memory(work: str, tokenizer: str, name: str) -> tuple[float, float]:
     """Seconds and peak resident memory in MB of encoding one corpus."""
     out = _folder(Path(work) / "out" / "memory")
     start = time.perf_counter()
-    summary = encode_corpus(name, _corpus(Path(work) / name), Path(tokenizer), out)
+    summary = encode_corpus(name, corpus_in(Path(work) / name), Path(tokenizer), out)
     seconds = time.perf_counter() - start
     print(f"    {summary.train.bytes / 1e6 / seconds:.1f} MB/s, {summary.encoder}", file=sys.stderr)
     shutil.rmtree(out)
