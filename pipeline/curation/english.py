@@ -38,6 +38,13 @@ class EnglishTokenizer:
 
     def __call__(self, chunk: str) -> list[str]:
         """The tokens of a chunk without blanks."""
+        if chunk not in self._special and chunk.isascii():
+            # most chunks are a word and perhaps a mark, which no rule takes apart further
+            if chunk.isalpha():
+                return [chunk]
+            word, mark = chunk[:-1], chunk[-1]
+            if word.isalpha() and word[-1].islower() and mark in ".,;:!?" and word not in self._special:
+                return [word, mark]
         if len(chunk) > _LONGEST_CHUNK:
             return [chunk]
         return self._merge(self._affixes(chunk, self._special))

@@ -8,7 +8,9 @@ Which copy stays, whatever the order of the input: the held-out ones, which are 
 training copy stays beside them; else the one of the corpus that the profile names first; among those the longest;
 among those the one with the lowest doc_id; of equal texts the one in the lowest row.
 
-Memory: some 60 bytes a document; signatures and sets of n-grams go through files in the output folder.
+Memory: about 60 bytes a document and a constant. Bands, n-grams and sets go through files in the output folder that
+are read in partitions. Processes share the passes over text; the clusters are the same with any number of them, since
+a component does not depend on the order in which its edges are found, and a pair is left out only within one.
 """
 
 from __future__ import annotations
@@ -17,33 +19,21 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.curation.heldout_join import candidate_pairs, scan_part, write_held, write_table
+from pipeline.curation.pool import WORTH_BYTES, Pool
+from pipeline.curation.rows import Rows, load_rows
 from pipeline.curation.settings import NearDuplicateSettings
-from pipeline.curation.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS
-from pipeline.curation.similarity import (
-    HeldoutIndex,
-    SetStore,
-    band_keys,
-    bucket_pairs,
-    components,
-    similar_pairs,
-)
-from pipeline.curation.tables import (
-    DOC_ID,
-    contains_ids,
-    hash_batches,
-    ids_of,
-    iter_file,
-    iter_parts,
-    write_table,
-)
-from pipeline.curation.words import shingles, word_hashes
+from pipeline.curation.shingle_sets import SetStore, write_sets
+from pipeline.curation.signals import MINHASH_PERMUTATIONS
+from pipeline.curation.similarity import BandFiles, Clusters
+from pipeline.curation.tables import DOC_ID, TableWriter, binary_ids, hash_batches, iter_file
 
 NEAR_DUPLICATES_VERSION: Final = "1"
 SCHEMA: Final = pa.schema(
@@ -61,9 +51,16 @@ SCHEMA: Final = pa.schema(
 log = logging.getLogger(__name__)
 
 
+_WRITTEN_ROWS: Final = 1 << 18
+
+
 @dataclass(frozen=True)
 class NearDuplicatesSummary:
-    """Clusters of two or more documents; `sizes` counts clusters by their number of documents."""
+    """Clusters of two or more documents; `sizes` counts clusters by their number of documents.
+
+    `candidates` counts the pairs compared, `edges` those similar enough; pairs that other edges have put into one
+    cluster already are not compared.
+    """
 
     content_hash: str
     documents: int
@@ -75,24 +72,13 @@ class NearDuplicatesSummary:
     edges: int
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Every document of every corpus; `number` [N] counts distinct texts in the order of their doc_ids."""
-
-    ids: np.ndarray
-    corpus: np.ndarray
-    row: np.ndarray
-    size: np.ndarray
-    held: np.ndarray
-    number: np.ndarray
-    distinct: int
-
-
 def find_near_duplicates(
     settings: NearDuplicateSettings,
     documents: Mapping[str, Path],
     heldout: Mapping[str, Path],
     out: Path,
+    *,
+    workers: int = 0,
 ) -> NearDuplicatesSummary:
     """Write the clusters of equal and nearly equal documents.
 
@@ -101,167 +87,157 @@ def find_near_duplicates(
         documents: folder of `documents/<corpus>` for each corpus, in the profile's order: earlier ones keep their copy.
         heldout: folder of `heldout/<corpus>` for each corpus.
         out: output folder; also holds the stage's temporary files.
+        workers: processes; 0 takes one a core. Never changes the result.
     """
     out.mkdir(parents=True, exist_ok=True)
-    rows = _load(documents, heldout)
-    cluster = np.arange(rows.distinct)
-    pairs = np.empty((0, 2), dtype=np.int64)
-    edges: list[tuple[int, int]] = []
+    for left in out.glob("*.tmp*"):
+        left.unlink()
+    rows = load_rows(documents, heldout)
+    clusters = Clusters(rows.distinct)
+    candidates = edges = 0
     if settings.enabled:
-        pairs = _candidates(settings, documents, rows, out)
-        edges = _verified(settings, documents, rows, pairs, out)
-        cluster = components(rows.distinct, edges)
+        with Pool(workers) as pool:
+            for compared, joined in _join(settings, rows, clusters, out, pool):
+                candidates, edges = candidates + compared, edges + joined
     path = out / "clusters.parquet"
-    by_corpus, sizes = _write(list(documents), rows, cluster, path)
+    by_corpus, sizes = _write(rows, clusters.finish(), path)
     duplicates = sum(by_corpus.values())
     log.info("near duplicates: %d clusters, %d documents to drop", sum(sizes.values()), duplicates)
     return NearDuplicatesSummary(
         content_hash=hash_batches(iter_file(path, SCHEMA.names), SCHEMA.names),
-        documents=len(rows.row),
+        documents=len(rows.number),
         clusters=sum(sizes.values()),
         duplicates=duplicates,
         by_corpus=dict(by_corpus),
         sizes=dict(sorted(sizes.items())),
-        candidates=len(pairs),
-        edges=len(edges),
+        candidates=candidates,
+        edges=edges,
     )
 
 
-def _load(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> _Rows:
-    ids, corpus_of, row_of, held, sizes = [], [], [], [], []
-    for place, corpus in enumerate(documents):
-        batches = list(iter_parts(documents[corpus], ("doc_id", "bytes")))
-        mine = np.concatenate([ids_of(batch) for batch in batches])
-        frozen = [ids_of(batch) for batch in iter_file(heldout[corpus] / "heldout.parquet", ("doc_id",))]
-        ids.append(mine)
-        sizes.append(np.concatenate([batch.column("bytes").to_numpy() for batch in batches]))
-        corpus_of.append(np.full(len(mine), place, dtype=np.int32))
-        row_of.append(np.arange(len(mine), dtype=np.int64))
-        held.append(contains_ids(mine, np.concatenate(frozen)))
-    every = np.concatenate(ids)
-    order = np.lexsort((every[:, 1], every[:, 0]))
-    ordered = every[order]
-    number = np.empty(len(every), dtype=np.int64)
-    number[order] = np.cumsum(np.concatenate([[False], (ordered[1:] != ordered[:-1]).any(axis=1)]))
-    return _Rows(
-        every,
-        np.concatenate(corpus_of),
-        np.concatenate(row_of),
-        np.concatenate(sizes),
-        np.concatenate(held),
-        number,
-        int(number.max()) + 1,
-    )
-
-
-def _batches(documents: Mapping[str, Path], column: str, rows: _Rows) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """One column of every document with the documents' numbers, batch by batch."""
-    start = 0
-    for folder in documents.values():
-        for batch in iter_parts(folder, (column,)):
-            yield batch.column(column), rows.number[start : start + batch.num_rows]
-            start += batch.num_rows
-
-
-def _candidates(settings: NearDuplicateSettings, documents: Mapping[str, Path], rows: _Rows, out: Path) -> np.ndarray:
-    """Pairs of distinct texts to compare, int64 [M, 2], sorted."""
-    spill = out / "bands.tmp"
-    keys = np.memmap(spill, dtype=np.uint64, mode="w+", shape=(settings.bands, rows.distinct))
-    usable = np.zeros(rows.distinct, dtype=bool)
-    for column, numbers in _batches(documents, "minhash", rows):
-        data = np.frombuffer(column.buffers()[1], dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
-        signatures = data[column.offset : column.offset + len(column)]
-        keys[:, numbers] = band_keys(signatures, settings.bands)
-        usable[numbers] = (signatures != signatures.max()).any(axis=1)
-    some = np.flatnonzero(usable)
-    found = np.unique(np.concatenate([bucket_pairs(np.asarray(band), some) for band in keys]), axis=0)
-    del keys
-    spill.unlink()
-    return np.unique(np.concatenate([found, _heldout_candidates(settings, documents, rows)]), axis=0)
-
-
-def _heldout_candidates(settings: NearDuplicateSettings, documents: Mapping[str, Path], rows: _Rows) -> np.ndarray:
-    """Pairs of a held-out document and any other that may be similar: none is missed."""
-    held = np.zeros(rows.distinct, dtype=bool)
-    held[rows.number[rows.held]] = True
-    numbers: list[int] = []
-    sets: list[np.ndarray] = []
-    for texts, mine in _batches(documents, "text", rows):
-        wanted = np.flatnonzero(held[mine])
-        values, offsets = shingles(*word_hashes(texts.take(pa.array(wanted)).to_pylist()), SHINGLE_WORDS)
-        numbers += mine[wanted].tolist()
-        sets += [values[a:b].copy() for a, b in pairwise(offsets.tolist())]
-        held[mine] = False
-    index = HeldoutIndex(numbers, sets, settings.similarity)
-    del sets
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for texts, mine in _batches(documents, "text", rows):
-        found.append(index.pairs(mine, *shingles(*word_hashes(texts.to_pylist()), SHINGLE_WORDS)))
-    return np.concatenate(found)
-
-
-def _verified(
-    settings: NearDuplicateSettings, documents: Mapping[str, Path], rows: _Rows, pairs: np.ndarray, out: Path
-) -> list[tuple[int, int]]:
-    """The pairs that are similar enough."""
-    sets = SetStore(out / "sets.tmp", np.unique(pairs))
+def _join(
+    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, out: Path, pool: Pool
+) -> Iterator[tuple[int, int]]:
+    """Find and verify candidate pairs and join clusters; gives the pairs compared and found similar as it goes."""
+    bands = BandFiles(out, settings.bands)
+    sets = SetStore(rows.distinct)
+    pairs_path = out / "heldout-pairs.tmp"
     try:
-        for texts, mine in _batches(documents, "text", rows):
-            wanted = [place for place, number in enumerate(mine.tolist()) if sets.wants(number)]
-            values, offsets = shingles(
-                *word_hashes(texts.take(pa.array(wanted, pa.int64())).to_pylist()), SHINGLE_WORDS
-            )
-            for place, start, stop in zip(wanted, offsets[:-1], offsets[1:], strict=True):
-                if sets.wants(int(mine[place])):
-                    sets.add(int(mine[place]), values[start:stop])
-        return [(first, second) for first, second, _ in similar_pairs(pairs, sets, settings.similarity)]
+        wanted = _suspects(rows, bands)
+        held, hits, sizes = _scan(settings, rows, wanted, sets, out, pool)
+        with pairs_path.open("wb") as file:
+            for pairs in candidate_pairs(held, hits, sizes, settings.similarity):
+                wanted[pairs] = True
+                file.write(pairs.astype("<i4").tobytes())
+        _store_missing(rows, wanted, sets, out, pool)
+        rounds = (pairs for buckets in bands.buckets() for pairs in buckets.rounds())
+        for pairs in chain(rounds, _read_pairs(pairs_path)):
+            apart = clusters.apart(pairs)
+            found = sets.similar(apart, settings.similarity, pool)
+            clusters.join(found)
+            yield len(apart), len(found)
     finally:
-        sets.close()
+        bands.remove()
+        sets.remove()
+        for path in out.glob("*.tmp*"):
+            path.unlink()
 
 
-def _write(corpora: list[str], rows: _Rows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], Counter[int]]:
+def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
+    """Write the bands; which documents share one with another, bool [D]."""
+    for part in rows.parts:
+        row = part.start
+        for batch in iter_file(part.path, ("minhash",)):
+            column, here = batch.column("minhash"), slice(row, row + batch.num_rows)
+            row += batch.num_rows
+            data = np.frombuffer(column.buffers()[1], dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
+            signatures = data[column.offset : column.offset + len(column)]
+            bands.add(signatures[rows.first[here]], rows.number[here][rows.first[here]])
+    bands.finish()
+    found = np.zeros(rows.distinct, dtype=bool)
+    for buckets in bands.buckets():
+        found[buckets.members[np.repeat(buckets.starts, buckets.sizes) + buckets.within()]] = True
+    return found
+
+
+def _scan(
+    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, pool: Pool
+) -> tuple[list[Path], list[Path], np.ndarray]:
+    """One pass over all text; stores the wanted sets.
+
+    Returns the files of held-out prefixes, those of all documents' hits on them, and the sizes of all sets.
+    """
+    worth = rows.bytes > WORTH_BYTES
+    held = [out / f"held-{place:03d}.tmp" for place in range(len(rows.heldout))]
+    tasks = [(*each, settings.similarity, path) for each, path in zip(rows.heldout, held, strict=True)]
+    table = out / "held-bits.tmp"
+    write_table(held, sum(pool.map(write_held, tasks, worth=worth)), table)
+    scans = []
+    for place, part in enumerate(rows.parts):
+        first = rows.first[part.start : part.stop]
+        numbers = rows.number[part.start : part.stop][first]
+        path = out / f"part-{place:05d}.tmp"
+        scans.append((part.path, first, numbers, wanted[numbers], table, settings.similarity, path))
+    sizes = np.zeros(rows.distinct, dtype=np.int32)
+    hits = []
+    for (_, _, numbers, mine, _, _, path), found in zip(scans, pool.map(scan_part, scans, worth=worth), strict=True):
+        sizes[numbers] = found
+        sets.add(path.with_suffix(".sets.tmp"), numbers[mine], found[mine])
+        hits.append(path.with_suffix(".hits.tmp"))
+    return held, hits, sizes
+
+
+def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, pool: Pool) -> None:
+    """Store the sets that only the held-out join asks for."""
+    tasks, numbers = [], []
+    for place, part in enumerate(rows.parts):
+        number = rows.number[part.start : part.stop]
+        asked = rows.first[part.start : part.stop] & wanted[number] & ~sets.holds(number)
+        if asked.any():
+            tasks.append((part.path, asked, out / f"late-{place:05d}.tmp"))
+            numbers.append(number[asked])
+    for task, mine, sizes in zip(tasks, numbers, pool.map(write_sets, tasks, worth=len(tasks) > 8), strict=True):
+        sets.add(task[2], mine, sizes)
+
+
+def _read_pairs(path: Path) -> Iterator[np.ndarray]:
+    with path.open("rb") as file:
+        while len(pairs := np.fromfile(file, dtype="<i4", count=1 << 20)):
+            yield pairs.reshape(-1, 2).astype(np.int64)
+
+
+def _write(rows: Rows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], Counter[int]]:
     """Write the documents of clusters of two or more; returns those to drop by corpus, and clusters by size."""
     of = cluster[rows.number]
-    sizes = np.bincount(of, minlength=rows.distinct)
-    copies = np.bincount(rows.number, minlength=rows.distinct)
+    sizes = np.bincount(of, minlength=rows.distinct).astype(np.uint32)
     any_held = np.zeros(rows.distinct, dtype=bool)
     any_held[of[rows.held]] = True
     member = np.flatnonzero(sizes[of] > 1)
-    order = member[
-        np.lexsort(
-            (
-                rows.row[member],
-                rows.number[member],
-                -rows.size[member].astype(np.int64),
-                rows.corpus[member],
-                of[member],
-            )
-        )
-    ]
-    first = np.concatenate([[True], of[order][1:] != of[order][:-1]])[: len(order)]
-    keep = rows.held[order] | (first & ~any_held[of[order]])
+    number, corpus = rows.number[member], rows.corpus(member)
+    order = np.lexsort((member, number, -rows.size[member].astype(np.int64), corpus, of[member]))
+    member, number, corpus = member[order], number[order], corpus[order]
+    of = of[member]
+    copies = np.bincount(number, minlength=rows.distinct)[number]
+    keep = rows.held[member] | ((np.diff(of, prepend=-1) != 0) & ~any_held[of])
     kept_text = np.zeros(rows.distinct, dtype=bool)
-    kept_text[rows.number[order][keep]] = True
-    lowest = np.zeros((rows.distinct, 2), dtype=np.uint64)
-    lowest[rows.number] = rows.ids
-    numbers = rows.number[order]
-    columns = {
-        "corpus": [corpora[place] for place in rows.corpus[order]],
-        "row": rows.row[order],
-        "doc_id": _binary(rows.ids[order]),
-        "cluster": _binary(lowest[of[order]]),
-        "size": sizes[of[order]].astype(np.uint32),
-        "heldout": rows.held[order],
-        "exact": (copies[numbers] > 1) & kept_text[numbers],
-        "keep": keep,
-    }
-    write_table(path, columns, SCHEMA)
-    dropped = rows.corpus[order][~keep]
-    by_corpus = Counter({corpora[place]: int((dropped == place).sum()) for place in np.unique(dropped)})
-    return by_corpus, Counter(int(size) for size in sizes[np.unique(of[order])])
-
-
-def _binary(ids: np.ndarray) -> pa.Array:
-    """uint64 [N, 2] as doc_ids."""
-    data = pa.py_buffer(ids.astype(">u8").tobytes())
-    return pa.Array.from_buffers(DOC_ID, len(ids), [None, data])
+    kept_text[number[keep]] = True
+    exact = (copies > 1) & kept_text[number]
+    lowest = np.empty(rows.distinct, dtype=np.int64)
+    lowest[rows.number[rows.first]] = np.flatnonzero(rows.first)
+    with TableWriter(path, SCHEMA) as writer:
+        for start in range(0, max(len(member), 1), _WRITTEN_ROWS):
+            here = slice(start, start + _WRITTEN_ROWS)
+            columns = {
+                "corpus": [rows.corpora[place] for place in corpus[here].tolist()],
+                "row": member[here] - rows.starts[corpus[here]],
+                "doc_id": binary_ids(rows.ids[member[here]]),
+                "cluster": binary_ids(rows.ids[lowest[of[here]]]),
+                "size": sizes[of[here]],
+                "heldout": rows.held[member[here]],
+                "exact": exact[here],
+                "keep": keep[here],
+            }
+            writer.write(pa.Table.from_pydict(columns, schema=SCHEMA))
+    dropped = np.bincount(corpus[~keep], minlength=len(rows.corpora)).tolist()
+    by_corpus = Counter({name: count for name, count in zip(rows.corpora, dropped, strict=True) if count})
+    return by_corpus, Counter(sizes[np.unique(of)].tolist())

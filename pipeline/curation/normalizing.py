@@ -24,6 +24,11 @@ _BROKEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u206a-\u206f\ud800-\udfff\ufeff\ufff9-\ufffd]|&[#A-Za-z]"
 )
 """What ftfy repairs besides mojibake, which has its own pattern in ftfy."""
+HARMLESS = "‘’“”–—…"
+"""No mojibake is made of ASCII and these alone (a test tries every combination), and most English holds no others."""
+_UNUSUAL = re.compile(f"[^\x00-\x7f{HARMLESS}]+")
+_AROUND = 8
+"""Characters beside an unusual one that ftfy's patterns for mojibake, of at most six characters, may reach."""
 
 _GUTENBERG_START = re.compile(r"^\s*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$", re.I | re.M)
 _GUTENBERG_END = re.compile(r"^\s*(?:\*\*\* ?)?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$", re.I | re.M)
@@ -45,6 +50,7 @@ _EMAIL = re.compile(
     r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
     r"|\[(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\])"
 )
+_MAYBE_IP = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?![\w.])")
 _MASKED_EMAIL = "email@example.com"
 _MASKED_IP = "22.214.171.124"
@@ -64,10 +70,13 @@ def normalize(text: str, settings: Normalizing) -> str:
     text = _TRAILING.sub("", text)
     if settings.unwrap:
         text = unwrap(text)
-    text = _RUNS.sub(" ", text)
+    if "  " in text or "\t" in text:
+        text = _RUNS.sub(" ", text)
     if settings.c4_lines:
         text = drop_lines(text)
-    text = _EMPTY_LINES.sub("\n\n", text).strip()
+    if "\n\n\n" in text:
+        text = _EMPTY_LINES.sub("\n\n", text)
+    text = text.strip()
     if settings.mask_personal:
         text = mask_personal(text)
     return text
@@ -97,7 +106,10 @@ def needs_ftfy(text: str) -> bool:
         return False
     from ftfy.badness import is_bad
 
-    return bool(is_bad(text))
+    places = [(match.start(), match.end()) for match in _UNUSUAL.finditer(text)]
+    if len(places) * 4 * _AROUND > len(text):
+        return bool(is_bad(text))
+    return any(is_bad(text[max(0, start - _AROUND) : stop + _AROUND]) for start, stop in places)
 
 
 def strip_gutenberg(text: str) -> str:
@@ -167,7 +179,7 @@ def mask_personal(text: str) -> str:
     """Replace e-mail addresses and public IPv4 addresses by constants (FineWeb, section 3.6)."""
     if "@" in text:
         text = _EMAIL.sub(_MASKED_EMAIL, text)
-    return _IP.sub(_mask_public_ip, text)
+    return _IP.sub(_mask_public_ip, text) if _MAYBE_IP.search(text) is not None else text
 
 
 def _mask_public_ip(match: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ threshold to fall on the same side. Ratios over nothing are 0.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -19,7 +20,8 @@ import pyarrow as pa
 from pipeline.curation.normalizing import CITATION, POLICIES
 from pipeline.curation.punctuation import TERMINAL
 from pipeline.curation.repetition import repetition
-from pipeline.curation.words import Tokens, shingles, tokenize, word_hashes
+from pipeline.curation.vocabulary import Chunked, Vocabulary
+from pipeline.curation.words import Tokens, shingles, tokens_of, vocabulary, word_hashes
 
 MINHASH_PERMUTATIONS: Final = 112
 SHINGLE_WORDS: Final = 5
@@ -46,6 +48,9 @@ _DETECTED_CHARACTERS: Final = 1000
 """Start of the text that the language detector sees; more changes next to nothing for text in one language."""
 _SHORT_LINE: Final = 30
 _LONGEST_WORD: Final = 1000
+_SHORTEST_LINE: Final = 3
+"""C4: words of a line."""
+_UNWANTED: Final = ("javascript", "lorem ipsum", *POLICIES)
 _BLANKS = re.compile(r"\n+")
 _PARAGRAPHS = re.compile(r"\n{2,}")
 
@@ -59,33 +64,57 @@ def compute_signals(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any
     """
     found = [detect_language(text) for text in texts]
     words_of = [lang or detected for lang, (detected, _) in zip(langs, found, strict=True)]
+    quality = compute_quality(texts, words_of)
     return {
         "detected": [lang for lang, _ in found],
         "language_score": [score for _, score in found],
-        "minhash": minhash(texts),
-        **compute_quality(texts, words_of),
+        **quality,
     }
 
 
-def compute_quality(texts: Sequence[str], langs: Sequence[str]) -> dict[str, np.ndarray]:
-    """The signals of the published filters, and the grade, of texts in known languages."""
-    arrays = {field.name: np.zeros(len(texts), field.type.to_pandas_dtype()) for field in SIGNAL_FIELDS[2:-1]}
+def compute_quality(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any]:
+    """The signals of the published filters, the grade and the MinHash signature of texts in known languages."""
+    arrays: dict[str, Any] = {
+        field.name: np.zeros(len(texts), field.type.to_pandas_dtype()) for field in SIGNAL_FIELDS[2:-1]
+    }
+    signatures = np.zeros((len(texts), MINHASH_PERMUTATIONS), dtype="<u4")
     english = np.array([lang == "en" for lang in langs], dtype=bool)
     for flag in (True, False):
         rows = np.flatnonzero(english == flag)
         if len(rows):
-            some = [texts[row] for row in rows.tolist()]
-            for name, values in _over_words(some, english=flag).items():
+            lines = Lines([texts[row] for row in rows.tolist()], vocabulary(english=flag))
+            for name, values in _over_words(lines, english=flag).items():
                 arrays[name][rows] = values
+            signatures[rows] = _signatures(*lines.chunked.words())
     for row, text in enumerate(texts):
         for name, value in _over_lines(text).items():
             arrays[name][row] = value
+    arrays["minhash"] = [row.tobytes() for row in signatures]
     return arrays
 
 
-def _over_words(texts: Sequence[str], *, english: bool) -> dict[str, np.ndarray]:
+class Lines:
+    """Texts cut into lines and chunks in one go; line n has chunks [ends[n], ends[n + 1])."""
+
+    def __init__(self, texts: Sequence[str], known: Vocabulary) -> None:
+        self.texts = texts
+        number_of = known.__getitem__
+        numbers, ends, text_ends = array("q"), array("q", [0]), array("q", [0])
+        for text in texts:
+            for line in text.splitlines():
+                numbers.extend(map(number_of, line.split()))
+                ends.append(len(numbers))
+            text_ends.append(len(ends) - 1)
+        self.ends = np.array(ends)
+        self.text_ends = np.array(text_ends)
+        """int64 [N + 1]: text i has lines [text_ends[i], text_ends[i + 1])"""
+        self.chunked = Chunked(known, np.array(numbers, dtype=np.int64), self.ends[self.text_ends])
+
+
+def _over_words(lines: Lines, *, english: bool) -> dict[str, np.ndarray]:
     """Signals that need the tokens of the texts."""
-    tokens = tokenize(texts, english=english)
+    texts = lines.texts
+    tokens = tokens_of(lines.chunked)
     sum_of = _Sums(tokens.offsets)
     count = np.diff(tokens.offsets)
     per_word = np.maximum(count, 1)
@@ -95,9 +124,10 @@ def _over_words(texts: Sequence[str], *, english: bool) -> dict[str, np.ndarray]
     newlines = np.array([text.count("\n") for text in texts])
     ellipses = np.array([text.count("...") + text.count("…") for text in texts])
     seen = np.zeros(len(texts), dtype=np.int64)
-    for bit in range(8):
-        seen += sum_of((tokens.stop_word >> bit) & 1) > 0
-    sentences, dropped = _c4(texts, english=english)
+    if tokens.stop_word.any():
+        for bit in range(8):
+            seen += sum_of((tokens.stop_word >> bit) & 1) > 0
+    sentences, dropped = count_sentences(lines, tokens)
     return {
         "words": words,
         "word_length": sum_of(tokens.length * plain) / np.maximum(words, 1),
@@ -154,36 +184,47 @@ def _sentences(offsets: np.ndarray, ends: np.ndarray, punctuation: np.ndarray) -
     return total[offsets[1:]] - total[offsets[:-1]]
 
 
-def _c4(texts: Sequence[str], *, english: bool) -> tuple[np.ndarray, np.ndarray]:
+def count_sentences(lines: Lines, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
     """Sentences on the lines that C4 keeps, and whether it drops the document for a placeholder or a bracket.
 
-    Without the rule that lines must end in punctuation, which FineWeb found to cost too much (section 3.5).
+    Without the rule that lines must end in punctuation, which FineWeb found to cost too much (section 3.5). A line's
+    tokens are a stretch of its text's, so only a line that loses a citation mark is cut into tokens again.
     """
-    lines: list[str] = []
-    ends = [0]
-    dropped = np.zeros(len(texts), dtype=bool)
-    for row, text in enumerate(texts):
-        for raw in text.splitlines():
-            line = raw.strip()
-            words = line.split()
-            if len(words) < 3 or (len(line) > _LONGEST_WORD and max(map(len, words)) > _LONGEST_WORD):
+    keep = np.diff(lines.ends) >= _SHORTEST_LINE
+    dropped = np.zeros(len(lines.texts), dtype=bool)
+    changed: dict[int, str] = {}
+    characters = np.concatenate([[0], np.cumsum(tokens.length)])[tokens.chunks]
+    long_chunks = np.flatnonzero(np.diff(characters) > _LONGEST_WORD)
+    long_texts = set((np.searchsorted(lines.chunked.offsets, long_chunks, side="right") - 1).tolist())
+    for row, text in enumerate(lines.texts):
+        if "[" not in text and "{" not in text and row not in long_texts:
+            lowered = text.lower()
+            if not any(mark in lowered for mark in _UNWANTED):
                 continue
-            lowered = line.lower()
-            if "[" in line:
-                line = CITATION.sub("", line)
-            if "lorem ipsum" in lowered:
-                dropped[row] = True
-            if "javascript" in lowered:
-                continue
-            if "{" in line:
-                dropped[row] = True
-            if not any(policy in lowered for policy in POLICIES):
-                lines.append(line)
-        ends.append(len(lines))
-    tokens = tokenize(lines, english=english)
-    each = _sentences(tokens.offsets, tokens.sentence_end, tokens.punctuation)
-    total = np.concatenate([[0], np.cumsum(each)])
-    return total[ends[1:]] - total[ends[:-1]], dropped
+        first = int(lines.text_ends[row])
+        for number, raw in enumerate(text.splitlines(), first):
+            if keep[number]:
+                keep[number], drops = _judge_line(raw.strip(), number, changed)
+                dropped[row] |= drops
+    each = _sentences(tokens.chunks[lines.ends], tokens.sentence_end, tokens.punctuation)
+    if changed:
+        again = tokens_of(Lines(list(changed.values()), lines.chunked.vocabulary).chunked)
+        each[list(changed)] = _sentences(again.offsets, again.sentence_end, again.punctuation)
+    total = np.concatenate([[0], np.cumsum(each * keep)])
+    return total[lines.text_ends[1:]] - total[lines.text_ends[:-1]], dropped
+
+
+def _judge_line(line: str, number: int, changed: dict[int, str]) -> tuple[bool, bool]:
+    """Whether C4 keeps a line of enough words, and whether it drops the document for it."""
+    if len(line) > _LONGEST_WORD and max(map(len, line.split())) > _LONGEST_WORD:
+        return False, False
+    lowered = line.lower()
+    lorem = "lorem ipsum" in lowered
+    if "javascript" in lowered:
+        return False, lorem
+    if "[" in line and (without := CITATION.sub("", line)) != line:
+        changed[number] = line = without
+    return not any(policy in lowered for policy in POLICIES), lorem or "{" in line
 
 
 def _over_lines(text: str) -> dict[str, float]:
@@ -216,15 +257,19 @@ def _duplicates(items: list[str]) -> tuple[int, int]:
     return len(items) - len(unique), sum(map(len, items)) - sum(map(len, unique))
 
 
-def minhash(texts: Sequence[str]) -> list[bytes]:
-    """MinHash signatures (little-endian uint32 [112] each) over the sets of word 5-grams."""
+def minhash(texts: Sequence[str]) -> np.ndarray:
+    """MinHash signatures (uint32 [N, 112]) over the sets of word 5-grams."""
+    return _signatures(*word_hashes(texts))
+
+
+def _signatures(hashes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     from rensa import RMinHash
 
-    values, offsets = shingles(*word_hashes(texts), SHINGLE_WORDS)
+    values, ends = shingles(hashes, offsets, SHINGLE_WORDS)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        values, offsets.astype(np.uint64), MINHASH_PERMUTATIONS, _MINHASH_SEED
+        values, ends.astype(np.uint64), MINHASH_PERMUTATIONS, _MINHASH_SEED
     )
-    return [row.tobytes() for row in np.array(matrix.to_rows(), dtype="<u4")]
+    return np.array(matrix.to_rows(), dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
 
 
 def detect_language(text: str) -> tuple[str, float]:

@@ -1,25 +1,28 @@
-"""Candidate pairs of near duplicates, and their exact similarity.
+"""Candidate pairs of near duplicates by locality-sensitive hashing, and the clusters that verified pairs make.
 
-Two ways to candidates. Locality-sensitive hashing over MinHash signatures (Broder 1997; 14 bands of 8 rows as FineWeb:
-a pair with Jaccard similarity s becomes a candidate with probability 1 - (1 - s^8)^14, 0.924 at 0.8). And an exact join
-for held-out documents, where missing one would leak it into training: two sets with similarity t or more share one of
-their first |S| - ceil(t |S|) + 1 elements in any common order (Chaudhuri et al. 2006), here the order of the hashes.
-Documents are numbered by their doc_id, so nothing depends on the order of the input.
+MinHash signatures (Broder 1997) are cut into bands; documents that agree on a whole band are candidates. With 14 bands
+of 8 rows, as FineWeb, a pair with Jaccard similarity s becomes one with probability 1 - (1 - s^8)^14, 0.924 at 0.8.
+Documents are numbered by their doc_id, so nothing depends on the order of the input. The bands lie on disk and are
+read in partitions of a bounded number of keys.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 
-from pipeline.curation.words import mix
+from pipeline.curation.vocabulary import mix
 
-_LARGE_BUCKET = 64
-"""A larger bucket compares each document with that many of the lowest ids instead of all with all."""
-_ODD = np.uint64(0x9E3779B97F4A7C15)
+_LARGE_BUCKET: Final = 64
+"""In a larger bucket each document is compared with that many of the lowest numbers instead of with all."""
+_PARTITION: Final = 2_000_000
+"""Keys of a band that are sorted at a time: about 80 MB."""
+_READ: Final = 1 << 20
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
@@ -33,126 +36,126 @@ def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
     return keys
 
 
-def bucket_pairs(keys: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Pairs (i < j, int64 [M, 2]) of the usable documents that share a band's key (uint64 [N])."""
-    order = usable[np.argsort(keys[usable], kind="stable")]
-    ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    sizes = np.diff(np.append(starts, len(order)))
-    pairs: list[np.ndarray] = []
-    for size in np.unique(sizes[sizes > 1]).tolist():
-        places = starts[sizes == size][:, None] + np.arange(size)
-        members = order[places]
-        first, second = np.triu_indices(size, 1)
-        if size > _LARGE_BUCKET:
-            near = first < _LARGE_BUCKET
-            first, second = first[near], second[near]
-        pairs.append(np.stack([members[:, first].ravel(), members[:, second].ravel()], axis=1))
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
+def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
+    """Which of `partitions` equal ranges each uint64 hash falls into."""
+    return ((hashes >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)
 
 
-def prefix_lengths(sizes: np.ndarray, similarity: float) -> np.ndarray:
-    """How many of each set's first elements a similar set must share one of."""
-    return np.where(sizes > 0, sizes - np.ceil(similarity * sizes - 1e-9).astype(np.int64) + 1, 0)
+def read_partition(
+    path: Path, kind: np.dtype, field: str | None, part: int, parts: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The records of a file whose hash (the record, or its `field`) falls into a partition, and their places."""
+    found, places, first = [np.empty(0, dtype=kind)], [np.empty(0, dtype=np.int64)], 0
+    with path.open("rb") as file:
+        while len(records := np.fromfile(file, dtype=kind, count=_READ)):
+            inside = np.flatnonzero(partition_of(records[field] if field else records, parts) == part)
+            found.append(records[inside])
+            places.append(inside + first)
+            first += len(records)
+    return np.concatenate(found), np.concatenate(places)
 
 
-class HeldoutIndex:
-    """Prefixes of the held-out documents' sets, to find every document that is similar to one."""
+@dataclass(frozen=True)
+class Buckets:
+    """Documents that share a key: bucket i has members[starts[i] : starts[i] + sizes[i]], ascending, two or more."""
 
-    def __init__(self, numbers: list[int], sets: list[np.ndarray], similarity: float) -> None:
-        self._similarity = similarity
-        lengths = prefix_lengths(np.array([len(values) for values in sets], dtype=np.int64), similarity)
-        prefixes = [values[:length] for values, length in zip(sets, lengths, strict=True)]
-        hashes = np.concatenate(prefixes) if prefixes else np.empty(0, dtype=np.uint64)
-        owners = np.repeat(np.array(numbers, dtype=np.int64), lengths)
-        order = np.argsort(hashes, kind="stable")
-        self._hashes, self._owners = hashes[order], owners[order]
+    members: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
 
-    def pairs(self, numbers: np.ndarray, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Candidates (i < j) among documents with these sets (`values` cut at `offsets`) and the held-out ones."""
-        sizes = np.diff(offsets)
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        prefix = np.arange(len(values)) - offsets[owner] < prefix_lengths(sizes, self._similarity)[owner]
-        values, owner = values[prefix], owner[prefix]
-        low = np.searchsorted(self._hashes, values, side="left")
-        counts = np.searchsorted(self._hashes, values, side="right") - low
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        held = self._owners[np.repeat(low, counts) + within]
-        mine = numbers[np.repeat(owner, counts)]
-        pairs = np.stack([np.minimum(mine, held), np.maximum(mine, held)], axis=1)
-        return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    def within(self) -> np.ndarray:
+        """0, 1, 2 ... for the members of each bucket, one bucket after the other."""
+        return np.arange(self.sizes.sum()) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+
+    def rounds(self) -> Iterator[np.ndarray]:
+        """Pairs (int64 [M, 2]) in rounds: each bucket's lowest member with the rest, then its second lowest, and on."""
+        for turn in range(min(int(self.sizes.max(initial=0)) - 1, _LARGE_BUCKET)):
+            some = self.sizes > turn + 1
+            first = self.starts[some] + turn
+            counts = self.sizes[some] - turn - 1
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield np.stack(
+                [self.members[np.repeat(first, counts)], self.members[np.repeat(first, counts) + 1 + within]], axis=1
+            )
 
 
-class SetStore:
-    """Sets of hashes by document number, on disk, so that verifying needs no memory for them."""
+class BandFiles:
+    """The bands' keys of N documents, a file each, in the order they were added."""
 
-    def __init__(self, path: Path, numbers: np.ndarray) -> None:
-        self._path = path
-        self._slot = {int(number): slot for slot, number in enumerate(numbers)}
-        self._starts = np.zeros(len(numbers), dtype=np.int64)
-        self._sizes = np.full(len(numbers), -1, dtype=np.int64)
-        self._file = path.open("wb")
-        self._end = 0
-        self._data: np.ndarray | None = None
+    def __init__(self, folder: Path, bands: int) -> None:
+        self._bands = bands
+        self.paths = [folder / f"band-{band:02d}.tmp" for band in range(bands)]
+        self._files: list[BinaryIO] = [path.open("wb") for path in self.paths]
+        self._numbers: list[np.ndarray] = []
 
-    def wants(self, number: int) -> bool:
-        """Whether this document's set is needed and not there yet."""
-        slot = self._slot.get(number)
-        return slot is not None and self._sizes[slot] < 0
+    def add(self, signatures: np.ndarray, numbers: np.ndarray) -> None:
+        """Append documents with these signatures (uint32 [N, P]) and numbers; those without words match nothing."""
+        usable = (signatures != signatures.max(initial=0)).any(axis=1)
+        self._numbers.append(numbers[usable].astype(np.int32))
+        for file, keys in zip(self._files, band_keys(signatures[usable], self._bands), strict=True):
+            file.write(keys.tobytes())
 
-    def add(self, number: int, values: np.ndarray) -> None:
-        """Store the sorted set of a document."""
-        slot = self._slot[number]
-        self._starts[slot], self._sizes[slot] = self._end, len(values)
-        self._file.write(values.tobytes())
-        self._end += len(values)
+    def finish(self) -> None:
+        """No more documents come."""
+        for file in self._files:
+            file.close()
+        self._numbers = [np.concatenate([np.empty(0, dtype=np.int32), *self._numbers])]
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        if self._data is None:
-            self._file.close()
-            self._data = np.memmap(self._path, dtype=np.uint64, mode="r") if self._end else np.empty(0, dtype=np.uint64)
-        slot = self._slot[number]
-        start = self._starts[slot]
-        return self._data[start : start + self._sizes[slot]]
+    def buckets(self) -> Iterator[Buckets]:
+        """The buckets of every band, a partition at a time."""
+        numbers = self._numbers[0]
+        partitions = len(numbers) // _PARTITION + 1
+        for path in self.paths:
+            for part in range(partitions):
+                keys, places = read_partition(path, np.dtype(np.uint64), None, part, partitions)
+                members = numbers[places]
+                order = np.lexsort((members, keys))
+                keys = keys[order]
+                starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
+                sizes = np.diff(np.append(starts, len(keys)))
+                yield Buckets(members[order].astype(np.int64), starts[sizes > 1], sizes[sizes > 1])
 
-    def size(self, number: int) -> int:
-        """Elements of a document's set."""
-        return int(self._sizes[self._slot[number]])
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-        self._data = None
-        self._path.unlink(missing_ok=True)
-
-
-def similar_pairs(pairs: np.ndarray, sets: SetStore, similarity: float) -> Iterator[tuple[int, int, float]]:
-    """The pairs whose Jaccard similarity is at least `similarity`, with it."""
-    for first, second in pairs.tolist():
-        small, large = sorted((sets.size(first), sets.size(second)))
-        if small == 0 or small < math.floor(similarity * large):
-            continue
-        shared = len(np.intersect1d(sets[first], sets[second], assume_unique=True))
-        jaccard = shared / (small + large - shared)
-        if jaccard >= similarity:
-            yield first, second, jaccard
+    def remove(self) -> None:
+        """Delete the files."""
+        for file, path in zip(self._files, self.paths, strict=True):
+            file.close()
+            path.unlink(missing_ok=True)
 
 
-def components(count: int, edges: list[tuple[int, int]]) -> np.ndarray:
-    """The lowest document number of each document's connected component, int64 [count]."""
-    root = np.arange(count, dtype=np.int64)
+class Clusters:
+    """Connected components of documents 0 .. N - 1; a component's root is its lowest number."""
 
-    def find(node: int) -> int:
-        while root[node] != node:
-            root[node] = root[root[node]]
-            node = int(root[node])
+    def __init__(self, count: int) -> None:
+        self.roots = np.arange(count, dtype=np.int32)
+
+    def find(self, numbers: np.ndarray) -> np.ndarray:
+        """Roots of documents, int32 of the same shape."""
+        found = self.roots[numbers]
+        while True:
+            above = self.roots[found]
+            if (above == found).all():
+                self.roots[numbers] = found
+                return found
+            found = above
+
+    def apart(self, pairs: np.ndarray) -> np.ndarray:
+        """Those pairs (int64 [M, 2]) that are not in one component yet."""
+        return pairs[self.find(pairs[:, 0]) != self.find(pairs[:, 1])]
+
+    def join(self, pairs: np.ndarray) -> None:
+        """Make each pair's components one."""
+        for first, second in pairs.tolist():
+            low, high = sorted((self._root(first), self._root(second)))
+            self.roots[high] = low
+
+    def finish(self) -> np.ndarray:
+        """The root of every document, int32 [N]."""
+        for start in range(0, len(self.roots), _READ):
+            self.find(np.arange(start, min(start + _READ, len(self.roots))))
+        return self.roots
+
+    def _root(self, node: int) -> int:
+        while (above := int(self.roots[node])) != node:
+            self.roots[node] = self.roots[above]
+            node = above
         return node
-
-    for first, second in edges:
-        low, high = sorted((find(first), find(second)))
-        root[high] = low
-    while True:
-        above = root[root]
-        if (above == root).all():
-            return root
-        root = above

@@ -159,18 +159,27 @@ def id_bytes(pair: np.ndarray) -> bytes:
     return pair.astype(">u8").tobytes()
 
 
+def binary_ids(ids: np.ndarray) -> pa.Array:
+    """`ids_of` the other way: uint64 [N, 2] as doc_ids."""
+    return pa.Array.from_buffers(DOC_ID, len(ids), [None, pa.py_buffer(ids.astype(">u8").tobytes())])
+
+
 def contains_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Which ids (uint64 [N, 2]) occur in `wanted` (uint64 [M, 2]), as bool [N]."""
-    found = np.zeros(len(ids), dtype=bool)
     if not len(wanted):
-        return found
-    ordered = wanted[np.lexsort((wanted[:, 1], wanted[:, 0]))]
-    high, low = ordered[:, 0], ordered[:, 1]
-    place = np.searchsorted(high, ids[:, 0])
-    while True:
-        inside = np.minimum(place, len(high) - 1)
-        same = (place < len(high)) & (high[inside] == ids[:, 0])
-        found |= same & (low[inside] == ids[:, 1])
-        if not (same & ~found).any():
-            return found
-        place = place + 1
+        return np.zeros(len(ids), dtype=bool)
+    ordered = np.sort(_sortable(wanted))
+    mine = _sortable(ids)
+    return ordered[np.minimum(np.searchsorted(ordered, mine), len(ordered) - 1)] == mine
+
+
+def find_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A place in `ids` (uint64 [N, 2]) of each of `wanted` (uint64 [M, 2]), which all occur there, int64 [M]."""
+    mine = _sortable(ids)
+    order = np.argsort(mine, kind="stable")
+    return order[np.searchsorted(mine, _sortable(wanted), sorter=order)]
+
+
+def _sortable(ids: np.ndarray) -> np.ndarray:
+    """uint64 [N, 2] as 16-byte values that compare as the doc_ids do."""
+    return np.ascontiguousarray(ids.astype(">u8")).view("S16").reshape(-1)

@@ -3,34 +3,37 @@
 Two notions of a word. *Tokens* are what the published filters count: spaCy's English tokens, as in datatrove, or runs
 of letters and single marks in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
 and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur
-in, and few chunks are new, so each chunk is analysed once and looked up ever after.
+in, so a text is split once for both, and each chunk analysed once (`vocabulary.py`).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from pipeline.curation.english import english_tokenizer
-from pipeline.curation.punctuation import PUNCTUATION, SENTENCE_ENDS, TERMINAL
+from pipeline.curation.vocabulary import (
+    ALPHABETIC,
+    MULTIPLIER,
+    PUNCTUATED,
+    SENTENCE_END,
+    SYMBOL,
+    Chunked,
+    Vocabulary,
+    chunk_texts,
+    mix,
+)
 
-_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
-_STOP_WORDS: Final = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’\-][^\W{_UNSPACED}]+)*|[^\w\s]")
-_VOWELS = re.compile(r"[aeiouy]+")
-_MEMO_LIMIT: Final = 500_000
-"""Chunks remembered before starting afresh: about 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Tokens:
 
     offsets: np.ndarray
     """int64 [N + 1]"""
+    chunks: np.ndarray
+    """int64 [C + 1], offsets of the blank-separated chunks"""
     length: np.ndarray
     """int64 [T], characters"""
     concatenable: np.ndarray
@@ -48,142 +53,64 @@ class Tokens:
     """bool [T], made of punctuation only"""
     alphabetic: np.ndarray
     """bool [T], holds a letter"""
-    stop_word: np.ndarray
-    """int8 [T], bit mask of the English stop words"""
     sentence_end: np.ndarray
     """bool [T]"""
     punctuation: np.ndarray
     """bool [T], of Unicode categories P*"""
+    stop_word: np.ndarray
+    """uint8 [T], bit mask of the English stop words"""
     syllables: np.ndarray
     """int64 [T], groups of vowels, at least 1 in a token with a letter"""
 
 
-class _Memo(dict[str, int]):
-    """Number of each chunk; a new chunk is analysed on its first look-up."""
-
-    def __init__(self, split: Any) -> None:
-        super().__init__()
-        self._split = split
-        self.starts = array("q", [0])
-        self.pieces = array("q")
-        self.kinds: dict[str, int] = {}
-        self.features: list[tuple[Any, ...]] = []
-        self._arrays: tuple[int, tuple[np.ndarray, ...]] | None = None
-
-    def __missing__(self, chunk: str) -> int:
-        for piece in self._split(chunk):
-            kind = self.kinds.get(piece)
-            if kind is None:
-                kind = self.kinds[piece] = len(self.features)
-                self.features.append(_features(piece))
-            self.pieces.append(kind)
-        self.starts.append(len(self.pieces))
-        self[chunk] = number = len(self.starts) - 2
-        return number
-
-    def look_up(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Piece numbers of all texts, one after the other, and the offsets of each text in them."""
-        if len(self) > _MEMO_LIMIT:
-            self.__init__(self._split)  # type: ignore[misc]
-        get = self.__getitem__
-        chunks = array("q")
-        ends = [0]
-        for text in texts:
-            chunks.extend(map(get, text.split()))
-            ends.append(len(chunks))
-        starts = np.array(self.starts)
-        counts = np.diff(starts)
-        ids = np.array(chunks)
-        lengths = counts[ids]
-        after = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(after[-1]) + np.repeat(starts[ids] - after[:-1], lengths)
-        return np.array(self.pieces)[places], after[np.array(ends)]
-
-    def table(self) -> tuple[np.ndarray, ...]:
-        """The features of every piece, a column each."""
-        if self._arrays is None or self._arrays[0] != len(self.features):
-            columns = zip(*self.features, strict=True) if self.features else [[]] * 9
-            kinds = (np.int64, np.uint64, np.uint64, bool, bool, np.int16, bool, bool, np.int64)
-            arrays = tuple(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))
-            self._arrays = (len(self.features), arrays)
-        return self._arrays[1]
+_vocabularies: dict[bool, Vocabulary] = {}
 
 
-def _features(piece: str) -> tuple[Any, ...]:
-    value = 0
-    for char in piece:
-        value = (value * 0x9E3779B97F4A7C15 + _mix(ord(char))) & 0xFFFFFFFFFFFFFFFF
-    alphabetic = any(char.isalpha() for char in piece)
-    stop = 0
-    if piece in _STOP_WORDS:
-        stop = 1 << sorted(_STOP_WORDS).index(piece)
-    return (
-        len(piece),
-        value,
-        pow(0x9E3779B97F4A7C15, len(piece), 1 << 64),
-        all(char in _punctuation() for char in piece),
-        alphabetic,
-        stop,
-        piece in SENTENCE_ENDS,
-        all(unicodedata.category(char).startswith("P") for char in piece),
-        max(1, len(_VOWELS.findall(piece.lower()))) if alphabetic else 0,
-    )
-
-
-def _mix(value: int) -> int:
-    """splitmix64's finaliser."""
-    value = (value + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return value ^ (value >> 31)
-
-
-@lru_cache(maxsize=1)
-def _punctuation() -> frozenset[str]:
-    """Marks that make a token a symbol: datatrove's table, control characters included."""
-    return frozenset(PUNCTUATION) | TERMINAL
-
-
-@lru_cache(maxsize=1)
-def _english() -> _Memo:
-    return _Memo(english_tokenizer())
-
-
-@lru_cache(maxsize=1)
-def _other() -> _Memo:
-    return _Memo(_TOKEN.findall)
-
-
-@lru_cache(maxsize=1)
-def _plain() -> _Memo:
-    return _Memo(words_of)
+def vocabulary(*, english: bool) -> Vocabulary:
+    """This process's vocabulary of English chunks, or of all others; a fresh one when it is full."""
+    known = _vocabularies.get(english)
+    if known is None or known.full:
+        known = Vocabulary(english_tokenizer() if english else _TOKEN.findall, words_of)
+        _vocabularies[english] = known
+    return known
 
 
 def words_of(text: str) -> list[str]:
     """The plain words of a text."""
+    if text.isascii():
+        return [text.lower()] if text.isalnum() else _WORD.findall(text.lower())
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def tokens_of(chunked: Chunked) -> Tokens:
+    """The tokens of texts that were chunked by the vocabulary of their language."""
+    (length, concatenable, power, flags, stop_word, syllables), chunks = chunked.tokens()
+    symbol, alphabetic, sentence_end, punctuation = (
+        (flags & bit).astype(bool) for bit in (SYMBOL, ALPHABETIC, SENTENCE_END, PUNCTUATED)
+    )
+    return Tokens(
+        chunks[chunked.offsets],
+        chunks,
+        length,
+        concatenable,
+        power,
+        symbol,
+        alphabetic,
+        sentence_end,
+        punctuation,
+        stop_word,
+        syllables,
+    )
 
 
 def tokenize(texts: Sequence[str], *, english: bool) -> Tokens:
     """Tokens of texts that are all English, or all of other languages."""
-    memo = _english() if english else _other()
-    pieces, offsets = memo.look_up(texts)
-    return Tokens(offsets, *(column[pieces] for column in memo.table()))
+    return tokens_of(chunk_texts(texts, vocabulary(english=english)))
 
 
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them."""
-    memo = _plain()
-    pieces, offsets = memo.look_up(texts)
-    return mix(memo.table()[1])[pieces], offsets
-
-
-def mix(values: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser over uint64 values."""
-    values = values + _MULTIPLIER
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return chunk_texts(texts, vocabulary(english=False)).words()
 
 
 def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:
@@ -193,7 +120,7 @@ def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:
     count = len(hashes) - size + 1
     total = hashes[:count].copy()
     for step in range(1, size):
-        total = total * _MULTIPLIER + hashes[step : step + count]
+        total = total * MULTIPLIER + hashes[step : step + count]
     return mix(total)
 
 

@@ -1,0 +1,96 @@
+"""Every document of every corpus as arrays, which is all that finding duplicates holds in memory: 30 bytes each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.curation.tables import contains_ids, find_ids, ids_of, iter_file, parts
+
+_BLOCK: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of some corpus's documents: rows [start, stop) of all documents."""
+
+    path: Path
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Every document of every corpus, N in all, D distinct texts, numbered in the order of their doc_ids."""
+
+    corpora: list[str]
+    starts: np.ndarray
+    """int64 [corpora + 1], the first row of each corpus"""
+    parts: list[Part]
+    ids: np.ndarray
+    """uint64 [N, 2]"""
+    size: np.ndarray
+    """uint32 [N], bytes"""
+    held: np.ndarray
+    """bool [N], has the text of a held-out document"""
+    number: np.ndarray
+    """int32 [N]"""
+    first: np.ndarray
+    """bool [N], the first row with its text"""
+    heldout: list[tuple[Path, np.ndarray]]
+    """The held-out documents of each corpus and their numbers"""
+    distinct: int
+
+    @property
+    def bytes(self) -> int:
+        return int(self.size.sum(dtype=np.int64))
+
+    def corpus(self, rows: np.ndarray) -> np.ndarray:
+        """Which corpus each row is of."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+
+def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Rows:
+    """Read ids and sizes, number the distinct texts, and find the held-out ones.
+
+    Args:
+        documents, heldout: folders of the stages before, by corpus, in the profile's order.
+    """
+    pieces: list[Part] = []
+    starts = [0]
+    for folder in documents.values():
+        for path in parts(folder):
+            begin = pieces[-1].stop if pieces else 0
+            pieces.append(Part(path, begin, begin + pq.read_metadata(path).num_rows))
+        starts.append(pieces[-1].stop)
+    total = starts[-1]
+    ids, size = np.empty((total, 2), dtype=np.uint64), np.empty(total, dtype=np.uint32)
+    row = 0
+    for piece in pieces:
+        for batch in iter_file(piece.path, ("doc_id", "bytes")):
+            ids[row : row + batch.num_rows] = ids_of(batch)
+            size[row : row + batch.num_rows] = batch.column("bytes").to_numpy()
+            row += batch.num_rows
+    order: np.ndarray = np.lexsort((ids[:, 1], ids[:, 0]))
+    new = np.ones(total, dtype=bool)
+    for begin in range(1, total, _BLOCK):
+        some = ids[order[begin - 1 : begin + _BLOCK]]
+        new[begin : begin + _BLOCK] = (some[1:] != some[:-1]).any(axis=1)
+    number, first = np.empty(total, dtype=np.int32), np.zeros(total, dtype=bool)
+    number[order] = np.cumsum(new, dtype=np.int32) - 1
+    first[order[new]] = True  # lexsort is stable: of equal texts the lowest row
+    held = np.zeros(total, dtype=bool)
+    frozen = []
+    for place, corpus in enumerate(documents):
+        path = heldout[corpus] / "heldout.parquet"
+        wanted = np.concatenate([ids_of(batch) for batch in iter_file(path, ("doc_id",))])
+        mine = slice(starts[place], starts[place + 1])
+        held[mine] = contains_ids(ids[mine], wanted)
+        some = np.flatnonzero(held[mine]) + starts[place]
+        frozen.append((path, number[some[find_ids(ids[some], wanted)]]))
+    return Rows(list(documents), np.array(starts), pieces, ids, size, held, number, first, frozen, int(new.sum()))
