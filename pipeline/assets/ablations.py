@@ -20,7 +20,7 @@ from pipeline.assets.show import bars, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.errors import StudyError
-from pipeline.profile import Profile
+from pipeline.profile import Profile, squeeze_home
 from pipeline.settings import identity_of
 from pipeline.store import Artifact, Built
 from pipeline.study.data import (
@@ -31,13 +31,16 @@ from pipeline.study.data import (
     encode_corpora,
     sample_heldout,
 )
+from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
 from pipeline.study.runs import SEED_VERSION, cores, run_seed, side_by_side
 from pipeline.study.seed import POOLED, SeedTask
 from pipeline.study.settings import ArmRun, StudySettings, resolve
+from pipeline.study.tables import SPEED_FILE, collect, read_speed
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
 HELDOUT: Final = "ablation_heldout"
+REPORT: Final = "ablation_report"
 ARM_VERSION: Final = "1"
 
 
@@ -74,6 +77,23 @@ def stages(profile: Profile) -> list[Stage]:
         *(_tokens(profile, name, corpora) for name in tokenizers),
         *(_data(profile, name) for name in study.data),
         *(_arm(profile, study, name, len(study.arms) - number) for number, name in enumerate(study.arms)),
+        Stage(
+            key=REPORT,
+            group=GROUP,
+            description="What each idea is worth, over the arms that are finished: tables, forest plot, curves.",
+            version=REPORT_VERSION,
+            settings={
+                "study": study,
+                "titles": {name: [arm.idea, arm.title, arm.against] for name, arm in study.arms.items()},
+            },
+            inputs=[],
+            optional=[arm_key(name) for name in study.arms],
+            build=lambda job: _report(job, study),
+            metadata=_report_metadata,
+            kinds=frozenset({"csv"}),
+            # the speeds are measured apart, on a quiet machine: what the file says is part of the report
+            override=lambda settings, _: settings | {"speed": read_speed(speed_file())},
+        ),
     ]
 
 
@@ -227,6 +247,35 @@ def run_arm(job: Job, run: ArmRun, points: int, tokenizer: str, at_once: int) ->
         run.name,
         {str(number): dict(item.summary) for number, item in artifacts.items()},
     )
+
+
+def speed_file() -> Path:
+    """Where `python -m pipeline.study speed --out <store>` leaves the arms' speeds for the report."""
+    return squeeze_home() / SPEED_FILE
+
+
+def _report(job: Job, study: StudySettings) -> ReportSummary:
+    found = {key.removeprefix("ablation/"): item.summary for key, item in job.inputs.items()}
+    return build_report(collect(study, found), job.settings["speed"], study, job.out)
+
+
+def _report_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    shown = (
+        "arm",
+        "against",
+        "seeds",
+        "bits_per_byte",
+        "equal_tokens",
+        "equal_tokens_low",
+        "equal_tokens_high",
+        "verdict",
+    )
+    return {
+        **{name: facts[name] for name in ("arms", "finished", "runs")},
+        "effects": table([{name: row[name] for name in shown} for row in facts["effects"]]),
+        "report": dg.MetadataValue.md(facts["markdown"]),
+    }
 
 
 def _heldout_metadata(artifact: Artifact) -> Metadata:

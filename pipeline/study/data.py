@@ -63,10 +63,10 @@ class HeldoutSummary:
 
 def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: Path) -> TokensSummary:
     """Encode every corpus with one tokenizer into `out/<corpus>`."""
-    found = {name: encode_corpus(name, corpus, tokenizer, out / name) for name, corpus in corpora.items()}
+    found = {name: encode_corpus(name, corpus, tokenizer, _made(out / name)) for name, corpus in corpora.items()}
     return TokensSummary(
         _hash_of({name: summary.content_hash for name, summary in found.items()}),
-        {name: summary.train["tokens"] for name, summary in found.items()},
+        {name: summary.train.tokens for name, summary in found.items()},
         {name: summary.bytes_per_token for name, summary in found.items()},
     )
 
@@ -99,7 +99,7 @@ def build_data(
     )
     distinct = 1 if data.shuffle == "once" else data.epochs
     built = [
-        build_epoch({**first, "epoch": epoch}, used, shards, out / f"epoch_{epoch:03d}")
+        build_epoch({**first, "epoch": epoch}, used, shards, _made(out / f"epoch_{epoch:03d}"))
         for epoch in range(1, distinct + 1)
     ]
     order = [1] * data.epochs if data.shuffle == "once" else list(range(1, data.epochs + 1))
@@ -159,6 +159,11 @@ def _write(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in rows] for name in ("text", "bytes", "lang")}
     pq.write_table(pa.table(columns), folder / HELDOUT_FILE, compression="zstd")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _hash_of(value: Any) -> str:

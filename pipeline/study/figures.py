@@ -1,0 +1,88 @@
+"""The study's pictures, from runs and effects: a forest of effects, curves, and the frontier of quality and size."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pipeline.reporting.plots import COLORS, GRID, INK, SOFT, figure_png, new_figure
+from pipeline.study.effects import Effect, by_arm
+from pipeline.study.tables import FINISHED, POOLED, Run
+
+MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
+WIDEST: Final = 0.6
+"""Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
+
+
+def forest_png(effects: Sequence[Effect]) -> bytes:
+    """Each arm's difference at equal tokens with its 95% interval: left of zero is better."""
+    rows = [item for item in effects if item.equal_tokens is not None]
+    figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
+    for place, item in enumerate(rows):
+        interval = item.equal_tokens
+        assert interval is not None
+        color = MARKS.get(item.verdict, SOFT)
+        low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
+        axes.plot([low, high], [place, place], color=color, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([max(-WIDEST, min(interval.mean, WIDEST))], [place], marker="o", color=color, markersize=4.5)
+    axes.axvline(0, color=INK, linewidth=1)
+    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seeds)" for item in rows]
+    axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
+    axes.invert_yaxis()
+    axes.set_xlabel("bits per byte, arm minus reference, at equal tokens (less is better)")
+    axes.grid(axis="y", visible=False)
+    return figure_png(figure)
+
+
+def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    """Held-out bits per byte on the way, the mean over seeds, for the arms of `shown` that have run."""
+    figure, axes = new_figure(7.2, 3.8)
+    arms = by_arm(runs)
+    for number, name in enumerate(name for name in shown if name in arms):
+        curves = [run.curve for run in arms[name] if run.state == FINISHED]
+        if not curves:
+            continue
+        points = list(zip(*curves, strict=False))
+        x = [point[0][0] / 1e6 for point in points]
+        y = [statistics.fmean(value for _, value in point) for point in points]
+        color = COLORS[number % len(COLORS)]
+        axes.plot(x, y, color=color, linewidth=1.6, marker="o", markersize=3, label=name)
+    axes.set_xlabel("million tokens")
+    axes.set_ylabel("held-out bits per byte")
+    axes.legend(fontsize=8, frameon=False, ncols=2)
+    return figure_png(figure)
+
+
+def frontier_png(runs: Sequence[Run]) -> bytes:
+    """Bits per byte at the end against parameters, a point an arm; the line joins those that no smaller arm beats."""
+    figure, axes = new_figure(7.2, 4.2)
+    points: list[tuple[float, float, str]] = []
+    most = max((run.tokens for run in runs), default=0)
+    for name, group in by_arm(runs).items():
+        ends = [run.scores[POOLED] for run in group if run.state == FINISHED and run.tokens > 0.9 * most]
+        if ends:
+            points.append((group[0].parameters / 1e6, statistics.fmean(ends), name))
+    best, line = math.inf, []
+    for x, y, name in sorted(points):
+        on_it = y < best
+        if on_it:
+            best = y
+            line.append((x, y))
+        axes.plot([x], [y], marker="o", markersize=4.5, color=COLORS[0] if on_it else SOFT, linestyle="none")
+        axes.annotate(name, (x, y), fontsize=6, color=INK if on_it else SOFT, xytext=(3, 2), textcoords="offset points")
+    axes.step([x for x, _ in line], [y for _, y in line], where="post", color=GRID, linewidth=1.5, zorder=0)
+    axes.set_xlabel("million parameters, embeddings included")
+    axes.set_ylabel("held-out bits per byte at the end")
+    return figure_png(figure)
+
+
+def pictures(runs: Sequence[Run], effects: Sequence[Effect], shown: Sequence[str]) -> dict[str, bytes]:
+    """All of them by name; none of a kind for which nothing has run."""
+    drawn: dict[str, Any] = {}
+    if any(item.equal_tokens is not None for item in effects):
+        drawn["forest"] = forest_png(effects)
+    if runs:
+        drawn |= {"curves": curves_png(runs, shown), "frontier": frontier_png(runs)}
+    return drawn

@@ -1,0 +1,249 @@
+"""The study's report: CSV files, pictures and markdown, out of whatever arms are finished.
+
+In: the arms' summaries, or the CSV files themselves, and the speeds measured apart. Out, in one folder: `runs.csv`,
+`curves.csv`, `effects.csv`, PNGs. The markdown goes between two marks of a page, so that what people write around it
+stays. An arm without runs is shown as not run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import StudyError
+from pipeline.study.effects import Effect, by_arm, effects, reach, seed_runs, tuned_baseline
+from pipeline.study.settings import StudySettings
+from pipeline.study.statistics import Interval, interval, paired
+from pipeline.study.tables import CURVES_FILE, FINISHED, POOLED, RUNS_FILE, Run, write_csv, write_runs
+
+REPORT_VERSION: Final = "1"
+EFFECTS_FILE: Final = "effects.csv"
+BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
+END: Final = "<!-- made by python -m pipeline.study: end -->"
+IDEAS: Final = (
+    "initialisation",
+    "4n attention projection",
+    "SwiGLU",
+    "mixture of experts",
+    "RoPE",
+    "dropout",
+    "learning rate x3",
+    "epochs",
+    "shuffling every epoch",
+    "mixture of corpora",
+    "children's books first",
+    "tokenizer",
+    "evaluation",
+)
+"""The thirteen, in their order."""
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What the report holds."""
+
+    content_hash: str
+    arms: int
+    finished: int
+    runs: int
+    effects: list[dict[str, Any]]
+    markdown: str
+
+
+def build_report(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings, out: Path) -> ReportSummary:
+    """Write the CSV files and pictures of the runs to `out`."""
+    from pipeline.study.figures import pictures
+
+    write_runs(runs, out)
+    found = effects(runs, speed, study)
+    rows = [effect_row(item) for item in found]
+    write_csv(out / EFFECTS_FILE, list(rows[0]) if rows else ["arm"], rows)
+    for name, png in pictures(runs, found, curve_arms(runs, study)).items():
+        (out / f"{name}.png").write_bytes(png)
+    files = b"".join((out / name).read_bytes() for name in (RUNS_FILE, CURVES_FILE, EFFECTS_FILE))
+    finished = len({run.arm for run in runs})
+    text = markdown(runs, found, speed, study)
+    return ReportSummary(hashlib.sha256(files).hexdigest(), len(study.arms), finished, len(runs), rows, text)
+
+
+def effect_row(item: Effect) -> dict[str, Any]:
+    """An effect as a row of `effects.csv`."""
+    row: dict[str, Any] = {
+        name: getattr(item, name)
+        for name in ("arm", "idea", "title", "against", "seeds", "diverged", "parameters", "flops", "tokens_per_second")
+    }
+    row |= {"bits_per_byte": item.bits_per_byte, "verdict": item.verdict}
+    for name in ("equal_tokens", "equal_flops", "equal_time"):
+        row |= _interval_columns(name, getattr(item, name))
+    row["most_share_of_tokens_to_reach_reference"] = _finite(max(item.reach.values(), default=math.inf))
+    for corpus, found in item.corpora.items():
+        row |= _interval_columns(f"equal_tokens_{corpus}", found)
+    return row
+
+
+def curve_arms(runs: Sequence[Run], study: StudySettings) -> list[str]:
+    """Arms whose curves are drawn: the baseline, the tuned one, and those that belong to no single idea."""
+    tuned = tuned_baseline(runs, study)
+    chosen = [study.baseline, *([tuned] if tuned and tuned != study.baseline else [])]
+    return [*chosen, *(name for name, arm in study.arms.items() if not arm.idea and not arm.against)][:8]
+
+
+def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, float], study: StudySettings) -> str:
+    """Everything the page shows: answers, the thirteen ideas, all arms, what has not run."""
+    missing = [name for name in study.arms if name not in by_arm(runs)]
+    parts = [
+        "### The questions",
+        _answers(runs, speed, study),
+        "### The thirteen ideas",
+        _ideas(found, study),
+        "### Every arm",
+        _all_arms(runs, found, study),
+        "### By corpus",
+        _corpora(found),
+        "### Not run",
+        (", ".join(f"`{name}`" for name in missing) + ".") if missing else "Every arm has run.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def write_page(page: Path, text: str) -> None:
+    """Put the markdown between the page's two marks. Raises StudyError where the page has none."""
+    content = page.read_text(encoding="utf-8")
+    before, begin, rest = content.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise StudyError(f"{page}: the marks {BEGIN!r} and {END!r} are missing; put them where the tables belong")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def _answers(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> str:
+    """The study's questions about the arm `squeezed`, each answered from runs or not yet answered."""
+    baseline, tuned = study.baseline, tuned_baseline(runs, study)
+    lines = [_reached(runs, speed, "squeezed", baseline, 1 / 3, 0.5), _annealed(runs, "squeezed_third", baseline)]
+    if tuned is not None:
+        swept = [name for name in study.tuned if name in by_arm(runs)]
+        lines.append(f"The tuned baseline is `{tuned}`, the best of {', '.join(f'`{name}`' for name in swept)}.")
+        lines += [_reached(runs, speed, "squeezed", tuned, 1 / 2, None), _annealed(runs, "squeezed_half", tuned)]
+        lines.append(_no_worse(runs, "squeezed_half_size", tuned))
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _reached(
+    runs: Sequence[Run], speed: Mapping[str, float], arm: str, reference: str, share: float, time: float | None
+) -> str:
+    asked = f"`{arm}` reaches the end of `{reference}` in at most {share:.2f} of its tokens"
+    asked += f" and {time:.2f} of its time" if time else ""
+    shares = reach(seed_runs(runs, arm), seed_runs(runs, reference))
+    if not shares:
+        return f"{asked}: **not yet answered**."
+    worst = max(shares.values())
+    seen = f"{_share(worst)} of the tokens in the slowest of {len(shares)} seeds (on the curve of the full-length run)"
+    if worst > share:
+        return f"{asked}: **no**, {seen}."
+    if time is None:
+        return f"{asked}: **yes**, {seen}."
+    rates = (speed.get(arm), speed.get(reference))
+    if not rates[0] or not rates[1]:
+        return f"{asked}: in tokens **yes**, {seen}; time **not yet answered**, the speeds are not measured."
+    spent = worst * rates[1] / rates[0]
+    return f"{asked}: **{'yes' if spent <= time else 'no'}**, {seen}; {_share(spent)} of the time."
+
+
+def _annealed(runs: Sequence[Run], arm: str, reference: str) -> str:
+    asked = f"`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end"
+    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
+    found = paired(*({seed: run.scores[POOLED] for seed, run in side.items()} for side in (mine, theirs)))
+    if found is None:
+        return f"{asked}: **not yet answered**."
+    worst = max(mine[seed].scores[POOLED] - theirs[seed].scores[POOLED] for seed in mine.keys() & theirs.keys())
+    share = next(iter(mine.values())).tokens / next(iter(theirs.values())).tokens
+    return (
+        f"{asked} with {share:.2f} of its tokens: **{'yes' if worst <= 0 else 'no'}**, {_shown(found)} bits per byte."
+    )
+
+
+def _no_worse(runs: Sequence[Run], arm: str, reference: str) -> str:
+    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
+    asked = f"`{arm}` is no worse than `{reference}` at equal tokens"
+    found = paired(*({seed: run.scores[POOLED] for seed, run in side.items()} for side in (mine, theirs)))
+    if found is None:
+        return f"{asked}: **not yet answered**."
+    sizes = [next(iter(side.values())).parameters for side in (mine, theirs)]
+    answer = "yes" if found.high <= 0 else "no" if found.low > 0 else "not settled by these seeds"
+    return f"{asked}, with {sizes[0] / sizes[1]:.2f} of its parameters: **{answer}**, {_shown(found)} bits per byte."
+
+
+def _ideas(found: Sequence[Effect], study: StudySettings) -> str:
+    lines = [
+        "| | idea | bits per byte against the reference, at equal tokens | verdict at this size |",
+        "|---|---|---|---|",
+    ]
+    for number, idea in enumerate(IDEAS, start=1):
+        own = [item for item in found if item.idea == number]
+        listed = [name for name, arm in study.arms.items() if arm.idea == number]
+        cells = [f"{item.title}: {_shown(item.equal_tokens)}" + _against(item, study) for item in own]
+        words = [f"{item.title}: {item.verdict}" for item in own] or ["not run" if listed else "no arm"]
+        lines.append(f"| {number} | {idea} | {'; '.join(cells) or '-'} | {'; '.join(words)} |")
+    return "\n".join(lines)
+
+
+def _against(item: Effect, study: StudySettings) -> str:
+    return f" (against `{item.against}`)" if item.against != study.baseline else ""
+
+
+def _all_arms(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
+    head = ["arm", "what", "seeds", "parameters", "tokens", "bits/byte", "against", "equal tokens", "equal FLOPs"]
+    head += ["equal time", "verdict"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    base = [run for run in runs if run.arm == study.baseline and run.state == FINISHED]
+    if base:
+        spread = interval([run.scores[POOLED] for run in base])
+        size, tokens = f"{base[0].parameters:,}", f"{base[0].tokens:,}"
+        cells = [f"`{study.baseline}`", base[0].title, str(len(base)), size, tokens, f"{spread.mean:.4f}", *("",) * 5]
+        lines.append(f"| {' | '.join(cells)} |")
+    ends = {name: group[0].tokens for name, group in by_arm(runs).items()}
+    for item in found:
+        value = "-" if item.bits_per_byte is None else f"{item.bits_per_byte:.4f}"
+        cells = [f"`{item.arm}`", item.title, str(item.seeds), f"{item.parameters:,}", f"{ends[item.arm]:,}", value]
+        cells += [
+            f"`{item.against}`",
+            *map(_shown, (item.equal_tokens, item.equal_flops, item.equal_time)),
+            item.verdict,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _corpora(found: Sequence[Effect]) -> str:
+    rows = [item for item in found if item.corpora]
+    if not rows:
+        return ""
+    names = list(rows[0].corpora)
+    lines = [f"| arm | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for item in rows:
+        lines.append(f"| `{item.arm}` | {' | '.join(_shown(item.corpora.get(name)) for name in names)} |")
+    return "\n".join(lines)
+
+
+def _shown(found: Interval | None) -> str:
+    """`-0.0123 ± 0.0045`, or the mean alone of a single run."""
+    if found is None:
+        return "-"
+    return f"{found.mean:+.4f}" + (f" ± {found.half:.4f}" if found.values > 1 else " (one seed)")
+
+
+def _share(value: float) -> str:
+    return "more than all" if math.isinf(value) else f"{value:.2f}"
+
+
+def _interval_columns(name: str, found: Interval | None) -> dict[str, float | None]:
+    ends = (None, None, None) if found is None else (found.mean, _finite(found.low), _finite(found.high))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

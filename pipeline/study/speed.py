@@ -1,0 +1,120 @@
+"""Tokens a second of every arm on this machine: a few training steps of each in turns, so that slow moments of the
+machine are shared by all.
+
+In: a profile's arms. Out: `speed.csv`, a row an arm: the median of its turns by the clock and by the processor's time,
+one thread, random token ids (speed does not depend on the text). Arms of equal model and optimizer are timed once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import StudyError
+from pipeline.profile import Profile
+from pipeline.settings import identity_of
+from pipeline.study.settings import ArmRun, resolve
+from pipeline.study.tables import read_csv, write_csv
+from trainer.config import TrainingConfig
+from trainer.model.config import ModelConfig
+
+COLUMNS: Final = ("arm", "tokens_per_second", "tokens_per_cpu_second", "rounds", "steps_a_round")
+SPEED_SETTINGS: Final = ("optimizer", "batch_tokens", "precision", "ema_horizon", "document_mask")
+"""Training settings that a step's time depends on."""
+
+
+def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out: Path) -> None:
+    """Time the arms and write `out`; rows of other arms that are there already stay.
+
+    Raises StudyError for an arm that is not in the study.
+    """
+    import torch
+
+    assert profile.study is not None
+    unknown = sorted(set(arms) - set(profile.study.arms))
+    if unknown:
+        raise StudyError(f"--arms: {', '.join(unknown)}: no such arm; there are {', '.join(profile.study.arms)}")
+    torch.set_num_threads(1)
+    groups: dict[str, list[str]] = {}
+    turns: dict[str, Callable[[int], tuple[float, float]]] = {}
+    for name in arms:
+        run = resolve(profile.study, name, profile.model, profile.training)
+        key = _same_speed(run, _vocabulary(profile, run))
+        groups.setdefault(key, []).append(name)
+        if key not in turns:
+            turns[key] = _turn(dataclasses.replace(run.model, vocab_size=_vocabulary(profile, run)), run.training)
+    for turn in turns.values():
+        turn(1)
+    found: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
+    for number in range(rounds):
+        for key in list(turns) if number % 2 == 0 else list(turns)[::-1]:
+            found[key].append(turns[key](steps))
+    rows = {row["arm"]: row for row in read_csv(out)} if out.exists() else {}
+    for key, names in groups.items():
+        clock, cpu = (statistics.median(values) for values in zip(*found[key], strict=True))
+        figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
+        for name in names:
+            rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}  # type: ignore[dict-item]
+    write_csv(out, COLUMNS, [rows[name] for name in profile.study.arms if name in rows])
+
+
+def _vocabulary(profile: Profile, run: ArmRun) -> int:
+    """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
+    from pipeline.tokenization.specs import load_specs, specs_folder
+
+    assert profile.study is not None
+    name = profile.study.data[run.data].tokenizer or profile.tokenizers.select
+    spec = load_specs(specs_folder(profile.tokenizers.folder), [name])[name]
+    return int(getattr(spec, "vocab_size", None) or run.model.vocab_size)
+
+
+def _same_speed(run: ArmRun, vocabulary: int) -> str:
+    training = identity_of(run.training)
+    return json.dumps(
+        [vocabulary, identity_of(run.model) | {"init": ""}, {name: training[name] for name in SPEED_SETTINGS}]
+    )
+
+
+def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple[float, float]]:
+    """A function that takes so many steps and returns tokens a second by the clock and by processor time."""
+    import torch
+
+    from trainer.model import GPT
+    from trainer.optim import Ema, build_optimizer
+
+    torch.manual_seed(1)
+    gpt = GPT(model)
+    optimizer = build_optimizer(gpt, training)
+    ema = Ema(gpt, training.ema_horizon) if training.ema_horizon else None
+    sequences = training.sequences_per_batch(model.context)
+    ids: Any = torch.randint(model.vocab_size, (sequences, model.context + 1))
+    seeds = torch.arange(sequences)
+
+    def turn(steps: int) -> tuple[float, float]:
+        clock, cpu = time.perf_counter(), time.process_time()
+        for _ in range(steps):
+            for rows in range(0, sequences, 16):
+                part = slice(rows, rows + 16)
+                drawn = seeds[part] if model.dropout else None
+                with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
+                    loss = gpt.loss(
+                        ids[part, :-1].contiguous(), ids[part, 1:].contiguous(), reduction="sum", sequence_seeds_B=drawn
+                    ).total
+                (loss / training.batch_tokens).backward()
+            torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.clip_norm or math.inf)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if model.mlp == "moe":
+                gpt.balance_experts()
+            if ema is not None:
+                ema.update()
+        tokens = steps * training.batch_tokens
+        return tokens / (time.perf_counter() - clock), tokens / (time.process_time() - cpu)
+
+    return turn

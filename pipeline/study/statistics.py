@@ -1,0 +1,93 @@
+"""The study's arithmetic on plain numbers: differences paired by seed, intervals, curves read at a common cost.
+
+Runs with the same seed share their shards and their order, so an arm is compared with its reference seed by seed; the
+interval is Student's over those differences (Student 1908). Where two runs end at different costs, both curves are read
+at the smaller one, linearly between their points; a point on the way is one of a schedule that has not come to its end.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+T_975: Final = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""The 97.5% quantile of Student's t for 1 to 30 degrees of freedom."""
+NORMAL_975: Final = 1.96
+
+Curve = Sequence[tuple[float, float]]
+"""(cost, value) with rising cost."""
+
+
+class Interval(NamedTuple):
+    """A mean with its 95% interval; the interval is infinite for a single value."""
+
+    mean: float
+    low: float
+    high: float
+    values: int
+    """How many it is of."""
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and 95% interval of independent values, by Student's t. Raises ValueError for none."""
+    count = len(values)
+    if not count:
+        raise ValueError("an interval needs at least one value")
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    half = (T_975[count - 2] if count - 2 < len(T_975) else NORMAL_975) * spread / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def paired(values: Mapping[int, float], reference: Mapping[int, float]) -> Interval | None:
+    """The interval of `values - reference` over the seeds both have; none where there are none."""
+    common = sorted(values.keys() & reference.keys())
+    return interval([values[seed] - reference[seed] for seed in common]) if common else None
+
+
+def at_cost(curve: Curve, cost: float) -> float | None:
+    """The curve's value at a cost, linear between its points; none outside them."""
+    if not curve or not curve[0][0] <= cost <= curve[-1][0]:
+        return None
+    after = bisect_left([x for x, _ in curve], cost)
+    if curve[after][0] == cost:
+        return curve[after][1]
+    (x0, y0), (x1, y1) = curve[after - 1], curve[after]
+    return y0 + (y1 - y0) * (cost - x0) / (x1 - x0)
+
+
+def at_common_cost(
+    curves: Mapping[int, Curve], reference: Mapping[int, Curve]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Both arms' values, by seed, at the largest cost that both runs of a seed have reached."""
+    mine: dict[int, float] = {}
+    theirs: dict[int, float] = {}
+    for seed in curves.keys() & reference.keys():
+        cost = min(curves[seed][-1][0], reference[seed][-1][0])
+        a, b = at_cost(curves[seed], cost), at_cost(reference[seed], cost)
+        if a is not None and b is not None:
+            mine[seed], theirs[seed] = a, b
+    return mine, theirs
+
+
+def cost_to_reach(curve: Curve, target: float) -> float | None:
+    """The first cost at which the curve is at or below `target`, linear between points; none where it never is."""
+    for number, (x, y) in enumerate(curve):
+        if y <= target:
+            if number == 0 or y == target:
+                return x
+            x0, y0 = curve[number - 1]
+            return x0 + (x - x0) * (y0 - target) / (y0 - y)
+    return None

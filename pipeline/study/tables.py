@@ -1,0 +1,155 @@
+"""The study's results as rows, and their CSV files: all that figures and verdicts are drawn from.
+
+`runs.csv` has a row a run (arm and seed), `curves.csv` a row a point of its curve, `speed.csv` a row an arm. Numbers
+are written in full, so that reading a file back gives the values that were written.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import StudyError
+from pipeline.study.settings import StudySettings
+
+RUNS_FILE: Final = "runs.csv"
+CURVES_FILE: Final = "curves.csv"
+SPEED_FILE: Final = "speed.csv"
+SCORE: Final = "bits_per_byte:"
+POOLED: Final = "all"
+FINISHED: Final = "finished"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of one arm at one seed."""
+
+    arm: str
+    idea: int
+    title: str
+    against: str
+    seed: int
+    state: str
+    """`finished`, or `diverged` with no scores."""
+    vocab_size: int
+    parameters: int
+    embedding_parameters: int
+    active_parameters: int
+    tokens: int
+    bytes_per_token: float
+    flops_per_token: float
+    tokens_per_cpu_second: float | None
+    """Of the run itself, beside whatever else ran: `speed.csv` is what arms are compared by."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Bits per byte at the end, by corpus, and of the whole sample (`all`)."""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """(tokens, bits per byte of the curve's sample)."""
+
+
+def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list[Run]:
+    """Runs from the summaries of `ablation/<arm>`, by arm; in the study's order."""
+    runs = []
+    for name, arm in study.arms.items():
+        for seed, found in arms.get(name, {}).get("seeds", {}).items():
+            counts = found["parameters"]
+            runs.append(
+                Run(
+                    name,
+                    arm.idea,
+                    arm.title or name,
+                    arm.against or study.baseline,
+                    int(seed),
+                    found["state"],
+                    found["vocab_size"],
+                    counts["total"],
+                    counts["embedding"],
+                    counts["active"],
+                    found["tokens"],
+                    found["bytes_per_token"],
+                    found["flops_per_token"],
+                    found.get("tokens_per_second"),
+                    dict(found["bits_per_byte"]),
+                    [(point["tokens"], point[POOLED]) for point in found["curve"]],
+                )
+            )
+    return runs
+
+
+def write_runs(runs: Sequence[Run], folder: Path) -> None:
+    """Write `runs.csv` and `curves.csv`."""
+    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curve")]
+    corpora = sorted({name for run in runs for name in run.scores}, key=lambda name: (name != POOLED, name))
+    rows = [
+        {name: getattr(run, name) for name in plain} | {f"{SCORE}{name}": run.scores.get(name) for name in corpora}
+        for run in runs
+    ]
+    write_csv(folder / RUNS_FILE, [*plain, *(f"{SCORE}{name}" for name in corpora)], rows)
+    points = [
+        {"arm": run.arm, "seed": run.seed, "tokens": tokens, "bits_per_byte": value}
+        for run in runs
+        for tokens, value in run.curve
+    ]
+    write_csv(folder / CURVES_FILE, ["arm", "seed", "tokens", "bits_per_byte"], points)
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Read what `write_runs` wrote. Raises StudyError for a file that is missing or has other columns."""
+    curves: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for row in read_csv(folder / CURVES_FILE):
+        point = (int(row["tokens"]), float(row["bits_per_byte"]))
+        curves.setdefault((row["arm"], int(row["seed"])), []).append(point)
+    runs = []
+    for row in read_csv(folder / RUNS_FILE):
+        try:
+            runs.append(
+                Run(
+                    arm=row["arm"],
+                    idea=int(row["idea"]),
+                    title=row["title"],
+                    against=row["against"],
+                    seed=int(row["seed"]),
+                    state=row["state"],
+                    vocab_size=int(row["vocab_size"]),
+                    parameters=int(row["parameters"]),
+                    embedding_parameters=int(row["embedding_parameters"]),
+                    active_parameters=int(row["active_parameters"]),
+                    tokens=int(row["tokens"]),
+                    bytes_per_token=float(row["bytes_per_token"]),
+                    flops_per_token=float(row["flops_per_token"]),
+                    tokens_per_cpu_second=float(row["tokens_per_cpu_second"]) if row["tokens_per_cpu_second"] else None,
+                    scores={key.removeprefix(SCORE): float(v) for key, v in row.items() if key.startswith(SCORE) and v},
+                    curve=curves.get((row["arm"], int(row["seed"])), []),
+                )
+            )
+        except (KeyError, ValueError) as error:
+            raise StudyError(f"{folder / RUNS_FILE}: not a table of runs ({error!r}); export the study again") from None
+    return runs
+
+
+def read_speed(path: Path) -> dict[str, float]:
+    """Tokens a second by arm, from a `speed.csv`; empty where there is none."""
+    if not path.exists():
+        return {}
+    return {row["arm"]: float(row["tokens_per_second"]) for row in read_csv(path)}
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows under a header, nothing for None."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows as text by column. Raises StudyError where there is no such file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); run `python -m pipeline.study export`") from None

@@ -1,0 +1,77 @@
+"""A study that cannot run is refused when its profile is read, in words that name the arm and the setting."""
+
+import pytest
+
+from pipeline.errors import ProfileError
+from pipeline.profile import load_profile
+from pipeline.study.settings import Budget, resolve
+
+
+def study(**changes):
+    return load_profile("study", {"study": changes})
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return load_profile("study")
+
+
+def resolved(profile, name):
+    return resolve(profile.study, name, profile.model, profile.training)
+
+
+def test_the_built_in_study_resolves_and_covers_every_idea_but_evaluation(profile):
+    arms = profile.study.arms
+    assert {arm.idea for arm in arms.values()} >= set(range(1, 13))
+    assert [resolved(profile, name).name for name in arms] == list(arms)
+
+
+def test_an_arm_is_its_ancestors_changes_and_then_its_own(profile):
+    squeezed, smaller = resolved(profile, "squeezed"), resolved(profile, "squeezed_half_size")
+    assert (smaller.model.repeats, smaller.model.embedding_width) == (2, 40)
+    assert (squeezed.model.repeats, squeezed.model.embedding_width) == (1, None)
+    assert smaller.training == squeezed.training
+    assert resolved(profile, "squeezed_third").budget.tokens * 3 <= profile.study.budget.tokens
+
+
+def test_equal_parameters_are_equal(profile):
+    import torch
+
+    from trainer.model import GPT
+
+    def parameters(name):
+        with torch.device("meta"):
+            return GPT(resolved(profile, name).model).parameter_counts()
+
+    assert parameters("gate")["total"] == pytest.approx(parameters("gate_control")["total"], rel=1e-3)
+    assert parameters("squeezed")["total"] <= parameters("baseline")["total"]
+    assert parameters("squeezed_half_size")["total"] <= parameters("baseline")["total"] / 2
+    assert parameters("moe_active")["active"] == pytest.approx(parameters("baseline")["total"], rel=5e-3)
+    assert parameters("moe_total")["total"] == pytest.approx(parameters("baseline")["total"], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": {"rope": {"change": {"model.positon": "rope"}}}}, "arms.rope.change.*did you mean 'position'"),
+        ({"arms": {"rope": {"change": {"modle.position": "rope"}}}}, "arms.rope.change.*did you mean 'model'"),
+        ({"arms": {"rope": {"change": {"model.heads": 5}}}}, "arms.rope.change.*divide width"),
+        ({"arms": {"rope": {"extends": "swiglo"}}}, "arms.rope.extends.*did you mean 'swiglu'"),
+        ({"arms": {"rope": {"extends": "swiglu"}, "swiglu": {"extends": "rope"}}}, "extend each other"),
+        ({"arms": {"rope": {"data": "none"}}}, "arms.rope.data: there is no data set 'none'"),
+        ({"arms": {"rope": {"sedes": [1]}}}, "unknown key.*did you mean 'seeds'"),
+        ({"baseline": "base"}, "baseline: there is no arm 'base'"),
+        ({"data": {"base": {"tokenizer": "bpe_9k"}}}, "study.data.base.tokenizer: 'bpe_9k'"),
+        ({"heldout": {"bytes": {"boks": 1}}}, "'boks' is not in corpora; did you mean 'books'"),
+        ({"budget": {"flops": 1e12}}, "exactly one of tokens, flops, bytes"),
+    ],
+)
+def test_a_mistake_is_named(changes, message):
+    with pytest.raises(ProfileError, match=message):
+        study(**changes)
+
+
+def test_a_budget_pays_for_whole_batches():
+    assert Budget(tokens=1000).steps(300, 1.0, 4.0) == 3
+    assert Budget(flops=6000.0).steps(300, 2.0, 4.0) == 10
+    assert Budget(bytes=4800).steps(300, 2.0, 4.0) == 4

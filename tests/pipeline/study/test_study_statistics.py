@@ -1,0 +1,62 @@
+"""The study's arithmetic, against numpy and scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.study.statistics import T_975, at_common_cost, at_cost, cost_to_reach, interval, paired
+
+stats = pytest.importorskip("scipy.stats")
+values = st.lists(st.floats(-10, 10), min_size=2, max_size=40)
+
+
+def test_the_table_is_students_quantile():
+    assert np.allclose(T_975, [stats.t.ppf(0.975, df) for df in range(1, 31)], atol=5e-4)
+
+
+@given(values.filter(lambda items: len(items) <= 31))
+def test_an_interval_is_students(items):
+    found = interval(items)
+    error = np.std(items, ddof=1) / np.sqrt(len(items))
+    assert found.mean == pytest.approx(np.mean(items))
+    assert found.half == pytest.approx(stats.t.ppf(0.975, len(items) - 1) * error, rel=1e-3, abs=1e-9)
+
+
+def test_one_value_says_nothing_about_its_spread():
+    assert interval([2.0]) == (2.0, -math.inf, math.inf, 1)
+    with pytest.raises(ValueError, match="at least one"):
+        interval([])
+
+
+def test_pairs_are_made_by_seed_and_lone_seeds_left_out():
+    found = paired({1: 2.0, 2: 2.2, 9: 5.0}, {2: 2.1, 1: 2.3, 8: 1.0})
+    assert found == interval([2.0 - 2.3, 2.2 - 2.1])
+    assert paired({1: 2.0}, {2: 2.0}) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(-5, 5)), min_size=1, max_size=9), st.floats(0, 100))
+def test_a_curve_between_its_points_is_numpys_interp(points, cost):
+    curve = sorted({round(x, 3): y for x, y in points}.items())
+    x, y = zip(*curve, strict=True)
+    found = at_cost(curve, cost)
+    if found is None:
+        assert cost < x[0] or cost > x[-1]
+    else:
+        assert found == pytest.approx(np.interp(cost, x, y), abs=1e-9)
+
+
+def test_where_costs_differ_both_curves_are_read_at_the_smaller_end():
+    dear, cheap = [(10.0, 3.0), (20.0, 2.0)], [(5.0, 3.5), (15.0, 2.5)]
+    assert at_common_cost({1: dear}, {1: cheap}) == ({1: 2.5}, {1: 2.5})
+    assert at_common_cost({1: [(100.0, 1.0)]}, {1: cheap}) == ({}, {})
+
+
+def test_the_cost_to_reach_a_value_is_between_the_points_around_it():
+    curve = [(10.0, 4.0), (20.0, 3.0), (30.0, 2.0)]
+    assert cost_to_reach(curve, 2.5) == pytest.approx(25)
+    assert cost_to_reach(curve, 3.0) == 20
+    assert cost_to_reach(curve, 4.5) == 10
+    assert cost_to_reach(curve, 1.9) is None
