@@ -67,7 +67,7 @@ def build_tokenizer(
             model = read_source(name, spec.file, cache=cache, folder=folder)
             where = f"tokenizer {name}: {spec.file.member or spec.file.path}"
         else:
-            texts = sample_texts(_needed(name, spec, mixture), spec.temperature)
+            texts = sample_texts(_needed(name, spec, mixture), spec.temperature, spec.sample_bytes)
             model, where = train_sentencepiece(name, spec, texts), f"tokenizer {name}"
         tokenizer, why = write_sentencepiece(out, model, spec.end_of_text, spec=identity, where=where)
         notes.extend([why] if why else [])

@@ -87,6 +87,8 @@ class _Trained(_Spec):
     temperature: float | None = Field(None, ge=1.0)
     """Language balance of this tokenizer's text (see the profile's `sample.temperature`), drawn from the mixture's
     sample; null takes the sample as it is."""
+    sample_bytes: int | None = Field(None, ge=1_000)
+    """Train on about so many bytes of the sample, the same share of every language; null is all of it."""
 
 
 class BpeSpec(_Trained):

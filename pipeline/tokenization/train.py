@@ -45,7 +45,7 @@ def train_bpe(name: str, spec: BpeSpec, mixture: Path) -> tuple[BytePairs, str]:
     """
     pattern = pattern_for(spec.pattern, spec.digits)
     wanted = spec.vocab_size - 1 - BYTES
-    texts = list(sample_texts(mixture, spec.temperature))
+    texts = list(sample_texts(mixture, spec.temperature, spec.sample_bytes))
     merges, note = None, f"trained by tokenizers: {bulk_name()} trains with the pattern gpt2 alone"
     if pattern == PATTERNS["gpt2"]:
         merges, note = _train_behind_gate(spec, wanted, texts)

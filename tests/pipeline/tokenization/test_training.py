@@ -96,6 +96,22 @@ def test_a_specification_s_own_temperature_rebalances_the_sample(
     assert len(list(sample_texts(tmp_path))) == rows == 1_000
 
 
+def test_sample_bytes_takes_the_same_share_of_every_language(
+    tmp_path: Path, write_corpus: Callable[..., CuratedCorpus]
+) -> None:
+    documents = [(f"english words number {i} " * 4, "en") for i in range(800)]
+    documents += [(f"mots français numéro {i} " * 4, "fr") for i in range(200)]
+    build_mixture(
+        SampleSettings(bytes=1_000_000, temperature=1.0), {"c": write_corpus(tmp_path / "c", documents)}, tmp_path
+    )
+    whole = sum(len(text.encode()) for text in sample_texts(tmp_path))
+    some = list(sample_texts(tmp_path, None, whole // 4))
+    assert sum(len(text.encode()) for text in some) == pytest.approx(whole / 4, rel=0.15)
+    assert sum("mots" in text for text in some) / len(some) == pytest.approx(0.2, abs=0.06)
+    assert list(sample_texts(tmp_path, None, whole // 4)) == some
+    assert len(list(sample_texts(tmp_path, None, 10 * whole))) == 1_000
+
+
 def test_a_trained_tokenizer_needs_the_mixture(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="trains on the mixture: build `mixture` first"):
         build_tokenizer("x", spec(), tmp_path, cache=tmp_path, folder=tmp_path)
