@@ -1,0 +1,83 @@
+"""Every command on the documentation's pages: where it stands, and how it is checked.
+
+A command is a line of a fenced `sh` or `console` block, or of an indented block, that starts with a known program. Each
+must match a rule below; one that matches none fails the test, so that nothing is documented that nothing checks.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES += [ROOT / "tokenizers" / "README.md"]
+PROGRAMS = r"(?:[A-Z_]+=\S+ )*(?:dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|bash|git|apt-get)\b"
+COMMAND = re.compile(rf"^(?:\$ )?({PROGRAMS}.*)$")
+
+
+class Command(NamedTuple):
+    """One line somebody may type."""
+
+    page: str
+    line: int
+    text: str
+
+
+def commands():
+    """Every command of every page, without comments, continued lines joined, `a && b` taken apart."""
+    for page in PAGES:
+        fence, waiting = None, ""
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.lstrip().startswith("```"):
+                fence = line.strip().removeprefix("```") or "text" if fence is None else None
+                continue
+            if fence in ("sh", "console") or (fence is None and line.startswith("    ")):
+                text = waiting + re.sub(r"\s+#.*$", "", line.strip())
+                waiting = text.removesuffix("\\") if text.endswith("\\") else ""
+                if waiting:
+                    continue
+                if fence is not None and text and not text.startswith("#"):
+                    assert COMMAND.match(text), f"{page.name}, line {number}: an unknown program: {text}"
+                for part in text.split(" && "):
+                    if match := COMMAND.match(part.strip()):
+                        yield Command(str(page.relative_to(ROOT)), number, match[1].strip())
+
+
+def profiles():
+    """(page, line, text) of every fenced YAML block that is a whole profile."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"```yaml\n(.*?)```", text, re.DOTALL):
+            if re.search(r"^extends: ", match[1], re.MULTILINE):
+                yield str(page.relative_to(ROOT)), text[: match.start()].count("\n") + 2, match[1]
+
+
+RULES = [
+    # (pattern, how it is checked); the first that matches counts
+    (r"squeeze gc --(epochs|forget)\b", "options"),  # test_full_train.py runs them where nobody else looks
+    (r"squeeze export --push-to-hub\b", "options"),  # tests/pipeline/test_publish.py pushes to a local server
+    (r"squeeze \w+", "run"),
+    (r"dagster asset materialize --select", "run slowly"),
+    (r"dagster job execute -j (?!full_train)", "run slowly"),
+    (r"(\w+=\S+ )*dagster job execute\b", "job"),  # test_full_train.py runs full_train
+    (r"dagster dev$", "elsewhere"),  # tests/browser
+    (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
+    (r"python -m pipeline\.reference( --check)?$", "module"),
+    (r"pip install", "install"),
+    (r"(python3 -m venv|git clone|apt-get install|bash \.ci/run)", "elsewhere"),
+    (r"(pytest|ruff|mypy)\b", "tools"),
+    (r"(torchrun|python)\b.* -m trainer (train|plan)\b", "trainer"),
+    (r"(\w+=\S+ )*(torchrun|python3?)\b.* -m (benchmarks|pipeline)(\.\w+)+", "module"),
+    (r"(\w+=\S+ )*(torchrun|python3?)\b.* benchmarks/\w+\.py", "script"),
+    (r"(lm_eval|python -c)\b", "elsewhere"),  # tests/pipeline/evaluation
+]
+
+
+def rule_of(command):
+    """How a command is checked, or None."""
+    return next((how for pattern, how in RULES if re.match(pattern, command)), None)
+
+
+def ruled(how):
+    """The different commands that are checked that way."""
+    return list(dict.fromkeys(item.text for item in commands() if rule_of(item.text) == how))
