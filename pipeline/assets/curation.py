@@ -30,13 +30,16 @@ def stages(profile: Profile) -> list[Stage]:
     settings = profile.curation
 
     def near_duplicates(job: Job) -> Any:
-        return find_near_duplicates(settings.near_duplicates, job.paths("documents"), job.paths("heldout"), job.out)
+        folders = (job.paths("documents"), job.paths("heldout"))
+        return find_near_duplicates(settings.near_duplicates, *folders, job.out, workers=settings.workers)
 
     def contamination(job: Job) -> Any:
         tasks = settings.decontaminate_against
         items = evaluation_items(tasks, job.store.cache, profile.evaluation.archive) if tasks else iter(())
         found = ((item.task, item.item_id, item.text) for item in items)
-        return find_contamination(settings.contamination, job.paths("documents"), found, job.out)
+        return find_contamination(
+            settings.contamination, job.paths("documents"), found, job.out, workers=settings.workers
+        )
 
     return [
         *(_documents(profile, name) for name in profile.corpora),

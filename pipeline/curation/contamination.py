@@ -3,7 +3,8 @@
 In: documents of all corpora and the items of the evaluation sets. Out: `contaminated.parquet` (corpus, row, doc_id,
 task, item_id, ngram), one row for each document and item that share at least one n-gram of 13 words (Brown et al. 2020,
 appendix C; lm-eval's `decontaminate` counts the same). Items shorter than that are looked for as a whole. Words are
-lower-cased runs of letters and digits; n-grams without a letter are skipped. Hashes find suspects, words decide.
+lower-cased runs of letters and digits; n-grams without a letter are skipped. Hashes find suspects, in any number of
+processes, and words decide.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from pipeline.curation.pool import WORTH_BYTES, Pool
 from pipeline.curation.settings import ContaminationSettings
-from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, iter_parts, write_table
+from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
 from pipeline.curation.words import ngrams, word_hashes, words_of
 
 CONTAMINATION_VERSION: Final = "1"
@@ -35,6 +38,8 @@ SCHEMA: Final = pa.schema(
 )
 EvaluationItem = tuple[str, str, str]
 """Task, the item's id within it, and its text."""
+_TABLE_BITS: Final = 23
+_TABLE_SHIFT: Final = np.uint64(64 - _TABLE_BITS)
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +55,12 @@ class ContaminationSummary:
 
 
 def find_contamination(
-    settings: ContaminationSettings, documents: Mapping[str, Path], items: Iterable[EvaluationItem], out: Path
+    settings: ContaminationSettings,
+    documents: Mapping[str, Path],
+    items: Iterable[EvaluationItem],
+    out: Path,
+    *,
+    workers: int = 0,
 ) -> ContaminationSummary:
     """Write which documents share an n-gram with which items.
 
@@ -59,25 +69,30 @@ def find_contamination(
         documents: folder of `documents/<corpus>` for each corpus.
         items: (task, item_id, text) of every evaluation item.
         out: output folder.
+        workers: processes; 0 takes one a core. Never changes the result.
     """
-    index = _Index(settings, items)
+    index = ItemIndex(settings, items)
     found: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     by_task: Counter[str] = Counter()
     by_corpus: Counter[str] = Counter()
+    every = [path for folder in documents.values() for path in parts(folder)]
+    with Pool(workers) as pool:
+        worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
+        suspects = pool.map(find_suspects, [(path, index.hashes) for path in every], worth=worth)
+        suspects_of = dict(zip(every, suspects, strict=True))
     for corpus in sorted(documents):
         first = 0
-        for batch in iter_parts(documents[corpus], ("doc_id", "text")):
-            texts = batch.column("text")
-            for place, hits in index.matches(texts):
-                ident = batch.column("doc_id")[place].as_py()
+        for path in parts(documents[corpus]):
+            for row, ident, text in _rows(path, suspects_of[path]):
+                hits = index.verify(text)
                 for (task, item), ngram in sorted(hits.items()):
-                    for name, value in zip(
-                        SCHEMA.names, (corpus, first + place, ident, task, item, ngram), strict=True
-                    ):
+                    values = (corpus, first + row, ident, task, item, ngram)
+                    for name, value in zip(SCHEMA.names, values, strict=True):
                         found[name].append(value)
                 by_task.update({task for task, _ in hits})
-                by_corpus[corpus] += 1
-            first += batch.num_rows
+                by_corpus[corpus] += bool(hits)
+            first += pq.read_metadata(path).num_rows
+    by_corpus = +by_corpus
     out.mkdir(parents=True, exist_ok=True)
     path = out / "contaminated.parquet"
     write_table(path, found, SCHEMA)
@@ -87,7 +102,44 @@ def find_contamination(
     return ContaminationSummary(digest, dict(index.items), by_corpus.total(), dict(by_task), dict(by_corpus))
 
 
-class _Index:
+def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Rows of a part (int64) with an n-gram whose hash is among those of the items, sorted, by n-gram length."""
+    tables = {size: _table(wanted) for size, wanted in hashes.items()}
+    rows: list[int] = []
+    first = 0
+    for batch in iter_file(path, ("text",)) if hashes else ():
+        words, offsets = word_hashes(batch.column("text").to_pylist())
+        suspects: set[int] = set()
+        for size, wanted in hashes.items():
+            grams = ngrams(words, size)
+            likely = np.flatnonzero(tables[size][grams >> _TABLE_SHIFT])
+            near = np.minimum(np.searchsorted(wanted, grams[likely]), len(wanted) - 1)
+            places = likely[wanted[near] == grams[likely]]
+            documents = np.searchsorted(offsets, places, side="right") - 1
+            suspects.update(documents[places + size <= offsets[documents + 1]].tolist())
+        rows += sorted(first + place for place in suspects)
+        first += batch.num_rows
+    return np.array(rows, dtype=np.int64)
+
+
+def _table(hashes: np.ndarray) -> np.ndarray:
+    """Which leading bits occur; looking there first spares nearly every n-gram the search."""
+    table = np.zeros(1 << _TABLE_BITS, dtype=bool)
+    table[hashes >> _TABLE_SHIFT] = True
+    return table
+
+
+def _rows(path: Path, rows: np.ndarray) -> Iterator[tuple[int, bytes, str]]:
+    """Row, id and text of some rows of a part."""
+    first = 0
+    for batch in iter_file(path, ("doc_id", "text")) if len(rows) else ():
+        low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+        for row in rows[low:high].tolist():
+            yield row, batch.column("doc_id")[row - first].as_py(), batch.column("text")[row - first].as_py()
+        first += batch.num_rows
+
+
+class ItemIndex:
     """The n-grams of the evaluation items: their hashes, sorted, by length, and which items hold them."""
 
     def __init__(self, settings: ContaminationSettings, items: Iterable[EvaluationItem]) -> None:
@@ -105,7 +157,7 @@ class _Index:
                     holders = self._holders[size].setdefault(gram, [])
                     if (task, item) not in holders:
                         holders.append((task, item))
-        self._hashes = {size: self._hash(list(grams), size) for size, grams in self._holders.items()}
+        self.hashes = {size: self._hash(list(grams), size) for size, grams in self._holders.items()}
 
     @staticmethod
     def _hash(grams: list[str], size: int) -> np.ndarray:
@@ -113,25 +165,8 @@ class _Index:
         whole = offsets[:-1][np.diff(offsets) == size]
         return np.unique(ngrams(hashes, size)[whole])
 
-    def matches(self, texts: pa.Array) -> Iterator[tuple[int, dict[tuple[str, str], str]]]:
-        """Documents of the batch that share n-grams with items: those items, each with the first such n-gram."""
-        if not self._hashes:
-            return
-        hashes, offsets = word_hashes(texts.to_pylist())
-        suspects: set[int] = set()
-        for size, wanted in self._hashes.items():
-            grams = ngrams(hashes, size)
-            near = np.minimum(np.searchsorted(wanted, grams), len(wanted) - 1)
-            places = np.flatnonzero(wanted[near] == grams)
-            documents = np.searchsorted(offsets, places, side="right") - 1
-            suspects.update(documents[places + size <= offsets[documents + 1]].tolist())
-        for place in sorted(suspects):
-            hits = self._verify(texts[place].as_py())
-            if hits:
-                yield place, hits
-
-    def _verify(self, text: str) -> dict[tuple[str, str], str]:
-        """The same by comparing words, so that equal hashes never decide."""
+    def verify(self, text: str) -> dict[tuple[str, str], str]:
+        """The items that share an n-gram with a text, each with the first such n-gram, by comparing words."""
         words = words_of(text)
         hits: dict[tuple[str, str], str] = {}
         for size in sorted(self._holders):

@@ -19,9 +19,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.curation.formats import Record, Refused
+from pipeline.curation.heldout import group_keys
 from pipeline.curation.normalizing import normalize
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals import SIGNAL_FIELDS, compute_signals
@@ -187,34 +189,36 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
     hashed = ColumnsHash(names)
     languages: Counter[str] = Counter()
     sources: Counter[str] = Counter()
-    groups: set[str] = set()
+    groups: list[np.ndarray] = []
     size = 0
     for batch in iter_parts(out, names):
         hashed.update(batch)
         languages.update(batch.column("lang").to_pylist())
         sources.update(batch.column("source").to_pylist())
-        groups.update(batch.column("group").to_pylist())
+        groups.append(np.unique(group_keys(corpus, 0, batch.column("group").to_pylist())))
         size += sum(batch.column("bytes").to_pylist())
-    refused = [
-        json.loads(line) for path in sorted(out.glob("part-*.quarantine.jsonl")) for line in path.open(encoding="utf-8")
-    ]
-    reasons = Counter(item["reason"] for item in refused)
+    reasons: Counter[str] = Counter()
+    examples: dict[str, list[dict[str, str | int]]] = {}
+    for path in sorted(out.glob("part-*.quarantine.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            for item in map(json.loads, file):
+                reasons[item["reason"]] += 1
+                some = examples.setdefault(item["reason"], [])
+                if len(some) < _QUARANTINE_EXAMPLES:
+                    some.append(item)
     if hashed.rows == 0:
         why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "its files are empty"
         where = ", ".join(source.label for source in settings.sources)
         raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({why})")
-    examples = [
-        item for reason in reasons for item in [r for r in refused if r["reason"] == reason][:_QUARANTINE_EXAMPLES]
-    ]
     return DocumentsSummary(
         content_hash=hashed.hexdigest(),
         documents=hashed.rows,
         bytes=size,
-        groups=len(groups),
+        groups=len(np.unique(np.concatenate(groups))),
         languages=dict(languages.most_common()),
         sources=dict(sorted(sources.items())),
         quarantined=dict(reasons.most_common()),
-        quarantine_examples=examples,
+        quarantine_examples=[item for some in examples.values() for item in some],
     )
 
 

