@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import gigatoken
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers import pre_tokenizers
 
 from pipeline.errors import TokenizerError
-from pipeline.tokenization import Tokenizer, load_tokenizer
+from pipeline.tokenization import Tokenizer, bulk, load_tokenizer
 from pipeline.tokenization.build import build_tokenizer
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.vocabulary import (
@@ -237,3 +238,22 @@ def test_a_damaged_or_newer_folder_is_refused(build: Build, tmp_path: Path) -> N
         load_tokenizer(folder)
     with pytest.raises(TokenizerError, match="holds no tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_the_fast_path_forgets_what_it_has_seen_and_gives_the_same_ids(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "RENEW_BYTES", 10)
+    loads = []
+    real = gigatoken.Tokenizer.from_json
+
+    def counted(data: str) -> gigatoken.Tokenizer:
+        loads.append(data)
+        return real(data)
+
+    folder = build("renewed")
+    monkeypatch.setattr(gigatoken.Tokenizer, "from_json", counted)
+    tokenizer = load_tokenizer(folder)
+    for _ in range(3):
+        assert tokenizer.encode_arrow(pa.array(TRICKY)).to_pylist() == [tokenizer.encode(text) for text in TRICKY]
+    assert len(loads) == 3
