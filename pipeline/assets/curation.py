@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import bars, table
+from pipeline.assets.show import bars, chart, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
@@ -186,6 +186,7 @@ def _corpus_metadata(artifact: Artifact) -> Metadata:
         for example in step["examples"]
     ]
     return {
+        "documents_left": chart({step["step"]: step["documents"] for step in steps}, "documents"),
         "documents": facts["documents"],
         "bytes": facts["bytes"],
         "steps": table(steps),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import table
+from pipeline.assets.show import chart, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
@@ -173,7 +173,11 @@ def _scorecard_metadata(artifact: Artifact) -> Metadata:
     rows = read_scorecard(artifact.path).rows
     text = [row for row in rows if row.metric == "bits_per_byte"]
     other = [row for row in rows if row.metric != "bits_per_byte"]
-    return {"bits_per_byte_table": _beside(text), "scores": _beside(other)}
+    shown = text or other
+    first = {"this model": shown[0].value} if shown else {}
+    first |= {item.name: item.value for item in shown[0].comparisons if item.comparable} if shown else {}
+    heading = f"{shown[0].task} {shown[0].metric.replace('_', ' ')}" if shown else ""
+    return {"at_a_glance": chart(first, heading), "bits_per_byte_table": _beside(text), "scores": _beside(other)}
 
 
 def _beside(rows: Sequence[Row]) -> Any:

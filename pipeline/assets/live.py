@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.reporting.plots import sparkline_markdown
+from trainer.metrics import duration
+
 log = logging.getLogger(__name__)
 
 METRICS_FILE: Final = "metrics.jsonl"
 EVERY_SECONDS: Final = 10.0
 SHOWN: Final = ("step", "tokens", "loss", "bits_per_byte", "lr", "tokens_per_second", "eta_seconds")
+DIGITS: Final = 5
 
 
 @contextmanager
@@ -38,20 +43,33 @@ def _tail(context: dg.AssetExecutionContext, file: Path, done: threading.Event) 
         values = last_values(file)
         if values is not None and values != last:
             last = values
-            metadata = {name: values[name] for name in SHOWN if values.get(name) is not None}
-            context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=metadata))
+            context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=live_metadata(file, values)))
+
+
+def live_metadata(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The loss so far as a line, the time left in words, and the newest values as numbers that the UI plots."""
+    losses = [row["loss"] for row in rows_of(file) if row.get("loss") is not None]
+    numbers = {name: values[name] for name in SHOWN if values.get(name) is not None}
+    return {
+        "loss_so_far": dg.MetadataValue.md(sparkline_markdown(losses, "training loss")),
+        **({"time_left": duration(values["eta_seconds"])} if values.get("eta_seconds") is not None else {}),
+        **{name: float(f"{n:.{DIGITS}g}") if isinstance(n, float) else n for name, n in numbers.items()},
+    }
 
 
 def last_values(file: Path) -> dict[str, Any] | None:
     """The last whole line of a metrics file; None where there is none yet."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue  # the line being written
-        return found if isinstance(found, dict) else None
-    return None
+    rows = rows_of(file)
+    return rows[-1] if rows else None
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; the one being written is left out."""
+    rows = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                found = json.loads(line)
+                if isinstance(found, dict):
+                    rows.append(found)
+    return rows

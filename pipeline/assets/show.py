@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.reporting.tables import bar_table
+from pipeline.reporting.tables import bar, bar_table, markdown_table
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.MarkdownMetadataValue:
@@ -21,6 +21,15 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.Markd
 def bars(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
     """Named amounts as a bar chart in block characters."""
     return dg.MetadataValue.md(bar_table(amounts, unit=unit))
+
+
+def chart(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
+    """Named amounts that are no shares of anything, each with a bar: what a page opens on, without a click."""
+    most = max(amounts.values(), default=0.0)
+    rows = [
+        {"name": name, "amount": amount, "bar": bar(amount / most if most else 0)} for name, amount in amounts.items()
+    ]
+    return dg.MetadataValue.md(markdown_table(rows, {"name": "", "amount": unit, "bar": ""}))
 
 
 def _cell(value: Any) -> Any:

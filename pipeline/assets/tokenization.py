@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import bars, table
+from pipeline.assets.show import bars, chart, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.profile import Profile
 from pipeline.store import Artifact
@@ -225,6 +225,9 @@ def _comparison_metadata(artifact: Artifact) -> Metadata:
         for name, row in facts["tokenizers"].items()
     ]
     return {
+        "compression": chart(
+            {name: row["bytes_per_token"] for name, row in facts["tokenizers"].items()}, "bytes per token"
+        ),
         "candidates": table(rows),
         "by_corpus_and_language": table(
             [

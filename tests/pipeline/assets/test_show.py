@@ -1,0 +1,34 @@
+"""What an asset's page shows without a click."""
+
+import json
+
+from pipeline.assets.live import last_values, live_metadata
+from pipeline.assets.show import chart
+
+INLINE = 1000  # characters of markdown that the UI renders without a click
+
+
+def test_a_chart_has_a_bar_for_each_amount_and_is_shown_inline():
+    text = chart({"documents": 251, "held out": 235, "near duplicate": 0}, "documents").value
+    assert "251" in text
+    assert text.count("█") > 16
+    assert len(text) < INLINE
+
+
+def test_live_values_are_numbers_to_plot_a_line_and_the_time_left(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    rows = [
+        {"step": n, "loss": 7.0 - n / 100, "tokens_per_second": 9727.123456, "eta_seconds": 371.4} for n in range(300)
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)) + '\n{"step": 300, "lo')
+    values = last_values(file)
+    assert values["step"] == 299
+    shown = live_metadata(file, values)
+    assert shown["time_left"] == "6:11"
+    assert (shown["step"], shown["loss"], shown["tokens_per_second"]) == (299, 4.01, 9727.1)
+    assert shown["loss_so_far"].value.startswith("![training loss](data:image/svg+xml")
+    assert len(shown["loss_so_far"].value) < INLINE
+
+
+def test_there_are_no_values_before_the_first_line(tmp_path):
+    assert last_values(tmp_path / "metrics.jsonl") is None
