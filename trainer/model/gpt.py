@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.errors import ConfigError
@@ -23,6 +22,7 @@ from trainer.model.attention import Attention, Frame, KVCache, document_mask, do
 from trainer.model.config import ModelConfig
 from trainer.model.init import initialize
 from trainer.model.layers import MLP, SequenceDropout, make_norm
+from trainer.model.linear import Linear, linear
 from trainer.model.loss import IGNORE, cross_entropy_sum
 from trainer.model.moe import ExpertLoad, MoE, balance_experts
 from trainer.model.rope import rope_tables
@@ -63,11 +63,11 @@ class GPT(nn.Module):
         self.config = config
         embedding_width = config.embedding_width or config.width
         self.embed = nn.Embedding(config.vocab_size, embedding_width)
-        self.embed_up = nn.Linear(embedding_width, config.width, bias=False) if config.embedding_width else None
+        self.embed_up = Linear(embedding_width, config.width, bias=False) if config.embedding_width else None
         self.positions = nn.Embedding(config.context, config.width) if config.position == "learned" else None
         self.layers = nn.ModuleList(Block(config) for _ in range(config.unique_layers))
         self.final_norm = make_norm(config)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head = None if config.tied else Linear(config.width, config.vocab_size, bias=False)
         initialize(self, config)
 
     def forward(self, ids_BT: Tensor, *, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
@@ -112,7 +112,7 @@ class GPT(nn.Module):
 
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """Project hidden states (..., C) on the vocabulary (..., V)."""
-        return F.linear(self._to_head_width(hidden_BTC), self.head_weight)
+        return linear(self._to_head_width(hidden_BTC), self.head_weight)
 
     def loss(
         self,
@@ -149,7 +149,7 @@ class GPT(nn.Module):
 
     def _to_head_width(self, hidden_BTC: Tensor) -> Tensor:
         """Factorised embeddings: down through the same matrix that led up, so that the product stays tied."""
-        return hidden_BTC if self.embed_up is None else F.linear(hidden_BTC, self.embed_up.weight.T)
+        return hidden_BTC if self.embed_up is None else linear(hidden_BTC, self.embed_up.weight.T)
 
     def _frame(
         self,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.model.config import ModelConfig
+from trainer.model.linear import Linear
 
 
 class RMSNorm(nn.Module):
@@ -76,8 +77,8 @@ class MLP(nn.Module):
         super().__init__()
         self.activation = config.activation
         self.input_parts = input_parts(self.activation, hidden)
-        self.input = nn.Linear(config.width, sum(self.input_parts), bias=bias)
-        self.output = nn.Linear(hidden, config.width, bias=bias)
+        self.input = Linear(config.width, sum(self.input_parts), bias=bias)
+        self.output = Linear(hidden, config.width, bias=bias)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         return self.output(activate(self.input(x_BTC), self.activation))

@@ -17,9 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.model.linear import product, weight_gradient
+
 IGNORE = -100  # a target that is not scored
 
-CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}  # float32 logits at once: what a CPU's cache, a GPU's memory takes
+CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}  # float32 logits at once: what a CPU's cache, a GPU's memory takes
 ROW_MULTIPLE = {"cuda": 64}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
 
@@ -56,7 +58,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         V = len(weight_VC)
         total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
         grad_hidden_NC = torch.empty_like(hidden_NC) if need_hidden else None
-        grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
+        grad_weight_VC = None
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         for start in range(0, len(hidden_NC), rows):
@@ -64,21 +66,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
-            logits_nV = F.linear(chunk_nC, weight_PC)[:, :V].float()
-            log_sum_n1 = logits_nV.logsumexp(-1, keepdim=True)
-            total += ((log_sum_n1 - logits_nV.gather(1, safe_n1)) * scored_n1).sum()
-            if grad_hidden_NC is None and grad_weight_VC is None:
+            log_probs_nV = product(chunk_nC, weight_PC)[:, :V].log_softmax(-1, dtype=torch.float32)
+            total -= (log_probs_nV.gather(1, safe_n1) * scored_n1).sum()
+            if not (need_hidden or need_weight):
                 continue
-            grad_nV = logits_nV.sub_(log_sum_n1).exp_()  # softmax, in the logits' memory
+            grad_nV = log_probs_nV.exp_()  # softmax, in the same memory
             grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
             grad_nP = grad_nV.mul_(scored_n1).to(dtype)
             grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
             if grad_hidden_NC is not None:
-                torch.mm(grad_nP, weight_PC, out=grad_hidden_NC[part])
-            if grad_weight_VC is not None and dtype == torch.float32 and not padding:
-                grad_weight_VC.addmm_(grad_nP.T, chunk_nC)
-            elif grad_weight_VC is not None:
-                grad_weight_VC += (grad_nP.T @ chunk_nC)[:V]
+                grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
+            if need_weight:
+                share_VC = weight_gradient(grad_nP, chunk_nC)[:V]
+                grad_weight_VC = share_VC.float() if grad_weight_VC is None else grad_weight_VC.add_(share_VC)
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
