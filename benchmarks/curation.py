@@ -1,9 +1,13 @@
 """Curation side by side with datatrove, on the same text and cores, and its speed and memory by size of the input.
 
-    python benchmarks/curation.py ../shared/data/fineweb_edu.jsonl.gz [--megabytes 10 40 160]
+    python benchmarks/curation.py compare ../shared/data/fineweb_edu.jsonl.gz [--megabytes 4]
+    python benchmarks/curation.py stages ../shared/data/fineweb_edu.jsonl.gz [--megabytes 100 300]
+    python benchmarks/curation.py documents 2100000
 
-Prints a line for each figure; a ratio is our megabytes a second over datatrove's, both in one process, one core. The
-last part runs every stage in a fresh process a size, over text made by repeating the input with some words changed.
+`compare`: megabytes of text a second of processor time, both in one process; a ratio is ours over datatrove's.
+`stages`: every stage in a fresh process a size, over the input itself (size 0) or text made by repeating it with some
+words swapped and 3% of them new. `documents`: the stages that hold something for every document, over that many short
+ones. Memory is the greatest proportional set size of the process and its workers together, taken four times a second.
 """
 
 from __future__ import annotations
@@ -11,35 +15,115 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
-    """Run the parts and print their figures."""
+    """Run the part that was asked for and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="JSON lines (.gz) with a field `text`")
-    parser.add_argument("--megabytes", type=int, nargs="*", default=[10, 40, 160], help="sizes of the synthetic input")
-    parser.add_argument("--compare-megabytes", type=float, default=4.0, help="text for the comparison with datatrove")
-    parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
+    parts = parser.add_subparsers(dest="part", required=True)
+    compare = parts.add_parser("compare")
+    compare.add_argument("data", type=Path, help="JSON lines (.gz) with a field `text`")
+    compare.add_argument("--megabytes", type=float, default=4.0, help="text to compare on")
+    compare.add_argument("--repeat", type=int, default=2)
+    stages = parts.add_parser("stages")
+    stages.add_argument("data", type=Path)
+    stages.add_argument("--megabytes", type=int, nargs="*", default=[0, 100, 300])
+    stages.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    documents = parts.add_parser("documents")
+    documents.add_argument("count", type=int, nargs="+")
+    documents.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one_size is not None:
-        run_stages(options.data, options.one_size)
-        return
-    texts = read(options.data, options.compare_megabytes)
-    compare_filters(texts)
-    compare_minhash(texts)
-    for size in options.megabytes:
-        subprocess.run([sys.executable, __file__, str(options.data), "--one-size", str(size)], check=True)
+    if options.part == "compare":
+        texts = read(options.data, options.megabytes)
+        for _ in range(options.repeat):  # in fresh processes: chunks are learnt once a process
+            subprocess.run(
+                [sys.executable, "-c", COMPARE, str(ROOT), str(options.data), str(options.megabytes)], check=True
+            )
+        print(f"on {len(texts):,} documents", flush=True)
+    elif options.part == "stages":
+        for size in options.megabytes:
+            if options.alone:
+                run_stages(options.data, size)
+            else:
+                again = [sys.executable, __file__, "stages", str(options.data), "--megabytes", str(size), "--alone"]
+                subprocess.run(again, check=True)
+    else:
+        for count in options.count:
+            if options.alone:
+                run_documents(count)
+            else:
+                subprocess.run([sys.executable, __file__, "documents", str(count), "--alone"], check=True)
+
+
+COMPARE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from benchmarks.curation import compare_filters, compare_minhash, read
+texts = read(Path(sys.argv[2]), float(sys.argv[3]))
+compare_minhash(texts)
+compare_filters(texts)
+"""
+
+
+class Memory:
+    """The greatest memory of this process and its children, in megabytes, while it is open."""
+
+    def __enter__(self) -> Self:
+        self.greatest = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.25):
+            self.greatest = max(self.greatest, sum(map(_proportional, [os.getpid(), *_children(os.getpid())])))
+
+
+def _children(process: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        try:
+            found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found + [below for child in found for below in _children_of(child)]
+
+
+def _children_of(process: int) -> list[int]:
+    try:
+        return _children(process)
+    except OSError:
+        return []
+
+
+def _proportional(process: int) -> float:
+    try:
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return 0.0
 
 
 def read(path: Path, megabytes: float) -> list[str]:
@@ -64,7 +148,7 @@ def speed(name: str, texts: list[str], work: Callable[[], object]) -> float:
 
 
 def compare_filters(texts: list[str]) -> None:
-    """All signals and all four filters' verdicts, against datatrove's four filters."""
+    """All signals (the MinHash signature among them) and four filters' verdicts, against datatrove's four filters."""
     import pyarrow as pa
     from datatrove.data import Document
     from datatrove.pipeline.filters import (
@@ -84,6 +168,7 @@ def compare_filters(texts: list[str]) -> None:
         for start in range(0, len(texts), 2000):
             some = texts[start : start + 2000]
             signals = compute_quality(some, ["en"] * len(some))
+            del signals["minhash"]
             list(broken_rules(pa.RecordBatch.from_pydict(signals), every))
 
     oracles = [
@@ -119,42 +204,49 @@ def compare_minhash(texts: list[str]) -> None:
 
 
 def synthetic(texts: list[str], path: Path, megabytes: int) -> None:
-    """Repeat texts with a tenth of their words swapped, in files of about 20 MB."""
+    """Repeat texts with a tenth of their words swapped and 3% new, in files of about 20 MB; one in 20 nearly as it was.
+
+    New text brings new words without end (8% of the chunks of the first 19 MB of FineWeb-Edu occur there once), and
+    learning them is a good part of the work.
+    """
     draw, size, part = random.Random(1), 0, 0
     while size < megabytes * 1e6:
         with (path / f"in-{part:04d}.jsonl").open("w", encoding="utf-8") as file:
             until = min(size + 20e6, megabytes * 1e6)
             while size < until:
                 words = draw.choice(texts).split(" ")
-                for _ in range(len(words) // 10):
+                slight = draw.random() < 0.05
+                for _ in range(len(words) // (400 if slight else 20)):
                     one, two = draw.randrange(len(words)), draw.randrange(len(words))
                     words[one], words[two] = words[two], words[one]
+                for _ in range(0 if slight else len(words) * 3 // 100):
+                    words[draw.randrange(len(words))] = f"{draw.getrandbits(40):x}".translate(_LETTERS)
                 text = " ".join(words)
                 size += len(text.encode())
                 file.write(json.dumps({"text": text}) + "\n")
         part += 1
 
 
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
 def run_stages(data: Path, megabytes: int) -> None:
     """Time each stage and print the greatest memory of this process and its workers."""
-    from pipeline.curation.contamination import find_contamination
     from pipeline.curation.documents import build_documents
-    from pipeline.curation.heldout import split_heldout
-    from pipeline.curation.near_duplicates import find_near_duplicates
-    from pipeline.curation.select import select_corpus
-    from pipeline.curation.settings import (
-        ContaminationSettings,
-        CorpusSettings,
-        HeldoutSettings,
-        NearDuplicateSettings,
-    )
+    from pipeline.curation.settings import CorpusSettings
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "in").mkdir()
         texts = read(data, 20)
-        synthetic(texts, root / "in", megabytes)
         items = [("benchmark", str(number), text[:300]) for number, text in enumerate(texts[:2000])]
+        if megabytes:
+            synthetic(texts, root / "in", megabytes)
+        else:
+            megabytes = round(sum(len(text.encode()) for text in texts) / 1e6)
+            for half in (0, 1):  # a file for each core
+                lines = "\n".join(json.dumps({"text": text}) for text in texts[half::2])
+                (root / "in" / f"in-{half}.jsonl").write_text(lines, encoding="utf-8")
         del texts
         settings = CorpusSettings.model_validate(
             {
@@ -162,31 +254,94 @@ def run_stages(data: Path, megabytes: int) -> None:
                 "filters": {"gopher_quality": {}, "gopher_repetition": {}, "c4": {}, "fineweb": {}},
             }
         )
-        documents, heldout = {"web": root / "documents"}, {"web": root / "heldout"}
-        stages: dict[str, Callable[[], object]] = {
-            "documents": lambda: build_documents("web", settings.documents, documents["web"], cache=root, workers=2),
-            "heldout": lambda: split_heldout("web", HeldoutSettings(), documents["web"], heldout["web"]),
-            "near_duplicates": lambda: find_near_duplicates(NearDuplicateSettings(), documents, heldout, root / "near"),
-            "contamination": lambda: find_contamination(ContaminationSettings(), documents, items, root / "cont"),
-            "corpus": lambda: select_corpus(
-                "web", settings, documents["web"], heldout["web"], root / "near", root / "cont", root / "corpus"
-            ),
-        }
-        total, shown = 0.0, []
-        for name, work in stages.items():
-            start = time.monotonic()
+        first = {"documents": lambda: build_documents("web", settings.documents, root / "documents", cache=root)}
+        timed(f"all stages over {megabytes} MB", megabytes, {**first, **later_stages(root, settings, items)})
+
+
+def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]) -> dict[str, Callable[[], object]]:
+    """The stages after `documents`, which is in `root/documents`."""
+    from pipeline.curation.contamination import find_contamination
+    from pipeline.curation.heldout import split_heldout
+    from pipeline.curation.near_duplicates import find_near_duplicates
+    from pipeline.curation.select import select_corpus
+    from pipeline.curation.settings import ContaminationSettings, HeldoutSettings, NearDuplicateSettings
+
+    web, held, near, contaminated = (root / name for name in ("documents", "heldout", "near", "contamination"))
+    return {
+        "heldout": lambda: split_heldout("web", HeldoutSettings(), web, held),
+        "near_duplicates": lambda: find_near_duplicates(NearDuplicateSettings(), {"web": web}, {"web": held}, near),
+        "contamination": lambda: find_contamination(ContaminationSettings(), {"web": web}, items, contaminated),
+        "corpus": lambda: select_corpus("web", settings, web, held, near, contaminated, root / "corpus"),  # type: ignore[arg-type]
+    }
+
+
+def timed(title: str, megabytes: float, stages: dict[str, Callable[[], object]]) -> None:
+    """Run stages and print what each took in seconds and megabytes of memory."""
+    total, shown, greatest = 0.0, [], 0.0
+    for name, work in stages.items():
+        start = time.monotonic()
+        with Memory() as memory:
             work()
-            seconds = time.monotonic() - start
-            total += seconds
-            shown.append(f"{name} {seconds:.1f} s")
-        own, workers = (
-            resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        print(
-            f"all stages over {megabytes} MB: {megabytes / total:.2f} MB/s ({', '.join(shown)}); peak memory "
-            f"{own:.0f} MB, of the largest worker {workers:.0f} MB",
-            flush=True,
-        )
+        seconds = time.monotonic() - start
+        total, greatest = total + seconds, max(greatest, memory.greatest)
+        shown.append(f"{name} {seconds:.1f} s {memory.greatest:.0f} MB")
+    print(f"{title}: {megabytes / total:.2f} MB/s, at most {greatest:.0f} MB ({', '.join(shown)})", flush=True)
+
+
+def run_documents(count: int) -> None:
+    """The stages after `documents` over `count` documents of 12 made-up words each, a fiftieth of them nearly equal."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    from pipeline.curation.settings import CorpusSettings
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "documents").mkdir()
+        each = 100_000
+        tasks = [(root / "documents", part, min(each, count - part * each)) for part in range(-(-count // each))]
+        with ProcessPoolExecutor(2) as pool:
+            size = sum(pool.map(write_documents, *zip(*tasks, strict=True)))
+        settings = CorpusSettings.model_validate({"sources": [{"files": ["unused"]}]})
+        items = [
+            ("benchmark", str(number), " ".join(f"item{number}x{word}" for word in range(20))) for number in range(2000)
+        ]
+        timed(f"after `documents`, {count:,} documents", size / 1e6, later_stages(root, settings, items))
+
+
+def write_documents(folder: Path, part: int, count: int) -> int:
+    """A part of short documents with their real signatures and zero for other signals; returns its bytes of text."""
+    import numpy as np
+    import pyarrow as pa
+
+    from pipeline.curation.documents import SCHEMA
+    from pipeline.curation.signals import minhash
+    from pipeline.curation.tables import TableWriter, doc_id
+
+    draw, size = random.Random(part), 0
+    with TableWriter(folder / f"part-{part:05d}.parquet", SCHEMA) as writer:
+        for start in range(0, count, 10_000):
+            some = range(start, min(start + 10_000, count))
+            texts = [" ".join(f"w{draw.getrandbits(14)}" for _ in range(12)) for _ in some]
+            for place in range(0, len(texts) - 1, 50):
+                texts[place + 1] = texts[place] + " more"
+            data = [text.encode() for text in texts]
+            size += sum(map(len, data))
+            zeros = {
+                field.name: np.zeros(len(texts), field.type.to_pandas_dtype())
+                for field in SCHEMA
+                if not (pa.types.is_string(field.type) or pa.types.is_binary(field.type) or field.name == "doc_id")
+            }
+            columns = {
+                **zeros,
+                "doc_id": [doc_id(text) for text in data],
+                "text": texts,
+                "bytes": [len(text) for text in data],
+                "group": [f"{part}#{row}" for row in some],
+                **{name: ["en"] * len(texts) for name in ("lang", "source", "detected")},
+                "minhash": [row.tobytes() for row in minhash(texts)],
+            }
+            writer.write(pa.Table.from_pydict(columns, schema=SCHEMA))
+    return size
 
 
 if __name__ == "__main__":

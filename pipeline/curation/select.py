@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +24,12 @@ from pipeline.curation.filters import SIGNALS, failures
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import (
     DOC_ID,
+    TableWriter,
     contains_ids,
     hash_batches,
     ids_of,
     iter_file,
     iter_parts,
-    write_table,
 )
 from pipeline.errors import CurationError
 
@@ -65,15 +65,13 @@ class WaterfallStep:
 
 @dataclass(frozen=True)
 class SelectionSummary:
-    """What is kept of a corpus. `languages` counts kept bytes; the duplicate and contaminated counts must be 0."""
+    """What is kept of a corpus. `languages` counts kept bytes."""
 
     content_hash: str
     documents: int
     bytes: int
     languages: dict[str, int]
     waterfall: list[WaterfallStep]
-    duplicates_left: int
-    contaminated_left: int
 
 
 def select_corpus(
@@ -96,94 +94,122 @@ def select_corpus(
     Raises:
         CurationError: nothing is left; the message says which step took how much.
     """
-    marks = _marks(corpus, near_duplicates, contamination)
+    marks = _Marks(corpus, near_duplicates, contamination)
     frozen = np.concatenate([ids_of(batch) for batch in iter_file(heldout / "heldout.parquet", ("doc_id",))])
-    kept: dict[str, list[object]] = {"row": [], "doc_id": []}
-    removed: dict[str, list[object]] = {name: [] for name in REMOVED.names}
     documents_by: Counter[str] = Counter()
     bytes_by: Counter[str] = Counter()
     languages: Counter[str] = Counter()
-    examples: dict[str, list[int]] = {}
-    row = total = 0
-    for batch in iter_parts(documents, ("doc_id", "bytes", "lang", *SIGNALS)):
-        held = contains_ids(ids_of(batch), frozen)
-        failed = failures(batch, settings)
-        sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
-        for place, ident in enumerate(batch.column("doc_id").to_pylist()):
-            reason = ("held out", "") if held[place] else marks.get(row) or failed[place]
-            if reason is None:
-                kept["row"].append(row)
-                kept["doc_id"].append(ident)
-                languages[langs[place]] += sizes[place]
-            else:
+    examples: dict[str, list[tuple[int, str]]] = {}
+    first = total = kept = 0
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        TableWriter(out / "selection.parquet", SCHEMA) as selection,
+        TableWriter(out / "removed.parquet", REMOVED) as rest,
+    ):
+        for batch in iter_parts(documents, ("doc_id", "bytes", "lang", *SIGNALS)):
+            held = contains_ids(ids_of(batch), frozen)
+            marked = marks.between(first, first + batch.num_rows)
+            reasons = [
+                ("held out", "") if inside else marked.get(row) or failed
+                for row, (inside, failed) in enumerate(
+                    zip(held.tolist(), failures(batch, settings), strict=True), first
+                )
+            ]
+            sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
+            for row, (reason, size, lang) in enumerate(zip(reasons, sizes, langs, strict=True), first):
+                total += size
+                if reason is None:
+                    languages[lang] += size
+                    continue
                 step, detail = reason
-                for name, value in zip(REMOVED.names, (row, ident, step, detail), strict=True):
-                    removed[name].append(value)
                 documents_by[step] += 1
-                bytes_by[step] += sizes[place]
-                examples.setdefault(step, [])
-                if len(examples[step]) < _EXAMPLES:
-                    examples[step].append(len(removed["row"]) - 1)
-            total += sizes[place]
-            row += 1
-    waterfall = _waterfall(row, total, documents_by, bytes_by, _excerpts(documents, removed, examples))
-    if not kept["row"]:
+                bytes_by[step] += size
+                if len(some := examples.setdefault(step, [])) < _EXAMPLES:
+                    some.append((row, detail))
+            kept += _write_rows(batch, first, reasons, selection, rest)
+            first += batch.num_rows
+    waterfall = _waterfall(first, total, documents_by, bytes_by, _excerpts(documents, examples))
+    if not kept:
         steps = ", ".join(
             f"{step.step} took {step.removed_documents:,}" for step in waterfall if step.removed_documents
         )
         raise CurationError(
-            f"corpus {corpus!r} has no documents left of {row:,}: {steps}. "
+            f"corpus {corpus!r} has no documents left of {first:,}: {steps}. "
             f"Loosen `corpora.{corpus}.filters`, or hold out less"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(out / "selection.parquet", kept, SCHEMA)
-    write_table(out / "removed.parquet", removed, REMOVED)
     digest = hash_batches(iter_file(out / "selection.parquet", SCHEMA.names), SCHEMA.names)
-    write_croissant(corpus, settings, dict(languages.most_common()), len(kept["row"]), digest, out)
-    log.info("%s: %s of %s documents kept", corpus, f"{len(kept['row']):,}", f"{row:,}")
+    write_croissant(corpus, settings, dict(languages.most_common()), kept, digest, out)
+    log.info("%s: %s of %s documents kept", corpus, f"{kept:,}", f"{first:,}")
     return SelectionSummary(
         content_hash=digest,
-        documents=len(kept["row"]),
+        documents=kept,
         bytes=sum(languages.values()),
         languages=dict(languages.most_common()),
         waterfall=waterfall,
-        duplicates_left=len(kept["doc_id"]) - len(set(kept["doc_id"])),
-        contaminated_left=sum(marks.get(row, ("", ""))[0] == "contaminated" for row in kept["row"]),  # type: ignore[call-overload]
     )
 
 
-def _marks(corpus: str, near_duplicates: Path, contamination: Path) -> dict[int, tuple[str, str]]:
-    """Rows of the corpus that duplicates or contamination remove, with the step and its detail."""
-    marks: dict[int, tuple[str, str]] = {}
-    table = pq.read_table(contamination / "contaminated.parquet", filters=[("corpus", "=", corpus)])
-    for row, task, item, ngram in zip(
-        *(table.column(n).to_pylist() for n in ("row", "task", "item_id", "ngram")), strict=True
-    ):
-        marks.setdefault(row, ("contaminated", f"{task} {item}: {ngram}"))
-    table = pq.read_table(near_duplicates / "clusters.parquet", filters=[("corpus", "=", corpus), ("keep", "=", False)])
-    for row, cluster, size, exact in zip(
-        *(table.column(n).to_pylist() for n in ("row", "cluster", "size", "exact")), strict=True
-    ):
-        kind = "exact duplicate" if exact else "near duplicate"
-        marks[row] = (kind, f"cluster {cluster.hex()[:8]} of {size} documents")
-    return marks
+Reason = tuple[str, str]
+"""A step and its detail."""
 
 
-def _excerpts(
-    documents: Path, removed: Mapping[str, list[object]], examples: Mapping[str, list[int]]
-) -> dict[str, list[Example]]:
+def _write_rows(
+    batch: pa.RecordBatch, first: int, reasons: list[Reason | None], selection: TableWriter, rest: TableWriter
+) -> int:
+    """Write a batch's rows, from row `first` on, to the kept or the removed ones; returns how many are kept."""
+    rows = np.arange(first, first + batch.num_rows)
+    kept = np.array([reason is None for reason in reasons], dtype=bool)
+    ids = batch.column("doc_id")
+    if kept.any():
+        selection.write(pa.Table.from_arrays([pa.array(rows[kept]), ids.filter(pa.array(kept))], schema=SCHEMA))
+    if not kept.all():
+        steps, details = zip(*(reason for reason in reasons if reason is not None), strict=True)
+        columns = [pa.array(rows[~kept]), ids.filter(pa.array(~kept)), pa.array(steps), pa.array(details)]
+        rest.write(pa.Table.from_arrays(columns, schema=REMOVED))
+    return int(kept.sum())
+
+
+class _Marks:
+    """Rows of the corpus that duplicates or contamination remove, with the step and its detail: 40 bytes a row."""
+
+    def __init__(self, corpus: str, near_duplicates: Path, contamination: Path) -> None:
+        found = pq.read_table(contamination / "contaminated.parquet", filters=[("corpus", "=", corpus)])
+        self._contaminated = found.select(["row", "task", "item_id", "ngram"]).sort_by("row")
+        found = pq.read_table(
+            near_duplicates / "clusters.parquet",
+            columns=["row", "cluster", "size", "exact"],
+            filters=[("corpus", "=", corpus), ("keep", "=", False)],
+        )
+        self._duplicates = found.sort_by("row")
+
+    def between(self, start: int, stop: int) -> dict[int, Reason]:
+        """Those of rows [start, stop); a duplicate counts as one before it counts as contaminated."""
+        marks: dict[int, Reason] = {}
+        for row, task, item, ngram in _records(self._contaminated, start, stop):
+            marks.setdefault(row, ("contaminated", f"{task} {item}: {ngram}"))
+        for row, cluster, size, exact in _records(self._duplicates, start, stop):
+            kind = "exact duplicate" if exact else "near duplicate"
+            marks[row] = (kind, f"cluster {cluster.hex()[:8]} of {size} documents")
+        return marks
+
+
+def _records(table: pa.Table, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
+    """Records of a table, sorted by its first column, where that is in [start, stop)."""
+    low, high = np.searchsorted(table.column(0).to_numpy(), [start, stop])
+    return zip(*(column.to_pylist() for column in table.slice(low, high - low).columns), strict=True)
+
+
+def _excerpts(documents: Path, examples: Mapping[str, list[tuple[int, str]]]) -> dict[str, list[Example]]:
     """The first removed documents of each step with the beginning of their text."""
-    wanted = {int(str(removed["row"][place])): (step, place) for step, places in examples.items() for place in places}
+    wanted = {row: (step, detail) for step, some in examples.items() for row, detail in some}
     found: dict[str, list[Example]] = {step: [] for step in examples}
-    row = 0
+    first = 0
     for batch in iter_parts(documents, ("text",)) if wanted else ():
-        for place in range(batch.num_rows):
-            if row + place in wanted:
-                step, index = wanted[row + place]
-                text = batch.column("text")[place].as_py()
-                found[step].append(Example(row + place, str(removed["detail"][index]), text[:200]))
-        row += batch.num_rows
-        if row > max(wanted):
+        for row in sorted(row for row in wanted if first <= row < first + batch.num_rows):
+            step, detail = wanted[row]
+            found[step].append(Example(row, detail, batch.column("text")[row - first].as_py()[:200]))
+        first += batch.num_rows
+        if first > max(wanted):
             break
     return found
 
