@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 METRICS_FILE: Final = "metrics.jsonl"
 EVERY_SECONDS: Final = 10.0
+EVERY_SHARE: Final = 0.01
+"""Of the time the run has taken, where that is longer: a run of days leaves hundreds of observations, not thousands."""
 SHOWN: Final = ("step", "tokens", "loss", "bits_per_byte", "lr", "tokens_per_second", "eta_seconds")
 DIGITS: Final = 5
 
@@ -39,7 +42,8 @@ def observe_metrics(context: dg.AssetExecutionContext, out: Path) -> Iterator[No
 
 def _tail(context: dg.AssetExecutionContext, file: Path, done: threading.Event) -> None:
     last = last_values(file)
-    while not done.wait(EVERY_SECONDS):
+    started = time.monotonic()
+    while not done.wait(max(EVERY_SECONDS, EVERY_SHARE * (time.monotonic() - started))):
         values = last_values(file)
         if values is not None and values != last:
             last = values
