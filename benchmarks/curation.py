@@ -239,7 +239,11 @@ def run_stages(data: Path, megabytes: int) -> None:
         root = Path(folder)
         (root / "in").mkdir()
         texts = read(data, 20)
-        items = [("benchmark", str(number), text[:300]) for number, text in enumerate(texts[:2000])]
+        # as in real text few items occur: the beginnings of 20 documents, and 2,000 backwards
+        items = [
+            ("benchmark", str(number), text[:300] if number % 100 == 0 else " ".join(text[:300].split()[::-1]))
+            for number, text in enumerate(texts[:2000])
+        ]
         if megabytes:
             synthetic(texts, root / "in", megabytes)
         else:
