@@ -195,10 +195,11 @@ def report(
     profile: ProfileOption = None,
 ) -> None:
     """Write the HTML page about the latest model, with whatever of it has been evaluated."""
+    from pipeline.reporting.facts import facts_of
     from pipeline.reporting.html import report_html
 
     store = _store(profile)
-    out.write_text(report_html(_facts(store)), encoding="utf-8")
+    out.write_text(report_html(facts_of(store, store.current(MODEL_KEY))), encoding="utf-8")
     console.print(f"{out} ({size_text(out.stat().st_size)})")
 
 
@@ -255,44 +256,36 @@ def export(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub."""
+    """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub.
+
+    The card has the scores that the model has by now.
+    """
     from pipeline.publish import copy_model, push_model
+    from pipeline.reporting.card import card_of
 
     if out is None and push_to_hub is None:
         raise SqueezeError("say where to: --out FOLDER, --push-to-hub ORG/NAME, or both")
-    artifact = _store(profile).current("model_hf")
+    store = _store(profile)
+    artifact = store.current("model_hf")
+    card = card_of(store, artifact)
     if out is not None:
-        copy_model(artifact, out)
+        copy_model(artifact, out, card)
         console.print(f"{out}: {artifact.summary['architecture']}, {size_text(artifact.manifest.size)}")
     if push_to_hub is not None:
-        console.print(push_model(artifact, push_to_hub, private=private))
-
-
-def _facts(store: Store, model: Artifact | None = None, name: str | None = None) -> Facts:
-    """Facts about a model and the suites that scored it; the profile's current model by default."""
-    from pipeline.reporting.facts import collect
-
-    model = model or store.current(MODEL_KEY)
-    finished = [
-        item
-        for item in store.artifacts()
-        if MODEL_KEY in item.manifest.inputs and item.manifest.inputs[MODEL_KEY].fingerprint == model.fingerprint
-    ]
-    suites = {item.key.removeprefix("eval/"): item.path for item in finished if item.key.startswith("eval/")}
-    cards = [item.path for item in finished if item.key == "scorecard"]
-    ancestry = store.ancestry(model)
-    return collect(model, ancestry, name=name or store.profile, suites=suites, scorecard=cards[-1] if cards else None)
+        console.print(push_model(artifact, push_to_hub, card, private=private))
 
 
 def _facts_of(store: Store, name: str) -> Facts:
     """Facts about the model that a profile's name or the beginning of a fingerprint stands for."""
+    from pipeline.reporting.facts import facts_of
+
     models = {item.fingerprint: item for item in store.artifacts(MODEL_KEY)}
     current = {profile: item for profile, key, item in store.pointers() if key == MODEL_KEY and item is not None}
     found = [current[name]] if name in current else [item for print_, item in models.items() if print_.startswith(name)]
     if len(found) != 1:
         known = ", ".join([*current, *(print_[:8] for print_ in models)])
         raise SqueezeError(f"{name!r} stands for {len(found)} models of the store; there are {known or 'none'}")
-    return _facts(store, found[0], name)
+    return facts_of(store, found[0], name)
 
 
 def _print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -1,7 +1,8 @@
 """The exported model outside of the store: copied to a folder, or pushed to the Hugging Face hub.
 
 In: a `model_hf` artifact. Out: its files without the store's own (manifest, lineage), which transformers and lm-eval
-read as they are; on the hub one commit, whose message names the artifact's fingerprint.
+read as they are, with the model card as it is by now: the artifact is older than the model's scores. On the hub one
+commit, whose message names the artifact's fingerprint.
 """
 
 from __future__ import annotations
@@ -15,37 +16,45 @@ from pipeline.store import Artifact
 from pipeline.store.manifest import MANIFEST
 from pipeline.store.store import LINEAGE
 
+CARD: Final = "README.md"
 _OWN_FILES: Final = (MANIFEST, LINEAGE)
 
 
-def copy_model(artifact: Artifact, out: Path) -> Path:
-    """Copy the model's files to the folder `out`. Raises SqueezeError where something is there already."""
+def copy_model(artifact: Artifact, out: Path, card: str) -> Path:
+    """Copy the files to the folder `out`, with this card. Raises SqueezeError where something is there already."""
     if out.exists():
         raise SqueezeError(f"--out {out}: exists already; name a folder that does not")
     shutil.copytree(artifact.path, out, ignore=shutil.ignore_patterns(*_OWN_FILES))
+    (out / CARD).write_text(card, encoding="utf-8")
     return out
 
 
 def push_model(
-    artifact: Artifact, repository: str, *, private: bool = False, endpoint: str | None = None, token: str | None = None
+    artifact: Artifact,
+    repository: str,
+    card: str,
+    *,
+    private: bool = False,
+    endpoint: str | None = None,
+    token: str | None = None,
 ) -> str:
-    """Upload the model's files as one commit and return its page's address.
+    """Upload the model's files with this card as one commit and return its page's address.
 
     The repository is made if it is not there. `endpoint` and `token` are those of huggingface_hub (HF_ENDPOINT,
     HF_TOKEN, `hf auth login`) unless given. Raises SqueezeError, saying what to do, where the hub refuses.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
     api = HfApi(endpoint=endpoint, token=token)
     where = f"--push-to-hub {repository}"
+    files = sorted(set(artifact.manifest.files) - {*_OWN_FILES, CARD})
+    uploads = [CommitOperationAdd(CARD, card.encode("utf-8"))]
+    uploads += [CommitOperationAdd(name, artifact.path / name) for name in files]
     try:
         page = api.create_repo(repository, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=page.repo_id,
-            folder_path=artifact.path,
-            ignore_patterns=list(_OWN_FILES),
-            commit_message=f"Upload {artifact.key} {artifact.fingerprint[:8]}",
+        commit = api.create_commit(
+            page.repo_id, uploads, commit_message=f"Upload {artifact.key} {artifact.fingerprint[:8]}"
         )
     except HFValidationError as error:
         raise SqueezeError(f"{where}: not a repository's name; expected ORG/NAME ({error})") from error

@@ -16,17 +16,21 @@ from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
-from pipeline.evaluation.scorecard import SCORECARD_VERSION, Row, build_scorecard, read_scorecard
+from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
 from pipeline.evaluation.settings import Suite
 from pipeline.evaluation.tables import bits_per_byte_rows, plottable, suite_rows, with_error
 from pipeline.profile import Profile
+from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.html import report_html
-from pipeline.store import Artifact
+from pipeline.store import Artifact, Store
 
 GROUP: Final = "evaluation"
-REPORT_VERSION: Final = "1"
+REPORT_VERSION: Final = "2"
 REPORT_FILE: Final = "report.html"
+CARD_FILE: Final = "README.md"
+EARLIER_MODELS: Final = 4
+"""Most earlier models that stand beside a score: the latest that were scored by one of the same suites."""
 DESCRIPTIONS: Final = {
     "bits_per_byte": "Bits per byte of the held-out documents, per corpus and language, beside gzip, xz and zstd.",
     "lm_eval": "Benchmarks of lm-eval, through the model's own adapter.",
@@ -36,14 +40,15 @@ DESCRIPTIONS: Final = {
 
 
 def stages(profile: Profile) -> list[Stage]:
-    """A stage per suite, and the scorecard over them."""
+    """A stage per suite, the scorecard over them, and the report."""
     suites = profile.evaluation.suites
     return [
         *(_suite(profile, name, suite) for name, suite in suites.items()),
         Stage(
             key="scorecard",
             group=GROUP,
-            description="Every score beside chance, compressors and published baselines, with its lineage.",
+            description="Every score beside chance, compressors, earlier models and published baselines, with its "
+            "lineage.",
             version=SCORECARD_VERSION,
             settings={},
             inputs=["model", *(f"eval/{name}" for name in suites)],
@@ -54,7 +59,8 @@ def stages(profile: Profile) -> list[Stage]:
         Stage(
             key="report",
             group=GROUP,
-            description="One self-contained HTML page: what was trained on what, cost, curves, scores, lineage.",
+            description="One self-contained HTML page: what was trained on what, cost, curves, scores, lineage; and "
+            "the model card.",
             version=REPORT_VERSION,
             settings={"name": profile.name},
             inputs=["model", "scorecard", *(f"eval/{name}" for name in suites)],
@@ -120,12 +126,37 @@ def _scorecard(job: Job) -> Any:
         item.key: {"fingerprint": item.fingerprint, "content_hash": item.content_hash}
         for item in sorted(ancestors.values(), key=lambda item: item.key)
     }
-    return build_scorecard(job.paths("eval"), lineage, job.out, model=job.inputs["model"].summary["run"])
+    model = job.inputs["model"]
+    earlier = earlier_models(job.store, model, list(job.paths("eval")))
+    return build_scorecard(job.paths("eval"), lineage, job.out, earlier=earlier, model=model.summary["run"])
+
+
+def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict[str, Earlier]:
+    """Models of the store that were trained before this one and scored by any of these suites, latest first.
+
+    Looked up when a scorecard is built, and no input of it: training another model rebuilds no scorecard.
+    """
+    found: dict[str, tuple[Artifact, dict[str, Artifact]]] = {}
+    for suite in suites:
+        for result in sorted(store.artifacts(f"eval/{suite}"), key=lambda item: item.manifest.built.at):
+            parent = result.manifest.inputs["model"]
+            other = store.get(parent.key, parent.fingerprint)
+            if other is None or other.content_hash == model.content_hash:
+                continue
+            if other.manifest.built.at < model.manifest.built.at:
+                found.setdefault(other.fingerprint, (other, {}))[1][suite] = result
+    latest = sorted(found.values(), key=lambda pair: pair[0].manifest.built.at, reverse=True)[:EARLIER_MODELS]
+    return {
+        f"{other.manifest.built.profile} {other.fingerprint[:8]}": Earlier(
+            other.fingerprint, {suite: result.path for suite, result in results.items()}
+        )
+        for other, results in latest
+    }
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """The page."""
+    """The page and the model card."""
 
     content_hash: str
     bytes: int
@@ -138,11 +169,17 @@ def _report(job: Job, name: str) -> ReportSummary:
     )
     page = report_html(facts).encode()
     (job.out / REPORT_FILE).write_bytes(page)
-    return ReportSummary(hashlib.sha256(page).hexdigest(), len(page))
+    card = model_card(facts).encode()
+    (job.out / CARD_FILE).write_bytes(card)
+    return ReportSummary(hashlib.sha256(page + card).hexdigest(), len(page))
 
 
 def _report_metadata(artifact: Artifact) -> Metadata:
-    return {"page": dg.MetadataValue.path(artifact.path / REPORT_FILE), "bytes": artifact.summary["bytes"]}
+    return {
+        "page": dg.MetadataValue.path(artifact.path / REPORT_FILE),
+        "card": dg.MetadataValue.path(artifact.path / CARD_FILE),
+        "bytes": artifact.summary["bytes"],
+    }
 
 
 def _suite_metadata(artifact: Artifact) -> Metadata:

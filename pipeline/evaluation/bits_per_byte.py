@@ -20,6 +20,7 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation.compressors import measure
 from pipeline.evaluation.heldout import Heldout, TrainingText, encode_exactly, read_heldout, training_prefix
 from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.per_item import DOCUMENTS_FILE
 from pipeline.evaluation.results import Score, SuiteResult, finish
 from pipeline.evaluation.settings import BitsPerByteSuite
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BITS_PER_BYTE_VERSION: Final = "1"
-DOCUMENTS_FILE: Final = "documents.parquet"
 ENGLISH: Final = "english"
 CHUNK_BYTES: Final = 200_000
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from lm_eval.api.model import TemplateLM
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.packing import Request, pack, score_rows
+from pipeline.evaluation.packing import Request, in_windows, pack, score_rows
 from trainer.evaluate import evaluating
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,11 @@ class SqueezeLM(TemplateLM):
         self.scorer = scorer
         self.batch_tokens = batch_tokens
         self.bf16 = bf16
+        self.cut: Counter[str] = Counter()
+        """By task, choices whose prompt was cut on the left to fit."""
+        self.windowed: Counter[str] = Counter()
+        """By task, choices longer than the model sees, scored in windows."""
+        self._asked_by: list[str | None] = []
 
     @property
     def eot_token_id(self) -> int:
@@ -68,7 +74,34 @@ class SqueezeLM(TemplateLM):
                     f"item {request.doc_id} of the task {request.task_name} has an empty continuation, whose "
                     "log-likelihood means nothing: its doc_to_target or doc_to_choice gives an empty text"
                 )
-        return super().loglikelihood(requests, disable_tqdm=True)
+        self._asked_by = [request.task_name for request in requests]
+        answers = super().loglikelihood(requests, disable_tqdm=True)
+        self._warn(Counter(self._asked_by))
+        return answers
+
+    def _warn(self, asked: Counter[str | None]) -> None:
+        for task in asked:
+            if task is not None and (cut := self.cut[task]):
+                log.warning(
+                    "%s: the prompts of %s of %s choices were cut on the left to the %s tokens the model sees",
+                    *(task, f"{cut:,}", f"{asked[task]:,}", f"{self.max_length:,}"),
+                )
+            if task is not None and (long := self.windowed[task]):
+                log.warning(
+                    "%s: %s of %s choices are longer than the %s tokens the model sees and were scored in windows",
+                    *(task, f"{long:,}", f"{asked[task]:,}", f"{self.max_length:,}"),
+                )
+
+    def _count(self, requests: Sequence[Request]) -> None:
+        """Count what does not fit, task by task; `loglikelihood` left the tasks' names."""
+        names, self._asked_by = self._asked_by, []
+        for name, (_, prompt, continuation) in zip(names, requests, strict=False):
+            if name is None:
+                continue
+            if len(continuation) > self.max_length:
+                self.windowed[name] += 1
+            elif len(prompt) + len(continuation) > self.max_length + 1:
+                self.cut[name] += 1
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
         """Log-likelihood of whole texts, in windows of the context as lm-eval cuts them."""
@@ -137,10 +170,26 @@ class SqueezeLM(TemplateLM):
         self, requests: Sequence[Request], disable_tqdm: bool = True, **kwargs: Any
     ) -> list[tuple[float, bool]]:
         """Log-likelihood in nats of each continuation, and whether greedy decoding would give it."""
+        self._count(requests)
+        pieces: list[Request] = []
+        owners: list[int] = []
+        for number, request in enumerate(requests):
+            windows = in_windows(request, self.max_length)
+            pieces += windows
+            owners += [number] * len(windows)
+        answers: list[tuple[float, bool]] = [(0.0, True)] * len(requests)
+        for owner, (value, greedy) in zip(owners, self._score(pieces), strict=True):
+            answers[owner] = (answers[owner][0] + value, answers[owner][1] and greedy)
+        for (texts, _, _), answer in zip(requests, answers, strict=True):
+            if texts is not None:
+                self.cache_hook.add_partial("loglikelihood", texts, answer)
+        return answers
+
+    def _score(self, pieces: Sequence[Request]) -> list[tuple[float, bool]]:
         import torch
 
-        rows = pack(requests, self.max_length)
-        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        rows = pack(pieces, self.max_length)
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(pieces)
         shown = time.monotonic()
         with evaluating(self.scorer.model) as device, torch.inference_mode():
             first = 0
@@ -152,7 +201,4 @@ class SqueezeLM(TemplateLM):
                 if time.monotonic() - shown >= 2:
                     log.info("scored %s of %s prompts", f"{first:,}", f"{len(rows):,}")
                     shown = time.monotonic()
-        for (texts, _, _), answer in zip(requests, answers, strict=True):
-            if texts is not None:
-                self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers

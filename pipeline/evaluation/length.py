@@ -8,6 +8,7 @@ by the model alone. Learned positions end with the trained context, so such a mo
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LENGTH_VERSION: Final = "1"
+LENGTH_VERSION: Final = "2"
 Scaling = Literal["none", "linear", "ntk", "yarn"]
 BUCKETS: Final = 4
 """Points of a curve in each trained context."""
@@ -40,6 +41,8 @@ class Curve:
     positions: list[int]
     """Where each stretch ends, in tokens."""
     losses: list[float]
+    last_by_window: list[float]
+    """Mean loss of each window's last trained context, which is what the score is the mean of."""
 
 
 def evaluate_length(
@@ -70,8 +73,8 @@ def evaluate_length(
             ends = [*range(step, length, step), length]
             starts = [0, *ends[:-1]]
             means = [float(nats_NT[:, a:b].mean()) for a, b in zip(starts, ends, strict=True)]
-            curves.append(Curve(name, factor, ends, means))
             last = nats_NT[:, -config.context :].mean(axis=1)
+            curves.append(Curve(name, factor, ends, means, last.tolist()))
             scores.append(
                 Score(
                     task=f"{name} {factor}x",
@@ -86,6 +89,7 @@ def evaluate_length(
             log.info("%s at %dx (%s tokens): %.3f nats a token at the end", name, factor, f"{length:,}", last.mean())
     details = {
         "trained_context": config.context,
+        "text_hash": hashlib.sha256(np.concatenate(windows).tobytes()).hexdigest(),
         "curves": [dataclasses.asdict(curve) for curve in curves],
         "notes": _notes(config, suite, longest),
     }

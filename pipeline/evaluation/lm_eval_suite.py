@@ -6,7 +6,6 @@ log-likelihood of each choice, so that any score can be worked out again and two
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from pipeline.archives import Archive, fetch_archive
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.archive_data import archive_set
 from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.per_item import ITEMS_FILE, write_items
 from pipeline.evaluation.results import Score, SuiteResult, finish
 from pipeline.evaluation.settings import LmEvalSuite
 from pipeline.evaluation.tasks import check_tasks, task_manager
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LM_EVAL_VERSION: Final = "1"
-ITEMS_FILE: Final = "items.parquet"
+LM_EVAL_VERSION: Final = "2"
 BOOTSTRAPS: Final = 1000
 """Resamples for the standard error of metrics that have no closed form, such as perplexity."""
 FEWSHOT_SEED: Final = 1234  # lm-eval's own default
@@ -50,7 +49,8 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
     results = run_tasks(model, suite, wheel=wheel, generated=out / "tasks.tmp")
     write_items(results["samples"], out / ITEMS_FILE)
-    scores, details = scores_of(results, archive_notes=suite.data == "archive")
+    scores, details = scores_of(results, from_archive=suite.data == "archive")
+    details |= {"cut": dict(sorted(model.cut.items())), "in_windows": dict(sorted(model.windowed.items()))}
     return finish(out, suite.kind, scores, details, seconds=time.monotonic() - start, files=[ITEMS_FILE])
 
 
@@ -80,7 +80,25 @@ def load_tasks(suite: LmEvalSuite, *, wheel: Path | None, generated: Path) -> An
         elif own is None:
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        _process_once(task)
     return tasks
+
+
+def _process_once(task: Any) -> None:
+    """Keep a task's processed items: lm-eval processes the whole split anew each time it looks at it, three times an
+    evaluation, which for HellaSwag's 10,042 items took ten times as long as scoring a hundred of them."""
+    process = task.config.process_docs
+    if process is None:
+        return
+    split = task.dataset[task.config.test_split or task.config.validation_split]
+    known = {id(split): (split, task.task_docs)}
+
+    def once(docs: Any) -> Any:
+        if id(docs) not in known:
+            known[id(docs)] = (docs, process(docs))
+        return known[id(docs)][1]
+
+    task.config.process_docs = once
 
 
 def evaluate_tasks(model: LM, tasks: Any, limit: int | None) -> Mapping[str, Any]:
@@ -113,10 +131,11 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
 
 
-def scores_of(results: Mapping[str, Any], *, archive_notes: bool = False) -> tuple[list[Score], dict[str, Any]]:
-    """Every metric of every task and group, with lm-eval's standard errors."""
+def scores_of(results: Mapping[str, Any], *, from_archive: bool = False) -> tuple[list[Score], dict[str, Any]]:
+    """Every metric of every task and group, with lm-eval's standard errors, and how the items differ from the hub's."""
     scores = []
     notes = {}
+    not_published = {}
     better = results.get("higher_is_better", {})
     for task, metrics in results["results"].items():
         for key, value in metrics.items():
@@ -137,9 +156,11 @@ def scores_of(results: Mapping[str, Any], *, archive_notes: bool = False) -> tup
                 )
             )
         places = archive_set(task)
-        if archive_notes and places is not None and places.note:
+        if from_archive and places is not None and places.note:
             notes[task] = places.note
-    return scores, {"notes": notes, "subtasks": dict(results.get("group_subtasks", {}))}
+            not_published[task] = places.differs
+    subtasks = dict(results.get("group_subtasks", {}))
+    return scores, {"notes": notes, "not_as_published": not_published, "subtasks": subtasks}
 
 
 def _count(results: Mapping[str, Any], task: str) -> int:
@@ -148,57 +169,6 @@ def _count(results: Mapping[str, Any], task: str) -> int:
         return int(counts[task]["effective"])
     subtasks = results.get("group_subtasks", {}).get(task, [])
     return sum(_count(results, name) for name in subtasks)
-
-
-def write_items(samples: Mapping[str, Any], path: Path) -> None:
-    """One row an item: its place in the task, a hash of its text, the log-likelihoods, and each metric as JSON."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("task", "item", "hash", "target", "loglikelihoods", "greedy", "text", "metrics")
-    }
-    for task in sorted(samples):
-        for sample in sorted(samples[task], key=lambda sample: sample["doc_id"]):
-            pairs, text = _responses(sample["resps"])
-            columns["task"].append(task)
-            columns["item"].append(sample["doc_id"])
-            columns["hash"].append(sample["doc_hash"])
-            columns["target"].append(str(sample["target"]))
-            columns["loglikelihoods"].append([value for value, _ in pairs])
-            columns["greedy"].append([greedy for _, greedy in pairs])
-            columns["text"].append(text)
-            metrics = {name: sample[name] for name in sample["metrics"]}
-            columns["metrics"].append(json.dumps(metrics, sort_keys=True, default=float))
-    schema = pa.schema(
-        [
-            ("task", pa.string()),
-            ("item", pa.int32()),
-            ("hash", pa.string()),
-            ("target", pa.string()),
-            ("loglikelihoods", pa.list_(pa.float64())),
-            ("greedy", pa.list_(pa.bool_())),
-            ("text", pa.string()),
-            ("metrics", pa.string()),
-        ]
-    )
-    temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
-    temporary.replace(path)
-
-
-def _responses(resps: Any) -> tuple[list[tuple[float, bool | None]], str | None]:
-    """An item's log-likelihoods (with whether greedy), or the text it generated."""
-    pairs: list[tuple[float, bool | None]] = []
-    text = None
-    for first, *_ in resps:
-        if isinstance(first, str):
-            text = first
-        elif isinstance(first, int | float):
-            pairs.append((float(first), None))
-        else:
-            pairs.append((float(first[0]), bool(first[1])))
-    return pairs, text
 
 
 @contextmanager

@@ -44,6 +44,23 @@ class Row:
         return len(self.prompt) + sum(len(ids) - 1 for ids in self.continuations)
 
 
+def in_windows(request: Request, context: int) -> list[Request]:
+    """The request, or, where its continuation alone is longer than the model sees, windows that score each of its
+    tokens once: lm-eval's own rolling windows, after the prompt's last token.
+
+    lm-eval's `hf` backend stops with an assertion there. Scoring a part of the tokens would favour the longer choice.
+    """
+    texts, prompt, continuation = request
+    if len(continuation) <= context:
+        return [request]
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    pairs = get_rolling_token_windows(
+        token_list=continuation, prefix_token=prompt[-1], max_seq_len=context, context_len=1
+    )
+    return [(texts, *make_disjoint_window(pair)) for pair in pairs]
+
+
 def pack(requests: Sequence[Request], context: int) -> list[Row]:
     """Rows for all requests, longest first.
 
@@ -51,7 +68,7 @@ def pack(requests: Sequence[Request], context: int) -> list[Row]:
     tokens of prompt and continuation stay, and the last of them is only a target.
 
     Raises:
-        EvaluationError: a continuation has no tokens, or more than the model sees.
+        EvaluationError: a continuation has no tokens, or more than the model sees (`in_windows` splits those).
     """
     rows: dict[tuple[int, ...], Row] = {}
     for number, (_, prompt, continuation) in enumerate(requests):
@@ -63,7 +80,7 @@ def pack(requests: Sequence[Request], context: int) -> list[Row]:
         if len(continuation) > context:
             raise EvaluationError(
                 f"request {number} ({_shown(requests[number])}) has a continuation of {len(continuation):,} tokens, "
-                f"more than the {context:,} the model sees: leave this task out, or train with a longer context"
+                f"more than the {context:,} the model sees: split it into windows"
             )
         seen = tuple(prompt[-(context + 1 - len(continuation)) :])
         row = rows.setdefault(seen, Row(seen))

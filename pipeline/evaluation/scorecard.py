@@ -1,9 +1,13 @@
 """One table of everything scored: this model, chance, compressors, earlier models and published baselines.
 
 In: the folders of the suites' results, those of earlier models, and the lineage of all that was read. Out:
-`scorecard.json`. Each comparison says whether it is within noise: the difference is at most two standard errors of it.
-Errors of two models on the very same items are taken as independent, which overstates the noise; so "beyond noise"
-is safe to say. Bits per byte is compared with an earlier model only on the very same held-out text.
+`scorecard.json`. Each comparison says whether it is within noise. An earlier model is compared on the very same items
+and held-out text alone, item by item (`per_item`); for a published number, whose items nobody has, a difference of at
+most two standard errors of it is noise.
+
+Which earlier models there are depends on the store and not on this model. They are looked up when the scorecard is
+built and named in it by fingerprint, but are neither in its fingerprint nor in its content hash: training another
+model rebuilds no scorecard, and the same model has the same one in every store.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +23,13 @@ from typing import Any, Final
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.baselines import Baselines, read_baselines
+from pipeline.evaluation.judging import judge, text_row, within_noise
+from pipeline.evaluation.per_item import Scored
 from pipeline.evaluation.results import Score, SuiteResult, read_result, rounded_values
 
-SCORECARD_VERSION: Final = "1"
+SCORECARD_VERSION: Final = "2"
 SCORECARD_FILE: Final = "scorecard.json"
-STANDARD_ERRORS: Final = 2.0
-"""A difference beyond so many standard errors of it is not noise (about 95% of chance differences are within)."""
+EARLIER: Final = "earlier"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Comparison:
     stderr: float | None = None
     source: str = ""
     comparable: bool = True
+    why_not: str = ""
+    """Why it is not comparable, in a few words."""
+    noise: float | None = None
+    """One standard error of the difference, where it was worked out item by item."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,18 @@ class Scorecard:
     model: Mapping[str, Any] = field(default_factory=dict)
     """Facts about the run, such as its `summary.json`."""
     notes: tuple[str, ...] = ()
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each earlier model that was looked at, by its name here."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A model that was scored before this one."""
+
+    fingerprint: str
+    suites: Mapping[str, Path]
+    """Folder of each of its suites' results."""
 
 
 def build_scorecard(
@@ -79,7 +98,7 @@ def build_scorecard(
     lineage: Mapping[str, Any],
     out: Path,
     *,
-    earlier: Mapping[str, Mapping[str, Path]] | None = None,
+    earlier: Mapping[str, Earlier] | None = None,
     model: Mapping[str, Any] | None = None,
     baselines: Baselines | None = None,
 ) -> Scorecard:
@@ -88,7 +107,7 @@ def build_scorecard(
     Args:
         suites: folder of each suite's result, by name.
         lineage: fingerprints and content hashes of everything read, as the store knows them; kept as it is.
-        earlier: for each earlier model, a name people know it by and the folders of its suites' results.
+        earlier: earlier models by a name people know them by.
         model: facts about the model, kept as they are.
 
     Raises:
@@ -96,10 +115,10 @@ def build_scorecard(
     """
     start = time.monotonic()
     baselines = baselines or read_baselines()
-    results = {name: read_result(folder) for name, folder in suites.items()}
+    results = {name: Scored(read_result(folder), folder) for name, folder in suites.items()}
     before = {
-        label: {name: read_result(folder) for name, folder in folders.items() if name in suites}
-        for label, folders in (earlier or {}).items()
+        label: {name: Scored(read_result(folder), folder) for name, folder in model.suites.items() if name in suites}
+        for label, model in (earlier or {}).items()
     }
     rows = [
         Row(
@@ -112,29 +131,30 @@ def build_scorecard(
             higher_is_better=score.higher_is_better,
             shots=score.shots,
             version=score.version,
-            comparisons=tuple(_comparisons(name, score, result, before, baselines)),
+            comparisons=tuple(_comparisons(name, score, scored, before, baselines)),
         )
-        for name, result in results.items()
-        for score in result.scores
+        for name, scored in results.items()
+        for score in scored.result.scores
     ]
-    notes = tuple(f"{task}: {note}" for result in results.values() for task, note in _notes(result))
+    notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in _notes(scored.result))
     body = {
         "format": 1,
         "rows": [dataclasses.asdict(row) for row in rows],
         "model": dict(model or {}),
         "lineage": dict(lineage),
         "notes": list(notes),
+        "earlier": {label: model.fingerprint for label, model in (earlier or {}).items()},
     }
     temporary = out / f"{SCORECARD_FILE}.tmp"
     temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
     temporary.replace(out / SCORECARD_FILE)
-    hashed = json.dumps(rounded_values(body), ensure_ascii=False, sort_keys=True).encode("utf-8")
     return Scorecard(
-        content_hash=hashlib.sha256(hashed).hexdigest(),
+        content_hash=_content_hash(body),
         rows=tuple(rows),
         lineage=lineage,
         model=model or {},
         notes=notes,
+        earlier=body["earlier"],
         seconds=time.monotonic() - start,
     )
 
@@ -148,46 +168,56 @@ def read_scorecard(folder: Path) -> Scorecard:
             Row(**{**row, "comparisons": tuple(Comparison(**item) for item in row["comparisons"])})
             for row in body["rows"]
         )
-        digest = hashlib.sha256(json.dumps(rounded_values(body), ensure_ascii=False, sort_keys=True).encode("utf-8"))
-        return Scorecard(digest.hexdigest(), rows, body["lineage"], body["model"], tuple(body["notes"]))
+        facts = (body["lineage"], body["model"], tuple(body["notes"]), body["earlier"])
+        return Scorecard(_content_hash(body), rows, *facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a scorecard ({error}); materialize scorecard again") from error
 
 
-def within_noise(difference: float, *errors: float | None) -> bool | None:
-    """Whether a difference is at most two standard errors of it; None where no error is known."""
-    known = [error for error in errors if error is not None]
-    return abs(difference) <= STANDARD_ERRORS * math.hypot(*known) if known else None
+def _content_hash(body: Mapping[str, Any]) -> str:
+    """Of everything that follows from the model and its suites, whatever else is in the store."""
+    rows = [
+        {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
+    ]
+    own = {**body, "rows": rows, "earlier": None}
+    return hashlib.sha256(
+        json.dumps(rounded_values(own), ensure_ascii=False, sort_keys=True).encode("utf-8")
+    ).hexdigest()
 
 
 def _comparisons(
     suite: str,
     score: Score,
-    result: SuiteResult,
-    earlier: Mapping[str, Mapping[str, SuiteResult]],
+    scored: Scored,
+    earlier: Mapping[str, Mapping[str, Scored]],
     baselines: Baselines,
 ) -> Iterator[Comparison]:
+    result = scored.result
     chance = baselines.chance.get(score.task)
     if chance is not None and score.metric in ("acc", "acc_norm"):
         yield _against(score, "guessing", "chance", chance)
     if result.kind == "bits_per_byte":
-        row = _text_row(result, score.task)
+        row = text_row(result, score.task)
         for name, value in row.get("compressors", {}).items():
             yield _against(score, COMPRESSOR_NAMES[name], "compressor", value)
-    for label, results in earlier.items():
-        if suite not in results or not same_text(result, results[suite], score.task):
-            continue
-        for other in results[suite].scores:
-            if (other.name, other.version, other.count, other.shots) == (
-                *(score.name, score.version, score.count, score.shots),
-            ):
-                yield _against(score, label, "earlier", other.value, stderr=other.stderr)
+    for label, suites in earlier.items():
+        other = suites.get(suite)
+        match = next((item for item in other.result.scores if item.name == score.name), None) if other else None
+        if other is not None and match is not None:
+            verdict = judge(score, match, scored, other)
+            if verdict.comparable:
+                yield dataclasses.replace(
+                    _against(score, label, EARLIER, match.value, stderr=match.stderr),
+                    within_noise=verdict.within_noise,
+                    noise=verdict.noise,
+                )
+    differs = result.details.get("not_as_published", {}).get(score.task, "")
     for item in baselines.of(score.task, score.metric):
         yield _against(
             *(score, item.model, "published", item.value),
             stderr=item.stderr,
             source=item.source,
-            comparable=item.comparable,
+            why_not=differs or ("" if item.comparable else "taken otherwise"),
         )
 
 
@@ -208,7 +238,7 @@ def _against(
     *,
     stderr: float | None = None,
     source: str = "",
-    comparable: bool = True,
+    why_not: str = "",
 ) -> Comparison:
     difference = score.value - value
     return Comparison(
@@ -216,22 +246,12 @@ def _against(
         kind=kind,
         value=value,
         better=difference > 0 if score.higher_is_better else difference < 0,
-        within_noise=within_noise(difference, score.stderr, stderr) if comparable else None,
+        within_noise=None if why_not else within_noise(difference, score.stderr, stderr),
         stderr=stderr,
         source=source,
-        comparable=comparable,
+        comparable=not why_not,
+        why_not=why_not,
     )
-
-
-def _text_row(result: SuiteResult, task: str) -> Mapping[str, Any]:
-    return next((row for row in result.details.get("rows", []) if row["name"] == task), {})
-
-
-def same_text(result: SuiteResult, other: SuiteResult, task: str) -> bool:
-    """Whether two results of bits per byte are about the same text; other kinds always are."""
-    if result.kind != "bits_per_byte":
-        return True
-    return bool(_text_row(result, task).get("text_hash") == _text_row(other, task).get("text_hash"))
 
 
 def _notes(result: SuiteResult) -> Iterator[tuple[str, str]]:
@@ -241,3 +261,7 @@ def _notes(result: SuiteResult) -> Iterator[tuple[str, str]]:
     else:
         for note in notes:
             yield result.kind.replace("_", " "), note
+    for task, count in result.details.get("cut", {}).items():
+        yield task, f"{count:,} prompts were cut on the left to the model's context"
+    for task, count in result.details.get("in_windows", {}).items():
+        yield task, f"{count:,} choices are longer than the model's context and were scored in windows"

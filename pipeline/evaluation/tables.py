@@ -61,7 +61,7 @@ def scorecard_rows(scorecard: Scorecard) -> list[dict[str, Any]]:
 def comparison_words(item: Comparison) -> str:
     """A comparison in words; `better` and `worse` are this model's side of it."""
     if not item.comparable:
-        verdict = "taken otherwise"
+        verdict = f"not comparable: {item.why_not}"
     elif item.within_noise:
         verdict = "within noise"
     else:

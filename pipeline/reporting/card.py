@@ -1,11 +1,29 @@
-"""The model card: `README.md` of an exported model, from the same facts as the report."""
+"""The model card: `README.md` of an exported model, from the same facts as the report.
+
+The exported model is an artifact, built before anything is scored and never changed. So its own card has no scores;
+`squeeze export` writes the card anew beside the copy, and the `report` keeps one too, both with the scores there are.
+"""
 
 from __future__ import annotations
 
+from pipeline.errors import StoreError
 from pipeline.evaluation.tables import bits_per_byte_rows, scorecard_rows
-from pipeline.reporting.facts import Facts
+from pipeline.reporting.facts import MODEL, Facts, facts_of
 from pipeline.reporting.html import lineage_tree
 from pipeline.reporting.tables import markdown_table, shown
+from pipeline.store import Artifact, Store
+
+
+def card_of(store: Store, exported: Artifact) -> str:
+    """The card of an exported model with what is known of the model it was exported from by now."""
+    parent = exported.manifest.inputs[MODEL]
+    model = store.get(parent.key, parent.fingerprint)
+    if model is None:
+        raise StoreError(
+            f"{exported.path}: the model it was exported from ({parent.fingerprint[:8]}) is not in the store any "
+            "more, and nothing is known about it; materialize model and model_hf again"
+        )
+    return model_card(facts_of(store, model, name=f"squeeze-{store.profile}"))
 
 
 def model_card(facts: Facts) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from pipeline.evaluation.results import Score, SuiteResult
-from pipeline.evaluation.scorecard import same_text, within_noise
+from pipeline.evaluation.judging import Verdict, judge
+from pipeline.evaluation.per_item import Scored
+from pipeline.evaluation.results import Score
 from pipeline.evaluation.tables import with_error
 from pipeline.reporting.facts import Facts
 
@@ -34,20 +36,21 @@ def differing_inputs(a: Facts, b: Facts) -> list[dict[str, Any]]:
 
 
 def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
-    """Scores that both have and that mean the same, with a verdict: which is better, or that it is within noise.
+    """Scores that both have, with a verdict: which is better, or that it is within noise, item by item.
 
-    Scores of other versions, shots or numbers of items, and bits per byte of other held-out text, are not compared.
+    Scores of other versions, shots or items, and those about other held-out text, are named and not compared.
     """
     rows = []
-    for name, result in a.suites.items():
-        other = b.suites.get(name)
-        if other is None:
+    for name in a.suites:
+        if name not in b.suites:
             continue
-        theirs = {score.name: score for score in other.scores}
-        for score in result.scores:
+        mine, other = (Scored(facts.suites[name], facts.folders.get(name, Path())) for facts in (a, b))
+        theirs = {score.name: score for score in other.result.scores}
+        for score in mine.result.scores:
             match = theirs.get(score.name)
             if match is None:
                 continue
+            verdict = judge(score, match, mine, other)
             rows.append(
                 {
                     "suite": name,
@@ -55,8 +58,8 @@ def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
                     "metric": score.metric,
                     a.name: with_error(score.value, score.stderr),
                     b.name: with_error(match.value, match.stderr),
-                    "difference": match.value - score.value,
-                    "verdict": _verdict(score, match, (result, other), (a.name, b.name)),
+                    "difference": with_error(match.value - score.value, verdict.noise),
+                    "verdict": _words(verdict, score, match, (a.name, b.name)),
                 }
             )
     return rows
@@ -69,17 +72,14 @@ def compared_costs(a: Facts, b: Facts) -> list[dict[str, Any]]:
     return [row for row in rows if row[a.name] is not None or row[b.name] is not None]
 
 
-def _verdict(score: Score, other: Score, results: tuple[SuiteResult, SuiteResult], names: tuple[str, str]) -> str:
-    if (score.version, score.shots, score.count) != (other.version, other.shots, other.count):
-        return "not comparable: other items, shots or version"
-    if not same_text(*results, score.task):
-        return "not comparable: other held-out text"
+def _words(verdict: Verdict, score: Score, other: Score, names: tuple[str, str]) -> str:
+    if not verdict.comparable:
+        return f"not comparable: {verdict.why_not}"
     difference = other.value - score.value
-    noise = within_noise(difference, score.stderr, other.stderr)
-    if noise or difference == 0:
+    if verdict.within_noise or difference == 0:
         return "within noise"
     better = names[1] if (difference > 0) == score.higher_is_better else names[0]
-    return f"{better} is better" + ("" if noise is not None else " (no error known)")
+    return f"{better} is better" + ("" if verdict.within_noise is not None else " (no error known)")
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.scorecard import Scorecard, read_scorecard
-from pipeline.store import Artifact
+from pipeline.store import Artifact, Store
+
+MODEL: Final = "model"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,30 @@ class Facts:
     tokenizer: str | None = None
     """The chosen one."""
     suites: Mapping[str, SuiteResult] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Where each suite's items are kept."""
     scorecard: Scorecard | None = None
     lineage: Sequence[Lineage] = ()
+
+
+def facts_of(store: Store, model: Artifact, name: str | None = None) -> Facts:
+    """Facts about a model of the store with whatever of it has been evaluated: of each suite, the newest result."""
+    finished = sorted(
+        (
+            item
+            for item in store.artifacts()
+            if MODEL in item.manifest.inputs and item.manifest.inputs[MODEL].fingerprint == model.fingerprint
+        ),
+        key=lambda item: item.manifest.built.at,
+    )
+    suites = {item.key.removeprefix("eval/"): item.path for item in finished if item.key.startswith("eval/")}
+    cards = [item.path for item in finished if item.key == "scorecard"]
+    return collect(
+        *(model, store.ancestry(model)),
+        name=name or store.profile,
+        suites=dict(sorted(suites.items())),
+        scorecard=cards[-1] if cards else None,
+    )
 
 
 def collect(
@@ -96,6 +120,7 @@ def collect(
         tokenizers=_tokenizers(by_key.get("tokenizer_comparison")),
         tokenizer=choice.summary.get("name") if choice else None,
         suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
+        folders=dict(suites or {}),
         scorecard=read_scorecard(scorecard) if scorecard is not None else None,
         lineage=[
             Lineage(item.key, item.fingerprint, item.content_hash, item.manifest.built.at, tuple(item.manifest.inputs))

@@ -60,7 +60,10 @@ def export(home, *words, **environment):
 
 
 def contents(folder):
-    return {item.name: item.read_bytes() for item in folder.iterdir() if not item.name.startswith(".")}
+    """The files, with the card, which is written anew, only as the name it carries."""
+    found = {item.name: item.read_bytes() for item in folder.iterdir() if not item.name.startswith(".")}
+    assert b"\n# squeeze-sample\n" in found["README.md"]
+    return found | {"README.md": FILES["README.md"]}
 
 
 def test_a_copy_has_the_models_files_alone(home, tmp_path):

@@ -8,8 +8,9 @@ import torch
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of, write_items
+from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.packing import pack, score_rows, segment_mask
+from pipeline.evaluation.per_item import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 SEVEN = ("hellaswag", "arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "lambada_openai")

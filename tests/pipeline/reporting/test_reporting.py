@@ -162,7 +162,7 @@ def test_a_comparison_names_what_differs_and_judges_by_the_noise():
     assert differing_settings(a, b) == [{"setting": "training.learning_rate", "a": 3e-3, "b": 1e-3}]
     assert differing_inputs(a, b) == []
     (row,) = compared_scores(a, b)
-    assert (row["verdict"], row["difference"]) == ("within noise", pytest.approx(0.01))
+    assert (row["verdict"], row["difference"]) == ("within noise", "0.0100")
     (row,) = compared_scores(a, facts("c", 0.35))
     assert row["verdict"] == "c is better"
     assert compared_costs(a, b)[0] == {"what": "parameters", "a": 676960, "b": 676960}

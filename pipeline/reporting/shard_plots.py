@@ -1,0 +1,68 @@
+"""Pictures of an epoch's shards: what is read when, how long the documents are, how large the shards.
+
+In: the statistics an epoch keeps (`pipeline.sharding.statistics`). Out: PNG bytes, as `pipeline.reporting.plots` draws.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, short
+
+
+def curve_png(curve: Mapping[str, Any], stages: Sequence[str]) -> bytes:
+    """Share of each source in the tokens read, over the epoch; `stages` are the names of `curve["stages"]`."""
+    figure, axes = new_figure(7.2, 3.0)
+    ends = [0, *curve["tokens"]]
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
+    bottoms = [0.0] * len(sizes)
+    for (name, tokens), color in zip(sorted(curve["sources"].items()), COLORS * 3, strict=False):
+        shares = [count / size for count, size in zip(tokens, sizes, strict=True)]
+        axes.bar(ends[:-1], shares, width=sizes, bottom=bottoms, align="edge", color=color, linewidth=0, label=name)
+        bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
+    start = 0
+    for name, end in zip(stages, curve["stages"], strict=True):
+        axes.axvline(end, color=INK, linewidth=0.8)
+        # a stage too short for its name has it to the right of its end
+        side, place = ("left", end) if end - start < 0.12 * ends[-1] else ("center", (start + end) / 2)
+        axes.annotate(name, (place, 1.0), (0, 3), textcoords="offset points", ha=side, fontsize=8, color=INK)
+        start = end
+    axes.set_xlim(0, ends[-1])
+    axes.set_ylim(0, 1)
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_xlabel("tokens in the order they are read")
+    axes.grid(visible=False)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return figure_png(figure)
+
+
+def lengths_png(lengths: Sequence[int]) -> bytes:
+    """Documents by length: `lengths[i]` of them have from 2^i to below 2^(i+1) tokens."""
+    figure, axes = new_figure(7.2, 2.4)
+    axes.bar(range(len(lengths)), lengths, width=0.9, align="edge", color=COLORS[0])
+    axes.set_xticks(range(len(lengths) + 1), [short(2**i) for i in range(len(lengths) + 1)], fontsize=8)
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    axes.set_xlabel("tokens of a document")
+    axes.set_ylabel("documents")
+    axes.grid(axis="x", visible=False)
+    return figure_png(figure)
+
+
+def shards_png(shards: Sequence[Mapping[str, Any]]) -> bytes:
+    """Tokens of each shard, in reading order, coloured by stage (the folder in `path`)."""
+    figure, axes = new_figure(7.2, 2.0)
+    folders = list(dict.fromkeys(shard["path"].split("/")[0] for shard in shards))
+    for folder, color in zip(folders, COLORS * 3, strict=False):
+        mine = [(i, shard["tokens"]) for i, shard in enumerate(shards) if shard["path"].split("/")[0] == folder]
+        places, tokens = zip(*mine, strict=True)
+        axes.bar(places, tokens, width=0.9, color=color, label=folder)
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    axes.set_xlabel("shard")
+    axes.set_ylabel("tokens")
+    axes.grid(axis="x", color=SOFT, visible=False)
+    if len(folders) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return figure_png(figure)
