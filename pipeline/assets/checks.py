@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.assets.stage import asset_key
+from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
 from pipeline.profile import Profile
 from pipeline.store import Store
 
@@ -16,10 +17,7 @@ def checks(profile: Profile) -> list[dg.AssetChecksDefinition]:
     """The blocking checks of every asset that has any."""
     epochs = [f"shards/epoch_{epoch:03d}" for epoch in range(1, profile.schedule.epochs + 1)]
     return [
-        *(
-            _check(f"corpus/{name}", "not_empty", "Documents are left after curation.", _not_empty)
-            for name in profile.corpora
-        ),
+        *(check for name in profile.corpora for check in _corpus_checks(profile, name)),
         _check("tokenizer", "round_trip", "Held-out text survives encoding and decoding.", _round_trip),
         *(
             _check(key, "documents_as_scheduled", "The epoch holds what the schedule says.", _as_scheduled)
@@ -38,6 +36,35 @@ def _check(key: str, name: str, description: str, judge: Callable[[Store, str], 
         return dg.AssetCheckResult(passed=passed, description=text, metadata=dict(numbers))
 
     return check
+
+
+def _corpus_checks(profile: Profile, name: str) -> list[dg.AssetChecksDefinition]:
+    """Documents are left, in the corpus's languages, without duplicates and contamination: looked at afresh."""
+    key, corpus, curation = f"corpus/{name}", profile.corpora[name], profile.curation
+
+    def languages(store: Store, key: str) -> Verdict:
+        folders = store.current(f"documents/{name}").path, store.current(key).path
+        return _verdict(inspect_languages(*folders, corpus.allowed_languages, corpus.language_share))
+
+    def duplicates(store: Store, key: str) -> Verdict:
+        folders = store.current(f"documents/{name}").path, store.current(key).path
+        heldout = [store.current(f"heldout/{other}").path for other in profile.corpora]
+        return _verdict(inspect_duplicates(*folders, heldout, curation.near_duplicates))
+
+    def contamination(store: Store, key: str) -> Verdict:
+        folders = store.current(f"documents/{name}").path, store.current(key).path, store.current("contamination").path
+        return _verdict(inspect_contamination(*folders, curation.contamination))
+
+    return [
+        _check(key, "not_empty", "Documents are left after curation.", _not_empty),
+        _check(key, "language_share", "The text is in the languages that the corpus declares.", languages),
+        _check(key, "no_duplicates", "No two documents are equal or similar, held-out ones included.", duplicates),
+        _check(key, "no_contamination", "No document holds an evaluation item's words.", contamination),
+    ]
+
+
+def _verdict(finding: Finding) -> Verdict:
+    return finding.passed, finding.text, finding.numbers
 
 
 def _not_empty(store: Store, key: str) -> Verdict:

@@ -1,10 +1,10 @@
 """The stage `contamination`: documents that share a long n-gram with an evaluation item.
 
-In: documents of all corpora and the items of the evaluation sets. Out: `contaminated.parquet` (corpus, row, doc_id,
-task, item_id, ngram), one row for each document and item that share at least one n-gram of 13 words (Brown et al. 2020,
-appendix C; lm-eval's `decontaminate` counts the same). Items shorter than that are looked for as a whole. Words are
-lower-cased runs of letters and digits; n-grams without a letter are skipped. Hashes find suspects, in any number of
-processes, and words decide.
+In: documents of all corpora and the items of the evaluation sets. Out: `items.parquet`, the items that were looked for,
+and `contaminated.parquet` (corpus, row, doc_id, task, item_id, ngram), one row for each document and item that share at
+least one n-gram of 13 words (Brown et al. 2020, appendix C; lm-eval's `decontaminate` counts the same). Items shorter
+than that are looked for as a whole. Words are lower-cased runs of letters and digits; n-grams without a letter are
+skipped. Hashes find suspects, in any number of processes, and words decide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.curation.settings import ContaminationSettings
 from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
 from pipeline.curation.words import ngrams, word_hashes, words_of
 
-CONTAMINATION_VERSION: Final = "1"
+CONTAMINATION_VERSION: Final = "2"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
@@ -36,8 +36,10 @@ SCHEMA: Final = pa.schema(
         pa.field("ngram", pa.string(), nullable=False),
     ]
 )
+ITEMS: Final = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("task", "item_id", "text")])
 EvaluationItem = tuple[str, str, str]
 """Task, the item's id within it, and its text."""
+_ITEMS: Final = "items.parquet"
 _TABLE_BITS: Final = 23
 _TABLE_SHIFT: Final = np.uint64(64 - _TABLE_BITS)
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ def find_contamination(
         out: output folder.
         workers: processes; 0 takes one a core. Never changes the result.
     """
+    items = list(items)
     index = ItemIndex(settings, items)
     found: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     by_task: Counter[str] = Counter()
@@ -96,10 +99,19 @@ def find_contamination(
     out.mkdir(parents=True, exist_ok=True)
     path = out / "contaminated.parquet"
     write_table(path, found, SCHEMA)
+    write_table(
+        out / _ITEMS, dict(zip(ITEMS.names, zip(*items, strict=True) if items else ([], [], []), strict=True)), ITEMS
+    )
     digest = hash_batches(iter_file(path, SCHEMA.names), SCHEMA.names)
     items_total = sum(index.items.values())
     log.info("contamination: %d documents share text with %d items", by_corpus.total(), items_total)
     return ContaminationSummary(digest, dict(index.items), by_corpus.total(), dict(by_task), dict(by_corpus))
+
+
+def read_items(folder: Path) -> Iterator[EvaluationItem]:
+    """The items that were looked for, from the stage's folder."""
+    for batch in iter_file(folder / _ITEMS, ITEMS.names):
+        yield from zip(*(batch.column(name).to_pylist() for name in ITEMS.names), strict=True)
 
 
 def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -35,7 +35,7 @@ from pipeline.curation.signals import MINHASH_PERMUTATIONS
 from pipeline.curation.similarity import BandFiles, Clusters
 from pipeline.curation.tables import DOC_ID, TableWriter, binary_ids, hash_batches, iter_file
 
-NEAR_DUPLICATES_VERSION: Final = "1"
+NEAR_DUPLICATES_VERSION: Final = "2"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),

@@ -129,11 +129,22 @@ class CorpusSettings(DocumentsSettings):
     """Thresholds for documents of one language, in place of `filters` (an unset threshold keeps the one there)."""
     heldout_share: Share | None = None
     """Share of this corpus's bytes that is held out; `curation.heldout.share` where unset."""
+    language_share: Share = runtime(0.9)
+    """Least share of the curated bytes that must be detected as a language the corpus declares (`filters.language`, or
+    the sources' `lang`); a blocking check. Short texts and rare languages are taken for others: lower it there."""
 
     @property
     def documents(self) -> DocumentsSettings:
         """The part that shapes `documents/<corpus>`."""
         return DocumentsSettings(**{name: getattr(self, name) for name in DocumentsSettings.model_fields})
+
+    @property
+    def allowed_languages(self) -> frozenset[str]:
+        """The languages that the corpus declares: those its filters keep, else those its sources are in."""
+        if self.filters.language is not None:
+            return frozenset(self.filters.language)
+        langs = [source.lang for source in self.sources]
+        return frozenset(lang for lang in langs if lang is not None) if None not in langs else frozenset()
 
     def filters_for(self, lang: str) -> Filters:
         """The thresholds for a document's language."""

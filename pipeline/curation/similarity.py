@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.curation.vocabulary import mix
 
-_LARGE_BUCKET: Final = 64
+_LARGE_BUCKET: Final = 1024
 """In a larger bucket each document is compared with that many of the lowest numbers instead of with all."""
 _PARTITION: Final = 2_000_000
 """Keys of a band that are sorted at a time: about 80 MB."""

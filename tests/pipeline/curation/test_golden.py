@@ -28,8 +28,8 @@ TEXTS = [
 GOLDEN = {
     "documents": ("1", "a931c45a5a9a1455"),
     "heldout": ("1", "47650034c08d5fc6"),
-    "near_duplicates": ("1", "70fe036fbbcf19b9"),
-    "contamination": ("1", "90a001cd8acdecfb"),
+    "near_duplicates": ("2", "70fe036fbbcf19b9"),
+    "contamination": ("2", "90a001cd8acdecfb"),
     "corpus": ("1", "0f42acd955773640"),
 }
 

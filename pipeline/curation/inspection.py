@@ -1,0 +1,208 @@
+"""What must hold of a curated corpus, worked out again from its text and not from what removed the rest.
+
+In: the documents, the selection, and what the selection must be free of. Out: a `Finding` each for the language share,
+duplicates and contamination. The methods are others than those of the stages they judge: equal texts by hashing them
+afresh, similar ones by sorting the signatures' own bands and comparing sets of words, contamination by looking items'
+words up in the text. Where a corpus is large a part is looked at, and the finding says how much.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.curation.contamination import read_items
+from pipeline.curation.read import iter_heldout, iter_selected
+from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
+from pipeline.curation.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
+from pipeline.curation.words import words_of
+
+_SIGNATURES: Final = 200_000
+"""Documents whose signatures are held as a whole (90 MB); of more documents a part of each band's values."""
+_PAIRS: Final = 20_000
+_SEARCHED_BYTES: Final = 32_000_000
+"""Text searched for evaluation items: about five seconds."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether it holds, in words, and the numbers behind it."""
+
+    passed: bool
+    text: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def inspect_languages(documents: Path, selection: Path, allowed: Collection[str], least: float) -> Finding:
+    """Whether at least a share of the kept bytes is in a language that the corpus is meant to hold.
+
+    Args:
+        documents, selection: folders of the stages.
+        allowed: language codes; empty where the corpus names none, and then every language is right.
+        least: the share, 0 to 1.
+    """
+    sizes: Counter[str] = Counter()
+    for batch in iter_selected(documents, selection, ("detected", "bytes")):
+        for lang, size in zip(batch.column("detected").to_pylist(), batch.column("bytes").to_pylist(), strict=True):
+            sizes[lang] += size
+    total = sizes.total()
+    if not allowed:
+        return Finding(True, "the corpus declares no language", {"languages": len(sizes)})
+    share = sum(sizes[lang] for lang in allowed) / max(total, 1)
+    others = ", ".join(
+        f"{lang or '?'} {size / total:.1%}" for lang, size in sizes.most_common(4) if lang not in allowed
+    )
+    text = f"{share:.2%} of the text is detected as {', '.join(sorted(allowed))}; at least {least:.0%} must be"
+    return Finding(share >= least, f"{text} (others: {others})" if others else text, {"share": round(share, 4)})
+
+
+def inspect_duplicates(
+    documents: Path, selection: Path, heldout: Collection[Path], settings: NearDuplicateSettings
+) -> Finding:
+    """Whether no two kept documents, and no kept and held-out one, are equal or similar.
+
+    Args:
+        documents, selection: folders of the corpus's stages.
+        heldout: folders of the held-out documents of all corpora.
+        settings: the similarity that counts, and the bands that say which pairs are compared.
+    """
+    digests = [_digests(batch.column("text").to_pylist()) for batch in iter_selected(documents, selection, ("text",))]
+    kept = np.concatenate([np.empty(0, dtype=np.uint64), *digests])
+    frozen = [_digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder)]
+    equal = len(kept) - len(np.unique(kept))
+    leaked = int(np.isin(kept, np.concatenate([np.empty(0, dtype=np.uint64), *frozen])).sum())
+    if equal or leaked:
+        text = f"{equal:,} kept documents equal another, {leaked:,} equal a held-out one"
+        return Finding(False, text, {"exact": equal + leaked, "near": 0})
+    if not settings.enabled:
+        return Finding(True, "no equal documents; near duplicates are not looked for", {"exact": 0, "near": 0})
+    part = max(1, -(-len(kept) // _SIGNATURES))
+    pairs = _pairs(documents, selection, heldout, settings.bands, part)
+    similar = _similar(pairs[:_PAIRS], documents, selection, heldout, settings.similarity)
+    looked = f"{min(len(pairs), _PAIRS):,} of {len(pairs):,} pairs that share a band"
+    looked += f", in 1/{part} of the bands' values" if part > 1 else ""
+    text = f"{similar:,} pairs are similar by {settings.similarity:g} or more, of {looked}; no documents are equal"
+    return Finding(similar == 0, text, {"exact": 0, "near": similar, "pairs_compared": min(len(pairs), _PAIRS)})
+
+
+def inspect_contamination(
+    documents: Path, selection: Path, contamination: Path, settings: ContaminationSettings
+) -> Finding:
+    """Whether no kept document holds an evaluation item's words.
+
+    Args:
+        documents, selection: folders of the corpus's stages.
+        contamination: folder of the stage, with the items.
+        settings: length of the n-grams.
+    """
+    index: dict[tuple[str, ...], list[tuple[list[str], str]]] = defaultdict(list)
+    for task, item, text in read_items(contamination):
+        words = words_of(text)
+        size = min(settings.ngram, len(words))
+        for start in range(len(words) - size + 1 if size >= settings.short_item_words else 0):
+            gram = words[start : start + size]
+            if any(char.isalpha() for word in gram for char in word):
+                index[tuple(gram[:3])].append((gram, f"{task} {item}"))
+    if not index:
+        return Finding(True, "no evaluation items to look for", {"contaminated": 0})
+    total = sum(sum(batch.column("bytes").to_pylist()) for batch in iter_selected(documents, selection, ("bytes",)))
+    step = max(1, -(-total // _SEARCHED_BYTES))
+    searched = found = row = 0
+    example = ""
+    for batch in iter_selected(documents, selection, ("text",)):
+        for text in batch.column("text").to_pylist():
+            row += 1
+            if (row - 1) % step == 0:
+                searched += 1
+                hit = _first_item(words_of(text), index)
+                found += hit is not None
+                example = example or hit or ""
+    text = f"{found:,} of {searched:,} documents searched (of {row:,}) share an n-gram with an evaluation item"
+    return Finding(found == 0, f"{text}: {example}" if example else text, {"contaminated": found, "searched": searched})
+
+
+def _first_item(words: list[str], index: Mapping[tuple[str, ...], list[tuple[list[str], str]]]) -> str | None:
+    for place, start in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        for gram, holder in index.get(start, ()):
+            if words[place : place + len(gram)] == gram:
+                return f"{holder}: {' '.join(gram)}"
+    return None
+
+
+def _digests(texts: list[str]) -> np.ndarray:
+    data = b"".join(hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).digest()[:8] for text in texts)
+    return np.frombuffer(data, dtype=np.uint64)
+
+
+def _signatures(documents: Path, selection: Path, heldout: Collection[Path]) -> Iterator[np.ndarray]:
+    """Signatures of the kept documents, which are stored, and then of the held-out ones, which are not."""
+    for batch in iter_selected(documents, selection, ("minhash",)):
+        values = b"".join(batch.column("minhash").to_pylist())
+        yield np.frombuffer(values, dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
+    yield np.empty((0, MINHASH_PERMUTATIONS), dtype="<u4")
+    for folder in heldout:
+        for batch in iter_heldout(folder):
+            yield minhash(batch.column("text").to_pylist())
+
+
+def _pairs(documents: Path, selection: Path, heldout: Collection[Path], bands: int, part: int) -> list[tuple[int, int]]:
+    """Pairs of kept (numbered from 0) and held-out documents (from -1 down) with an equal band, sorted."""
+    width = MINHASH_PERMUTATIONS // bands
+    values: list[list[np.ndarray]] = [[] for _ in range(bands)]
+    numbers: list[list[np.ndarray]] = [[] for _ in range(bands)]
+    first, sign = 0, 1
+    for signatures in _signatures(documents, selection, heldout):
+        if not len(signatures) and sign == 1:
+            first, sign = 1, -1
+        usable = (signatures != signatures.max(initial=0)).any(axis=1)
+        for band in range(bands):
+            rows = signatures[:, band * width : (band + 1) * width]
+            taken = np.flatnonzero(usable & (rows[:, 0] % part == 0))
+            values[band].append(np.ascontiguousarray(rows[taken]))
+            numbers[band].append(sign * (first + taken))
+        first += len(signatures)
+    found: set[tuple[int, int]] = set()
+    for band_values, mine in zip(values, numbers, strict=True):
+        keys = np.ascontiguousarray(np.concatenate(band_values)).view(f"V{4 * width}").reshape(-1)
+        _, which = np.unique(keys, return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        number = np.concatenate(mine)[order]
+        for same in np.split(number, np.flatnonzero(np.diff(which[order])) + 1):
+            if len(same) > 1 and same.max() >= 0:
+                found.update((max(a, b), min(a, b)) for a, b in combinations(same.tolist(), 2) if max(a, b) >= 0)
+    return sorted(found)
+
+
+def _similar(
+    pairs: list[tuple[int, int]], documents: Path, selection: Path, heldout: Collection[Path], similarity: float
+) -> int:
+    """How many pairs have a Jaccard similarity of at least `similarity`, over sets of tuples of words."""
+    wanted = {number for pair in pairs for number in pair}
+    sets: dict[int, set[tuple[str, ...]]] = {}
+    row = 0
+    for batch in iter_selected(documents, selection, ("text",)) if wanted else ():
+        for text in batch.column("text").to_pylist():
+            if row in wanted:
+                sets[row] = _shingles(words_of(text))
+            row += 1
+    row = -1
+    for folder in heldout if wanted else ():
+        for batch in iter_heldout(folder):
+            for text in batch.column("text").to_pylist():
+                if row in wanted:
+                    sets[row] = _shingles(words_of(text))
+                row -= 1
+    jaccards = (len(sets[a] & sets[b]) / max(len(sets[a] | sets[b]), 1) for a, b in pairs)
+    return sum(jaccard >= similarity for jaccard in jaccards)
+
+
+def _shingles(words: list[str]) -> set[tuple[str, ...]]:
+    size = min(SHINGLE_WORDS, len(words))
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)} if words else set()
