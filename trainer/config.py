@@ -83,9 +83,11 @@ class TrainingConfig:
     keep_checkpoints: int = field(default=2, metadata=RUNTIME)
     """Newest checkpoints kept besides the best."""
     evaluate_every: int | None = field(default=None, metadata=RUNTIME)
-    """Steps between evaluations on the held-out documents; none: only at the end."""
+    """Steps between evaluations on held-out documents and multiple-choice items; none: only at the end."""
     evaluate_tokens: int = field(default=50_000, metadata=RUNTIME)
     """Held-out tokens of each corpus that an evaluation scores while the run goes on."""
+    evaluate_items: int = field(default=200, metadata=RUNTIME)
+    """Multiple-choice items of each task that such an evaluation scores; at the end, all."""
     final_evaluate_tokens: int | None = field(default=None, metadata=RUNTIME)
     """Held-out tokens of each corpus scored at the end; none: all."""
     log_every: int = field(default=10, metadata=RUNTIME)
@@ -99,7 +101,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         positive = ["batch_tokens", "learning_rate", "eps", "checkpoint_every", "keep_checkpoints"]
-        positive += ["evaluate_tokens", "log_every"]
+        positive += ["evaluate_tokens", "evaluate_items", "log_every"]
         optional = ["max_steps", "max_minutes", "adam_learning_rate", "clip_norm", "ema_horizon", "jump_factor"]
         optional += ["micro_batch", "evaluate_every", "final_evaluate_tokens", "peak_tflops"]
         for name in positive + optional:
@@ -139,7 +141,17 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ValidationData:
-    """Held-out documents of one corpus: a `tokens/<corpus>` folder."""
+    """Held-out documents of one corpus: the `shards.json` of a validation set that holds it."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ChoiceData:
+    """Multiple-choice items of one task: a file as `trainer.choices` describes it."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -149,12 +161,15 @@ class ValidationData:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """`epochs`: paths of `shards.json`, in the order they are trained on; `validation`: what is scored."""
+    """`epochs`: paths of `shards.json`, in the order they are trained on; `validation` and `choices`: what is scored
+    every `training.evaluate_every` steps and at the end; `packed`: read the shards' rows of best-fit packing."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     epochs: tuple[str, ...]
     validation: tuple[ValidationData, ...] = ()
+    choices: tuple[ChoiceData, ...] = ()
+    packed: bool = False
 
     def __post_init__(self) -> None:
         if not self.epochs:
@@ -190,9 +205,11 @@ class RunConfig:
         return dataclasses.replace(
             self,
             out=change(self.out),
-            data=DataConfig(
+            data=dataclasses.replace(
+                self.data,
                 epochs=tuple(change(epoch) for epoch in self.data.epochs),
                 validation=tuple(ValidationData(item.name, change(item.path)) for item in self.data.validation),
+                choices=tuple(ChoiceData(item.name, change(item.path)) for item in self.data.choices),
             ),
         )
 

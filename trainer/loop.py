@@ -2,7 +2,8 @@
 
 In: a `RunConfig`. Out, in the folder `out`:
 
-    config.json  run.json  model.safetensors  [ema.safetensors]  summary.json  metrics.jsonl  checkpoints/
+    config.json  run.json  model.safetensors  [ema.safetensors]  summary.json  metrics.jsonl  [evaluations.jsonl]
+    checkpoints/
 
 What always holds: every rank takes the same decisions, because each depends on numbers reduced over all ranks; the
 state counts a batch once the optimizer has consumed it; whatever ends a run, starting it again with the same settings
@@ -14,13 +15,10 @@ goes on from the newest checkpoint and ends with the same weights, to the bit on
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +38,18 @@ from trainer.checkpoint import (
     save_tensors,
     write_json,
 )
+from trainer.choices import ChoiceSet, read_choices, score_choices
 from trainer.config import RunConfig
 from trainer.data import SequenceReader
 from trainer.errors import CheckpointError, ConfigError, TrainerError
 from trainer.guards import MOST_ROLL_BACKS, LossGuard
 from trainer.learner import Learner
+from trainer.lock import only_writer
 from trainer.metrics import MetricsLog, duration
 from trainer.ranks import Ranks
 from trainer.resume import check_same_run, identity
 from trainer.schedule import steps_in_time
+from trainer.scores import Evaluation
 from trainer.signals import GRACE_SECONDS, StopRequest
 from trainer.summary import RunMeter, summarise
 from trainer.validation import HeldoutSet, mean_loss, read_heldout, score
@@ -57,8 +58,6 @@ log = logging.getLogger(__name__)
 
 SUMMARY_FILE = "summary.json"
 RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
-LOCK_WAIT_SECONDS = 60.0  # a killed run's ranks may still be writing their last checkpoint
 
 
 def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> dict[str, Any]:
@@ -68,21 +67,29 @@ def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> dict[str, Any]:
     `training.on_bad_loss` says so.
     """
     out = Path(config.out)
-    reader = SequenceReader([Path(path) for path in config.data.epochs], config.model.context)
+    epochs = [Path(path) for path in config.data.epochs]
+    reader = SequenceReader(epochs, config.model.context, packed=config.data.packed)
     _check(config, reader, ranks)
     heldout = read_heldout(config.data.validation, reader.tokenizer)
-    with _only_writer(out, ranks):
-        return _Run(config, ranks, stop, reader, heldout).go()
+    choices = read_choices(config.data.choices, reader.tokenizer, config.model.context)
+    with only_writer(out, ranks):
+        return _Run(config, ranks, stop, reader, heldout, choices).go()
 
 
 class _Run:
     """The state of one call of `train`."""
 
     def __init__(
-        self, config: RunConfig, ranks: Ranks, stop: StopRequest, reader: SequenceReader, heldout: list[HeldoutSet]
+        self,
+        config: RunConfig,
+        ranks: Ranks,
+        stop: StopRequest,
+        reader: SequenceReader,
+        heldout: list[HeldoutSet],
+        choices: list[ChoiceSet],
     ) -> None:
         self.config, self.training, self.ranks, self.stop = config, config.training, ranks, stop
-        self.reader, self.heldout = reader, heldout
+        self.reader, self.heldout, self.choices = reader, heldout, choices
         self.out = Path(config.out)
         self.checkpoints = self.out / "checkpoints"
         self.batch = self.training.sequences_per_batch(config.model.context)
@@ -144,6 +151,8 @@ class _Run:
                 steps = steps_in_time(done, self.steps, self.time_gone)
                 metrics.write(self.meter.values(self.state, values, self.reader, self.batch, steps), steps)
             evaluated = self._evaluate_at(done)
+            if evaluated is not None and metrics is not None:
+                metrics.write_evaluation(done, evaluated)
             stop, out_of_time = self._agree_on_stopping()
             if done < self.steps and (evaluated or stop or out_of_time or done % self.training.checkpoint_every == 0):
                 self._checkpoint(evaluated)
@@ -226,13 +235,13 @@ class _Run:
             raise CheckpointError(f"{place}: not visible from rank {self.ranks.rank}; `out` must be a folder all share")
         return place
 
-    def _checkpoint(self, evaluated: dict[str, dict[str, float]] | None = None) -> None:
+    def _checkpoint(self, evaluated: Evaluation | None = None) -> None:
         self.meter.tick(self.state)
         if not self.ranks.is_first:
             return
         self.learner.save(self.checkpoints, self.state)
-        if evaluated:
-            loss, best = mean_loss(evaluated), read_best(self.checkpoints)
+        if evaluated and evaluated.validation:
+            loss, best = mean_loss(evaluated.validation), read_best(self.checkpoints)
             if best is None or loss < best["loss"]:
                 write_json(self.checkpoints / "best.json", {"step": self.state.step, "loss": loss})
         remove_old_checkpoints(self.checkpoints, self.training.keep_checkpoints)
@@ -246,25 +255,33 @@ class _Run:
             shutil.copyfile(averaged if averaged.exists() else place / MODEL_FILE, self.out / BEST_FILE)
         return best
 
-    def _evaluate_at(self, step: int) -> dict[str, dict[str, float]] | None:
+    def _evaluate_at(self, step: int) -> Evaluation | None:
         every = self.training.evaluate_every
-        if not self.heldout or every is None or step % every or step == self.steps:
+        if every is None or step % every or step == self.steps:
             return None
-        return self._evaluate(self.training.evaluate_tokens)
+        return self._evaluate(self.training.evaluate_tokens, self.training.evaluate_items)
 
-    def _evaluate(self, most_tokens: int | None) -> dict[str, dict[str, float]]:
-        sets = [item.first_tokens(most_tokens) for item in self.heldout]
+    def _evaluate(self, most_tokens: int | None, most_items: int | None) -> Evaluation | None:
+        """None where there is nothing to score."""
+        if not (self.heldout or self.choices):
+            return None
+        model, context = self.learner.model, self.config.model.context
         with self.learner.averaged_weights():
-            results = score(
-                self.learner.model,
-                sets,
-                eot_id=self.reader.tokenizer.eot_id,
-                context=self.config.model.context,
-                ranks=self.ranks,
+            result = Evaluation(
+                validation=score(
+                    model,
+                    [item.first_tokens(most_tokens) for item in self.heldout],
+                    eot_id=self.reader.tokenizer.eot_id,
+                    context=context,
+                    ranks=self.ranks,
+                ),
+                choices=score_choices(
+                    model, [item.first_items(most_items) for item in self.choices], context=context, ranks=self.ranks
+                ),
             )
-        for name, result in results.items():
-            log.info("held-out %s: loss %.4f, %.4f bits/byte", name, result["loss"], result["bits_per_byte"])
-        return results
+        for line in result.lines():
+            log.info("%s", line)
+        return result
 
     def _agree_on_stopping(self) -> tuple[bool, bool]:
         """Whether a rank was asked to stop, and whether the time is up."""
@@ -279,11 +296,11 @@ class _Run:
     def _end(self, ended: str) -> dict[str, Any]:
         if ended == "interrupted":
             log.info("stopped by a signal after step %d; start again to go on from there", self.state.step)
-            validation = {}
+            evaluated = None
         else:
-            validation = self._evaluate(self.training.final_evaluate_tokens) if self.heldout else {}
+            evaluated = self._evaluate(self.training.final_evaluate_tokens, None)
         self.meter.tick(self.state)
-        summary = summarise(self.meter, self.state, ended, validation, self.guard, self.batch)
+        summary = summarise(self.meter, self.state, ended, evaluated, self.guard, self.batch)
         if self.ranks.is_first:
             if ended != "interrupted":
                 save_tensors(model_tensors(self.learner.model), self.out / MODEL_FILE)
@@ -310,25 +327,3 @@ def _check(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> None:
             f"--nproc-per-node: {ranks.world_size} ranks, but a batch holds {batch} sequences (training.batch_tokens "
             f"{config.training.batch_tokens} / model.context {config.model.context}); start fewer ranks"
         )
-
-
-@contextlib.contextmanager
-def _only_writer(out: Path, ranks: Ranks) -> Iterator[None]:
-    """Hold the run's folder against a second run, by a lock that dies with its holder."""
-    if not ranks.is_first:
-        yield
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / LOCK_FILE
-    with path.open("w") as file:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise ConfigError(f"{out}: another run is writing here; end it or choose another out") from None
-                time.sleep(0.5)
-        yield
-        path.unlink(missing_ok=True)

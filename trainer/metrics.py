@@ -2,6 +2,7 @@
 
 Only the first rank has a `MetricsLog`. metrics.jsonl is the truth (the UI tails it): one JSON object a logged step,
 flushed at once; lines of steps that a resumed run will do again are cut off first, so that each step stands there once.
+evaluations.jsonl has a line each evaluation during the run, kept in the same way.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import json
 import logging
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
+from trainer.scores import Evaluation
 
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
+EVALUATIONS_FILE = "evaluations.jsonl"
+CHOICE_KEYS = ("acc", "acc_norm")
 LINE_SECONDS = 5.0  # between lines for people
 
 
@@ -27,7 +32,9 @@ class MetricsLog:
 
     def __init__(self, out: Path, config: TrainingConfig, step: int) -> None:
         self._path = out / METRICS_FILE
-        cut_metrics(self._path, step)
+        self._evaluations_path = out / EVALUATIONS_FILE
+        for path in (self._path, self._evaluations_path):
+            cut_metrics(path, step)
         self._file = self._path.open("a", encoding="utf-8")
         self._tensorboard = _open_tensorboard(out, step) if config.tensorboard else None
         self._wandb = _open_wandb(out) if config.wandb else None
@@ -51,6 +58,22 @@ class MetricsLog:
         if now - self._last_line >= LINE_SECONDS or values["step"] == steps:
             self._last_line = now
             log.info("%s", progress_line(values, steps))
+
+    def write_evaluation(self, step: int, evaluated: Evaluation) -> None:
+        """Record what an evaluation after `step` found."""
+        with self._evaluations_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **asdict(evaluated)}) + "\n")
+        numbers = {
+            f"{name}/{key}": result[key]
+            for results, keys in ((evaluated.validation, ("loss", "bits_per_byte")), (evaluated.choices, CHOICE_KEYS))
+            for name, result in results.items()
+            for key in keys
+        }
+        if self._tensorboard is not None:
+            for key, value in numbers.items():
+                self._tensorboard.add_scalar(key, value, step)
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=step)
 
     def close(self) -> None:
         """End every writer; what was written stays."""

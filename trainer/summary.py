@@ -18,6 +18,7 @@ from trainer.data import SequenceReader
 from trainer.guards import LossGuard
 from trainer.model import GPT
 from trainer.ranks import Ranks
+from trainer.scores import Evaluation
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 
@@ -106,7 +107,7 @@ def summarise(
     meter: RunMeter,
     state: RunState,
     ended: str,
-    validation: dict[str, dict[str, float]],
+    evaluated: Evaluation | None,
     guard: LossGuard,
     batch: int,
 ) -> dict[str, Any]:
@@ -122,7 +123,8 @@ def summarise(
         "tokens": state.updates * training.batch_tokens,
         "sequences": state.updates * batch,
         "final_train_loss": guard.recent[-1] if guard.recent else None,
-        "validation": validation,
+        "validation": {} if evaluated is None else evaluated.validation,
+        "choices": {} if evaluated is None else evaluated.choices,
         "parameters": meter.parameters,
         "flops": meter.flops_per_token * state.updates * training.batch_tokens,
         "flops_per_token": meter.flops_per_token,

@@ -198,7 +198,7 @@ def test_held_out_documents_of_another_tokenizer_are_refused(make_run: Any, shar
 def test_a_second_run_in_the_same_folder_is_refused(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
-    monkeypatch.setattr("trainer.loop.LOCK_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.lock.LOCK_WAIT_SECONDS", 0.0)
     path = make_run("run", max_steps=1)
     path.with_suffix("").mkdir()
     with (path.with_suffix("") / ".lock").open("w") as file:
