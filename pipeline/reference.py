@@ -8,10 +8,8 @@ In: the settings classes with their docstrings, and the profiles. A setting is d
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
-import re
 import sys
 import tempfile
 import textwrap
@@ -28,7 +26,7 @@ from pipeline.cli import size_text
 from pipeline.plan_command import plan, training_figures
 from pipeline.profile import Profile, load_profile
 from pipeline.profile_file import BUILT_IN
-from pipeline.settings import RUNTIME
+from pipeline.settings import RUNTIME, attribute_docstrings
 from pipeline.store import Store
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -105,7 +103,7 @@ def keys_of(kind: type) -> list[Key]:
             )
             for name, info in kind.model_fields.items()
         ]
-    texts, hints = _attribute_docstrings(kind), typing.get_type_hints(kind)
+    texts, hints = attribute_docstrings(kind), typing.get_type_hints(kind)
     return [
         Key(
             field.name,
@@ -234,18 +232,6 @@ def _classes(annotation: Any) -> Iterator[type]:
 
 def _first_paragraph(kind: type) -> str:
     return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
-
-
-def _attribute_docstrings(kind: type) -> dict[str, str]:
-    """The texts under a dataclass's fields, which Python itself throws away."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(body, ast.ClassDef)
-    texts: dict[str, str] = {}
-    for before, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            name = typing.cast(ast.Name, before.target).id
-            texts[name] = re.sub(r"\s+", " ", str(after.value.value)).strip()
-    return texts
 
 
 def main() -> int:

@@ -7,7 +7,13 @@ machines that compute the same thing find each other's artifacts.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
+import re
+import textwrap
+import typing
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -57,3 +63,15 @@ def identity_of(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [identity_of(item) for item in value]
     return value
+
+
+def attribute_docstrings(kind: type) -> dict[str, str]:
+    """The texts under a dataclass's fields, by name, read from its source: Python itself throws them away."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    texts: dict[str, str] = {}
+    statements = typing.cast(ast.ClassDef, body).body
+    for before, after in itertools.pairwise(statements):
+        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            name = typing.cast(ast.Name, before.target).id
+            texts[name] = re.sub(r"\s+", " ", str(after.value.value)).strip()
+    return texts

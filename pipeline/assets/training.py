@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError  # what PipesSubprocessClient raises; not exported
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.sharding import epoch_key
@@ -25,6 +25,7 @@ from pipeline.profile import LaunchSettings, Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
+from pipeline.settings import attribute_docstrings
 from pipeline.store import Artifact
 from trainer.config import DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
@@ -74,11 +75,15 @@ def _launchpad_type(annotation: Any) -> Any:
     return list[float] | None if text.startswith("tuple") else str | None
 
 
+_MEANINGS: Final = attribute_docstrings(TrainingConfig)
 TrainingOverrides = create_model(
     "TrainingOverrides",
     __base__=dg.Config,
     __doc__="Training settings laid over the profile's for this run; what is left out stays as it is there.",
-    **{field.name: (_launchpad_type(field.type), None) for field in dataclasses.fields(TrainingConfig)},  # type: ignore[call-overload]
+    **{  # type: ignore[call-overload]
+        field.name: (_launchpad_type(field.type), Field(None, description=_MEANINGS.get(field.name)))
+        for field in dataclasses.fields(TrainingConfig)
+    },
 )
 
 
