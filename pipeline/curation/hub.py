@@ -2,7 +2,8 @@
 
 In: a pinned data set and the columns that are needed. Out: its shards (files) as units, and a unit's rows as Arrow
 batches in order. An answer of 429 or 5xx, a broken connection or a truncated file is tried again with growing pauses,
-from the row that was reached; rows are never given twice. Nothing is downloaded as a whole.
+from the row that was reached; rows are never given twice. Nothing is downloaded as a whole. The hub's own library tries
+some requests again a few times; this is for those it gives up on or does not, and waits as long as the hub asks.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -90,10 +93,15 @@ def _pause_or_raise(dataset: HubDataset, error: Exception, failures: int) -> Non
         raise error
     where = f"data set {dataset.id} ({dataset.config or 'default'}, {dataset.split}) at revision {dataset.revision}"
     name = type(error).__name__
-    if name in ("DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError", "RevisionNotFoundError"):
+    if _is_gated(error):
         raise SourceError(
-            f"{where} does not exist, or you may not read it: check `id` and `revision`; for a gated data set accept "
-            f"its terms on the hub and log in with `hf auth login` ({error})"
+            f"{where} is gated: accept its terms on its page on the hub, then log in with `hf auth login` or set "
+            f"HF_TOKEN to a token that may read it ({error})"
+        ) from error
+    if name in ("DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError"):
+        raise SourceError(
+            f"{where} does not exist, or you may not read it: check `id` and `revision`; for a private data set log in "
+            f"with `hf auth login` ({error})"
         ) from error
     if isinstance(error, ValueError) and not _passing(error):
         raise SourceError(f"{where} cannot be opened: {error}") from error
@@ -105,19 +113,43 @@ def _pause_or_raise(dataset: HubDataset, error: Exception, failures: int) -> Non
             f"{name}: {error}"
         ) from error
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * (0.5 + random.random())
+    pause = max(pause, min(_asked_pause(error), LONGEST_PAUSE))
     log.warning("%s: %s: %s; attempt %d in %.0f s", where, name, error, failures + 1, pause)
     time.sleep(pause)
 
 
-def _passing(error: BaseException | None) -> bool:
-    """Whether the error, or one that caused it, is of the kind that goes away: network, rate limit, truncated bytes."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that led to it."""
     while error is not None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status is not None:
-            return status == 429 or status >= 500
-        if isinstance(error, ConnectionError | TimeoutError | EOFError | pa.ArrowInvalid | pa.ArrowIOError):
-            return True
-        if type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "requests"):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
+
+
+def _is_gated(error: BaseException) -> bool:
+    return any(type(cause).__name__ == "GatedRepoError" or "gated dataset" in str(cause) for cause in _causes(error))
+
+
+def _asked_pause(error: BaseException) -> float:
+    """Seconds that the hub asked to wait (`Retry-After`, RFC 9110 section 10.2.3), 0 where it did not."""
+    for cause in _causes(error):
+        asked = getattr(getattr(cause, "response", None), "headers", {}).get("Retry-After")
+        if asked is not None:
+            try:
+                return float(asked)
+            except ValueError:
+                when = parsedate_to_datetime(asked)
+                return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return 0.0
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether the error, or one that caused it, is of the kind that goes away: network, rate limit, truncated bytes."""
+    for cause in _causes(error):
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status is not None:
+            return bool(status == 429 or status >= 500)
+        if isinstance(cause, ConnectionError | TimeoutError | EOFError | pa.ArrowInvalid | pa.ArrowIOError):
+            return True
+        if type(cause).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "requests"):
+            return True
     return False

@@ -2,6 +2,9 @@
 
 Run as a program with a folder of files (`<folder>/<data set id>/…`) and a file for its log; it prints its port. The
 first requests for a file's bytes fail as a busy or broken hub does: two answers of 429, one of 503, one truncated body.
+Requests about a data set itself, which the hub's library does not try again, fail as a third argument says:
+`429:2,503:` answers the first with 429 and `Retry-After: 2`, the second with 503; `calm` leaves out all faults. The
+data set `some/gated` is gated.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ import hashlib
 import json
 import re
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -24,6 +29,7 @@ class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     root: Path
     log: Path
+    refusals: ClassVar[list[tuple[int, str]]] = []
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -45,7 +51,7 @@ class Hub(BaseHTTPRequestHandler):
     def answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         with self.log.open("a") as file:
-            file.write(f"{self.command} {path} {self.headers.get('Range', '')}\n")
+            file.write(f"{time.monotonic():.3f} {self.command} {path} {self.headers.get('Range', '')}\n")
         if match := re.match(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.file(self.root / match[1] / match[3], body=body)
         elif match := re.match(r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)/?(.*)", path):
@@ -53,6 +59,13 @@ class Hub(BaseHTTPRequestHandler):
             self.send_json([self.described(folder, item) for item in sorted((folder / match[3]).rglob("*"))])
         elif match := re.match(r"/api/datasets/([^/]+/[^/]+)(/revision/[^/]+)?$", path):
             folder = self.root / match[1]
+            if self.refusals:
+                status, pause = self.refusals.pop(0)
+                self.send(status, b"", {"Retry-After": pause} if pause else {})
+                return
+            if match[1] == "some/gated":
+                self.send(403, b'{"error": "gated"}', {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"})
+                return
             if not folder.is_dir():
                 self.send(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"})
                 return
@@ -112,6 +125,11 @@ class Hub(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Hub.root, Hub.log = Path(sys.argv[1]), Path(sys.argv[2])
+    if sys.argv[3] == "calm":
+        FAULTS.clear()
+        sys.argv[3] = ""
+    for refusal in sys.argv[3].split(",") if sys.argv[3] else []:
+        Hub.refusals.append((int(refusal.split(":")[0]), refusal.split(":")[1]))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -23,8 +23,11 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Environment of a program whose hub is the local server, with one data set of three files."""
+def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Environment of a program whose hub is the local server, with one data set of three files.
+
+    The fixture's parameter says how the server refuses requests about the data set, see there.
+    """
     folder = tmp_path / "hub" / "some" / "stories" / "data"
     folder.mkdir(parents=True)
     for number in range(3):
@@ -32,7 +35,9 @@ def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
         table = pa.table({"text": texts, "score": [1.0] * len(texts)})
         pq.write_table(table, folder / f"train-{number:05d}-of-00003.parquet", row_group_size=500)
     server = subprocess.Popen(
-        [sys.executable, str(SERVER), str(tmp_path / "hub"), str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(SERVER), str(tmp_path / "hub"), str(tmp_path / "log"), getattr(request, "param", "")],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     port = server.stdout.readline().strip()
@@ -88,12 +93,28 @@ def test_rows_survive_rate_limits_broken_bodies_and_a_kill(hub: dict[str, str], 
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_rows_of_a_busy_hub_come_in_order_and_what_it_lacks_is_named(hub: dict[str, str], tmp_path: Path) -> None:
+def texts_of(out: Path) -> list[str]:
+    return [text for batch in iter_parts(out, ("text",)) for text in batch.column("text").to_pylist()]
+
+
+@pytest.mark.parametrize("hub", ["calm"], indirect=True)
+def test_rows_of_a_hub_data_set_come_in_order(hub: dict[str, str], tmp_path: Path) -> None:
     run = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=True)
     assert run.stdout.split()[1] == "4500"
+    found = [text.split(".")[0] for text in texts_of(tmp_path / "out")]
+    assert found == [f"Story {n} {row}" for n in range(3) for row in range(1500)]
+
+
+@pytest.mark.fault
+def test_rows_of_a_busy_hub_come_in_order(hub: dict[str, str], tmp_path: Path) -> None:
+    subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=True)
     assert (tmp_path / "log").read_text().count("train-00000-of-00003.parquet bytes") > 2, "the faults were met"
-    texts = [text for batch in iter_parts(tmp_path / "out", ("text",)) for text in batch.column("text").to_pylist()]
-    assert [text.split(".")[0] for text in texts] == [f"Story {n} {row}" for n in range(3) for row in range(1500)]
+    found = [text.split(".")[0] for text in texts_of(tmp_path / "out")]
+    assert found == [f"Story {n} {row}" for n in range(3) for row in range(1500)]
+
+
+@pytest.mark.fault
+def test_a_data_set_that_does_not_exist_is_named(hub: dict[str, str], tmp_path: Path) -> None:
     lacks = program(tmp_path / "other", tmp_path, "some/nothing")
     refused = subprocess.run(lacks, env=hub, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
@@ -106,3 +127,37 @@ def test_a_column_the_data_set_lacks_is_named(hub: dict[str, str], tmp_path: Pat
     refused = subprocess.run(lacks, env=hub, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "has no column 'body'; it has text, score" in refused.stderr
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("hub", ["429:2,503:,429:1"], indirect=True)
+def test_what_the_hubs_library_gives_up_on_is_tried_again_after_the_pause_it_asks_for(
+    hub: dict[str, str], tmp_path: Path
+) -> None:
+    run = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[1] == "4500"
+    asked = [
+        line.split() for line in (tmp_path / "log").read_text().splitlines() if "/api/datasets/some/stories" in line
+    ]
+    times = [float(line[0]) for line in asked if line[2].split("/revision/")[0].endswith("some/stories")]
+    assert times[1] - times[0] >= 2, "Retry-After: 2"
+    assert times[3] - times[2] >= 1, "Retry-After: 1"
+    assert "attempt 2 in" in run.stderr
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("hub", [",".join(["503:"] * 20)], indirect=True)
+def test_a_hub_that_stays_away_ends_the_build_and_says_that_parts_are_kept(hub: dict[str, str], tmp_path: Path) -> None:
+    refused = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "could not be read in 8 attempts; finished parts are kept, run again later" in refused.stderr
+
+
+@pytest.mark.fault
+def test_a_gated_data_set_says_whose_terms_to_accept_and_how_to_log_in(hub: dict[str, str], tmp_path: Path) -> None:
+    gated = program(tmp_path / "out", tmp_path, "some/gated")
+    refused = subprocess.run(gated, env=hub, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "data set some/gated" in refused.stderr
+    assert "is gated: accept its terms" in refused.stderr
+    assert "hf auth login" in refused.stderr
