@@ -26,6 +26,7 @@ from trainer.checkpoint import RunState, load_checkpoint, model_tensors, save_ch
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.model import GPT, document_index
+from trainer.model.loss import IGNORE
 from trainer.optim import Ema, build_optimizer
 from trainer.ranks import Ranks
 from trainer.schedule import learning_rate_factor, muon_momentum
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # Tokens computed at once when nothing is asked for: what fits a CPU's caches, and more than enough to fill a GPU.
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536, "mps": 8192}
+
+# How a CPU's allocator, oneDNN (which finds no room for the code it generates) and C++ say that memory has run out.
+OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive", "could not create a memory", "bad_alloc")
 
 
 class _Loss(nn.Module):
@@ -167,7 +171,8 @@ class Learner:
         """Forward and backward of one micro-batch, gradients exchanged only with `sync`; returns the summed loss."""
         device = self.ranks.device
         windows_nT1 = windows_nT1.to(device, non_blocking=True)
-        ids_nT, targets_nT = windows_nT1[:, :-1].contiguous(), windows_nT1[:, 1:].contiguous()
+        ids_nT, targets_nT = windows_nT1[:, :-1], windows_nT1[:, 1:].contiguous()
+        ids_nT = ids_nT.masked_fill(ids_nT == IGNORE, self.eot_id)  # where a packed row ends before the context does
         seeds_n = _sequence_seeds(ids_n, self.training.seed).to(device) if self.config.model.dropout else None
         documents_nT = document_index(ids_nT, self.eot_id) if self.training.document_mask else None
         waiting = contextlib.nullcontext() if sync or self._ddp is None else self._ddp.no_sync()
@@ -184,6 +189,7 @@ class Learner:
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
+            log.info("%d sequences do not fit: %s", self.micro_batch, str(error).partition("\n")[0])
             return False
         finally:
             self.optimizer.zero_grad(set_to_none=True)
@@ -231,4 +237,4 @@ def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
