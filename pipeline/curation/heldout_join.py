@@ -9,6 +9,7 @@ knows are written down, and both are joined in partitions of a bounded size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -136,7 +137,7 @@ def _expand(
 ) -> Iterator[np.ndarray]:
     """The pairs of each document with the owners from `low` on, about `_PAIRS` at a time."""
     cuts = np.searchsorted(np.cumsum(counts), np.arange(_PAIRS, counts.sum() + _PAIRS, _PAIRS), side="left") + 1
-    for start, stop in zip([0, *cuts[:-1].tolist()], cuts.tolist(), strict=True):
+    for start, stop in pairwise([0, *cuts.tolist()]):
         many = counts[start:stop]
         within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
         other = owners[np.repeat(low[start:stop], many) + within]

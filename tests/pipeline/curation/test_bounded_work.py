@@ -1,0 +1,116 @@
+"""Neither the number of processes nor the size of partitions nor a shortcut changes a byte of the result."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ftfy.badness import is_bad
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.curation.contamination import find_contamination
+from pipeline.curation.english import EnglishTokenizer, english_tokenizer
+from pipeline.curation.near_duplicates import find_near_duplicates
+from pipeline.curation.normalizing import HARMLESS, needs_ftfy
+from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
+from pipeline.curation.similarity import Buckets, Clusters
+from pipeline.curation.words import tokenize, word_hashes, words_of
+from tests.pipeline.curation.test_selection import corpus, similar, story
+
+ITEMS = [("quiz", str(seed), story(seed)[:200]) for seed in range(10)]
+
+
+@pytest.fixture
+def built(curation, write_lines):
+    """Two corpora of three files with copies, similar documents and contamination in and across them."""
+    corpora = {}
+    for name in ("a", "b"):
+        texts = [story(seed) for seed in range(60)]
+        texts = [similar(text, seed % 8, seed) for seed, text in enumerate(texts)] + texts[:5] if name == "b" else texts
+        paths = [str(write_lines(f"{name}{part}.jsonl", texts[part::3])) for part in range(3)]
+        source = {"files": paths, "lang": "en"}
+        corpora[name] = corpus(Path("unused")).model_validate({"sources": [source]})
+    curation.run(corpora, ITEMS, share=0.1)
+    return curation
+
+
+def stages(curation, out: Path, workers: int) -> dict[str, bytes]:
+    folders = [{name: curation.folder(stage, name) for name in ("a", "b")} for stage in ("documents", "heldout")]
+    find_near_duplicates(NearDuplicateSettings(), *folders, out, workers=workers)
+    find_contamination(ContaminationSettings(), folders[0], ITEMS, out, workers=workers)
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+def test_neither_processes_nor_partitions_change_a_byte(built, tmp_path: Path, monkeypatch) -> None:
+    alone = stages(built, tmp_path / "alone", 1)
+    assert set(alone) == {"clusters.parquet", "contaminated.parquet", "items.parquet"}, "temporary files are gone"
+    for module in ("near_duplicates", "contamination"):
+        monkeypatch.setattr(f"pipeline.curation.{module}.WORTH_BYTES", 0)
+    assert stages(built, tmp_path / "pool", 2) == alone
+    for name in ("similarity", "heldout_join"):
+        monkeypatch.setattr(f"pipeline.curation.{name}._PARTITION", 400)
+    monkeypatch.setattr("pipeline.curation.similarity._READ", 60)
+    monkeypatch.setattr("pipeline.curation.heldout_join._PAIRS", 20)
+    monkeypatch.setattr("pipeline.curation.rows._BLOCK", 16)
+    assert stages(built, tmp_path / "small", 1) == alone
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40), st.integers(1, 7))
+def test_clusters_are_the_connected_components_whatever_the_order(pairs: list[tuple[int, int]], step: int) -> None:
+    edges = np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
+    together = [{number} for number in range(31)]
+    for first, second in edges.tolist():
+        union = together[first] | together[second]
+        for number in union:
+            together[number] = union
+    clusters = Clusters(31)
+    for start in range(0, len(edges), step):
+        clusters.join(clusters.apart(edges[start : start + step]))
+    assert clusters.finish().tolist() == [min(group) for group in together]
+
+
+def test_rounds_give_every_pair_of_a_bucket_once() -> None:
+    buckets = Buckets(np.array([9, 3, 5, 8, 1, 2, 7]), np.array([1, 4]), np.array([3, 2]))
+    pairs = [tuple(pair) for turn in buckets.rounds() for pair in turn.tolist()]
+    assert sorted(pairs) == [(1, 2), (3, 5), (3, 8), (5, 8)]
+
+
+def test_harmless_characters_alone_are_never_mojibake() -> None:
+    for size in (1, 2, 3, 4):
+        for chars in itertools.product(f"aZ 1.{HARMLESS}", repeat=size):
+            assert not is_bad("".join(chars)), chars
+
+
+@given(st.text(alphabet=st.sampled_from("aZ .1’“”—éÃ¢€™Â¶œ\u0153Ð°чЁ×²¡\xa0"), max_size=60))
+def test_looking_around_unusual_characters_finds_what_ftfy_finds(text: str) -> None:
+    padded = "plain words before it all " * 4 + text + " plain words after it all" * 4
+    assert needs_ftfy(padded) == is_bad(padded)
+
+
+def test_common_chunks_are_cut_as_the_whole_rules_cut_them() -> None:
+    tokenizer = english_tokenizer()
+    words = ["word", "Word", "don't", "cannot", "U.S.", "Mr.", "a.m.", "I", "gonna", "Im", "e.g.", "x", "Jan"]
+    for chunk in [word + mark for word in words for mark in ["", *".,;:!?"]]:
+        assert tokenizer(chunk) == whole_rules(tokenizer, chunk), chunk
+
+
+def whole_rules(tokenizer: EnglishTokenizer, chunk: str) -> list[str]:
+    return tokenizer._merge(tokenizer._affixes(chunk, tokenizer._special))
+
+
+def test_what_was_looked_up_before_changes_no_token_and_no_word(monkeypatch) -> None:
+    draw = random.Random(1)
+    texts = ["Don't stop: it's 5 o'clock (nearly)...", "Ünïcode wörds_here 漢字 ไทย", "x" * 50, ""]
+    texts += [" ".join(draw.choice(["a", "b.", "c,"]) for _ in range(20))]
+    first = [tokenize(texts, english=True), tokenize(texts, english=False)]
+    hashes = word_hashes(texts)
+    monkeypatch.setattr("pipeline.curation.vocabulary._LIMIT", 0)
+    again = [tokenize(texts[::-1][::-1], english=True), tokenize(texts, english=False)]
+    for one, two in zip(first, again, strict=True):
+        assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in type(one).__slots__)
+    assert all(np.array_equal(one, two) for one, two in zip(hashes, word_hashes(texts), strict=True))
+    assert words_of("Don't STOP") == ["don", "t", "stop"]
