@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -101,28 +102,17 @@ class Memory:
 
 def _children(process: int) -> list[int]:
     found = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        try:
-            found += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-    return found + [below for child in found for below in _children_of(child)]
-
-
-def _children_of(process: int) -> list[int]:
-    try:
-        return _children(process)
-    except OSError:
-        return []
+    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(child) for child in tasks.read_text().split()]
+    return found + [below for child in found for below in _children(child)]
 
 
 def _proportional(process: int) -> float:
-    try:
+    with suppress(OSError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) / 1024
-    except OSError:
-        pass
     return 0.0
 
 
@@ -280,16 +270,17 @@ def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]
 
 
 def timed(title: str, megabytes: float, stages: dict[str, Callable[[], object]]) -> None:
-    """Run stages and print what each took in seconds and megabytes of memory."""
-    total, shown, greatest = 0.0, [], 0.0
+    """Run stages and print the seconds, processor seconds (with workers') and megabytes of memory of each."""
+    total, worked, greatest, shown = 0.0, 0.0, 0.0, []
     for name, work in stages.items():
-        start = time.monotonic()
+        start, before = time.monotonic(), sum(os.times()[:4])
         with Memory() as memory:
             work()
-        seconds = time.monotonic() - start
-        total, greatest = total + seconds, max(greatest, memory.greatest)
-        shown.append(f"{name} {seconds:.1f} s {memory.greatest:.0f} MB")
-    print(f"{title}: {megabytes / total:.2f} MB/s, at most {greatest:.0f} MB ({', '.join(shown)})", flush=True)
+        seconds, busy = time.monotonic() - start, sum(os.times()[:4]) - before
+        total, worked, greatest = total + seconds, worked + busy, max(greatest, memory.greatest)
+        shown.append(f"{name} {seconds:.1f} s, {busy:.1f} processor s, {memory.greatest:.0f} MB")
+    print(f"{title}: {megabytes / total:.2f} MB/s, {megabytes / worked:.2f} a processor second, {greatest:.0f} MB")
+    print("  " + "; ".join(shown), flush=True)
 
 
 def run_documents(count: int) -> None:
