@@ -20,6 +20,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.Markd
 
 def bars(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
     """Named amounts as a bar chart in block characters."""
+    if not amounts:
+        return dg.MetadataValue.md("none")
     return dg.MetadataValue.md(bar_table(amounts, unit=unit))
 
 
