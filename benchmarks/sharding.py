@@ -1,18 +1,20 @@
-"""Tokens to an epoch: how fast the external shuffle is, and in how much memory. `python benchmarks/sharding.py --help`.
+"""Tokens to an epoch: how fast the external shuffle is, and in how much memory.
 
-    shuffle   token stores of growing size -> shuffled, hashed and synced shards: tokens/s, CPU seconds, memory
+    python benchmarks/sharding.py shuffle --folder SCRATCH [--copying]    measure, and add rows to the CSV
+    python benchmarks/sharding.py plot                                    draw the CSV: cost per token by size
 
-The stores hold random tokens in documents of 1 to 2,000, about FineWeb's mean. CPU seconds (user and system, of all
-processes) are what to compare on a machine that does other work as well.
+Token stores of growing size become shuffled, hashed and synced shards, with the workers the pipeline itself would use.
+The stores hold random tokens in documents of 1 to 2,000, about FineWeb's mean. `--copying` takes the path for stores
+larger than the page cache, which writes all tokens twice. Every repetition is a row; the plot shows them all.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,7 +24,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding import epoch
 from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 
@@ -39,11 +41,11 @@ def synthetic_store(folder: Path, tokens: int) -> Path:
     schema = pa.schema(
         {"doc_id": pa.binary(16), "bytes": pa.uint32(), "lang": pa.string(), "tokens": pa.list_(pa.uint16())}
     )
-    listed = []
+    listed: list[dict[str, Any]] = []
     written = 0
     while written < tokens:
         path = folder / f"train-{len(listed):05d}.arrow"
-        entry = {"path": path.name, "documents": 0, "tokens": 0, "bytes": 0}
+        entry: dict[str, Any] = {"path": path.name, "documents": 0, "tokens": 0, "bytes": 0}
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             while entry["tokens"] < 64_000_000 and written < tokens:
                 lengths = rng.integers(1, 2 * MEAN, min(2_000_000, tokens - written) // MEAN + 1)
@@ -106,55 +108,82 @@ class AnonymousMemory:
             self.peak = max(self.peak, total * 1024)
 
 
-def shuffle(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def shuffle(arguments: argparse.Namespace) -> None:
     """Time `build_epoch` on stores of each size; the token stores are in the page cache, the shards synced to disk."""
-    rows = []
+    if arguments.copying:
+        epoch._stay_in_page_cache = lambda *_: False
     for size in arguments.tokens:
         root = arguments.folder / f"{size}"
         tokens = {"web": synthetic_store(root / "tokens", size)}
         stages = [{"name": "all", "mixture": {"web": {"repeats": 1}}}]
         settings = ScheduleSettings.model_validate({"stages": stages})
         (root / "schedule").mkdir(exist_ok=True)
-        begin = time.perf_counter()
         build_schedule(settings, tokens, root / "schedule")
-        planned = time.perf_counter() - begin
         part = epoch_slice(read_schedule(root / "schedule"), 1)
-        best: dict[str, Any] = {}
         for _ in range(arguments.repeat):
             shutil.rmtree(root / "epoch", ignore_errors=True)
             with AnonymousMemory() as memory:
                 begin, cpu = time.perf_counter(), cpu_seconds()
                 shards = ShardSettings(workers=arguments.workers, mode=arguments.mode)
-                summary = build_epoch(part, tokens, shards, root / "epoch")
+                summary = epoch.build_epoch(part, tokens, shards, root / "epoch")
                 seconds, cpu = time.perf_counter() - begin, cpu_seconds() - cpu
             row = {
                 "tokens": summary.tokens,
-                "schedule_seconds": round(planned, 2),
-                "seconds": round(seconds, 2),
-                "cpu_seconds": round(cpu, 2),
-                "million_tokens_per_cpu_second": round(summary.tokens / cpu / 1e6, 1),
+                "path": arguments.mode if arguments.mode != "global" else "copied" if arguments.copying else "in place",
+                "seconds": round(seconds, 3),
+                "cpu_seconds": round(cpu, 3),
                 "million_tokens_per_second": round(summary.tokens / seconds / 1e6, 1),
                 "anonymous_mb": round(memory.peak / 1e6),
             }
-            print(json.dumps(row), flush=True)
-            if not best or row["seconds"] < best["seconds"]:
-                best = row
-        rows.append(best)
-    return rows
+            print(row, flush=True)
+            new = not arguments.csv.exists()
+            with arguments.csv.open("a", newline="") as file:
+                writer = csv.DictWriter(file, row, lineterminator="\n")
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+        shutil.rmtree(root / "epoch", ignore_errors=True)
+
+
+def plot(arguments: argparse.Namespace) -> None:
+    """Nanoseconds a token by size, every repetition a dot and the median of each size a line."""
+    from pipeline.reporting.plots import COLORS, figure_png, new_figure
+
+    with arguments.csv.open() as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = new_figure(7.2, 3.2)
+    for path, color in zip(sorted({row["path"] for row in rows}, reverse=True), COLORS, strict=False):
+        costs: dict[int, list[float]] = {}
+        for row in rows:
+            if row["path"] == path:
+                costs.setdefault(int(row["tokens"]), []).append(float(row["seconds"]) * 1e9 / int(row["tokens"]))
+        sizes = sorted(costs)
+        for size in sizes:
+            axes.plot([size] * len(costs[size]), costs[size], "o", color=color, alpha=0.4, markersize=4)
+        axes.plot(sizes, [float(np.median(costs[size])) for size in sizes], color=color, label=f"tokens {path}")
+    axes.axhline(10, color="#9ca3af", linestyle=":", label="100 million tokens/s")
+    axes.set_xscale("log")
+    axes.set_ylim(0)
+    axes.set_xlabel("tokens in the epoch")
+    axes.set_ylabel("ns a token, wall clock")
+    axes.legend(fontsize=8, frameon=False)
+    arguments.csv.with_suffix(".png").write_bytes(figure_png(figure))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="scratch folder; needs 6 bytes a token")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("shuffle")
-    command.add_argument("--tokens", type=int, nargs="+", default=[10_000_000, 100_000_000, 1_000_000_000])
-    command.add_argument("--workers", type=int, default=2)
-    command.add_argument("--mode", default="global")
-    command.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("command", choices=["shuffle", "plot"])
+    parser.add_argument("--folder", type=Path, help="scratch folder; needs 6 bytes a token, kept")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[10_000_000, 100_000_000, 1_000_000_000])
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--mode", default="global", choices=["global", "within_shard"])
+    parser.add_argument("--copying", action="store_true")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--csv", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks" / "shuffle.csv")
     arguments = parser.parse_args()
-    rows = {"shuffle": shuffle}[arguments.command](arguments)
-    json.dump(rows, sys.stdout, indent=1)
+    if arguments.command == "shuffle" and not arguments.folder:
+        parser.error("shuffle needs --folder")
+    {"shuffle": shuffle, "plot": plot}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

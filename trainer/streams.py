@@ -1,6 +1,6 @@
 """Token files behind memory maps: the streams that sequences are cut from, and held-out documents one by one.
 
-In: a stage's Arrow files (or a token store's). Out: windows of its concatenated tokens, without the concatenation: only
+In: a stage's Arrow files. Out: windows of its concatenated tokens, without the concatenation: only
 the pages a window touches are read. Arrow keeps a record batch's tokens in one buffer, so a window is one copy, or two
 where it crosses from one batch into the next.
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -197,38 +196,21 @@ def verify_files(manifest: ShardsManifest, folder: Path) -> None:
 
 
 class TokenDocument(NamedTuple):
-    """One document of a token store; `tokens` ends in the end-of-text token and is a view of the file."""
+    """One document of a shard; `tokens` ends in the end-of-text token and is a view of the file."""
 
     doc_id: bytes
-    lang: str
     bytes: int
     tokens: np.ndarray
 
 
-def iter_store_documents(folder: Path, split: str = "heldout") -> Iterator[TokenDocument]:
-    """The documents of a token store (`tokens/<corpus>`) one by one: `split` is `heldout` or `train`.
-
-    Raises `DataError` where the store or one of its files is missing or cut short.
-    """
-    import pyarrow as pa
-
-    try:
-        files = json.loads((folder / "tokens.json").read_bytes())[split]["files"]
-        for entry in files:
-            with pa.memory_map(str(folder / entry["path"])) as source:
-                reader = pa.ipc.open_file(source)
-                for number in range(reader.num_record_batches):
-                    yield from _documents(reader.get_batch(number))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"{folder}: not a readable token store ({error!r}); materialize its tokens again") from None
-
-
-def _documents(batch: Any) -> Iterator[TokenDocument]:
-    column = batch.column("tokens")
-    tokens = tokens_of(column)
-    ends = np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False)).tolist()
-    rows = zip(batch["doc_id"].to_pylist(), batch["lang"].to_pylist(), batch["bytes"].to_pylist(), ends, strict=True)
-    start = 0
-    for doc_id, lang, size, end in rows:
-        yield TokenDocument(doc_id, lang, size, tokens[start:end])
-        start = end
+def stage_documents(folder: Path, stage: StageEntry, tokenizer: TokenizerRef) -> Iterator[TokenDocument]:
+    """The documents of a stage one by one. Raises `DataError` where a shard is missing, cut short or damaged."""
+    for shard in stage.shards:
+        for batch in open_batches(folder / shard.path, tokenizer.dtype):
+            column = batch.column("tokens")
+            tokens = tokens_of(column)
+            ends = np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+            start = 0
+            for doc_id, size, end in zip(batch["doc_id"].to_pylist(), batch["bytes"].to_pylist(), ends, strict=True):
+                yield TokenDocument(doc_id, size, tokens[start:end])
+                start = end

@@ -1,7 +1,7 @@
 """Loss and bits per byte on held-out documents, shared among the ranks.
 
-In: `tokens/<corpus>` folders. Out: for each, nats per token and bits per byte of the documents' own text, scored
-document by document (`trainer.evaluate`), never through training windows.
+In: validation sets in the shards' format. Out: for each corpus, nats per token and bits per byte of the documents'
+own text, scored document by document (`trainer.evaluate`), never through training windows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from trainer.config import ValidationData
 from trainer.errors import DataError
 from trainer.ranks import Ranks
-from trainer.shards import TokenizerRef
+from trainer.shards import TokenizerRef, read_manifest
 
 if TYPE_CHECKING:
     from trainer.model import GPT
@@ -43,23 +43,28 @@ class HeldoutSet:
 
 
 def read_heldout(sets: Sequence[ValidationData], tokenizer: TokenizerRef) -> list[HeldoutSet]:
-    """Read held-out documents; raises `DataError` for a folder made with another tokenizer, or without documents."""
-    import json
+    """Read the corpora's held-out documents, all languages of each, in the order of their ids.
 
-    from trainer.streams import iter_store_documents
+    Raises `DataError` for a validation set that is damaged or made with another tokenizer, or a corpus not in it.
+    """
+    from trainer.streams import stage_documents
 
     result = []
     for item in sets:
-        folder = Path(item.path)
-        documents = list(iter_store_documents(folder, "heldout"))
-        found = json.loads((folder / "tokens.json").read_bytes())["tokenizer"]["content_hash"]
+        path = Path(item.path)
+        manifest = read_manifest(path)
+        found = manifest.tokenizer.content_hash
         if found != tokenizer.content_hash:
             raise DataError(
-                f"{folder}: made with tokenizer {found[:12]}, the shards with {tokenizer.content_hash[:12]}; "
-                "encode the held-out documents with the shards' tokenizer"
+                f"{path}: made with tokenizer {found[:12]}, the shards with {tokenizer.content_hash[:12]}; "
+                "materialize the validation set with the shards' tokenizer"
             )
+        stages = [stage for stage in manifest.stages if stage.name.split("/")[0] == item.name]
+        documents = [document for stage in stages for document in stage_documents(path.parent, stage, tokenizer)]
         if not documents:
-            raise DataError(f"{folder}: holds no held-out documents; leave {item.name!r} out of data.validation")
+            raise DataError(f"{path}: holds no documents of {item.name!r}; leave it out of data.validation")
+        # ids are hashes, so the first documents are a sample of all languages
+        documents.sort(key=lambda document: document.doc_id)
         ids = [document.tokens[:-1].tolist() for document in documents]
         result.append(HeldoutSet(item.name, ids, [document.bytes for document in documents]))
     return result

@@ -1,25 +1,26 @@
-"""Group `shards`: the schedule, and each epoch's shuffled shards."""
+"""Group `shards`: the schedule, each epoch's shuffled shards, and the validation set in the same format."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.assets.show import bars, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
 from pipeline.sharding.schedule import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.validation import VALIDATION_VERSION, build_validation
 from pipeline.store import Artifact
-from trainer.shards import MANIFEST_NAME, read_manifest
 
-GROUP = "shards"
+GROUP: Final = "shards"
+VALIDATION: Final = "validation"
 
 
 def stages(profile: Profile) -> list[Stage]:
-    """The schedule and one stage per epoch."""
+    """The schedule, the validation set and one stage per epoch."""
     mixed = {source for stage in profile.schedule.stages for source in stage.mixture}
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
 
@@ -37,6 +38,19 @@ def stages(profile: Profile) -> list[Stage]:
             build=schedule,
             metadata=_schedule_metadata,
             kinds=frozenset({"json"}),
+        ),
+        Stage(
+            key=VALIDATION,
+            group=GROUP,
+            description="Held-out documents in the shards' format, a stage per corpus and language: what is scored "
+            "while the model trains.",
+            version=VALIDATION_VERSION,
+            settings={name: getattr(profile.shards, name) for name in ("tokens_per_shard", "tokens_per_batch")},
+            inputs=[f"tokens/{name}" for name in profile.corpora],
+            build=lambda job: build_validation(job.paths("tokens"), profile.shards, job.out),
+            metadata=_validation_metadata,
+            pictures=_validation_pictures,
+            kinds=frozenset({"arrow"}),
         ),
         *(_epoch(profile, tokens, epoch) for epoch in range(1, profile.schedule.epochs + 1)),
     ]
@@ -83,14 +97,30 @@ def _schedule_metadata(artifact: Artifact) -> Metadata:
 
 
 def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import mixture_png
+    from pipeline.reporting.shard_plots import curve_png, lengths_png, shards_png
 
-    manifest = read_manifest(folder / MANIFEST_NAME)
-    stages = [
-        (stage.name, {name: float(counts.tokens) for name, counts in stage.sources.items()})
-        for stage in manifest.stages
-    ]
-    return {"mixture": mixture_png(stages)}
+    seen = facts["statistics"]
+    return {
+        "tokens_by_source": curve_png(seen["curve"], [stage["name"] for stage in facts["stages"]]),
+        "document_lengths": lengths_png(seen["lengths"]),
+        "shard_sizes": shards_png(seen["shards"]),
+    }
+
+
+def _validation_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.shard_plots import lengths_png
+
+    return {"document_lengths": lengths_png(facts["statistics"]["lengths"])}
+
+
+def _validation_metadata(artifact: Artifact) -> Metadata:
+    facts = artifact.summary
+    columns = ("name", "documents", "tokens")
+    return {
+        "tokens": facts["tokens"],
+        "documents": facts["documents"],
+        "sets": table([{column: stage[column] for column in columns} for stage in facts["stages"]]),
+    }
 
 
 def _epoch_metadata(artifact: Artifact) -> Metadata:

@@ -17,7 +17,7 @@ from dagster._core.errors import DagsterPipesExecutionError  # what PipesSubproc
 from pydantic import Field, create_model
 
 from pipeline.assets.live import METRICS_FILE, observe_metrics
-from pipeline.assets.sharding import epoch_key
+from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.show import table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.errors import SqueezeError
@@ -90,7 +90,6 @@ TrainingOverrides = create_model(
 def stages(profile: Profile) -> list[Stage]:
     """The trained model and its export."""
     epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
-    tokens = [f"tokens/{name}" for name in profile.corpora]
     return [
         Stage(
             key="model",
@@ -99,8 +98,8 @@ def stages(profile: Profile) -> list[Stage]:
             "killed goes on from its newest checkpoint.",
             version=MODEL_VERSION,
             settings=Training(profile.model, profile.training),
-            inputs=["tokenizer", *epochs, *tokens],
-            build=lambda job: train(job, profile.launch, len(epochs)),
+            inputs=["tokenizer", *epochs, VALIDATION],
+            build=lambda job: train(job, profile.launch, len(epochs), packed=profile.shards.packing is not None),
             metadata=_model_metadata,
             pictures=_model_pictures,
             kinds=frozenset({"pytorch"}),
@@ -131,13 +130,13 @@ def override(settings: Training, given: Mapping[str, Any]) -> Training:
     return dataclasses.replace(settings, training=TrainingConfig.from_dict(values, "launchpad: training"))
 
 
-def train(job: Job, launch: LaunchSettings, epochs: int) -> ModelSummary:
+def train(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> ModelSummary:
     """Run the trainer as a process group of its own and read what it left behind.
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
     config = job.out / RUN_FILE
-    config.write_text(json.dumps(run_config(job, epochs).to_dict(), indent=1), encoding="utf-8")
+    config.write_text(json.dumps(run_config(job, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
     words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
     words += ["-m", "trainer", "train", "--config", str(config)]
     environment = dict(os.environ)
@@ -156,7 +155,7 @@ def train(job: Job, launch: LaunchSettings, epochs: int) -> ModelSummary:
     return ModelSummary(summary["content_hash"], summary, _loss_curve(job.out))
 
 
-def run_config(job: Job, epochs: int) -> RunConfig:
+def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:
     """The run with paths relative to its folder, which stay right when the store renames or moves it."""
 
     def relative(path: Path) -> str:
@@ -170,10 +169,11 @@ def run_config(job: Job, epochs: int) -> RunConfig:
         data=DataConfig(
             epochs=tuple(relative(job.path(epoch_key(n)) / "shards.json") for n in range(1, epochs + 1)),
             validation=tuple(
-                ValidationData(name, relative(path))
-                for name, path in job.paths("tokens").items()
-                if job.inputs[f"tokens/{name}"].summary["heldout"]["documents"]
+                ValidationData(name, relative(job.path(VALIDATION) / "shards.json"))
+                for name, counts in job.inputs[VALIDATION].summary["sources"].items()
+                if counts["documents"]
             ),
+            packed=packed,
         ),
         out=".",
     )

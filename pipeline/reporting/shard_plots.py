@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, short
+from pipeline.reporting.plots import COLORS, INK, figure_png, new_figure, short
 
 
 def curve_png(curve: Mapping[str, Any], stages: Sequence[str]) -> bytes:
@@ -62,7 +62,7 @@ def shards_png(shards: Sequence[Mapping[str, Any]]) -> bytes:
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
     axes.set_xlabel("shard")
     axes.set_ylabel("tokens")
-    axes.grid(axis="x", color=SOFT, visible=False)
+    axes.grid(axis="x", visible=False)
     if len(folders) > 1:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     return figure_png(figure)

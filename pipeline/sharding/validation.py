@@ -1,7 +1,8 @@
 """Validation sets in the shards' format: the held-out documents of every corpus, a stage per corpus and language.
 
 In: token stores and their `heldout` split. Out: a folder that `SequenceReader` reads like an epoch (its number is 0,
-its mode `none`). Documents are in the order of their ids, so the bytes depend on what is held out and on nothing else.
+its mode `none`), and from which the trainer scores documents one by one while it trains. Documents are in the order of
+their ids, so the bytes depend on what is held out and on nothing else.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def build_validation(tokens: Mapping[str, Path], settings: ShardSettings, out: P
             epoch["stages"].append({"index": index, "name": name, "tokens": parts[0]["tokens"], "parts": parts})
     if not results:
         raise ShardError(f"validation: none of {', '.join(stores)} holds documents out; raise the held-out share")
-    manifest = commit(epoch, "none", settings.packing.context if settings.packing else None, results, out)
+    manifest = commit(epoch, "none", None, results, out)
     return summarize(manifest, json.loads((out / statistics.NAME).read_bytes()))
 
 

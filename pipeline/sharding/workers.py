@@ -20,7 +20,7 @@ from typing import Any, Final
 from pipeline.errors import ShardError
 
 _PR_SET_PDEATHSIG: Final = 1
-FEW_TOKENS: Final = 40_000_000
+FEW_TOKENS: Final = 250_000_000
 """Work on fewer tokens than this ends before a pool has started."""
 
 

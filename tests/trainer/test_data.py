@@ -23,9 +23,10 @@ from trainer.shards import (
     TokenizerRef,
     content_hash,
     file_sha256,
+    read_manifest,
     shard_schema,
 )
-from trainer.streams import iter_store_documents
+from trainer.streams import stage_documents
 
 TOKENIZER = TokenizerRef("a" * 64, 65_000, 0, "uint16")
 
@@ -236,22 +237,14 @@ def test_document_spans_number_documents_and_restart_positions() -> None:
     np.testing.assert_array_equal(positions, [[0, 1, 2, 0, 1, 0, 0, 1], [0, 0, 1, 2, 3, 4, 5, 6]])
 
 
-def test_held_out_documents_come_one_by_one_from_a_token_store(tmp_path: Path) -> None:
-    columns = {
-        "doc_id": pa.array([b"a" * 16, b"b" * 16], pa.binary(16)),
-        "bytes": pa.array([3, 5], pa.uint32()),
-        "lang": pa.array(["en", "fr"]),
-        "tokens": pa.array([[1, 2, 0], [3, 0]], pa.list_(pa.uint16())),
-    }
-    batch = pa.record_batch(columns)
-    with pa.ipc.new_file(str(tmp_path / "heldout-00000.arrow"), batch.schema) as writer:
-        writer.write(batch)
-        writer.write(batch.slice(1))
-    (tmp_path / "tokens.json").write_text(json.dumps({"heldout": {"files": [{"path": "heldout-00000.arrow"}]}}))
-    found = [(d.doc_id[:1], d.lang, d.bytes, d.tokens.tolist()) for d in iter_store_documents(tmp_path)]
-    assert found == [(b"a", "en", 3, [1, 2, 0]), (b"b", "fr", 5, [3, 0]), (b"b", "fr", 5, [3, 0])]
-    with pytest.raises(DataError, match="materialize its tokens"):
-        list(iter_store_documents(tmp_path / "nowhere"))
+def test_the_documents_of_a_stage_come_one_by_one(run: list[Path]) -> None:
+    manifest = read_manifest(run[0])
+    found = [(d.bytes, d.tokens.tolist()) for d in stage_documents(run[0].parent, manifest.stages[1], TOKENIZER)]
+    assert found[:3] == [(4, [*range(101, 106)]), (4, [106, 107]), (4, [*range(108, 113)])]
+    assert sum(len(tokens) for _, tokens in found) == manifest.stages[1].tokens
+    (run[0].parent / "stage_1" / "shard_00000.arrow").unlink()
+    with pytest.raises(DataError, match=r"stage_1/shard_00000\.arrow: the shard is missing"):
+        list(stage_documents(run[0].parent, manifest.stages[1], TOKENIZER))
 
 
 @settings(max_examples=60, deadline=None)

@@ -38,12 +38,13 @@ def write_store(
     files: int = 1,
     batch: int = 50,
     large: bool = False,
+    dtype: str = "uint16",
     **extra: Any,
 ) -> Path:
     """A token store of `docs`, in `files` files of batches of `batch` documents; a text is 3 bytes a token."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
-    item = getattr(pa, TOKENIZER["dtype"])()
+    item = getattr(pa, dtype)()
     tokens_type = pa.large_list(item) if large else pa.list_(item)
     bounds = np.linspace(0, len(docs), files + 1).astype(int)
     for number, (first, last) in enumerate(itertools.pairwise(bounds)):
@@ -71,7 +72,8 @@ def write_store(
     split = {key: sum(file[key] for file in listed) for key in ("documents", "tokens", "bytes")} | {"files": listed}
     empty = {"documents": 0, "tokens": 0, "bytes": 0, "files": []}
     content = hashlib.sha256(repr(sorted(docs)).encode()).hexdigest()
-    index = {"format": "squeeze-tokens", "version": 1, "corpus": corpus, "tokenizer": TOKENIZER, "train": split}
+    index = {"format": "squeeze-tokens", "version": 1, "corpus": corpus, "train": split}
+    index |= {"tokenizer": TOKENIZER | {"dtype": dtype, "vocab_size": 65_000 if dtype == "uint16" else 200_000}}
     index |= {"heldout": empty, "content_hash": content}
     (folder / "tokens.json").write_text(json.dumps(index))
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -93,6 +94,56 @@ def test_a_full_disk_in_the_middle_says_so_and_finished_parts_are_kept(
     assert list(out.glob("stage_*/*.arrow"))
     build_epoch(part, stores, SMALL, out)
     assert tree(out) == tree(tmp_path / "whole")
+
+
+ON_A_FULL_DISK = """
+import hashlib, json, subprocess, sys
+from pathlib import Path
+from pipeline.errors import ShardError
+from pipeline.sharding import epoch
+from pipeline.sharding.settings import ShardSettings
+part, tokens, settings, disk = json.loads(sys.argv[1])
+tokens, disk = {k: Path(v) for k, v in tokens.items()}, Path(disk)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "none", str(disk)], check=True)
+epoch._check_disk = lambda *_: None  # as if another process had filled the disk since
+for size in range(48, 4096, 8):
+    subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
+    try:
+        epoch.build_epoch(part, tokens, ShardSettings.model_validate(settings), disk / "e")
+        break
+    except ShardError as error:
+        left, said = len(list(disk.glob("e/stage_*/*.arrow"))), str(error)
+        assert not (disk / "e" / "shards.json").exists()
+print(left, said)
+files = sorted(p for p in (disk / "e").rglob("*") if p.is_file())
+print(json.dumps({str(p.relative_to(disk / "e")): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}))
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's mount namespaces for a disk of its own")
+def test_on_a_really_full_disk_more_space_is_all_it_takes(
+    stores: dict[str, Path], part: dict[str, Any], tmp_path: Path, tree: Any
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    inside = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*inside, "mount", "-t", "tmpfs", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("this system does not let its users mount a disk in a namespace of their own")
+    build_epoch(part, stores, SMALL, tmp_path / "whole")
+    tokens = {name: str(folder) for name, folder in stores.items()}
+    arguments = json.dumps([part, tokens, SMALL.model_dump(), str(disk)])
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [*inside, sys.executable, "-c", ON_A_FULL_DISK, arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    last_failure, hashes = done.stdout.splitlines()
+    left, message = last_failure.split(" ", 1)
+    assert int(left) > 0
+    assert message.startswith(f"{disk}/e/")
+    assert "the disk is full; free some space and run the same command again" in message
+    whole = {name: hashlib.sha256(data).hexdigest() for name, data in tree(tmp_path / "whole").items()}
+    assert json.loads(hashes) == whole
 
 
 def test_a_disk_too_small_is_refused_before_the_work(

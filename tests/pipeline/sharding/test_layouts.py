@@ -154,6 +154,28 @@ def test_a_validation_set_per_corpus_and_language_in_the_same_format(
         build_validation({"none": _empty(tmp_path, stores["web"])}, SMALL, tmp_path / "w")
 
 
+@pytest.mark.parametrize("mode", ["global", "within_shard"])
+def test_a_vocabulary_beyond_uint16_is_shuffled_as_uint32(
+    tmp_path: Path, make_documents: Any, make_store: Any, read_epoch: Any, mode: str
+) -> None:
+    docs = [(i, lang, [*(3 * token for token in tokens[:-1]), 0]) for i, lang, tokens in make_documents("web", 150)]
+    tokens = {"web": make_store(tmp_path / "web", "web", docs, dtype="uint32", batch=20)}
+    part = epoch_slice(schedule(tokens, tmp_path / "s", [{"name": "all", "mixture": {"web": {"repeats": 1}}}]), 1)
+    settings = SMALL.model_copy(update={"mode": mode, "packing": PackingSettings(context=15)})
+    build_epoch(part, tokens, settings, tmp_path / "e")
+    manifest = read_manifest(tmp_path / "e")
+    assert (manifest.tokenizer.dtype, manifest.tokenizer.vocab_size) == ("uint32", 200_000)
+    (rows,) = read_epoch(tmp_path / "e")
+    assert sorted(tuple(row[3]) for row in rows) == sorted(tuple(doc[2]) for doc in docs)
+    assert max(max(row[3]) for row in rows) > 65_535
+    flat = [token for row in rows for token in row[3]]
+    reader = SequenceReader([tmp_path / "e"], 15, verify_hashes=True)
+    windows = reader.read(np.arange(reader.sequences))
+    np.testing.assert_array_equal(windows[:, :-1].ravel(), flat[: 15 * reader.sequences])
+    packed = SequenceReader([tmp_path / "e"], 15, packed=True, verify_hashes=True)
+    assert (packed.read(np.arange(packed.sequences)) >= 0).sum() == len(flat)
+
+
 def _empty(tmp_path: Path, store: Path) -> Path:
     index = json.loads((store / "tokens.json").read_text())
     index["heldout"] = {"documents": 0, "tokens": 0, "bytes": 0, "files": []}

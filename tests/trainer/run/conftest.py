@@ -41,8 +41,10 @@ def documents(count: int, seed: int) -> list[list[int]]:
     return result
 
 
-def write_epoch(folder: Path, epoch: int, texts: list[list[int]], tokenizer: TokenizerRef = TOKENIZER) -> Path:
-    """One epoch of one stage in one shard, as trainer/shards.py describes it; a token counts as two bytes of text."""
+def write_epoch(
+    folder: Path, epoch: int, texts: list[list[int]], tokenizer: TokenizerRef = TOKENIZER, stage: str = "mixture"
+) -> Path:
+    """One epoch (0: a validation set) of one stage in one shard; a token counts as two bytes of text."""
     schema = shard_schema(tokenizer.dtype)
     columns = [
         [
@@ -64,29 +66,11 @@ def write_epoch(folder: Path, epoch: int, texts: list[list[int]], tokenizer: Tok
         "stage_0/shard_00000.arrow", len(texts), len(flat), 0, hashlib.sha256(path.read_bytes()).hexdigest(), digest
     )
     counts = Counts(len(texts), len(flat), sum(columns[2]))
-    stage = StageEntry(0, "mixture", {"numbers": 1.0}, len(texts), len(flat), {"numbers": counts}, (entry,))
-    manifest = ShardsManifest(epoch, 1, "global", tokenizer, ("numbers",), (stage,), len(texts), len(flat), "")
+    stages = (StageEntry(0, stage, {"numbers": 1.0}, len(texts), len(flat), {"numbers": counts}, (entry,)),)
+    manifest = ShardsManifest(epoch, 1, "global", tokenizer, ("numbers",), stages, len(texts), len(flat), "")
     manifest = dataclasses.replace(manifest, content_hash=content_hash(manifest))
     (folder / "shards.json").write_text(json.dumps(manifest.to_json()))
     return folder / "shards.json"
-
-
-def write_heldout(folder: Path, texts: list[list[int]], tokenizer: TokenizerRef = TOKENIZER) -> Path:
-    """A token store with held-out documents alone."""
-    folder.mkdir(parents=True)
-    schema = pa.schema(
-        [("doc_id", pa.binary(16)), ("bytes", pa.uint32()), ("lang", pa.string()), ("tokens", pa.list_(pa.uint16()))]
-    )
-    columns = [[bytes(16)] * len(texts), [2 * (len(t) - 1) for t in texts], ["en"] * len(texts), texts]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    with pa.ipc.new_file(str(folder / "heldout-00000.arrow"), schema) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema=schema))
-    counts = {"documents": len(texts), "tokens": sum(map(len, texts)), "bytes": sum(columns[1])}
-    split = {**counts, "files": [{"path": "heldout-00000.arrow", **counts}]}
-    store = {"format": "squeeze-tokens", "version": 1, "corpus": folder.name, "content_hash": "heldout"}
-    store |= {"tokenizer": dataclasses.asdict(tokenizer), "heldout": split}
-    (folder / "tokens.json").write_text(json.dumps(store))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +81,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts = documents(200, seed=7)
         random.Random(epoch).shuffle(texts)
         write_epoch(folder / f"epoch_{epoch:03d}", epoch, texts)
-    write_heldout(folder / "tokens" / "numbers", documents(30, seed=8))
+    write_epoch(folder / "validation", 0, documents(30, seed=8), stage="numbers/en")
     return folder
 
 
@@ -119,7 +103,7 @@ def make_run(shards: Path, tmp_path: Path) -> MakeRun:
     """`make_run("name", model={…}, training settings…)` writes `name.json`, whose `out` is the folder `name` beside."""
 
     def make(name: str, model: dict[str, Any] | None = None, validate: bool = False, **training: Any) -> Path:
-        validation = [{"name": "numbers", "path": str(shards / "tokens" / "numbers")}] if validate else []
+        validation = [{"name": "numbers", "path": str(shards / "validation" / "shards.json")}] if validate else []
         run = {
             "model": {**MODEL, **(model or {})},
             "training": {**TRAINING, **training},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from trainer.guards import LossGuard  # noqa: E402
 from trainer.learner import Learner  # noqa: E402
 from trainer.loop import train  # noqa: E402
 from trainer.ranks import Ranks  # noqa: E402
+from trainer.shards import content_hash, read_manifest  # noqa: E402
 from trainer.signals import StopRequest  # noqa: E402
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -187,10 +189,12 @@ def test_missing_shards_are_named(make_run: Any) -> None:
 
 def test_held_out_documents_of_another_tokenizer_are_refused(make_run: Any, shards: Path, tmp_path: Path) -> None:
     path = make_run("run", validate=True)
-    shutil.copytree(shards / "tokens" / "numbers", tmp_path / "tokens")
-    store = tmp_path / "tokens" / "tokens.json"
-    store.write_text(store.read_text().replace("tokenizer-of-the-tests", "another"))
-    path.write_text(path.read_text().replace(str(shards / "tokens" / "numbers"), str(tmp_path / "tokens")))
+    shutil.copytree(shards / "validation", tmp_path / "validation")
+    made = read_manifest(shards / "validation")
+    other = dataclasses.replace(made, tokenizer=dataclasses.replace(made.tokenizer, content_hash="another"))
+    other = dataclasses.replace(other, content_hash=content_hash(other))
+    (tmp_path / "validation" / "shards.json").write_text(json.dumps(other.to_json()))
+    path.write_text(path.read_text().replace(str(shards / "validation"), str(tmp_path / "validation")))
     with pytest.raises(DataError, match="made with tokenizer another"):
         go(path)
 
