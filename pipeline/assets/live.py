@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.show import rounded
 from pipeline.reporting.plots import sparkline_markdown
 from trainer.metrics import duration
 
@@ -24,7 +25,6 @@ EVERY_SECONDS: Final = 10.0
 EVERY_SHARE: Final = 0.01
 """Of the time the run has taken, where that is longer: a run of days leaves hundreds of observations, not thousands."""
 SHOWN: Final = ("step", "tokens", "loss", "bits_per_byte", "lr", "tokens_per_second", "eta_seconds")
-DIGITS: Final = 5
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def live_metadata(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "loss_so_far": dg.MetadataValue.md(sparkline_markdown(losses, "training loss")),
         **({"time_left": duration(values["eta_seconds"])} if values.get("eta_seconds") is not None else {}),
-        **{name: float(f"{n:.{DIGITS}g}") if isinstance(n, float) else n for name, n in numbers.items()},
+        **{name: rounded(value) for name, value in numbers.items()},
     }
 
 

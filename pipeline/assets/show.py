@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from pipeline.reporting.tables import bar, bar_table, markdown_table
+
+DIGITS: Final = 5
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.MarkdownMetadataValue:
@@ -32,6 +34,11 @@ def chart(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
         {"name": name, "amount": amount, "bar": bar(amount / most if most else 0)} for name, amount in amounts.items()
     ]
     return dg.MetadataValue.md(markdown_table(rows, {"name": "", "amount": unit, "bar": ""}))
+
+
+def rounded(value: Any) -> Any:
+    """A number for the eye: five digits; whole numbers and anything else as they are."""
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _cell(value: Any) -> Any:

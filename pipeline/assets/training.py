@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 
 from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.sharding import VALIDATION, epoch_key
-from pipeline.assets.show import table
+from pipeline.assets.show import rounded, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.errors import SqueezeError
 from pipeline.profile import LaunchSettings, Profile
@@ -237,10 +237,10 @@ def _model_metadata(artifact: Artifact) -> Metadata:
         "peak_memory_mb": round(run["peak_memory_bytes"] / 1e6),
     }
     return {
-        **{name: value for name, value in numbers.items() if value is not None},
-        "loss": dg.MetadataValue.md(
+        "loss_so_far": dg.MetadataValue.md(
             sparkline_markdown([loss for _, loss in artifact.summary["losses"]], "training loss")
         ),
+        **{name: rounded(value) for name, value in numbers.items() if value is not None},
         "validation": table(validation),
         "device": f"{run['world_size']} rank(s) on {run['device']}",
     }
