@@ -116,10 +116,11 @@ def _swiglu_state(mlp: MLP) -> dict[str, Tensor]:
 
 
 def _moe_state(moe: MoE, class_name: str) -> dict[str, Tensor]:
+    scale = moe.settings.top_k if moe.settings.normalize_top_k else 1  # the classes' weights sum to 1
     state = {
         "gate.weight": moe.router.weight,
         "experts.gate_up_proj": moe.experts.input,
-        "experts.down_proj": moe.experts.output,
+        "experts.down_proj": moe.experts.output * scale,
     }
     if class_name != "Qwen3NextForCausalLM":
         return state

@@ -36,7 +36,9 @@ class MoEConfig:
     activation: Literal["gelu", "swiglu", "relu2"] = "swiglu"
     """That of the dense twin, or the comparison says nothing."""
     normalize_top_k: bool = True
-    """The chosen experts' weights sum to 1."""
+    """The chosen experts' weights sum to `top_k`: each weighs 1 on average, like the part of the dense MLP that it
+    replaces. With a sum of 1, the output starts at half (top-2) of its twin's and learns at half the rate under Muon,
+    whose updates have one size. Off: the router's probabilities as they are."""
     balance: Literal["aux", "bias", "none"] = "aux"
     """`aux`: the auxiliary loss of Switch and DeepSeek-V3, per sequence. `bias`: without a loss, a bias on the choice
     alone that rises for experts under their mean load and falls over it (Wang et al. 2024)."""

@@ -84,7 +84,7 @@ class MoE(nn.Module):
             chosen_NK = (probs_NE + self.expert_bias).topk(K, dim=-1).indices
             weight_NK = probs_NE.gather(1, chosen_NK)
             if self.settings.normalize_top_k:
-                weight_NK = weight_NK / weight_NK.sum(-1, keepdim=True)
+                weight_NK = weight_NK * (K / weight_NK.sum(-1, keepdim=True))
         if self.training and torch.is_grad_enabled():
             self._account(logits_NE.view(B, T, E), probs_NE.view(B, T, E), chosen_NK.view(B, T * K), frame)
 

@@ -35,7 +35,7 @@ def test_the_output_is_the_weighted_sum_of_the_chosen_experts(shared, normalize)
     for x in x_BTC.flatten(0, 1):
         probabilities = (layer.router.weight @ x).softmax(-1)
         weights, chosen = probabilities.topk(2)
-        weights = weights / weights.sum() if normalize else weights
+        weights = 2 * weights / weights.sum() if normalize else weights
         y = torch.zeros(32)
         for weight, expert in zip(weights, chosen.tolist(), strict=True):
             gate, value = (layer.experts.input[expert] @ x).chunk(2)
