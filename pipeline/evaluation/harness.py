@@ -75,8 +75,9 @@ class SqueezeLM(TemplateLM):
                     "log-likelihood means nothing: its doc_to_target or doc_to_choice gives an empty text"
                 )
         self._asked_by = [request.task_name for request in requests]
+        asked = Counter(self._asked_by)
         answers = super().loglikelihood(requests, disable_tqdm=True)
-        self._warn(Counter(self._asked_by))
+        self._warn(asked)
         return answers
 
     def _warn(self, asked: Counter[str | None]) -> None:

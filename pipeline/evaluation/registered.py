@@ -10,6 +10,7 @@ without that help.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,8 @@ from typing import Any, Final
 from pipeline.errors import EvaluationError, SqueezeError
 from pipeline.evaluation.harness import SqueezeLM
 from pipeline.evaluation.loading import Scorer, load_scorer
+
+log = logging.getLogger(__name__)
 
 NAME: Final = "squeeze"
 
@@ -31,7 +34,8 @@ class SqueezeModel(SqueezeLM):
         max_length: tokens the model may see; none: what it was trained at. More than that is refused.
         dtype: `float32`, or `bf16` for autocast.
         batch_size: sequences of the full length in one pass; lm-eval's own argument.
-        device: as torch names it.
+        device: as torch names it. lm-eval's command line says `cuda:0` where nobody says anything, so a device this
+            machine does not have falls back to the processor, as with lm-eval's own backends.
 
     Raises:
         EvaluationError: a folder without model or tokenizer, or a `max_length` over the trained context.
@@ -52,7 +56,7 @@ class SqueezeModel(SqueezeLM):
             raise EvaluationError(f"model_args: dtype must be float32 or bf16, found {dtype!r}")
         model = Path(path)
         folder = Path(tokenizer) if tokenizer else find_tokenizer(model)
-        scorer = load_scorer(model, folder, device=device or "cpu", weights=weights)
+        scorer = load_scorer(model, folder, device=usable_device(device), weights=weights)
         if max_length is not None and not 2 <= int(max_length) <= scorer.context:
             raise EvaluationError(
                 f"model_args: max_length must be from 2 to the model's {scorer.context:,} tokens, found {max_length}; "
@@ -67,6 +71,18 @@ class SqueezeModel(SqueezeLM):
         """What lm-eval writes into its results about the model."""
         counts = self.scorer.model.parameter_counts()
         return {"model_num_parameters": counts["total"], "tokenizer_hash": self.tokenizer_name}
+
+
+def usable_device(device: str | None) -> str:
+    """The device if torch can use it here, else `cpu` (with a word in the log)."""
+    import torch
+
+    kind = (device or "cpu").partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if there.get(kind, True):
+        return device or "cpu"
+    log.warning("there is no %s here: the model runs on the processor", device)
+    return "cpu"
 
 
 def find_tokenizer(model: Path) -> Path:

@@ -100,24 +100,35 @@ def task_manager(names: Sequence[str], *, wheel: Path | None, generated: Path) -
     """
     from lm_eval.tasks import TaskManager
 
-    known = stock_names()
-    folders = sorted({place.path.parent for name in names for place in known[name]})
-    folders = [folder for folder in folders if not any(parent in folders for parent in folder.parents)]
+    folders = _folders(names)
     generated.mkdir(parents=True, exist_ok=True)
     if wheel is not None:
-        inside = {
-            name
-            for name, places in known.items()
-            for place in places
-            if place.kind == "task" and archive_set(name) is not None and any(f in place.path.parents for f in folders)
-        }
-        for name in sorted(inside):
-            stock = next(place.path for place in known[name] if place.kind == "task")
-            (generated / f"{name}.yaml").write_text(
-                GENERATED.format(stock=stock, task=name, wheel=wheel.resolve()) + _splits(stock, name),
-                encoding="utf-8",
-            )
+        write_overrides(names, wheel=wheel, folder=generated)
     return TaskManager(include_defaults=False, include_path=[*folders, generated])
+
+
+def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[str]:
+    """Write a task file for each task of the names' folders that the archive has items for; returns their names."""
+    known, folders = stock_names(), _folders(names)
+    inside = {
+        name
+        for name, places in known.items()
+        for place in places
+        if place.kind == "task" and archive_set(name) is not None and any(f in place.path.parents for f in folders)
+    }
+    for name in sorted(inside):
+        stock = next(place.path for place in known[name] if place.kind == "task")
+        (folder / f"{name}.yaml").write_text(
+            GENERATED.format(stock=stock, task=name, wheel=wheel.resolve()) + _splits(stock, name), encoding="utf-8"
+        )
+    return sorted(inside)
+
+
+def _folders(names: Sequence[str]) -> list[Path]:
+    """The folders that define the names, without those inside of another."""
+    known = stock_names()
+    folders = sorted({place.path.parent for name in names for place in known[name]})
+    return [folder for folder in folders if not any(parent in folders for parent in folder.parents)]
 
 
 def _splits(stock: Path, task: str) -> str:

@@ -121,6 +121,29 @@ def test_an_empty_continuation_is_refused_before_anything_is_scored(scorer):
         SqueezeLM(scorer).loglikelihood([request])
 
 
-def test_a_continuation_longer_than_the_context_is_refused(scorer):
-    with pytest.raises(EvaluationError, match="more than the 512 the model sees"):
-        pack([(("", "x"), [1], [2] * 513)], 512)
+def test_a_choice_longer_than_the_context_is_scored_in_windows_every_token_once(scorer, caplog):
+    from lm_eval.api.instance import Instance
+
+    model = SqueezeLM(scorer)
+    text = " the fox jumps over the lazy dog and sits" * 40
+    prompt, choice = scorer.tokenizer.encode("A man"), scorer.tokenizer.encode("A man" + text)
+    choice = choice[len(prompt) :]
+    assert len(choice) > model.max_length  # lm-eval's hf backend stops here with an assertion
+    sequence = [prompt[-1], *choice]
+    want, start = 0.0, 1
+    while start < len(sequence):  # each token after as much as fits before it, a context of new tokens at a time
+        end = min(start + model.max_length, len(sequence))
+        first = max(0, end - 1 - model.max_length)
+        with torch.no_grad():
+            logits = scorer.model(torch.tensor([sequence[first : end - 1]]))[0].log_softmax(-1)
+        want += sum(float(logits[at - 1 - first, sequence[at]]) for at in range(start, end))
+        start = end
+    pairs = [("A man", text), ("A man", " jumps"), ("the dog " * 300, " jumps"), ("B", " sits")]
+    requests = [Instance("loglikelihood", {}, pair, i, metadata=("tales", i, 1)) for i, pair in enumerate(pairs)]
+    with caplog.at_level("WARNING"):
+        answers = model.loglikelihood(requests)
+    assert answers[0][0] == pytest.approx(want, rel=1e-5)
+    assert (model.windowed, model.cut) == ({"tales": 1}, {"tales": 1})
+    assert "tales: the prompts of 1 of 4 choices were cut on the left to the 512 tokens" in caplog.text
+    assert "tales: 1 of 4 choices are longer than the 512 tokens" in caplog.text
+    assert model.loglikelihood(requests[1:2]) == [(pytest.approx(answers[1][0], abs=1e-4), answers[1][1])]

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.archives import Archive
 from pipeline.errors import EvaluationError, SourceError
-from pipeline.evaluation import lm_eval_suite
+from pipeline.evaluation import lm_eval_suite, offline_tasks
 from pipeline.evaluation.archive_data import SETS, read_tables
 from pipeline.evaluation.items import evaluation_items
 from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval, load_tasks, quiet
@@ -130,3 +130,16 @@ def test_settings_are_read_by_kind_and_refuse_what_they_do_not_know():
         with pytest.raises(ValidationError):
             TypeAdapter(Suite).validate_python(wrong)
     assert set(SETS) <= set(ROWS)
+
+
+def test_task_files_for_lm_evals_own_command_line_are_refused_without_a_known_task(archives, tmp_path):
+    assert offline_tasks.write(tmp_path / "tasks", ["copa", "arc_easy"], archives) == [
+        "arc_challenge",
+        "arc_easy",
+        "copa",
+    ]
+    assert "custom_dataset: !function" in (tmp_path / "tasks" / "copa.yaml").read_text()
+    for names, message in (([], "at least one task"), (["coppa"], "copa"), (["wikitext"], "no items for the task")):
+        with pytest.raises(EvaluationError, match=message):
+            offline_tasks.write(tmp_path / "none", names, archives)
+    assert not (tmp_path / "none").exists()
