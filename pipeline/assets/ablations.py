@@ -125,6 +125,7 @@ def arm_identity(study: StudySettings, run: ArmRun) -> dict[str, Any]:
         },
         "budget": run.budget,
         "points": study.points,
+        "apart": list(study.heldout.apart),
         "seeds": list(run.seeds),
     }
 
@@ -193,14 +194,14 @@ def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> St
         version=ARM_VERSION,
         settings=arm_identity(study, run),
         inputs=[HELDOUT, f"ablation_data/{run.data}", tokenizer],
-        build=lambda job: run_arm(job, run, study.points, tokenizer, study.seeds_at_once or cores()),
+        build=lambda job: run_arm(job, run, study, tokenizer),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
         priority=priority,
     )
 
 
-def run_arm(job: Job, run: ArmRun, points: int, tokenizer: str, at_once: int) -> ArmSummary:
+def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmSummary:
     """Every seed of an arm; each is an artifact of its own, `ablation_seed/<arm>/<seed>`, reused when it is there.
 
     Raises StudyError in the words of the first run that fails.
@@ -213,10 +214,11 @@ def run_arm(job: Job, run: ArmRun, points: int, tokenizer: str, at_once: int) ->
             model=run.model.to_dict(),
             training=training,
             budget=run.budget.model_dump(),
-            points=points,
+            points=study.points,
             epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
             tokenizer=str(job.path(tokenizer)),
             heldout=str(job.path(HELDOUT)),
+            apart=list(study.heldout.apart),
         )
 
         def build(out: Path) -> Built:
@@ -230,7 +232,8 @@ def run_arm(job: Job, run: ArmRun, points: int, tokenizer: str, at_once: int) ->
                 "model": identity_of(run.model),
                 "training": training,
                 "budget": run.budget.identity(),
-                "points": points,
+                "points": study.points,
+                "apart": list(study.heldout.apart),
             },
             inputs=job.inputs,
             build=build,
@@ -240,7 +243,7 @@ def run_arm(job: Job, run: ArmRun, points: int, tokenizer: str, at_once: int) ->
         return outcome.artifact
 
     tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in run.seeds]
-    artifacts = dict(zip(run.seeds, side_by_side(tasks, at_once), strict=True))
+    artifacts = dict(zip(run.seeds, side_by_side(tasks, study.seeds_at_once or cores()), strict=True))
     hashes = "\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())
     return ArmSummary(
         hashlib.sha256(hashes.encode()).hexdigest(),

@@ -17,6 +17,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ RESULT_FILE: Final = "result.json"
 SCORES_FILE: Final = "scores.json"
 ERROR_FILE: Final = "error.txt"
 POOLED: Final = "all"
-"""All corpora's sample as one text."""
+"""The sample of all corpora that are not apart, as one text."""
 SCORE_TOKENS: Final = 8192
 EXIT_ERROR: Final = 2
 
@@ -50,6 +51,8 @@ class SeedTask:
     tokenizer: str
     heldout: str
     """Folder of the sample."""
+    apart: list[str] = dataclasses.field(default_factory=list)
+    """Corpora left out of the pooled score."""
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | None:
@@ -85,26 +88,20 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
         return None
     cpu_seconds = time.process_time() - begun
     whole = not summary["resumed_from"]
-    places = [place for place in sorted((folder / "checkpoints").glob("step_*")) if int(place.name[5:]) < steps]
-    curve = [
-        {
-            "tokens": int(place.name[5:]) * training.batch_tokens,
-            **_score(folder, place, model.context, tokenizer, Path(task.heldout) / CURVE),
-        }
-        for place in places
-        if not stop
-    ]
-    if stop:
-        return None
-    curve.append(
-        {"tokens": summary["tokens"], **_score(folder, folder, model.context, tokenizer, Path(task.heldout) / CURVE)}
-    )
+    score = partial(_score, folder, context=model.context, tokenizer=tokenizer, task=task)
+    curve = []
+    for place in sorted((folder / "checkpoints").glob("step_*")):
+        if stop:
+            return None
+        if int(place.name[5:]) < steps:
+            curve.append({"tokens": int(place.name[5:]) * training.batch_tokens, **score(place, part=CURVE)})
+    curve.append({"tokens": summary["tokens"], **score(folder, part=CURVE)})
     return facts | {
         "state": "finished",
         "steps": summary["steps"],
         "tokens": summary["tokens"],
         "curve": curve,
-        "bits_per_byte": _score(folder, folder, model.context, tokenizer, Path(task.heldout) / FINAL),
+        "bits_per_byte": score(folder, part=FINAL),
         "final_train_loss": summary["final_train_loss"],
         "seconds": summary["seconds"] if whole else None,
         "cpu_seconds": cpu_seconds if whole else None,
@@ -155,8 +152,8 @@ def _train(config: Any, stop: StopRequest) -> dict[str, Any]:
     return train(config, join_ranks(config.training.device), stop)
 
 
-def _score(folder: Path, weights: Path, context: int, tokenizer: Any, heldout: Path) -> dict[str, float]:
-    """Bits per byte of every corpus's sample and of all of it, from `scores.json` where it is there already."""
+def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: SeedTask, part: str) -> dict[str, float]:
+    """Bits per byte of every corpus's sample and of the pooled one, from `scores.json` where it is there already."""
     from pipeline.evaluation.bits_per_byte import score_corpus
     from pipeline.evaluation.heldout import read_heldout
     from pipeline.evaluation.loading import Scorer
@@ -164,16 +161,17 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, heldout: P
 
     file = folder / SCORES_FILE
     known: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
-    name = f"{heldout.name}/{weights.name if weights != folder else 'end'}"
+    name = f"{part}/{weights.name if weights != folder else 'end'}"
     if name not in known:
         scorer = Scorer(load_model(weights), tokenizer, context)
         bits, sizes = {}, {}
-        for place in sorted(heldout.iterdir()):
+        for place in sorted((Path(task.heldout) / part).iterdir()):
             documents = score_corpus(scorer, read_heldout(place.name, place), SCORE_TOKENS)
             bits[place.name] = float(documents.nats_text.sum()) / math.log(2)
             sizes[place.name] = documents.heldout.total_bytes
+        pooled = [corpus for corpus in bits if corpus not in task.apart]
         scores = {corpus: bits[corpus] / sizes[corpus] for corpus in bits}
-        known[name] = scores | {POOLED: sum(bits.values()) / sum(sizes.values())}
+        known[name] = scores | {POOLED: sum(bits[c] for c in pooled) / sum(sizes[c] for c in pooled)}
         write_json(file, known)
     return known[name]
 

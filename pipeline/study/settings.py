@@ -67,9 +67,17 @@ class HeldoutSample(Settings):
 
     bytes: dict[str, int] = Field(min_length=1)
     """UTF-8 bytes a corpus."""
+    apart: tuple[str, ...] = ()
+    """Corpora that are scored but left out of the pooled score, such as languages that not every arm trains on."""
     curve_share: float = Field(0.2, gt=0, le=1)
     """Part of it that is scored on the way, for the curves."""
     seed: int = 1
+
+    @model_validator(mode="after")
+    def _something_is_pooled(self) -> HeldoutSample:
+        if not set(self.bytes) - set(self.apart):
+            raise ValueError("every corpus is apart: nothing is left to pool")
+        return self
 
 
 class Arm(Settings):

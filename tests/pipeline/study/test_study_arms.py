@@ -1,0 +1,189 @@
+"""Two tiny arms with two seeds, by the job itself: to the end, reused, after a kill, and added up as numpy does."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from pipeline.assets import ablations
+from pipeline.definitions import build_definitions
+from pipeline.profile import load_profile
+from pipeline.store import Store
+from pipeline.study.runs import SEED_FILE
+from pipeline.study.seed import SeedTask, write_json
+
+pytestmark = pytest.mark.slow
+
+PROFILE = """\
+corpora:
+  web:
+    sources: [{files: FOLDER/web.jsonl, group_field: page, lang: en}]
+  tales:
+    sources: [{files: FOLDER/tales.jsonl, group_field: page, lang: en}]
+curation: {heldout: {share: 0.2}}
+tokenizers: {candidates: [bpe_tiny], select: bpe_tiny, folder: FOLDER, sample: {bytes: 100_000}}
+schedule: {stages: [{name: all, mixture: {web: 1, tales: 1}}]}
+shards: {workers: 1}
+model: {vocab_size: 300, context: 32, width: 32, layers: 1, heads: 2, ff_width: 64}
+training: {batch_tokens: 256, learning_rate: 3e-3, warmup_steps: 2, device: cpu, jump_factor: null}
+evaluation: {suites: {bits_per_byte: {kind: bits_per_byte}}}
+study:
+  budget: {tokens: 10_240}
+  seeds: [1, 2]
+  points: 4
+  heldout: {bytes: {web: 2_000, tales: 2_000}, curve_share: 0.5}
+  baseline: plain
+  data:
+    base: {tokens: 12_000}
+    twice: {tokens: 6_000, epochs: 2}
+  arms:
+    plain:
+    fast: {idea: 7, change: {training.learning_rate: 1e-2}}
+    wild: {change: {training.learning_rate: 1e30, training.clip_norm: null}, seeds: [1]}
+"""
+WORDS = "the a one old king fox river tree moon garden baker walked sang found bright quiet and so then while".split()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    generator = random.Random(1)
+    for name in ("web", "tales"):
+        rows = [
+            {"text": " ".join(generator.choices(WORDS, k=60)).capitalize() + ".", "page": f"{name} {n}"}
+            for n in range(150)
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "bpe_tiny.yaml").write_text("kind: bpe\nvocab_size: 300\n")
+    (folder / "tiny.yaml").write_text(PROFILE.replace("FOLDER", str(folder)))
+    return folder
+
+
+def run_study(project, *changes):
+    """Run the job in this process on the project's store; returns the artifacts it leaves and its result."""
+    text = (project / "tiny.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = project / "changed.yaml"
+    path.write_text(f"name: tiny\n{text}")
+    profile = load_profile(str(path))
+    definitions = build_definitions(profile, str(project / "store"))
+    result = definitions.get_job_def(ablations.JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    assert result.success
+    return Store(project / "store", "tiny").open(), result
+
+
+@pytest.fixture(scope="module")
+def finished(project):
+    return run_study(project)
+
+
+def reused(result, key):
+    (event,) = result.asset_materializations_for_node(key.replace("/", "__"))
+    return event.tags["reused"] == "true"
+
+
+def test_the_report_adds_up_what_the_runs_scored_as_numpy_does(finished):
+    store, _ = finished
+    ends = {
+        arm: np.array(
+            [run["bits_per_byte"]["all"] for run in store.current(f"ablation/{arm}").summary["seeds"].values()]
+        )
+        for arm in ("plain", "fast")
+    }
+    difference = ends["fast"] - ends["plain"]
+    half = 12.706 * difference.std(ddof=1) / np.sqrt(2)
+    (row,) = [row for row in store.current("ablation_report").summary["effects"] if row["arm"] == "fast"]
+    assert row["equal_tokens"] == pytest.approx(difference.mean())
+    assert row["equal_tokens_low"] == pytest.approx(difference.mean() - half)
+    assert row["bits_per_byte"] == pytest.approx(ends["fast"].mean())
+
+
+def test_a_run_has_its_points_and_the_pooled_score_is_that_of_all_bytes(finished):
+    store, _ = finished
+    run = store.current("ablation/plain").summary["seeds"]["1"]
+    assert [point["tokens"] for point in run["curve"]] == [2560, 5120, 7680, 10240]
+    sizes = store.current("ablation_heldout").summary["bytes"]["final"]
+    pooled = sum(run["bits_per_byte"][name] * size for name, size in sizes.items()) / sum(sizes.values())
+    assert run["bits_per_byte"]["all"] == pytest.approx(pooled)
+    assert run["curve"][-1]["all"] < run["curve"][0]["all"] < 8
+    files = {file.name for file in store.current("ablation_seed/plain/1").path.iterdir()}
+    assert not any(name.endswith(".safetensors") for name in files)  # metrics, not weights
+
+
+def test_a_run_that_diverges_is_a_result(finished):
+    store, _ = finished
+    (run,) = store.current("ablation/wild").summary["seeds"].values()
+    assert run["state"] == "diverged"
+    (row,) = [row for row in store.current("ablation_report").summary["effects"] if row["arm"] == "wild"]
+    assert row["verdict"] == "diverged in 1 of 1 runs"
+
+
+def test_the_job_again_builds_nothing_and_a_seed_more_only_that_seed(project, finished):
+    _, again = run_study(project)
+    assert all(reused(again, f"ablation/{arm}") for arm in ("plain", "fast"))
+    before = {path.name: path.stat().st_mtime_ns for path in (project / "store/ablation_seed/plain/1").iterdir()}
+    store, more = run_study(project, ("seeds: [1, 2]", "seeds: [1, 2, 3]"))
+    assert not reused(more, "ablation/plain")
+    assert set(store.current("ablation/plain").summary["seeds"]) == {"1", "2", "3"}
+    after = {path.name: path.stat().st_mtime_ns for path in (project / "store/ablation_seed/plain/1").iterdir()}
+    finished_names = [name for name in before if len(name) == 32]
+    assert finished_names
+    assert all(after[name] == before[name] for name in finished_names)
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finished, tmp_path):
+    store, _ = finished
+    data = store.current("ablation_data/base")
+    profile = load_profile(str(project / "tiny.yaml"))
+    task = SeedTask(
+        model=profile.model.to_dict(),
+        training=asdict(profile.training) | {"seed": 1},
+        budget={"tokens": 10_240},
+        points=4,
+        epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
+        tokenizer=str(store.current("tokenizer/bpe_tiny").path),
+        heldout=str(store.current("ablation_heldout").path),
+    )
+    write_json(tmp_path / SEED_FILE, asdict(task))
+    words = [sys.executable, "-m", "pipeline.study.seed", str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(words, env=environment)
+    while first.poll() is None and not list(tmp_path.glob("checkpoints/step_*")):
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert not (tmp_path / "result.json").exists()
+    subprocess.run(words, env=environment, check=True)
+    result = json.loads((tmp_path / "result.json").read_text())
+    whole = store.current("ablation_seed/plain/1").summary
+    assert result["bits_per_byte"] == whole["bits_per_byte"]
+    assert result["curve"] == whole["curve"]
+    assert result["tokens_per_second"] is None  # a run in two pieces has no speed
+
+
+def test_epochs_repeat_the_same_documents_in_another_order(finished):
+    from trainer.shards import read_manifest
+    from trainer.streams import open_stage
+
+    store, _ = finished
+    data = store.current("ablation_data/twice")
+    epochs = []
+    for epoch in data.summary["epochs"]:
+        manifest = read_manifest(data.path / epoch)
+        (stage,) = manifest.stages
+        stream = open_stage((data.path / epoch).parent, stage, manifest.tokenizer)
+        epochs.append(np.empty(len(stream), dtype=np.int64))
+        stream.copy(0, epochs[-1])
+    assert len(epochs[0]) == data.summary["tokens"]
+    assert not np.array_equal(*epochs)
+    assert np.array_equal(*map(np.sort, epochs))

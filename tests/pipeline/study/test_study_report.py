@@ -1,0 +1,176 @@
+"""The report says of runs what numpy says of them, survives its CSV files, and works with whatever has finished."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.errors import StudyError
+from pipeline.profile import load_profile
+from pipeline.study.effects import effects, tuned_baseline
+from pipeline.study.report import BEGIN, END, build_report, markdown, write_page
+from pipeline.study.tables import Run, collect, read_csv, read_runs, write_runs
+
+T2 = 4.303  # Student's 97.5% quantile at two degrees of freedom, for three seeds
+CORPORA = ("books", "web")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_profile("study").study
+
+
+def run(arm, seed, end, *, tokens=8000, flops=10.0, state="finished", vocab=2048, bytes_per_token=2.5, against=None):
+    """A run whose curve falls linearly in four points from 8 bits per byte to its end, 0.1 above the whole sample's."""
+    curve = [(tokens * k // 4, 8 + (end + 0.1 - 8) * k / 4) for k in range(1, 5)]
+    scores = {"all": end, "books": end + 1, "web": end - 1}
+    return Run(
+        arm,
+        0,
+        arm,
+        against or "baseline",
+        seed,
+        state,
+        vocab,
+        600_000,
+        200_000,
+        600_000,
+        tokens,
+        bytes_per_token,
+        flops,
+        13_000.0,
+        scores if state == "finished" else {},
+        curve if state == "finished" else [],
+    )
+
+
+BASE = {1: 3.0, 2: 3.2, 3: 3.1}
+ROPE = {1: 2.9, 2: 3.05, 3: 2.98}
+
+
+def runs(*more):
+    return [
+        *(run("baseline", seed, end) for seed, end in BASE.items()),
+        *(run("rope", seed, end) for seed, end in ROPE.items()),
+        *more,
+    ]
+
+
+def effect_of(study, arm, items, speed=None):
+    return next(item for item in effects(items, speed or {}, study) if item.arm == arm)
+
+
+def test_the_effect_is_the_mean_of_seeds_differences_with_students_interval(study):
+    found = effect_of(study, "rope", runs())
+    differences = np.array([ROPE[seed] - BASE[seed] for seed in BASE])
+    half = T2 * differences.std(ddof=1) / np.sqrt(3)
+    assert found.equal_tokens.mean == pytest.approx(differences.mean())
+    assert found.equal_tokens.low == pytest.approx(differences.mean() - half)
+    assert found.equal_tokens.high == pytest.approx(differences.mean() + half)
+    assert found.corpora["web"].mean == pytest.approx(differences.mean())
+    assert found.verdict == "helps"
+
+
+def test_at_equal_flops_and_time_the_cheaper_end_of_both_curves_is_compared(study):
+    dear = [run("gate", seed, end, flops=20.0) for seed, end in BASE.items()]
+    found = effect_of(study, "gate", runs(*dear), {"baseline": 1000.0, "gate": 250.0})
+    x = np.array([2000, 4000, 6000, 8000])
+
+    def expected(cost):  # tokens the gate has when the baseline ends, at `cost` times the baseline's price of a token
+        return np.mean(
+            [
+                np.interp(8000, x * cost, 8 + (end + 0.1 - 8) * np.arange(1, 5) / 4) - (end + 0.1)
+                for end in BASE.values()
+            ]
+        )
+
+    assert found.equal_flops.mean == pytest.approx(expected(2))
+    assert found.equal_time.mean == pytest.approx(expected(4))
+    assert effect_of(study, "gate", runs(*dear)).equal_time is None
+
+
+def test_other_tokenizers_are_compared_at_equal_bytes_of_text(study):
+    other = [run("bpe_4k", seed, end - 0.5, vocab=4096, tokens=4000, bytes_per_token=5.0) for seed, end in BASE.items()]
+    found = effect_of(study, "bpe_4k", runs(*other))
+    assert found.equal_tokens.mean == pytest.approx(-0.5)
+    half_the_text = [run("bpe_4k", seed, end, vocab=4096, tokens=4000) for seed, end in BASE.items()]
+    found = effect_of(study, "bpe_4k", runs(*half_the_text))
+    middle = np.mean([8 + (end + 0.1 - 8) / 2 for end in BASE.values()])
+    assert found.equal_tokens.mean == pytest.approx(np.mean(list(BASE.values())) + 0.1 - middle)
+
+
+def test_the_share_of_tokens_to_reach_the_references_end_is_read_off_the_curve(study):
+    found = effect_of(study, "squeezed", runs(*(run("squeezed", seed, 1.9) for seed in BASE)))
+    for seed, share in found.reach.items():  # 8 - 6 * share = the baseline's end on the curve
+        assert share == pytest.approx((8 - (BASE[seed] + 0.1)) / 6)
+    assert effect_of(study, "squeezed", runs(run("squeezed", 1, 3.5))).reach == {1: math.inf}
+
+
+def test_a_diverged_run_is_a_verdict_and_not_a_number(study):
+    found = effect_of(study, "lr_x6", runs(run("lr_x6", 1, 0, state="diverged"), run("lr_x6", 2, 2.5)))
+    assert (found.seeds, found.diverged, found.verdict) == (1, 1, "diverged in 1 of 2 runs")
+
+
+def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):
+    swept = [run("lr_x3", seed, 2.8) for seed in BASE] + [run("lr_x2", seed, 2.7) for seed in BASE]
+    diverged = [run("lr_x6", 1, 2.0), run("lr_x6", 2, 0, state="diverged")]
+    assert tuned_baseline(runs(*swept, *diverged), study) == "lr_x2"
+    assert tuned_baseline([], study) is None
+
+
+def test_csv_files_give_the_runs_back_to_the_bit_and_the_report_with_them(study, tmp_path):
+    items = runs(run("lr_x6", 1, 0, state="diverged"), run("squeezed", 1, 1 / 3))
+    write_runs(items, tmp_path / "a")
+    back = read_runs(tmp_path / "a")
+    assert back == items
+    assert markdown(back, effects(back, {}, study), {}, study) == markdown(items, effects(items, {}, study), {}, study)
+
+
+def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_answer(study, tmp_path):
+    found = build_report(runs(), {}, study, tmp_path)
+    assert (found.finished, found.runs, found.arms) == (2, 6, len(study.arms))
+    row = next(row for row in read_csv(tmp_path / "effects.csv") if row["arm"] == "rope")
+    assert float(row["equal_tokens"]) == pytest.approx(np.mean([ROPE[s] - BASE[s] for s in BASE]))
+    assert "`squeezed`" in found.markdown.split("### Not run")[1]
+    assert "not yet answered" in found.markdown
+    for name in ("forest", "curves", "frontier"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("end", "answer"), [(0.0, "yes"), (2.9, "no")])
+def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
+    items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
+    text = markdown(items, effects(items, {}, study), {"baseline": 1000.0, "squeezed": 2000.0}, study)
+    line = next(line for line in text.splitlines() if "at most 0.33 of its tokens" in line)
+    worst = (8 - (BASE[2] + 0.1)) / (8 - (end + 0.1))
+    assert (worst <= 1 / 3) == ("**yes**" in line)
+    assert f"{worst:.2f} of the tokens in the slowest of 2 seeds" in line
+    assert answer == "no" or worst > 1 / 3 or "**yes**" in line
+
+
+def test_the_page_keeps_what_people_wrote_around_the_tables(tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nmy own words\n")
+    write_page(page, "new")
+    write_page(page, "newer")
+    assert page.read_text() == f"# Mine\n\n{BEGIN}\n\nnewer\n\n{END}\n\nmy own words\n"
+    page.write_text("nothing")
+    with pytest.raises(StudyError, match="marks"):
+        write_page(page, "new")
+
+
+def test_summaries_of_arms_become_rows_in_the_studys_order(study):
+    seed = {
+        "state": "finished",
+        "parameters": {"total": 3, "embedding": 1, "active": 2},
+        "tokens": 10,
+        "vocab_size": 7,
+        "bytes_per_token": 2.0,
+        "flops_per_token": 5,
+        "tokens_per_second": None,
+        "bits_per_byte": {"all": 1.0},
+        "curve": [{"tokens": 10, "all": 1.1, "books": 2.0}],
+    }
+    found = collect(study, {"rope": {"seeds": {"2": seed}}, "baseline": {"seeds": {"1": seed}}})
+    assert [(item.arm, item.seed, item.idea) for item in found] == [("baseline", 1, 0), ("rope", 2, 5)]
+    assert found[1].curve == [(10, 1.1)]
