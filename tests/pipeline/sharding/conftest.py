@@ -43,7 +43,7 @@ def write_store(
 ) -> Path:
     """A token store of `docs`, in `files` files of batches of `batch` documents; a text is 3 bytes a token."""
     folder.mkdir(parents=True, exist_ok=True)
-    listed = []
+    listed: list[dict[str, Any]] = []
     item = getattr(pa, dtype)()
     tokens_type = pa.large_list(item) if large else pa.list_(item)
     bounds = np.linspace(0, len(docs), files + 1).astype(int)

@@ -57,7 +57,8 @@ def curated(folder: Path, name: str) -> tuple[CuratedCorpus, dict[bytes, float]]
 
 
 def test_a_primer_is_read_before_a_textbook_by_the_grades_of_curation(tmp_path: Path, read_epoch: Any) -> None:
-    corpora, grades = {}, {}
+    corpora: dict[str, CuratedCorpus] = {}
+    grades: dict[bytes, float] = {}
     for name in ("childrens_books", "textbooks_biology"):
         corpora[name], found = curated(tmp_path / name, name)
         grades |= found
