@@ -1,11 +1,13 @@
-"""What the model's switches buy on real text, small enough for a laptop: the MoE against its dense twin, and the
-learning rate of preset S at 1/2, 1 and 2 times the preset's.
+"""What settings buy on real text, small enough for a laptop: the mixture of experts against its dense twin, and the
+learning rates of preset S.
 
-    python -m benchmarks.model_quality moe    --text ../shared/data/fineweb_edu.jsonl.gz
-    python -m benchmarks.model_quality sweep  --text ../shared/data/fineweb_edu.jsonl.gz
+    python -m benchmarks.model_quality moe   --text ../shared/data/fineweb_edu.jsonl.gz --seeds 1 2
+    python -m benchmarks.model_quality sweep --text ../shared/data/fineweb_edu.jsonl.gz --seeds 1 2
 
 Text is encoded by a byte-level BPE of 2,048 tokens trained on its first part; the last twentieth of the documents is
-held out. Batches are drawn from a fixed seed, the same for every arm. Losses are nats per token on held-out windows.
+held out. A seed decides initial weights and the order of the batches, the same order for every arm. What is scored is
+the final weights' loss on held-out windows, in nats per token and bits per byte. Each run is one process's one thread
+of arithmetic where OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import dataclasses
 import gzip
 import json
 import math
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,72 +29,128 @@ from torch import Tensor
 from trainer.config import TrainingConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import build_optimizer
+from trainer.presets import PRESETS
+from trainer.schedule import learning_rate_factor, muon_momentum
 
-PRESET_S = ModelConfig(vocab_size=2048, context=256, width=96, layers=4, heads=3, ff_width=256)
-PEAK = 3e-3
-WARMUP = 20
+PRESET_S = ModelConfig(**PRESETS["s"]["model"])
+MUON = TrainingConfig(optimizer="muon", learning_rate=0.02, adam_learning_rate=0.012, schedule="wsd")
+ADAMW = TrainingConfig(**PRESETS["s"]["training"])
+MOE_ARMS: Mapping[str, dict[str, Any]] = {
+    "dense twin": {},
+    "8 experts, top 2, auxiliary loss": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2)},
+    "8 experts, top 2, bias": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2, balance="bias")},
+}
+MICRO_BATCH = 16
+WARM = 0.25  # share of the steps after which the load must be even
 
 
-def encoded(path: Path, documents: int) -> tuple[Tensor, Tensor]:
-    """Training and held-out token streams, int64."""
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Token streams, int64, and the UTF-8 bytes a held-out token stands for."""
+
+    train: Tensor
+    held_out: Tensor
+    bytes_per_token: float
+
+
+def encoded(path: Path, documents: int) -> Text:
     from tokenizers import ByteLevelBPETokenizer
 
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(documents), strict=False)]
     tokenizer = ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(texts[: documents // 4], vocab_size=2048, special_tokens=["<|endoftext|>"])
+    tokenizer.train_from_iterator(texts[: documents // 4], vocab_size=PRESET_S.vocab_size, special_tokens=["<eot>"])
     streams = [torch.tensor([0, *encoding.ids]) for encoding in tokenizer.encode_batch(texts)]
     cut = len(streams) * 19 // 20
-    return torch.cat(streams[:cut]), torch.cat(streams[cut:])
+    held_out = torch.cat(streams[cut:])
+    return Text(torch.cat(streams[:cut]), held_out, sum(len(t.encode()) for t in texts[cut:]) / len(held_out))
 
 
-def batches(stream: Tensor, steps: int, batch_tokens: int, context: int) -> Iterator[Tensor]:
-    """Windows (B, context + 1) of the stream in a fixed random order, each used at most once an epoch."""
-    windows = (len(stream) - 1) // context
-    generator = torch.Generator().manual_seed(0)
-    order = torch.cat(
-        [torch.randperm(windows, generator=generator) for _ in range(steps * batch_tokens // len(stream) + 2)]
-    )
-    for rows in order[: steps * (batch_tokens // context)].view(steps, -1):
-        yield torch.stack([stream[row * context : row * context + context + 1] for row in rows])
+def windows(stream: Tensor, context: int) -> Tensor:
+    """Consecutive windows (N, context + 1), each beginning with the last token of the one before."""
+    count = (len(stream) - 1) // context
+    return stream[torch.arange(count)[:, None] * context + torch.arange(context + 1)]
 
 
-def train(config: ModelConfig, rate: float, train_on: Tensor, held_out: Tensor, args: argparse.Namespace) -> None:
-    """One run, printed as a line."""
-    torch.manual_seed(args.seed)
+def batches(rows: Tensor, size: int, seed: int) -> Iterator[Tensor]:
+    """Batches of rows without end, each row once an epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    waiting = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < size:
+            waiting = torch.cat((waiting, torch.randperm(len(rows), generator=generator)))
+        yield rows[waiting[:size]]
+        waiting = waiting[size:]
+
+
+def train(label: str, config: ModelConfig, training: TrainingConfig, text: Text, steps: int, seed: int) -> float:
+    """One run, printed as a line; returns its held-out loss in nats per token."""
+    torch.manual_seed(seed)
     model = GPT(config)
-    optimizer = build_optimizer(model, TrainingConfig(learning_rate=rate))
-    worst_load, started = 0.0, time.process_time()
-    for step, ids in enumerate(batches(train_on, args.steps, args.batch_tokens, config.context)):
-        share = min(1.0, (step + 1) / WARMUP) * (0.55 + 0.45 * math.cos(math.pi * step / args.steps))
+    optimizer = build_optimizer(model, training)
+    busiest, started = 0.0, time.process_time()
+    source = batches(windows(text.train, config.context), training.sequences_per_batch(config.context), seed)
+    for step, rows in zip(range(steps), source, strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * share
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = model.loss(ids[:, :-1], ids[:, 1:]).total
-        loss.backward()
+            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training)
+            if "momentum" in group:
+                group["momentum"] = muon_momentum(step, training)
+        for part in rows.split(MICRO_BATCH):
+            with torch.autocast("cpu", torch.bfloat16):
+                total = model.loss(part[:, :-1], part[:, 1:], reduction="sum").total
+            (total / training.batch_tokens).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         if config.mlp == "moe":
-            load = model.balance_experts()
-            if step >= args.steps // 4:
-                worst_load = max(worst_load, load.max_over_mean)
-    seconds = time.process_time() - started
+            load = model.balance_experts().max_over_mean
+            busiest = max(busiest, load) if step >= WARM * steps else 0.0
+    tokens = steps * training.batch_tokens
+    speed = tokens / (time.process_time() - started)
+    loss = held_out_loss(model.eval(), windows(text.held_out, config.context)[:200])
+    bits = loss / math.log(2) / text.bytes_per_token
     counts = model.parameter_counts()
-    extra = f"  busiest expert {worst_load:.2f}x the mean" if config.mlp == "moe" else ""
+    extra = f"  busiest expert {busiest:.2f}x the mean" if config.mlp == "moe" else ""
     print(
-        f"held-out loss {held_out_loss(model.eval(), held_out):.4f}  lr {rate:g}  {counts['active']:,} of "
-        f"{counts['total']:,} parameters active  {args.steps * args.batch_tokens:,} tokens  "
-        f"{args.steps * args.batch_tokens / seconds:,.0f} tokens per CPU second{extra}",
+        f"seed {seed}  {label:34} {loss:.4f} nats  {bits:.4f} bits/byte  {counts['active']:,} of {counts['total']:,} "
+        f"parameters active  {tokens:,} tokens  {speed:,.0f} tokens/s of CPU{extra}",
         flush=True,
     )
+    return loss
 
 
 @torch.inference_mode()
-def held_out_loss(model: GPT, stream: Tensor) -> float:
-    """Mean nats per token over the first 200 windows."""
-    rows = list(batches(stream, 25, 8 * model.config.context, model.config.context))
-    return sum(model.loss(ids[:, :-1], ids[:, 1:]).cross_entropy.item() for ids in rows) / len(rows)
+def held_out_loss(model: GPT, rows: Tensor) -> float:
+    """Mean nats per token."""
+    parts = rows.split(MICRO_BATCH)
+    return sum(model.loss(p[:, :-1], p[:, 1:]).cross_entropy.item() * len(p) for p in parts) / len(rows)
+
+
+def compare_moe(text: Text, arguments: argparse.Namespace) -> None:
+    losses: dict[str, list[float]] = {label: [] for label in MOE_ARMS}
+    training = MUON if arguments.optimizer == "muon" else ADAMW
+    for seed in arguments.seeds:
+        for label, changes in MOE_ARMS.items():
+            config = dataclasses.replace(PRESET_S, **changes)
+            losses[label].append(train(label, config, training, text, arguments.steps, seed))
+    dense = losses["dense twin"]
+    for label, found in losses.items():
+        gaps = [twin - loss for twin, loss in zip(dense, found, strict=True)]
+        print(f"{label:34} {statistics.mean(found):.4f}  under its twin by {', '.join(f'{gap:+.4f}' for gap in gaps)}")
+
+
+def sweep(text: Text, arguments: argparse.Namespace) -> None:
+    for name, recipe in (("AdamW", ADAMW), ("Muon", MUON)):
+        for factor in (0.5, 1.0, 2.0):
+            adam = recipe.adam_learning_rate
+            training = dataclasses.replace(
+                recipe,
+                learning_rate=recipe.learning_rate * factor,
+                adam_learning_rate=None if adam is None else adam * factor,
+            )
+            label = f"{name} {training.learning_rate:g}" + (f", AdamW {adam * factor:g}" if adam else "")
+            found = [train(label, PRESET_S, training, text, arguments.steps, seed) for seed in arguments.seeds]
+            print(f"{label:34} {statistics.mean(found):.4f}", flush=True)
 
 
 def main() -> None:
@@ -99,22 +159,12 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch-tokens", type=int, default=8192)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    train_on, held_out = encoded(args.text, args.documents)
-    print(f"{len(train_on):,} training tokens, {len(held_out):,} held out, {args.steps} steps of {args.batch_tokens}")
-    if args.what == "sweep":
-        for factor in (0.5, 1.0, 2.0):
-            train(PRESET_S, PEAK * factor, train_on, held_out, args)
-        return
-    for label, changes in {
-        "dense": {},
-        "moe, auxiliary loss": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2)},
-        "moe, bias": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2, balance="bias")},
-    }.items():
-        print(f"{label:20}", end=" ")
-        train(dataclasses.replace(PRESET_S, **changes), PEAK, train_on, held_out, args)  # type: ignore[arg-type]
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon", help="of `moe`")
+    arguments = parser.parse_args()
+    text = encoded(arguments.text, arguments.documents)
+    print(f"{len(text.train):,} training tokens, {len(text.held_out):,} held out, {arguments.steps} steps")
+    (compare_moe if arguments.what == "moe" else sweep)(text, arguments)
 
 
 if __name__ == "__main__":
