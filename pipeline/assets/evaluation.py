@@ -19,6 +19,7 @@ from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VE
 from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
 from pipeline.evaluation.settings import Suite
 from pipeline.evaluation.tables import bits_per_byte_rows, plottable, suite_rows, with_error
+from pipeline.evaluation.training_items import TRAINING_ITEMS_VERSION, build_training_items
 from pipeline.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
@@ -26,6 +27,7 @@ from pipeline.reporting.html import report_html
 from pipeline.store import Artifact, Store
 
 GROUP: Final = "evaluation"
+TRAINING_ITEMS: Final = "training_items"
 REPORT_VERSION: Final = "2"
 REPORT_FILE: Final = "report.html"
 CARD_FILE: Final = "README.md"
@@ -43,6 +45,7 @@ def stages(profile: Profile) -> list[Stage]:
     """A stage per suite, the scorecard over them, and the report."""
     suites = profile.evaluation.suites
     return [
+        *([_training_items(profile)] if profile.evaluation.while_training.tasks else []),
         *(_suite(profile, name, suite) for name, suite in suites.items()),
         Stage(
             key="scorecard",
@@ -69,6 +72,35 @@ def stages(profile: Profile) -> list[Stage]:
             kinds=frozenset({"html"}),
         ),
     ]
+
+
+def _training_items(profile: Profile) -> Stage:
+    evaluation, context = profile.evaluation, profile.model.context
+
+    def build(job: Job) -> Any:
+        return build_training_items(
+            *(job.path("tokenizer"), evaluation.while_training, evaluation.archive),
+            context=context,
+            cache=job.store.cache,
+            out=job.out,
+        )
+
+    reads_archive = evaluation.while_training.data == "archive"
+    return Stage(
+        key=TRAINING_ITEMS,
+        group=GROUP,
+        description="Multiple-choice items as token ids, which the trainer scores while it trains.",
+        version=TRAINING_ITEMS_VERSION,
+        settings={
+            "while_training": evaluation.while_training,
+            "context": context,
+            **({"archive": evaluation.archive} if reads_archive else {}),
+        },
+        inputs=["tokenizer"],
+        build=build,
+        metadata=lambda artifact: {"tasks": table(artifact.summary["tasks"])},
+        kinds=frozenset({"json"}),
+    )
 
 
 def _suite(profile: Profile, name: str, suite: Suite) -> Stage:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError  # what PipesSubprocessClient raises; not exported
 from pydantic import Field, create_model
 
+from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.show import rounded, table
@@ -27,7 +28,7 @@ from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
 from pipeline.settings import attribute_docstrings
 from pipeline.store import Artifact
-from trainer.config import DataConfig, RunConfig, TrainingConfig, ValidationData
+from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ TrainingOverrides = create_model(
 def stages(profile: Profile) -> list[Stage]:
     """The trained model and its export."""
     epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
+    questions = [TRAINING_ITEMS] if profile.evaluation.while_training.tasks else []
     return [
         Stage(
             key="model",
@@ -98,7 +100,7 @@ def stages(profile: Profile) -> list[Stage]:
             "killed goes on from its newest checkpoint.",
             version=MODEL_VERSION,
             settings=Training(profile.model, profile.training),
-            inputs=["tokenizer", *epochs, VALIDATION],
+            inputs=["tokenizer", *epochs, VALIDATION, *questions],
             build=lambda job: train(job, profile.launch, len(epochs), packed=profile.shards.packing is not None),
             metadata=_model_metadata,
             pictures=_model_pictures,
@@ -173,10 +175,19 @@ def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:
                 for name, counts in job.inputs[VALIDATION].summary["sources"].items()
                 if counts["documents"]
             ),
+            choices=_choices(job, relative),
             packed=packed,
         ),
         out=".",
     )
+
+
+def _choices(job: Job, relative: Callable[[Path], str]) -> tuple[ChoiceData, ...]:
+    """The multiple-choice items that the profile wants scored while the model trains."""
+    if TRAINING_ITEMS not in job.inputs:
+        return ()
+    tasks = [item["task"] for item in job.inputs[TRAINING_ITEMS].summary["tasks"]]
+    return tuple(ChoiceData(task, relative(job.path(TRAINING_ITEMS) / f"{task}.json")) for task in tasks)
 
 
 def export(job: Job) -> ExportSummary:

