@@ -26,7 +26,7 @@ import numpy as np
 
 from trainer.errors import DataError
 from trainer.shards import MANIFEST_NAME, ShardsManifest, TokenizerRef, read_manifest
-from trainer.streams import PADDING, FixedWindows, PackedRows, open_rows, open_stage, verify_files
+from trainer.streams import PADDING, FixedWindows, PackedRows, even_step, open_rows, open_stage, verify_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,12 +157,16 @@ class SequenceReader:
         windows = np.empty((len(ids), self.context + 1), dtype=np.int64)
         if not len(ids):
             return windows
-        low, high = int(ids.min()), int(ids.max())
+        step = even_step(ids)
+        low, high = (int(ids[0]), int(ids[-1])) if step else (int(ids.min()), int(ids.max()))
         if low < 0 or high >= self.sequences:
             raise DataError(f"sequences {low} to {high} asked for, the run has 0 to {self.sequences - 1}")
         section = self._section(low)
         if high < section.first + section.count:
-            section.source.read(ids - section.first, windows)
+            if step:
+                section.source.read_even(low - section.first, step, windows)
+            else:
+                section.source.read(ids - section.first, windows)
             return windows
         where = np.searchsorted(self._firsts, ids, side="right") - 1
         for number in np.unique(where).tolist():

@@ -71,6 +71,14 @@ class TokenStream:
             done, number, start = done + len(piece), number + 1, 0
 
 
+def even_step(numbers: np.ndarray) -> int:
+    """The distance between neighbours where it is the same and positive everywhere, as in a rank's share; else 0."""
+    if len(numbers) == 1:
+        return 1
+    step = int(numbers[1] - numbers[0])
+    return step if step > 0 and bool((numbers[1:] - numbers[:-1] == step).all()) else 0
+
+
 class FixedWindows:
     """Sequence i is tokens [i*T, i*T + T + 1) of a stream."""
 
@@ -79,14 +87,14 @@ class FixedWindows:
         self._context = context
         self.count = max(0, len(stream) - 1) // context
 
+    def read_even(self, first: int, step: int, out: np.ndarray) -> None:
+        """Sequences `first`, `first + step`, … into the rows of `out`, int64 [n, T + 1]."""
+        self._stream.windows(first * self._context, step * self._context, out)
+
     def read(self, numbers: np.ndarray, out: np.ndarray) -> None:
         """Sequences `numbers` into the rows of `out`, int64 [n, T + 1]."""
-        first, step = int(numbers[0]), int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
-        if step > 0 and (numbers[1:] - numbers[:-1] == step).all():
-            self._stream.windows(first * self._context, step * self._context, out)
-        else:
-            for number, row in zip(numbers.tolist(), out, strict=True):
-                self._stream.copy(number * self._context, row)
+        for number, row in zip(numbers.tolist(), out, strict=True):
+            self._stream.copy(number * self._context, row)
 
 
 class PackedRows:
@@ -97,6 +105,10 @@ class PackedRows:
         self._batches = [(*_pieces(batch.column("starts")), _pieces(batch.column("lengths"))[1]) for batch in batches]
         self._firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
         self.count = int(self._firsts[-1])
+
+    def read_even(self, first: int, step: int, out: np.ndarray) -> None:
+        """Rows `first`, `first + step`, … into the rows of `out`."""
+        self.read(np.arange(first, first + step * len(out), step), out)
 
     def read(self, numbers: np.ndarray, out: np.ndarray) -> None:
         """Rows `numbers` into the rows of `out`, int64 [n, T + 1]; positions without a token are `PADDING`."""
