@@ -3,6 +3,7 @@
     python -m benchmarks.training loop          # CPU: the trainer with 1 and 2 ranks beside a bare loop of its model
     python -m benchmarks.training checkpoint    # seconds and bytes to save, check and load a checkpoint of each preset
     python -m benchmarks.training gpu           # MFU of GPT-2 124M, and a mixture of experts beside its dense twin
+    python -m benchmarks.training gpu --toy     # the same script on a CPU, to see that it runs; figures mean nothing
 
 Each prints one table and runs unattended; `gpu` within 8 minutes on one H100. Runs take turns, so that whatever else
 the machine does falls on all of them, and the median counts.
@@ -40,6 +41,8 @@ GPU_CASES = {
     "dense twin": {"preset": "gpt2", "model": {**DENSE_TWIN, "mlp": "swiglu"}},
     "8 experts, top 2": {"preset": "gpt2", "model": {**DENSE_TWIN, "mlp": "moe", "moe": {"experts": 8, "top_k": 2}}},
 }
+TOY = {"vocab_size": 512, "context": 64, "width": 64, "layers": 2, "heads": 2, "ff_width": 192}
+TOY_BATCH = 4096
 
 
 def invented_shards(folder: Path, tokens: int, vocabulary: int) -> Path:
@@ -157,22 +160,29 @@ def checkpoint(_: argparse.Namespace) -> None:
 
 
 def gpu(arguments: argparse.Namespace) -> None:
-    if not torch.cuda.is_available():
-        sys.exit("gpu: torch sees no GPU here, so these figures stay unverified")
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bf16, compiled, batches of 524,288 tokens")
+    toy = arguments.toy
+    if not (toy or torch.cuda.is_available()):
+        sys.exit("gpu: torch sees no GPU here, so these figures stay unverified; --toy tries the script on a CPU")
+    batch = TOY_BATCH if toy else 524_288
+    device = "CPU, toy sizes" if toy else f"{torch.cuda.get_device_name()}, compiled"
+    print(f"{device}, torch {torch.__version__}, bf16, batches of {batch:,} tokens")
     print(f"{'model':18}{'micro-batch':>12}{'tokens/s':>12}{'MFU':>8}{'GiB':>8}")
     best: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        shards = invented_shards(Path(folder), 50 * 524_288, 50304)
+        shards = invented_shards(Path(folder), (arguments.steps + 2) * batch, TOY["vocab_size"] if toy else 50304)
         for name, case in GPU_CASES.items():
             for micro_batch in (32, 64) if name == "GPT-2 124M" else (32,):
                 training: dict[str, Any] = {
+                    "batch_tokens": batch,
                     "max_steps": arguments.steps,
                     "micro_batch": micro_batch,
                     "jump_factor": None,
+                    "peak_tflops": arguments.peak_tflops,
+                    "checkpoint_every": 10**6,
+                    "device": "cpu" if toy else "cuda",
                 }
-                training |= {"peak_tflops": arguments.peak_tflops, "checkpoint_every": 10**6}
                 settings = {**case, "training": training, "data": {"epochs": [str(shards)]}}
+                settings["model"] = {**settings["model"], **(TOY if toy else {})}
                 summary = train(Path(folder), settings, ranks=1)
                 rate, mfu = summary["last"]["tokens_per_second"], summary["last"]["mfu"]
                 best[name] = max(best.get(name, 0.0), rate)
@@ -191,7 +201,8 @@ def main() -> None:
     part.set_defaults(run=loop)
     commands.add_parser("checkpoint").set_defaults(run=checkpoint)
     part = commands.add_parser("gpu")
-    part.add_argument("--steps", type=int, default=30)
+    part.add_argument("--steps", type=int, default=20)
+    part.add_argument("--toy", action="store_true", help="small models on a CPU, to see that the script runs")
     part.add_argument("--peak-tflops", type=float, help="of a GPU that is not in trainer/costs.py, in bf16")
     part.set_defaults(run=gpu)
     arguments = parser.parse_args()
