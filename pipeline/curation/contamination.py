@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -81,8 +81,9 @@ def find_contamination(
     every = [path for folder in documents.values() for path in parts(folder)]
     with Pool(workers) as pool:
         worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
-        suspects = pool.map(find_suspects, [(path, index.hashes) for path in every], worth=worth)
-        suspects_of = dict(zip(every, suspects, strict=True))
+        scanned = list(pool.map(find_suspects, [(path, index.hashes) for path in every], worth=worth))
+    suspects_of = {path: rows for path, (rows, _) in zip(every, scanned, strict=True)}
+    index.narrow([matched for _, matched in scanned])
     for corpus in sorted(documents):
         first = 0
         for path in parts(documents[corpus]):
@@ -114,10 +115,11 @@ def read_items(folder: Path) -> Iterator[EvaluationItem]:
         yield from zip(*(batch.column(name).to_pylist() for name in ITEMS.names), strict=True)
 
 
-def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Rows of a part (int64) with an n-gram whose hash is among those of the items, sorted, by n-gram length."""
+def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a part (int64) with an n-gram whose hash is among the items' (by n-gram length), and those hashes."""
     tables = {size: _table(wanted) for size, wanted in hashes.items()}
     rows: list[int] = []
+    matched = [np.empty(0, dtype=np.uint64)]
     first = 0
     for batch in iter_file(path, ("text",)) if hashes else ():
         words, offsets = word_hashes(batch.column("text").to_pylist())
@@ -128,10 +130,12 @@ def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> np.ndarray:
             near = np.minimum(np.searchsorted(wanted, grams[likely]), len(wanted) - 1)
             places = likely[wanted[near] == grams[likely]]
             documents = np.searchsorted(offsets, places, side="right") - 1
-            suspects.update(documents[places + size <= offsets[documents + 1]].tolist())
+            inside = places + size <= offsets[documents + 1]
+            suspects.update(documents[inside].tolist())
+            matched.append(np.unique(grams[places[inside]]))
         rows += sorted(first + place for place in suspects)
         first += batch.num_rows
-    return np.array(rows, dtype=np.int64)
+    return np.array(rows, dtype=np.int64), np.unique(np.concatenate(matched))
 
 
 def _table(hashes: np.ndarray) -> np.ndarray:
@@ -152,30 +156,37 @@ def _rows(path: Path, rows: np.ndarray) -> Iterator[tuple[int, bytes, str]]:
 
 
 class ItemIndex:
-    """The n-grams of the evaluation items: their hashes, sorted, by length, and which items hold them."""
+    """The n-grams of the evaluation items: their hashes, sorted, by length; and the words of those that were met."""
 
-    def __init__(self, settings: ContaminationSettings, items: Iterable[EvaluationItem]) -> None:
-        self.items: Counter[str] = Counter()
+    def __init__(self, settings: ContaminationSettings, items: Sequence[EvaluationItem]) -> None:
+        self.items = Counter(task for task, _, _ in items)
+        self._settings, self._all = settings, items
+        words, offsets = word_hashes([text for _, _, text in items])
+        sizes = np.minimum(np.diff(offsets), settings.ngram)
+        self.hashes: dict[int, np.ndarray] = {}
+        self._owners: list[tuple[np.ndarray, np.ndarray]] = []
+        for size in np.unique(sizes[sizes >= settings.short_item_words]).tolist():
+            grams = ngrams(words, size)
+            owner = np.searchsorted(offsets, np.arange(len(grams)), side="right") - 1
+            whole = (sizes[owner] == size) & (np.arange(len(grams)) + size <= offsets[owner + 1])
+            self.hashes[size] = np.unique(grams[whole])
+            self._owners.append((grams[whole], owner[whole]))
         self._holders: dict[int, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
-        for task, item, text in items:
-            self.items[task] += 1
+
+    def narrow(self, matched: Sequence[np.ndarray]) -> None:
+        """Make ready to verify documents in which no other hashes than these were met."""
+        every = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *matched]))
+        met = [owners[np.isin(hashes, every)] for hashes, owners in self._owners]
+        for number in np.unique(np.concatenate([np.empty(0, dtype=np.int64), *met])).tolist():
+            task, item, text = self._all[number]
             words = words_of(text)
-            size = min(settings.ngram, len(words))
-            if size < settings.short_item_words:
-                continue
+            size = min(self._settings.ngram, len(words))
             for start in range(len(words) - size + 1):
                 gram = " ".join(words[start : start + size])
                 if any(char.isalpha() for char in gram):
                     holders = self._holders[size].setdefault(gram, [])
                     if (task, item) not in holders:
                         holders.append((task, item))
-        self.hashes = {size: self._hash(list(grams), size) for size, grams in self._holders.items()}
-
-    @staticmethod
-    def _hash(grams: list[str], size: int) -> np.ndarray:
-        hashes, offsets = word_hashes(grams)
-        whole = offsets[:-1][np.diff(offsets) == size]
-        return np.unique(ngrams(hashes, size)[whole])
 
     def verify(self, text: str) -> dict[tuple[str, str], str]:
         """The items that share an n-gram with a text, each with the first such n-gram, by comparing words."""

@@ -102,14 +102,13 @@ def inspect_contamination(
         contamination: folder of the stage, with the items.
         settings: length of the n-grams.
     """
-    index: dict[tuple[str, ...], list[tuple[list[str], str]]] = defaultdict(list)
+    index: dict[tuple[str, ...], list[_Place]] = defaultdict(list)
     for task, item, text in read_items(contamination):
         words = words_of(text)
         size = min(settings.ngram, len(words))
-        for start in range(len(words) - size + 1 if size >= settings.short_item_words else 0):
-            gram = words[start : start + size]
-            if any(char.isalpha() for word in gram for char in word):
-                index[tuple(gram[:3])].append((gram, f"{task} {item}"))
+        # every n-gram holds three words in a row that begin at one of these places
+        for start in range(0, len(words) - 2, size - 2) if size >= settings.short_item_words else ():
+            index[tuple(words[start : start + 3])].append(_Place(words, start, size, f"{task} {item}"))
     if not index:
         return Finding(True, "no evaluation items to look for", {"contaminated": 0})
     total = sum(sum(batch.column("bytes").to_pylist()) for batch in iter_selected(documents, selection, ("bytes",)))
@@ -128,11 +127,29 @@ def inspect_contamination(
     return Finding(found == 0, f"{text}: {example}" if example else text, {"contaminated": found, "searched": searched})
 
 
-def _first_item(words: list[str], index: Mapping[tuple[str, ...], list[tuple[list[str], str]]]) -> str | None:
-    for place, start in enumerate(zip(words, words[1:], words[2:], strict=False)):
-        for gram, holder in index.get(start, ()):
-            if words[place : place + len(gram)] == gram:
-                return f"{holder}: {' '.join(gram)}"
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Three words of an item, of which `size` words in a row must not occur in a document."""
+
+    words: list[str]
+    start: int
+    size: int
+    item: str
+
+
+def _first_item(words: list[str], index: Mapping[tuple[str, ...], list[_Place]]) -> str | None:
+    """The first item of which a document holds enough words in a row, one with a letter among them, and those words."""
+    for place, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        for found in index.get(three, ()):
+            first, last = 0, 3
+            while first < min(place, found.start) and words[place - first - 1] == found.words[found.start - first - 1]:
+                first += 1
+            rest = min(len(words) - place, len(found.words) - found.start)
+            while last < rest and words[place + last] == found.words[found.start + last]:
+                last += 1
+            run = words[place - first : place + last]
+            if len(run) >= found.size and any(char.isalpha() for word in run for char in word):
+                return f"{found.item}: {' '.join(run[: found.size])}"
     return None
 
 
