@@ -19,9 +19,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,11 +34,7 @@ from trainer.schedule import learning_rate_factor, muon_momentum
 PRESET_S = ModelConfig(**PRESETS["s"]["model"])
 MUON = TrainingConfig(optimizer="muon", learning_rate=0.02, adam_learning_rate=0.012, schedule="wsd")
 ADAMW = TrainingConfig(**PRESETS["s"]["training"])
-MOE_ARMS: Mapping[str, dict[str, Any]] = {
-    "dense twin": {},
-    "8 experts, top 2, auxiliary loss": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2)},
-    "8 experts, top 2, bias": {"mlp": "moe", "moe": MoEConfig(experts=8, top_k=2, balance="bias")},
-}
+MOE = MoEConfig(experts=8, top_k=2)
 MICRO_BATCH = 16
 WARM = 0.25  # share of the steps after which the load must be even
 
@@ -127,11 +122,14 @@ def held_out_loss(model: GPT, rows: Tensor) -> float:
 
 
 def compare_moe(text: Text, arguments: argparse.Namespace) -> None:
-    losses: dict[str, list[float]] = {label: [] for label in MOE_ARMS}
+    arms = {"dense twin": PRESET_S}
+    for balance in arguments.balance:
+        moe = dataclasses.replace(MOE, balance=balance)
+        arms[f"8 experts, top 2, {balance}"] = dataclasses.replace(PRESET_S, mlp="moe", moe=moe)
+    losses: dict[str, list[float]] = {label: [] for label in arms}
     training = MUON if arguments.optimizer == "muon" else ADAMW
     for seed in arguments.seeds:
-        for label, changes in MOE_ARMS.items():
-            config = dataclasses.replace(PRESET_S, **changes)
+        for label, config in arms.items():
             losses[label].append(train(label, config, training, text, arguments.steps, seed))
     dense = losses["dense twin"]
     for label, found in losses.items():
@@ -161,6 +159,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon", help="of `moe`")
+    parser.add_argument("--balance", choices=["aux", "bias"], nargs="+", default=["aux", "bias"], help="of `moe`")
     arguments = parser.parse_args()
     text = encoded(arguments.text, arguments.documents)
     print(f"{len(text.train):,} training tokens, {len(text.held_out):,} held out, {arguments.steps} steps")
