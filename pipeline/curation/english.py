@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 _RULES: Final = Path(__file__).with_name("english_tokens.json")
+_OPENING: Final = frozenset('"(“')
+_CLOSING: Final = frozenset('.,;:!?")”')
 _LONGEST_CHUNK: Final = 10_000
 """Longer chunks are no words; they are cut here first, since the URL pattern is quadratic."""
 
@@ -38,16 +40,32 @@ class EnglishTokenizer:
 
     def __call__(self, chunk: str) -> list[str]:
         """The tokens of a chunk without blanks."""
-        if chunk not in self._special and chunk.isascii():
-            # most chunks are a word and perhaps a mark, which no rule takes apart further
-            if chunk.isalpha():
-                return [chunk]
-            word, mark = chunk[:-1], chunk[-1]
-            if word.isalpha() and word[-1].islower() and mark in ".,;:!?" and word not in self._special:
-                return [word, mark]
+        simple = self._simple(chunk)
+        if simple is not None:
+            return simple
         if len(chunk) > _LONGEST_CHUNK:
             return [chunk]
         return self._merge(self._affixes(chunk, self._special))
+
+    def _simple(self, chunk: str) -> list[str] | None:
+        """Most chunks are a word or a number, perhaps after a mark and before one or two: no rule cuts the word."""
+        special = self._special
+        if chunk in special:
+            return None
+        if chunk.isascii() and chunk.isalpha():
+            return [chunk]
+        start = 1 if chunk[0] in _OPENING else 0
+        stop = len(chunk)
+        while stop > start and chunk[stop - 1] in _CLOSING:
+            stop -= 1
+        word, after = chunk[start:stop], chunk[stop:]
+        if len(word) < 2 or len(after) > 2 or not word.isascii() or (len(after) == 2 and after[0] == after[1]):
+            return None
+        if not ((word.isalpha() and word[-1].islower()) or (word.isdigit() and not start)):
+            return None
+        if word in special or after in special or chunk[start:] in special or chunk[start : stop + 1] in special:
+            return None
+        return [chunk[0], word, *after] if start else [word, *after]
 
     def _affixes(self, rest: str, special: dict[str, list[str]]) -> list[str]:
         tokens: list[str] = []

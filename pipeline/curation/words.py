@@ -133,7 +133,11 @@ def shingles(hashes: np.ndarray, offsets: np.ndarray, size: int) -> tuple[np.nda
     sets = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         if stop - start >= size:
-            sets.append(np.unique(grams[start : stop - size + 1]))
+            ordered = np.sort(grams[start : stop - size + 1])
+            new = np.empty(len(ordered), dtype=bool)
+            new[0] = True
+            np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+            sets.append(ordered[new])
         elif stop > start:
             sets.append(ngrams(hashes[start:stop], stop - start))
         else:
