@@ -137,13 +137,14 @@ def build_scorecard(
         for score in scored.result.scores
     ]
     notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in _notes(scored.result))
+    names = {label: model.fingerprint for label, model in (earlier or {}).items()}
     body = {
         "format": 1,
         "rows": [dataclasses.asdict(row) for row in rows],
         "model": dict(model or {}),
         "lineage": dict(lineage),
         "notes": list(notes),
-        "earlier": {label: model.fingerprint for label, model in (earlier or {}).items()},
+        "earlier": names,
     }
     temporary = out / f"{SCORECARD_FILE}.tmp"
     temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
@@ -154,7 +155,7 @@ def build_scorecard(
         lineage=lineage,
         model=model or {},
         notes=notes,
-        earlier=body["earlier"],
+        earlier=names,
         seconds=time.monotonic() - start,
     )
 
@@ -168,7 +169,7 @@ def read_scorecard(folder: Path) -> Scorecard:
             Row(**{**row, "comparisons": tuple(Comparison(**item) for item in row["comparisons"])})
             for row in body["rows"]
         )
-        facts = (body["lineage"], body["model"], tuple(body["notes"]), body["earlier"])
+        facts = (body["lineage"], body["model"], tuple(body["notes"]), body.get("earlier", {}))
         return Scorecard(_content_hash(body), rows, *facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a scorecard ({error}); materialize scorecard again") from error

@@ -39,7 +39,7 @@ def bits_per_byte_rows(result: SuiteResult) -> list[dict[str, Any]]:
             "bytes": row["bytes"],
             "model": with_error(row["bits_per_byte"], row["stderr"]),
         }
-        rows.append(line | {COMPRESSOR_NAMES[name]: value for name, value in row["compressors"].items()})
+        rows.append(line | {COMPRESSOR_NAMES[name]: f"{value:.4f}" for name, value in row["compressors"].items()})
     return rows
 
 

