@@ -4,8 +4,9 @@
     python -m benchmarks.model_speed --threads 1 --clock process   # on a busy machine: CPU time of one thread
     python -m benchmarks.model_speed --memory             # peak memory of preset L at micro-batch 1
 
-A step is forward, backward, clipping and fused AdamW. Models take turns step by step, so that whatever else the
-machine does falls on all of them; the median step counts. Peers: the `transformers` class the model exports to in a
+A step is forward, backward, clipping and fused AdamW. Models and precisions take turns step by step, so that whatever
+else the machine does falls on all of them; what is printed is the median step, and the median of the ratios of steps
+taken one after the other. Peers: the `transformers` class the model exports to in a
 plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`; PYTHONPATH=DIR)
 and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is printed against --peak-tflops.
 """
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -156,23 +157,32 @@ def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
         config, batch = SHAPES[name]
         batch = args.batch or batch
         ids = torch.randint(0, config.vocab_size, (batch, config.context + 1), device=device)
-        for bf16 in (False, True) if device.type == "cpu" else (True,):
-            made = runners(config, device)
-            times: dict[str, list[float]] = {runner.name: [] for runner in made}
-            for _ in range(args.warmup + args.steps):
+        precisions = {"float32": False, "bf16": True} if device.type == "cpu" else {"bf16": True}
+        made = runners(config, device)
+        times: dict[tuple[str, str], list[float]] = {(p, runner.name): [] for p in precisions for runner in made}
+        for _ in range(args.warmup + args.steps):
+            for precision, bf16 in precisions.items():
                 for runner in made:
-                    times[runner.name].append(runner.step(ids, bf16=bf16, clock=clock))
-            medians = {runner: statistics.median(taken[args.warmup :]) for runner, taken in times.items()}
+                    times[precision, runner.name].append(runner.step(ids, bf16=bf16, clock=clock))
+        times = {key: taken[args.warmup :] for key, taken in times.items()}
+        flops = made[0].model.flops_per_token()  # type: ignore[operator]
+        for precision in precisions:
             for runner in made:
-                rate = batch * config.context / medians[runner.name]
-                ratio = medians[runner.name] / medians["ours"]
-                flops = made[0].model.flops_per_token()  # type: ignore[operator]
+                rate = batch * config.context / statistics.median(times[precision, runner.name])
+                ratio = paired(times[precision, runner.name], times[precision, "ours"])
                 mfu = f"{rate * flops / args.peak_tflops / 1e12:6.1%}" if args.peak_tflops else ""
                 count = sum(p.numel() for p in runner.model.parameters())
-                precision = "bf16" if bf16 else "float32"
                 print(
                     f"{name:10} {precision:9} {runner.name:34} {count:11,} {rate:9,.0f} {ratio:7.2f}x {mfu}", flush=True
                 )
+        if ("float32", "build-nanogpt") in times:
+            ratio = paired(times["float32", "build-nanogpt"], times["bf16", "ours"])
+            print(f"{name:10} ours in bf16 over build-nanogpt in float32: {ratio:.2f}x")
+
+
+def paired(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """How many times as long theirs takes: the median over steps taken one after the other."""
+    return statistics.median(other / own for other, own in zip(theirs, ours, strict=True))
 
 
 def measure_memory(vocab_size: int, *, chunked: bool) -> None:
