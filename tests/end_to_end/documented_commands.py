@@ -59,7 +59,7 @@ RULES = [
     (r"squeeze \w+", "run"),
     (r"dagster asset materialize --select", "run slowly"),
     (r"dagster job execute -j (?!full_train)", "run slowly"),
-    (r"(\w+=\S+ )*dagster job execute\b", "job"),  # test_full_train.py runs full_train
+    (r"(\w+=\S+ )*dagster (job execute|asset materialize)\b", "job"),  # test_full_train.py runs full_train
     (r"dagster dev$", "elsewhere"),  # tests/browser
     (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
     (r"python -m pipeline\.reference( --check)?$", "module"),

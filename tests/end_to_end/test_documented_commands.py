@@ -7,7 +7,7 @@ import sys
 import tomllib
 
 import pytest
-from documented_commands import ROOT, commands, profiles, rule_of, ruled
+from documented_commands import PAGES, ROOT, commands, profiles, rule_of, ruled
 
 from pipeline.errors import ProfileError
 from pipeline.profile import load_profile
@@ -27,6 +27,16 @@ def for_tiny(command):
 def test_every_documented_command_is_checked_somehow():
     unchecked = [f"{item.page}, line {item.line}: {item.text}" for item in commands() if rule_of(item.text) is None]
     assert not unchecked, "add a rule to documented_commands.py"
+
+
+def test_every_link_within_the_project_leads_somewhere():
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
 
 
 @pytest.mark.parametrize(("page", "line", "text"), list(profiles()))
@@ -95,10 +105,12 @@ def test_the_modules_and_scripts_of_commands_exist_with_their_options():
     for item in ruled("module") + ruled("script"):
         name = re.search(r"-m ((?:benchmarks|pipeline)[\w.]*)", item)
         script = re.search(r"(benchmarks/\w+\.py)", item)
-        path = ROOT / (name[1].replace(".", "/") + ".py" if name else script[1])
+        path = ROOT / (name[1].replace(".", "/") if name else script[1])
+        path = path if path.suffix else path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
         assert path.is_file(), item
         if name is None or not name[1].startswith("pipeline.evaluation"):  # that one is lm-eval's own command line
-            text = "".join(file.read_text() for file in [path, *path.parent.glob(f"{path.stem}_*.py")])
+            beside = "*.py" if path.stem == "__main__" else f"{path.stem}_*.py"
+            text = "".join(file.read_text() for file in [path, *path.parent.glob(beside)])
             for option in re.findall(r" (--[\w-]+)", item):
                 assert option in text or f"def {option[2:].replace('-', '_')}" in text, f"{item}: {option}"
 
