@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ShardError
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
+from pipeline.sharding.memory import available_memory
 from pipeline.sharding.schedule import (
     SCHEDULE_VERSION,
     build_schedule,
@@ -148,6 +149,29 @@ def test_two_workers_write_the_bytes_of_one(stores: dict[str, Path], tmp_path: P
     build_epoch(part, stores, SMALL, tmp_path / "one")
     build_epoch(part, stores, SMALL.model_copy(update={"workers": 2, "memory_mb": 300}), tmp_path / "two")
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_tokens_are_copied_by_the_first_pass_only_where_memory_cannot_hold_the_stores(
+    stores: dict[str, Path], tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.sharding import epoch as module
+
+    part = epoch_slice(schedule(stores, tmp_path / "s"), 1)
+    copies = []
+    real = module.gather
+
+    def looking(task: Any, work: Path, out: Path) -> Any:
+        copies.append(len(list(work.glob("*.tokens"))))
+        return real(task, work, out)
+
+    monkeypatch.setattr(module, "gather", looking)
+    for name, memory in (("much", 10**9), ("little", 10_000)):
+        monkeypatch.setattr(module, "available_memory", lambda memory=memory: memory)
+        build_epoch(part, stores, SMALL, tmp_path / name)
+    half = len(copies) // 2
+    assert (min(copies[half:]) > 0, max(copies[:half])) == (True, 0)
+    assert tree(tmp_path / "much") == tree(tmp_path / "little")
+    assert available_memory() > 10**8
 
 
 def test_adjacent_documents_are_those_of_a_uniform_permutation(

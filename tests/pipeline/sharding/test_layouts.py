@@ -21,9 +21,11 @@ from pipeline.sharding.plan import Holding, estimated_holdings, holdings, plan_r
 from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from pipeline.sharding.validation import build_validation
+from trainer.config import ValidationData
 from trainer.data import SequenceReader
 from trainer.errors import DataError
 from trainer.shards import read_manifest
+from trainer.validation import read_heldout
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
 ALL = {"web": {"repeats": 1}, "kids": {"repeats": 2}, "world": {"repeats": 1}}
@@ -150,6 +152,12 @@ def test_a_validation_set_per_corpus_and_language_in_the_same_format(
         corpus, lang = stage.name.split("/")
         assert len(rows) == by_lang[corpus, lang]
     assert SequenceReader([tmp_path / "v"], 16, verify_hashes=True).sequences > 400
+    data = [ValidationData(name, str(tmp_path / "v" / "shards.json")) for name in ("web", "world")]
+    web, world = read_heldout(data, manifest.tokenizer)
+    assert (web.name, len(web.documents)) == ("web", 300)
+    assert world.documents == [doc[2][:-1] for doc in sorted(corpora["world"])]  # all languages, by id
+    with pytest.raises(DataError, match="holds no documents of 'moon'"):
+        read_heldout([ValidationData("moon", data[0].path)], manifest.tokenizer)
     with pytest.raises(ShardError, match="holds documents out"):
         build_validation({"none": _empty(tmp_path, stores["web"])}, SMALL, tmp_path / "w")
 
