@@ -45,9 +45,12 @@ def stages(curation, out: Path, workers: int) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
-def test_neither_processes_nor_partitions_change_a_byte(built, tmp_path: Path, monkeypatch) -> None:
+def test_neither_processes_nor_partitions_nor_what_a_kill_left_change_a_byte(built, tmp_path: Path, monkeypatch) -> None:
     alone = stages(built, tmp_path / "alone", 1)
     assert set(alone) == {"clusters.parquet", "contaminated.parquet", "items.parquet"}, "temporary files are gone"
+    for left in ("band-00.tmp", "part-00000.sets.tmp", "clusters.parquet.tmp"):  # by a build that was killed
+        (tmp_path / "pool").mkdir(exist_ok=True)
+        (tmp_path / "pool" / left).write_bytes(b"half of it")
     for module in ("near_duplicates", "contamination"):
         monkeypatch.setattr(f"pipeline.curation.{module}.WORTH_BYTES", 0)
     assert stages(built, tmp_path / "pool", 2) == alone
