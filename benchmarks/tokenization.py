@@ -117,12 +117,13 @@ def child(*arguments: str) -> tuple[float, ...]:
     command = [sys.executable, __file__, "child", *arguments]
     clock = Clock()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return clock.read()[0], *map(float, done.stdout.split())
+    return clock.read()[0], *map(float, done.stdout.splitlines()[-1].split())  # gigatoken prints, too
 
 
-def best(repeat: int, *arguments: str) -> list[float]:
-    """The best of every number over `repeat` runs of a child."""
-    return [min(numbers) for numbers in zip(*(child(*arguments) for _ in range(repeat)), strict=True)]
+def best(repeat: int, contestants: tuple[str, ...], *arguments: str) -> dict[str, list[float]]:
+    """The best of every number a contestant over `repeat` rounds, in which they take turns: a busy minute hits all."""
+    rounds = [{name: child(*arguments, name) for name in contestants} for _ in range(repeat)]
+    return {name: [min(numbers) for numbers in zip(*(r[name] for r in rounds), strict=True)] for name in contestants}
 
 
 def encode(work: Path, data: Path, repeat: int, sizes: list[int]) -> None:
@@ -145,10 +146,11 @@ def encode(work: Path, data: Path, repeat: int, sizes: list[int]) -> None:
 
 
 def _encode_one(work: Path, folder: Path, corpus: str, megabytes: float, repeat: int) -> None:
-    opening = best(repeat, "encode", str(work), str(folder), corpus, "opening")[1]
+    contestants = ("opening", "squeeze", "tiktoken", "tokenizers")
+    taken = best(repeat, contestants, "encode", str(work), str(folder), corpus)
+    opening = taken.pop("opening")[1]
     seconds = {}
-    for contestant in ("squeeze", "tokenizers", "tiktoken"):
-        whole, opened, wall, processor = best(repeat, "encode", str(work), str(folder), corpus, contestant)
+    for contestant, (whole, opened, wall, processor) in taken.items():
         encoding = wall - (opening if contestant == "squeeze" else opened)
         seconds[contestant] = {"whole": whole, "load + encode": wall, "encode": encoding, "processor": processor}
     ids = [_ids(work / "out" / contestant) for contestant in seconds]
@@ -176,8 +178,8 @@ def train(work: Path, data: Path, repeat: int) -> None:
     corpus = write_corpus(work / "corpus", data)
     summary = build_mixture(SampleSettings(bytes=10**9), {"all": corpus}, _folder(work / "whole"))
     seconds = {}
-    for ours, name in {"squeeze": "train", "tokenizers": "reference"}.items():
-        whole, wall, processor = best(repeat, "train", str(work), name)
+    for name, (whole, wall, processor) in best(repeat, ("train", "reference"), "train", str(work)).items():
+        ours = "squeeze" if name == "train" else "tokenizers"
         seconds[ours] = {"whole": whole, "train": wall, "processor": processor}
     same = (work / "merges-reference").read_bytes() == (work / "merges-train").read_bytes()
     print(f"training 32,768 rows on {summary.sample_bytes / 1e6:.1f} MB, pattern gpt2, merges identical: {same}")
