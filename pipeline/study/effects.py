@@ -32,6 +32,8 @@ class Effect:
     tokens_per_second: float | None
     bits_per_byte: float | None
     """Mean at the end."""
+    at_end: Interval | None
+    """Of the whole sample, both as they end, wherever that is."""
     equal_tokens: Interval | None
     """Of the whole sample at the end, or of the curves at the smaller number of tokens (of bytes of text, where the
     tokenizers differ)."""
@@ -86,6 +88,7 @@ def effect(runs: Sequence[Run], reference: Sequence[Run], speed: Mapping[str, fl
         flops=first.flops_per_token * first.tokens,
         tokens_per_second=rates[0],
         bits_per_byte=statistics.fmean(ends) if ends else None,
+        at_end=paired(_ends(mine, POOLED), _ends(theirs, POOLED)),
         equal_tokens=_at_equal_tokens(mine, theirs),
         equal_flops=_at_equal(mine, theirs, lambda run: run.flops_per_token),
         equal_time=_at_equal_time(mine, theirs, *rates),

@@ -77,7 +77,7 @@ def effect_row(item: Effect) -> dict[str, Any]:
         for name in ("arm", "idea", "title", "against", "seeds", "diverged", "parameters", "flops", "tokens_per_second")
     }
     row |= {"bits_per_byte": item.bits_per_byte, "verdict": item.verdict}
-    for name in ("equal_tokens", "equal_flops", "equal_time"):
+    for name in ("at_end", "equal_tokens", "equal_flops", "equal_time"):
         row |= _interval_columns(name, getattr(item, name))
     row["most_share_of_tokens_to_reach_reference"] = _finite(max(item.reach.values(), default=math.inf))
     for corpus, found in item.corpora.items():
@@ -196,14 +196,14 @@ def _against(item: Effect, study: StudySettings) -> str:
 
 
 def _all_arms(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
-    head = ["arm", "what", "seeds", "parameters", "tokens", "bits/byte", "against", "equal tokens", "equal FLOPs"]
-    head += ["equal time", "verdict"]
+    head = ["arm", "what", "seeds", "parameters", "tokens", "bits/byte", "against", "at the end"]
+    head += ["equal tokens", "equal FLOPs", "equal time", "verdict"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     base = [run for run in runs if run.arm == study.baseline and run.state == FINISHED]
     if base:
         spread = interval([run.scores[POOLED] for run in base])
         size, tokens = f"{base[0].parameters:,}", f"{base[0].tokens:,}"
-        cells = [f"`{study.baseline}`", base[0].title, str(len(base)), size, tokens, f"{spread.mean:.4f}", *("",) * 5]
+        cells = [f"`{study.baseline}`", base[0].title, str(len(base)), size, tokens, f"{spread.mean:.4f}", *("",) * 6]
         lines.append(f"| {' | '.join(cells)} |")
     ends = {name: group[0].tokens for name, group in by_arm(runs).items()}
     for item in found:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StudyError
-from pipeline.profile import load_profile
 from pipeline.study.effects import effects, tuned_baseline
 from pipeline.study.report import BEGIN, END, build_report, markdown, write_page
+from pipeline.study.settings import StudySettings
 from pipeline.study.tables import Run, collect, read_csv, read_runs, write_runs
 
 T2 = 4.303  # Student's 97.5% quantile at two degrees of freedom, for three seeds
@@ -17,7 +17,15 @@ CORPORA = ("books", "web")
 
 @pytest.fixture(scope="module")
 def study():
-    return load_profile("study").study
+    names = ("baseline", "rope", "gate", "squeezed", "bpe_4k", "lr_x2", "lr_x3", "lr_x6")
+    return StudySettings(
+        budget={"tokens": 8000},
+        data={"base": {"tokens": 8000}},
+        heldout={"bytes": dict.fromkeys(CORPORA, 1000)},
+        baseline="baseline",
+        tuned=("baseline", "lr_x2", "lr_x3", "lr_x6"),
+        arms={name: {"idea": 5 if name == "rope" else 0} for name in names},
+    )
 
 
 def run(arm, seed, end, *, tokens=8000, flops=10.0, state="finished", vocab=2048, bytes_per_token=2.5, against=None):
@@ -97,6 +105,7 @@ def test_other_tokenizers_are_compared_at_equal_bytes_of_text(study):
     found = effect_of(study, "bpe_4k", runs(*half_the_text))
     middle = np.mean([8 + (end + 0.1 - 8) / 2 for end in BASE.values()])
     assert found.equal_tokens.mean == pytest.approx(np.mean(list(BASE.values())) + 0.1 - middle)
+    assert found.at_end.mean == pytest.approx(0)
 
 
 def test_the_share_of_tokens_to_reach_the_references_end_is_read_off_the_curve(study):
