@@ -7,7 +7,8 @@ CORPORA = ("web", "tales")
 ALL = {
     *(f"{kind}/{corpus}" for kind in ("documents", "heldout", "corpus", "tokens") for corpus in CORPORA),
     *("near_duplicates", "contamination", "mixture", "tokenizer/bpe_tiny", "tokenizer_comparison", "tokenizer"),
-    *("schedule", "shards/epoch_001", "shards/epoch_002", "model", "model_hf", "eval/bits_per_byte", "scorecard"),
+    *("schedule", "shards/epoch_001", "shards/epoch_002", "validation", "model", "model_hf"),
+    *("eval/bits_per_byte", "scorecard"),
     "report",
 }
 FROM_THE_MODEL_ON = {"model", "model_hf", "eval/bits_per_byte", "scorecard", "report"}
