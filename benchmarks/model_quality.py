@@ -78,8 +78,11 @@ def batches(rows: Tensor, size: int, seed: int) -> Iterator[Tensor]:
         waiting = waiting[size:]
 
 
-def train(label: str, config: ModelConfig, training: TrainingConfig, text: Text, steps: int, seed: int) -> float:
-    """One run, printed as a line; returns its held-out loss in nats per token."""
+def train(
+    label: str, config: ModelConfig, training: TrainingConfig, text: Text, steps: int, seed: int
+) -> tuple[float, float]:
+    """One run, printed as a line; returns its held-out loss in nats per token, and the busiest expert's share over the
+    mean in any step of the last three quarters (0 for a dense model)."""
     torch.manual_seed(seed)
     model = GPT(config)
     optimizer = build_optimizer(model, training)
@@ -111,7 +114,7 @@ def train(label: str, config: ModelConfig, training: TrainingConfig, text: Text,
         f"parameters active  {tokens:,} tokens  {speed:,.0f} tokens/s of CPU{extra}",
         flush=True,
     )
-    return loss
+    return loss, busiest
 
 
 @torch.inference_mode()
@@ -130,7 +133,7 @@ def compare_moe(text: Text, arguments: argparse.Namespace) -> None:
     training = MUON if arguments.optimizer == "muon" else ADAMW
     for seed in arguments.seeds:
         for label, config in arms.items():
-            losses[label].append(train(label, config, training, text, arguments.steps, seed))
+            losses[label].append(train(label, config, training, text, arguments.steps, seed)[0])
     dense = losses["dense twin"]
     for label, found in losses.items():
         gaps = [twin - loss for twin, loss in zip(dense, found, strict=True)]
@@ -147,7 +150,7 @@ def sweep(text: Text, arguments: argparse.Namespace) -> None:
                 adam_learning_rate=None if adam is None else adam * factor,
             )
             label = f"{name} {training.learning_rate:g}" + (f", AdamW {adam * factor:g}" if adam else "")
-            found = [train(label, PRESET_S, training, text, arguments.steps, seed) for seed in arguments.seeds]
+            found = [train(label, PRESET_S, training, text, arguments.steps, seed)[0] for seed in arguments.seeds]
             print(f"{label:34} {statistics.mean(found):.4f}", flush=True)
 
 
