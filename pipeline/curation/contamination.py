@@ -24,6 +24,7 @@ from pipeline.curation.pool import WORTH_BYTES, Pool
 from pipeline.curation.settings import ContaminationSettings
 from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
 from pipeline.curation.words import ngrams, word_hashes, words_of
+from pipeline.errors import CurationError
 
 CONTAMINATION_VERSION: Final = "2"
 SCHEMA: Final = pa.schema(
@@ -110,7 +111,13 @@ def find_contamination(
 
 
 def read_items(folder: Path) -> Iterator[EvaluationItem]:
-    """The items that were looked for, from the stage's folder."""
+    """The items that were looked for, from the stage's folder.
+
+    Raises:
+        CurationError: they are not there.
+    """
+    if not (folder / _ITEMS).is_file():
+        raise CurationError(f"{folder} has no {_ITEMS}, an earlier version built it: build `contamination` again")
     for batch in iter_file(folder / _ITEMS, ITEMS.names):
         yield from zip(*(batch.column(name).to_pylist() for name in ITEMS.names), strict=True)
 
