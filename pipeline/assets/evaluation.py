@@ -14,11 +14,13 @@ from pipeline.assets.show import chart, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
-from pipeline.evaluation.settings import Suite
+from pipeline.evaluation.settings import LmEvalSuite, Suite, WhileTraining
 from pipeline.evaluation.tables import bits_per_byte_rows, plottable, suite_rows, with_error
+from pipeline.evaluation.tasks import check_tasks
 from pipeline.evaluation.training_items import TRAINING_ITEMS_VERSION, build_training_items
 from pipeline.profile import Profile
 from pipeline.reporting.card import model_card
@@ -42,8 +44,12 @@ DESCRIPTIONS: Final = {
 
 
 def stages(profile: Profile) -> list[Stage]:
-    """A stage per suite, the scorecard over them, and the report."""
+    """A stage per suite, the scorecard over them, and the report.
+
+    Raises EvaluationError for a task that lm-eval or the archive does not have: before hours go into the model.
+    """
     suites = profile.evaluation.suites
+    _check_tasks(profile)
     return [
         *([_training_items(profile)] if profile.evaluation.while_training.tasks else []),
         *(_suite(profile, name, suite) for name, suite in suites.items()),
@@ -72,6 +78,16 @@ def stages(profile: Profile) -> list[Stage]:
             kinds=frozenset({"html"}),
         ),
     ]
+
+
+def _check_tasks(profile: Profile) -> None:
+    named: dict[str, LmEvalSuite | WhileTraining] = {"while_training": profile.evaluation.while_training}
+    named |= {f"suite {name}": suite for name, suite in profile.evaluation.suites.items() if suite.kind == "lm_eval"}
+    for where, asked in named.items():
+        try:
+            check_tasks(asked.tasks, data=asked.data)
+        except EvaluationError as error:
+            raise EvaluationError(f"{where}: {error}") from error
 
 
 def _training_items(profile: Profile) -> Stage:

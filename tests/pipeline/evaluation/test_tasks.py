@@ -7,13 +7,15 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.archives import Archive
+from pipeline.assets.evaluation import stages
 from pipeline.errors import EvaluationError, SourceError
 from pipeline.evaluation import lm_eval_suite, offline_tasks
 from pipeline.evaluation.archive_data import SETS, read_tables
 from pipeline.evaluation.items import evaluation_items
 from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval, load_tasks, quiet
 from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, Suite
-from pipeline.evaluation.tasks import check_tasks, stock_names
+from pipeline.evaluation.tasks import COMMON, check_tasks, stock_names
+from pipeline.profile import load_profile
 
 ROWS = {
     "hellaswag": {"validation": 10042},
@@ -30,11 +32,16 @@ ROWS = {
 }
 
 
-def test_every_suite_of_the_profile_is_a_task_of_the_installed_lm_eval():
-    check_tasks(
-        "hellaswag arc_easy arc_challenge piqa winogrande openbookqa boolq sciq lambada_openai mmlu truthfulqa_mc1 "
-        "truthfulqa_mc2 wikitext blimp xstorycloze belebele".split()
+def test_every_suite_of_the_list_is_a_task_of_the_installed_lm_eval():
+    assert set(stock_names()) > COMMON
+
+
+def test_an_unknown_task_is_refused_when_the_graph_is_laid_out_before_anything_is_built(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "extends: sample\nevaluation:\n  suites:\n    quiz: {kind: lm_eval, tasks: [arc_easy, helaswag]}\n"
     )
+    with pytest.raises(EvaluationError, match=r"suite quiz: lm-eval has no task named 'helaswag'; .*hellaswag"):
+        stages(load_profile(str(tmp_path / "mine.yaml")))
 
 
 def test_an_unknown_task_is_refused_with_the_nearest_names():
