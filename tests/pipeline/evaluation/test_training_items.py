@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from pipeline.assets import evaluation, training
+from pipeline.assets.evaluation import TRAINING_ITEMS
+from pipeline.assets.stage import Job
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval
 from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, WhileTraining
 from pipeline.evaluation.training_items import build_training_items
+from pipeline.profile import load_profile
+from pipeline.store import Built, Store
 from trainer.choices import read_choices, score_choices
 from trainer.config import ChoiceData
 from trainer.ranks import Ranks
@@ -56,3 +61,31 @@ def test_what_the_trainer_cannot_score_is_refused(tokenizer_folder, archives, tm
 
 def test_nothing_is_scored_while_training_unless_a_profile_says_so():
     assert EvaluationSettings().while_training.tasks == ()
+
+
+def test_a_profile_that_names_tasks_gives_the_trainer_their_files_and_no_other_profile_has_the_asset(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "extends: sample\nevaluation:\n  while_training: {tasks: [copa, sciq], items: 9}\n"
+    )
+    mine, sample = load_profile(str(tmp_path / "mine.yaml")), load_profile("sample")
+    keys = [[stage.key for stage in evaluation.stages(profile)] for profile in (mine, sample)]
+    assert [TRAINING_ITEMS in each for each in keys] == [True, False]
+    stages = [training.stages(profile)[0] for profile in (mine, sample)]
+    assert set(stages[0].inputs) - set(stages[1].inputs) == {TRAINING_ITEMS}
+
+    store = Store(tmp_path / "store", "mine").open()
+    facts = {
+        "tokenizer": {"vocab_size": 384},
+        "shards/epoch_001": {},
+        "validation": {"sources": {}},
+        TRAINING_ITEMS: {"tasks": [{"task": "copa"}, {"task": "sciq"}]},
+    }
+
+    def made(key, summary):
+        return store.ensure(key, code_version="1", identity={}, inputs={}, build=lambda _: Built("x", summary)).artifact
+
+    inputs = {key: made(key, summary) for key, summary in facts.items()}
+    job = Job(tmp_path / "store" / "model" / "new", inputs, stages[0].settings, store, context=None)
+    found = training.run_config(job, 1, packed=False).data.choices
+    assert [item.name for item in found] == ["copa", "sciq"]
+    assert (job.out / found[0].path).resolve() == (inputs[TRAINING_ITEMS].path / "copa.json").resolve()
