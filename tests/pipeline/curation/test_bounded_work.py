@@ -45,7 +45,7 @@ def stages(curation, out: Path, workers: int) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
-def test_neither_processes_nor_partitions_nor_what_a_kill_left_change_a_byte(built, tmp_path: Path, monkeypatch) -> None:
+def test_processes_partitions_and_what_a_kill_left_change_no_byte(built, tmp_path: Path, monkeypatch) -> None:
     alone = stages(built, tmp_path / "alone", 1)
     assert set(alone) == {"clusters.parquet", "contaminated.parquet", "items.parquet"}, "temporary files are gone"
     for left in ("band-00.tmp", "part-00000.sets.tmp", "clusters.parquet.tmp"):  # by a build that was killed
@@ -117,3 +117,15 @@ def test_what_was_looked_up_before_changes_no_token_and_no_word(monkeypatch) -> 
         assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in type(one).__slots__)
     assert all(np.array_equal(one, two) for one, two in zip(hashes, word_hashes(texts), strict=True))
     assert words_of("Don't STOP") == ["don", "t", "stop"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_documents_without_words_are_similar_to_nothing_and_equal_ones_are_found(
+    curation, write_lines, tmp_path: Path, enabled: bool
+) -> None:
+    texts = ["!" * count for count in range(1, 20)] + ["???", "???"]
+    settings = corpus(write_lines("web.jsonl", texts))
+    curation.run({"web": settings}, share=0.1)
+    folders = [{"web": curation.folder(stage, "web")} for stage in ("documents", "heldout")]
+    summary = find_near_duplicates(NearDuplicateSettings(enabled=enabled), *folders, tmp_path / "out")
+    assert (summary.clusters, summary.duplicates, summary.sizes) == (1, 1, {2: 1})
