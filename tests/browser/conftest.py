@@ -125,7 +125,7 @@ def server(tmp_path_factory):
                 time.sleep(0.1)
         yield project, address, time.monotonic() - started
     finally:
-        os.killpg(run.pid, signal.SIGINT)
+        os.killpg(run.pid, signal.SIGTERM)
         try:
             run.wait(30)
         except subprocess.TimeoutExpired:
