@@ -68,7 +68,8 @@ def model_card(facts: Facts) -> str:
         parts += ["", "## Scores", "", "Each with one standard error."]
         parts += [line for result in bits for line in ("", markdown_table(bits_per_byte_rows(result)))]
     if facts.scorecard is not None:
-        table = [row for row in scorecard_rows(facts.scorecard) if row["metric"] != "bits_per_byte"]
+        texts = {name for name, result in facts.suites.items() if result.kind == "bits_per_byte"}
+        table = [row for row in scorecard_rows(facts.scorecard) if row["suite"] not in texts]
         parts += ["", markdown_table(table)]
     if facts.lineage:
         parts += ["", "## Lineage", "", "```", *lineage_tree(facts.lineage), "```"]

@@ -89,7 +89,8 @@ def _scores(facts: Facts) -> Iterator[str]:
         "least one time in twenty. An earlier model of this store is compared item by item, a published number by the "
         "two standard errors.</p>"
     )
-    bits = [row for row in card.rows if row.metric == "bits_per_byte" and "/" not in row.task]
+    kinds = {name: result.kind for name, result in facts.suites.items()}
+    bits = [row for row in card.rows if kinds.get(row.suite) == "bits_per_byte" and "/" not in row.task]
     shares = [row for row in card.rows if row.metric in ("acc", "acc_norm")]
     for title, rows in (("Bits per byte of held-out text, lower is better", bits), ("Benchmarks", shares)):
         if rows:
@@ -97,7 +98,7 @@ def _scores(facts: Facts) -> Iterator[str]:
     for result in facts.suites.values():
         if result.kind == "bits_per_byte":
             yield _table(bits_per_byte_rows(result))
-    others = [row for row in card.rows if row.metric not in ("bits_per_byte", "loss_in_last_context")]
+    others = [row for row in card.rows if kinds.get(row.suite) not in ("bits_per_byte", "length_extrapolation")]
     yield _table(
         [
             {
