@@ -32,7 +32,7 @@ from pipeline.study.data import (
     sample_heldout,
 )
 from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.runs import SEED_VERSION, cores, run_seed, side_by_side
+from pipeline.study.runs import SEED_VERSION, cores, run_seed, seed_identity, seed_key, side_by_side
 from pipeline.study.seed import POOLED, SeedTask
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, collect, read_speed
@@ -209,10 +209,10 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
     data = job.inputs[f"ablation_data/{run.data}"]
 
     def seed(number: int, stop: Event) -> Artifact:
-        training = identity_of(run.training) | {"seed": number, "max_steps": None}
+        identity = seed_identity(study, run, number)
         task = SeedTask(
             model=run.model.to_dict(),
-            training=training,
+            training=identity["training"],
             budget=run.budget.model_dump(),
             points=study.points,
             epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
@@ -226,15 +226,9 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
 
         job.context.log.info(f"{run.name}: seed {number}")
         outcome = job.store.ensure(
-            f"ablation_seed/{run.name}/{number}",
+            seed_key(run.name, number),
             code_version=SEED_VERSION,
-            identity={
-                "model": identity_of(run.model),
-                "training": training,
-                "budget": run.budget.identity(),
-                "points": study.points,
-                "apart": list(study.heldout.apart),
-            },
+            identity=identity,
             inputs=job.inputs,
             build=build,
         )

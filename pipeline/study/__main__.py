@@ -45,6 +45,8 @@ def _run(options: argparse.Namespace) -> None:
     from pipeline.profile import load_profile, squeeze_home
     from pipeline.store import Store
     from pipeline.study.report import build_report, write_page
+    from pipeline.study.runs import finished_seeds
+    from pipeline.study.settings import resolve
     from pipeline.study.tables import SPEED_FILE, collect, read_runs, read_speed
 
     profile = load_profile(options.profile)
@@ -58,10 +60,10 @@ def _run(options: argparse.Namespace) -> None:
         return
     if options.command == "export":
         store = Store(squeeze_home(), profile.name).open()
-        found = {name: store.find_current(f"ablation/{name}") for name in study.arms}
-        runs = collect(study, {name: item.summary for name, item in found.items() if item is not None})
+        arms = {name: resolve(study, name, profile.model, profile.training) for name in study.arms}
+        runs = collect(study, {name: {"seeds": finished_seeds(store, study, run)} for name, run in arms.items()})
         if not runs:
-            raise StudyError(f"no arm has finished in {store.root}: run `dagster job execute -j ablations` first")
+            raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")
     else:
         runs = read_runs(options.out)
     summary = build_report(runs, read_speed(options.out / SPEED_FILE), study, options.out)

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.errors import StudyError
-from pipeline.store import Built
+from pipeline.settings import identity_of
+from pipeline.store import Built, Store, canonical_json
 from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
+from pipeline.study.settings import ArmRun, StudySettings
 
 SEED_VERSION: Final = "1"
 POLL_SECONDS: Final = 0.2
@@ -57,6 +59,37 @@ def side_by_side(tasks: Sequence[Callable[[threading.Event], T]], at_once: int) 
                 future.cancel()
             raise
     return [future.result() for future in futures]
+
+
+def seed_key(arm: str, seed: int) -> str:
+    """Where a run's artifact is: `ablation_seed/rope/1`."""
+    return f"ablation_seed/{arm}/{seed}"
+
+
+def seed_identity(study: StudySettings, run: ArmRun, seed: int) -> dict[str, Any]:
+    """What decides a run, apart from its shards, tokenizer and held-out sample."""
+    return {
+        "model": identity_of(run.model),
+        "training": identity_of(run.training) | {"seed": seed, "max_steps": None},
+        "budget": run.budget.identity(),
+        "points": study.points,
+        "apart": list(study.heldout.apart),
+    }
+
+
+def finished_seeds(store: Store, study: StudySettings, run: ArmRun) -> dict[str, Any]:
+    """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse."""
+    found: dict[str, Any] = {}
+    for seed in run.seeds:
+        item = store.find_current(seed_key(run.name, seed))
+        if item is None or item.manifest.code_version != SEED_VERSION:
+            continue
+        wanted = json.loads(canonical_json(seed_identity(study, run, seed)))
+        inputs = {key: store.find_current(key) for key in item.manifest.inputs}
+        same = all(now and now.content_hash == item.manifest.inputs[key].content_hash for key, now in inputs.items())
+        if item.manifest.identity == wanted and same:
+            found[str(seed)] = item.summary
+    return found
 
 
 def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> Built:
