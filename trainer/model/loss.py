@@ -61,6 +61,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_weight_VC = None
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
+        all_scored = hidden_NC.device.type == "cpu" and bool((targets_N != IGNORE).all())  # asking a GPU would wait
         for start in range(0, len(hidden_NC), rows):
             part = slice(start, start + rows)
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
@@ -72,7 +73,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 continue
             grad_nV = log_probs_nV.exp_()  # softmax, in the same memory
             grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
-            grad_nP = grad_nV.mul_(scored_n1).to(dtype)
+            grad_nP = (grad_nV if all_scored else grad_nV.mul_(scored_n1)).to(dtype)
             grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
             if grad_hidden_NC is not None:
                 grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
