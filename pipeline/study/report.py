@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
         "### The questions",
         _answers(runs, speed, study),
         "### The thirteen ideas",
-        _ideas(found, study),
+        _ideas(runs, found, study),
         "### Every arm",
         _all_arms(runs, found, study),
         "### By corpus",
@@ -177,18 +178,31 @@ def _no_worse(runs: Sequence[Run], arm: str, reference: str) -> str:
     return f"{asked}, with {sizes[0] / sizes[1]:.2f} of its parameters: **{answer}**, {_shown(found)} bits per byte."
 
 
-def _ideas(found: Sequence[Effect], study: StudySettings) -> str:
+def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
     lines = [
         "| | idea | bits per byte against the reference, at equal tokens | verdict at this size |",
         "|---|---|---|---|",
     ]
     for number, idea in enumerate(IDEAS, start=1):
         own = [item for item in found if item.idea == number]
+        if number == len(IDEAS):
+            lines.append(f"| {number} | {idea} | {_spread(runs, study)} | what runs of one recipe differ by |")
+            continue
         listed = [name for name, arm in study.arms.items() if arm.idea == number]
         cells = [f"{item.title}: {_shown(item.equal_tokens)}" + _against(item, study) for item in own]
         words = [f"{item.title}: {item.verdict}" for item in own] or ["not run" if listed else "no arm"]
         lines.append(f"| {number} | {idea} | {'; '.join(cells) or '-'} | {'; '.join(words)} |")
     return "\n".join(lines)
+
+
+def _spread(runs: Sequence[Run], study: StudySettings) -> str:
+    """Standard deviations over seeds of the arms with at least three: less than this no single run can tell apart."""
+    shown = []
+    for name in dict.fromkeys([study.baseline, *study.arms]):
+        ends = [run.scores[POOLED] for run in seed_runs(runs, name).values()]
+        if len(ends) >= 3:
+            shown.append(f"`{name}` {statistics.stdev(ends):.4f}")
+    return "standard deviation over seeds: " + (", ".join(shown[:4]) or "no arm has three seeds")
 
 
 def _against(item: Effect, study: StudySettings) -> str:

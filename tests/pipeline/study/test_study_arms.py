@@ -17,8 +17,9 @@ from pipeline.assets import ablations
 from pipeline.definitions import build_definitions
 from pipeline.profile import load_profile
 from pipeline.store import Store
-from pipeline.study.runs import SEED_FILE
-from pipeline.study.seed import SeedTask, write_json
+from pipeline.study.runs import finished_seeds
+from pipeline.study.seed import SEED_FILE, SeedTask, write_json
+from pipeline.study.settings import resolve
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +170,19 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
     assert result["bits_per_byte"] == whole["bits_per_byte"]
     assert result["curve"] == whole["curve"]
     assert result["tokens_per_second"] is None  # a run in two pieces has no speed
+
+
+def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
+    store, _ = finished
+
+    def found(**changes):
+        profile = load_profile(str(project / "tiny.yaml"), changes)
+        run = resolve(profile.study, "plain", profile.model, profile.training)
+        return set(finished_seeds(store, profile.study, run))
+
+    assert found() == {"1", "2"}
+    assert found(training={"weight_decay": 0.2}) == set()
+    assert found(study={"heldout": {"apart": ["web"]}}) == set()
 
 
 def test_epochs_repeat_the_same_documents_in_another_order(finished):

@@ -140,6 +140,7 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
     assert (found.finished, found.runs, found.arms) == (2, 6, len(study.arms))
     row = next(row for row in read_csv(tmp_path / "effects.csv") if row["arm"] == "rope")
     assert float(row["equal_tokens"]) == pytest.approx(np.mean([ROPE[s] - BASE[s] for s in BASE]))
+    assert f"`baseline` {np.std(list(BASE.values()), ddof=1):.4f}" in found.markdown
     assert "`squeezed`" in found.markdown.split("### Not run")[1]
     assert "not yet answered" in found.markdown
     for name in ("forest", "curves", "frontier"):
