@@ -8,9 +8,10 @@ Which copy stays, whatever the order of the input: the held-out ones, which are 
 training copy stays beside them; else the one of the corpus that the profile names first; among those the longest;
 among those the one with the lowest doc_id; of equal texts the one in the lowest row.
 
-Memory: about 60 bytes a document and a constant. Bands, n-grams and sets go through files in the output folder that
-are read in partitions. Processes share the passes over text; the clusters are the same with any number of them, since
-a component does not depend on the order in which its edges are found, and a pair is left out only within one.
+Memory: 43 bytes a document, up to 90 while sorting and writing, and a constant. Bands, n-grams and sets go through
+files in the output folder that are read in partitions. Processes share the passes over text; the clusters are the same
+with any number of them, since a component does not depend on the order in which its edges are found, and a pair is left
+out only within one.
 """
 
 from __future__ import annotations
