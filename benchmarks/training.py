@@ -36,7 +36,7 @@ from trainer.shards import Counts, ShardEntry, ShardsManifest, StageEntry, Token
 
 DOCUMENT = 1000  # tokens
 DENSE_TWIN = {"vocab_size": 50304, "context": 1024, "width": 768, "layers": 12, "heads": 6, "ff_width": 2048}
-GPU_CASES = {
+GPU_CASES: dict[str, dict[str, Any]] = {
     "GPT-2 124M": {"preset": "gpt2", "model": {"vocab_size": 50304}},
     "dense twin": {"preset": "gpt2", "model": {**DENSE_TWIN, "mlp": "swiglu"}},
     "8 experts, top 2": {"preset": "gpt2", "model": {**DENSE_TWIN, "mlp": "moe", "moe": {"experts": 8, "top_k": 2}}},
