@@ -78,8 +78,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if grad_hidden_NC is not None:
                 grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
             if need_weight:
-                share_VC = weight_gradient(grad_nP, chunk_nC)[:V]
-                grad_weight_VC = share_VC.float() if grad_weight_VC is None else grad_weight_VC.add_(share_VC)
+                grad_weight_VC = _added(grad_weight_VC, weight_gradient(grad_nP, chunk_nC)[:V])
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
@@ -87,6 +86,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         grad_hidden_NC, grad_weight_VC = ctx.saved_tensors
-        hidden = None if grad_hidden_NC is None else grad_hidden_NC * grad
-        weight = None if grad_weight_VC is None else grad_weight_VC * grad
+        # in place: a second backward pass through the same graph is refused by torch, which sees the change
+        hidden = None if grad_hidden_NC is None else grad_hidden_NC.mul_(grad)
+        weight = None if grad_weight_VC is None else grad_weight_VC.mul_(grad)
         return hidden, weight, None, None, None, None
+
+
+def _added(total: Tensor | None, share: Tensor) -> Tensor:
+    """Their sum in float32, in the memory of `total`. A function, so that no share outlives its chunk."""
+    return share.float() if total is None else total.add_(share)
