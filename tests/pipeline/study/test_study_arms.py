@@ -20,6 +20,7 @@ from pipeline.store import Store
 from pipeline.study.runs import finished_seeds
 from pipeline.study.seed import SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import resolve
+from trainer.checkpoint import newest_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def run_study(project, *changes):
     path.write_text(f"name: tiny\n{text}")
     profile = load_profile(str(path))
     definitions = build_definitions(profile, str(project / "store"))
-    result = definitions.get_job_def(ablations.JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    result = definitions.resolve_job_def(ablations.JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
     assert result.success
     return Store(project / "store", "tiny").open(), result
 
@@ -159,9 +160,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
     words = [sys.executable, "-m", "pipeline.study.seed", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(words, env=environment)
-    while first.poll() is None and not list(tmp_path.glob("checkpoints/step_*")):
+    while first.poll() is None and newest_checkpoint(tmp_path / "checkpoints") is None:
         time.sleep(0.01)
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     assert first.wait() == -signal.SIGKILL
     assert not (tmp_path / "result.json").exists()
     subprocess.run(words, env=environment, check=True)
