@@ -1,7 +1,8 @@
 """The stage `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
 
 In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
-order, and `quarantine.jsonl` with what could not become a document. Each part depends on its unit alone, so parts are
+order, `part-NNNNN.quarantine.jsonl` with what could not become a document and, where a hub source names a branch,
+`commits.json` with the commits that were read. Each part depends on its unit alone, so parts are
 made in any order by any number of processes, and a killed build goes on from the finished ones.
 """
 
@@ -24,6 +25,7 @@ import pyarrow as pa
 
 from pipeline.curation.formats import Record, Refused
 from pipeline.curation.heldout import group_keys
+from pipeline.curation.hub import commit_of
 from pipeline.curation.normalizing import normalize
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals import SIGNAL_FIELDS, compute_signals
@@ -31,8 +33,10 @@ from pipeline.curation.sources import Unit, list_units, read_unit
 from pipeline.curation.splitting import split_document
 from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
 from pipeline.errors import CurationError
+from pipeline.store.files import write_atomically
 
 DOCUMENTS_VERSION: Final = "1"
+COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
 _QUARANTINE_EXAMPLES: Final = 3
 log = logging.getLogger(__name__)
@@ -68,14 +72,33 @@ def build_documents(
         SourceError: a source cannot be fetched or read.
         CurationError: no document came out.
     """
-    units = list_units(settings.sources, cache)
     out.mkdir(parents=True, exist_ok=True)
+    settings = _at_commits(settings, out / COMMITS)
+    units = list_units(settings.sources, cache)
     missing = [number for number in range(len(units)) if not _part(out, number).exists()]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
     tasks = [(units[number], settings, _part(out, number)) for number in missing]
     _run(corpus, tasks, workers)
     return _summarise(corpus, settings, out)
+
+
+def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
+    """The settings with each hub branch replaced by its commit: looked up once, so that a build that goes on after a
+    kill reads what it began with, and kept beside the documents."""
+    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    sources = []
+    for source in settings.sources:
+        if source.hub is not None:
+            name = f"{source.hub.id}@{source.hub.revision}"
+            commit = known.get(name) or commit_of(source.hub)
+            if commit != source.hub.revision:
+                known[name] = commit
+                source = source.model_copy(update={"hub": source.hub.model_copy(update={"revision": commit})})
+        sources.append(source)
+    if known:
+        write_atomically(record, json.dumps(known, indent=2, sort_keys=True) + "\n")
+    return settings.model_copy(update={"sources": sources})
 
 
 def _part(out: Path, number: int) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,19 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 120.0
 _BATCH_ROWS: Final = 1000
 log = logging.getLogger(__name__)
+
+
+def commit_of(dataset: HubDataset) -> str:
+    """The commit that the data set's revision names now: itself, or what its branch or tag points to.
+
+    Raises:
+        SourceError: as `count_shards`.
+    """
+    from huggingface_hub import HfApi
+
+    if re.fullmatch("[0-9a-f]{40}", dataset.revision):
+        return dataset.revision
+    return str(_retried(dataset, lambda: HfApi().dataset_info(dataset.id, revision=dataset.revision).sha))
 
 
 def count_shards(dataset: HubDataset, columns: Sequence[str]) -> int:

@@ -30,7 +30,8 @@ class HubDataset(Settings):
     """Configuration (subset), such as sample-10BT."""
     split: str = "train"
     revision: str = Field(min_length=1)
-    """Commit of the data set; a branch name such as `main` may change under you."""
+    """Commit of the data set, or a branch or tag such as `main`, which is looked up when the documents are built first
+    and kept beside them in commits.json: documents that are there stay as they are when the branch moves on."""
 
 
 class Source(Settings):

@@ -52,8 +52,13 @@ def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, st
     server.wait()
 
 
-def program(out: Path, cache: Path, dataset: str = "some/stories", field: str = "text") -> list[str]:
-    source = {"hub": {"id": dataset, "revision": "0123456789abcdef0123456789abcdef01234567"}, "lang": "en"}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def program(
+    out: Path, cache: Path, dataset: str = "some/stories", field: str = "text", revision: str = COMMIT
+) -> list[str]:
+    source = {"hub": {"id": dataset, "revision": revision}, "lang": "en"}
     settings = json.dumps({"sources": [{**source, "text_field": field}]})
     code = f"""
         import pathlib
@@ -103,6 +108,28 @@ def test_rows_of_a_hub_data_set_come_in_order(hub: dict[str, str], tmp_path: Pat
     assert run.stdout.split()[1] == "4500"
     found = [text.split(".")[0] for text in texts_of(tmp_path / "out")]
     assert found == [f"Story {n} {row}" for n in range(3) for row in range(1500)]
+
+
+@pytest.mark.parametrize("hub", ["calm"], indirect=True)
+def test_a_branch_is_read_at_the_commit_it_named_when_the_build_began(hub: dict[str, str], tmp_path: Path) -> None:
+    build = program(tmp_path / "out", tmp_path, revision="main")
+    subprocess.run(build, env=hub, capture_output=True, text=True, check=True)
+    record = tmp_path / "out" / "commits.json"
+    assert json.loads(record.read_text()) == {"some/stories@main": COMMIT}
+    read = {line.split("/resolve/")[1].split("/")[0] for line in lines(tmp_path / "log") if "/resolve/" in line}
+    assert read == {COMMIT}
+
+    earlier = "f" * 40  # a build that began before the branch moved goes on with the commit it began with
+    record.write_text(json.dumps({"some/stories@main": earlier}))
+    (tmp_path / "out" / "part-00001.parquet").unlink()
+    (tmp_path / "log").write_text("")
+    subprocess.run(build, env=hub, capture_output=True, text=True, check=True)
+    assert any(f"/revision/{earlier}" in line for line in lines(tmp_path / "log"))
+    assert not any(line.endswith("/revision/main ") for line in lines(tmp_path / "log"))
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 @pytest.mark.fault
