@@ -225,7 +225,7 @@ def _all_arms(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings
         cells = [f"`{item.arm}`", item.title, str(item.seeds), f"{item.parameters:,}", f"{ends[item.arm]:,}", value]
         cells += [
             f"`{item.against}`",
-            *map(_shown, (item.equal_tokens, item.equal_flops, item.equal_time)),
+            *map(_shown, (item.at_end, item.equal_tokens, item.equal_flops, item.equal_time)),
             item.verdict,
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -147,6 +147,13 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_row_of_a_table_has_the_cells_of_its_head(study):
+    items = runs(run("squeezed", 1, 2.0), run("lr_x6", 1, 0, state="diverged"))
+    text = markdown(items, effects(items, {}, study), {}, study)
+    for table in [part for part in text.split("\n\n") if part.startswith("|")]:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
 @pytest.mark.parametrize(("end", "answer"), [(0.0, "yes"), (2.9, "no")])
 def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
     items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
