@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.assets.findings import remembered
 from pipeline.assets.stage import asset_key
 from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
 from pipeline.profile import Profile
+from pipeline.settings import identity_of
 from pipeline.store import Store
 
 Verdict = tuple[bool, str, Mapping[str, Any]]
@@ -43,17 +45,35 @@ def _corpus_checks(profile: Profile, name: str) -> list[dg.AssetChecksDefinition
     key, corpus, curation = f"corpus/{name}", profile.corpora[name], profile.curation
 
     def languages(store: Store, key: str) -> Verdict:
-        folders = store.current(f"documents/{name}").path, store.current(key).path
-        return _verdict(inspect_languages(*folders, corpus.allowed_languages, corpus.language_share))
+        documents, kept = store.current(f"documents/{name}"), store.current(key)
+        allowed, least = corpus.allowed_languages, corpus.language_share
+        settings = {"allowed": sorted(allowed), "least": least}
+
+        def look() -> Finding:
+            return inspect_languages(documents.path, kept.path, allowed, least)
+
+        return _verdict(remembered(store, "language_share", settings, (documents, kept), look))
 
     def duplicates(store: Store, key: str) -> Verdict:
-        folders = store.current(f"documents/{name}").path, store.current(key).path
-        heldout = [store.current(f"heldout/{other}").path for other in profile.corpora]
-        return _verdict(inspect_duplicates(*folders, heldout, curation.near_duplicates))
+        documents, kept = store.current(f"documents/{name}"), store.current(key)
+        heldout = [store.current(f"heldout/{other}") for other in profile.corpora]
+        settings = curation.near_duplicates
+
+        def look() -> Finding:
+            return inspect_duplicates(documents.path, kept.path, [part.path for part in heldout], settings)
+
+        looked_at = (documents, kept, *heldout)
+        return _verdict(remembered(store, "no_duplicates", identity_of(settings), looked_at, look))
 
     def contamination(store: Store, key: str) -> Verdict:
-        folders = store.current(f"documents/{name}").path, store.current(key).path, store.current("contamination").path
-        return _verdict(inspect_contamination(*folders, curation.contamination))
+        documents, kept = store.current(f"documents/{name}"), store.current(key)
+        items, settings = store.current("contamination"), curation.contamination
+
+        def look() -> Finding:
+            return inspect_contamination(documents.path, kept.path, items.path, settings)
+
+        looked_at = (documents, kept, items)
+        return _verdict(remembered(store, "no_contamination", identity_of(settings), looked_at, look))
 
     return [
         _check(key, "not_empty", "Documents are left after curation.", _not_empty),

@@ -24,6 +24,8 @@ from pipeline.curation.settings import ContaminationSettings, NearDuplicateSetti
 from pipeline.curation.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
 from pipeline.curation.words import words_of
 
+INSPECTION_VERSION: Final = "1"
+"""Moves when a finding may come out differently: findings that held are kept."""
 _SIGNATURES: Final = 200_000
 """Documents whose signatures are held as a whole (90 MB); of more documents a part of each band's values."""
 _PAIRS: Final = 20_000
