@@ -19,6 +19,7 @@ from trainer.model.linear import Linear
 from trainer.model.rope import rotate
 
 QUERY_BLOCK = 128  # queries whose attention weights are computed at once on a CPU
+LONGEST_IN_BLOCKS = 512  # tokens; past it the weights kept for the backward pass take too much memory
 
 
 @dataclass
@@ -146,7 +147,8 @@ class Attention(nn.Module):
     def _attend(self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame) -> Tensor:
         if frame.dropout is not None:
             return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, frame, frame.dropout)
-        if q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and q_BHTd.shape[2] == k_BHTd.shape[2]:
+        T, keys = q_BHTd.shape[2], k_BHTd.shape[2]
+        if q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and T == keys <= LONGEST_IN_BLOCKS:
             return attend_in_blocks(q_BHTd, k_BHTd, v_BHTd, frame.mask)
         return F.scaled_dot_product_attention(
             q_BHTd, k_BHTd, v_BHTd, attn_mask=frame.mask, is_causal=frame.mask is None, enable_gqa=self.grouped

@@ -58,7 +58,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         V = len(weight_VC)
         total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
         grad_hidden_NC = torch.empty_like(hidden_NC) if need_hidden else None
-        grad_weight_VC = None
+        grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         all_scored = hidden_NC.device.type == "cpu" and bool((targets_N != IGNORE).all())  # asking a GPU would wait
@@ -77,8 +77,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
             if grad_hidden_NC is not None:
                 grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
-            if need_weight:
-                grad_weight_VC = _added(grad_weight_VC, weight_gradient(grad_nP, chunk_nC)[:V])
+            if grad_weight_VC is not None:
+                grad_weight_VC += weight_gradient(grad_nP, chunk_nC)[:V]
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
@@ -86,12 +86,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         grad_hidden_NC, grad_weight_VC = ctx.saved_tensors
-        # in place: a second backward pass through the same graph is refused by torch, which sees the change
+        # in place, or there are two of them; torch sees it and refuses a second backward pass through the same graph
         hidden = None if grad_hidden_NC is None else grad_hidden_NC.mul_(grad)
         weight = None if grad_weight_VC is None else grad_weight_VC.mul_(grad)
         return hidden, weight, None, None, None, None
-
-
-def _added(total: Tensor | None, share: Tensor) -> Tensor:
-    """Their sum in float32, in the memory of `total`. A function, so that no share outlives its chunk."""
-    return share.float() if total is None else total.add_(share)
