@@ -5,9 +5,9 @@ embeddings) at 0.7M, 22M and 117M parameters. `gpt2` is GPT-2 124M as build-nano
 three times its learning rate (the biggest single gain for AdamW at this size; docs/training.md has the sources).
 Whatever a run sets itself wins over its preset.
 
-None of these learning rates has been swept by 1/2, 1 and 2 here: `s` has a value from the literature's range, those of `m` and `l` are
-modded-nanogpt's and nanochat's for models of about their size. `python -m benchmarks.model_quality sweep` does it for `s`
-on a CPU; `m` and `l` need a GPU (`learning_rate` and `adam_learning_rate` together) before they are to be trusted.
+None of these learning rates has been swept by 1/2, 1 and 2 here: `s` has the usual one of small models, `m` and `l` have
+modded-nanogpt's and nanochat's for models of about their size. `python -m benchmarks.model_quality sweep` sweeps `s` on
+a CPU; `m` and `l` need a GPU (`learning_rate` and `adam_learning_rate` together) before they are to be trusted.
 """
 
 from __future__ import annotations
