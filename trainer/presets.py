@@ -5,7 +5,7 @@ embeddings) at 0.7M, 22M and 117M parameters. `gpt2` is GPT-2 124M as build-nano
 three times its learning rate (the biggest single gain for AdamW at this size; docs/training.md has the sources).
 Whatever a run sets itself wins over its preset.
 
-None of these learning rates has been swept by 1/2, 1 and 2 here: `s` has the usual one of small models, `m` and `l` have
+None of these learning rates has been swept by 1/2, 1 and 2 here: `s` has a usual one for its size, `m` and `l` have
 modded-nanogpt's and nanochat's for models of about their size. `python -m benchmarks.model_quality sweep` sweeps `s` on
 a CPU; `m` and `l` need a GPU (`learning_rate` and `adam_learning_rate` together) before they are to be trusted.
 """
