@@ -28,7 +28,7 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
         axes.plot([low, high], [place, place], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([max(-WIDEST, min(interval.mean, WIDEST))], [place], marker="o", color=color, markersize=4.5)
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seeds)" for item in rows]
+    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item in rows]
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
     axes.invert_yaxis()
     axes.set_xlabel("bits per byte, arm minus reference, at equal tokens (less is better)")
@@ -40,7 +40,7 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
     """Held-out bits per byte on the way, the mean over seeds, for the arms of `shown` that have run."""
     figure, axes = new_figure(7.2, 3.8)
     arms = by_arm(runs)
-    for number, name in enumerate(name for name in shown if name in arms):
+    for number, name in enumerate(shown):
         curves = [run.curve for run in arms[name] if run.state == FINISHED]
         if not curves:
             continue

@@ -23,6 +23,7 @@ from pipeline.study.tables import CURVES_FILE, FINISHED, POOLED, RUNS_FILE, Run,
 
 REPORT_VERSION: Final = "1"
 EFFECTS_FILE: Final = "effects.csv"
+MOST_CURVES: Final = 8
 BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
 END: Final = "<!-- made by python -m pipeline.study: end -->"
 IDEAS: Final = (
@@ -88,9 +89,10 @@ def effect_row(item: Effect) -> dict[str, Any]:
 
 def curve_arms(runs: Sequence[Run], study: StudySettings) -> list[str]:
     """Arms whose curves are drawn: the baseline, the tuned one, and those that belong to no single idea."""
-    tuned = tuned_baseline(runs, study)
-    chosen = [study.baseline, *([tuned] if tuned and tuned != study.baseline else [])]
-    return [*chosen, *(name for name, arm in study.arms.items() if not arm.idea and not arm.against)][:8]
+    several = (name for name, arm in study.arms.items() if not arm.idea and not arm.against)
+    chosen = [study.baseline, tuned_baseline(runs, study) or study.baseline, *several]
+    there = by_arm(runs)
+    return [name for name in dict.fromkeys(chosen) if name in there][:MOST_CURVES]
 
 
 def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, float], study: StudySettings) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import StudyError
 from pipeline.study.effects import effects, tuned_baseline
-from pipeline.study.report import BEGIN, END, build_report, markdown, write_page
+from pipeline.study.report import BEGIN, END, build_report, curve_arms, markdown, write_page
 from pipeline.study.settings import StudySettings
 from pipeline.study.tables import Run, collect, read_csv, read_runs, write_runs
 
@@ -145,6 +145,11 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
     assert "not yet answered" in found.markdown
     for name in ("forest", "curves", "frontier"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_curve_is_drawn_once_also_where_the_baseline_is_the_tuned_one(study):
+    assert tuned_baseline(runs(), study) == "baseline"
+    assert curve_arms(runs(run("squeezed", 1, 2.0)), study) == ["baseline", "squeezed"]
 
 
 def test_every_row_of_a_table_has_the_cells_of_its_head(study):
