@@ -17,7 +17,7 @@ WIDEST: Final = 0.6
 
 
 def forest_png(effects: Sequence[Effect]) -> bytes:
-    """Each arm's difference at equal tokens with its 95% interval, open where it has one seed: left of zero is better."""
+    """Each arm's difference at equal tokens with its 95% interval, open for a single seed: left of zero is better."""
     rows = [item for item in effects if item.equal_tokens is not None]
     figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
     for place, item in enumerate(rows):
@@ -27,8 +27,9 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
         low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
         if interval.values > 1:  # a single seed has no interval: an open mark alone
             axes.plot([low, high], [place, place], color=color, linewidth=2.2, solid_capstyle="butt")
-        mark = {"markerfacecolor": "white" if interval.values == 1 else color, "markersize": 4.5}
-        axes.plot([max(-WIDEST, min(interval.mean, WIDEST))], [place], marker="o", color=color, **mark)
+        fill = "white" if interval.values == 1 else color
+        mean = max(-WIDEST, min(interval.mean, WIDEST))
+        axes.plot([mean], [place], marker="o", color=color, markerfacecolor=fill, markersize=4.5)
     axes.axvline(0, color=INK, linewidth=1)
     labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item in rows]
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
