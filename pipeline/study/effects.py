@@ -53,7 +53,9 @@ class Effect:
             return "too few seeds"
         if self.equal_tokens.high < 0:
             return "helps"
-        return "hurts" if self.equal_tokens.low > 0 else "no difference seen"
+        if self.equal_tokens.low > 0:
+            return "hurts"
+        return "no difference seen" if self.equal_tokens.values > 2 else "too few seeds"
 
 
 def effects(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> list[Effect]:

@@ -144,7 +144,10 @@ def _reached(
     if not shares:
         return f"{asked}: **not yet answered**."
     worst = max(shares.values())
-    seen = f"{_share(worst)} of the tokens in the slowest of {len(shares)} seeds (on the curve of the full-length run)"
+    first = seed_runs(runs, arm)[min(shares)].curve[0][0]
+    bound = "at most " if worst * seed_runs(runs, reference)[min(shares)].curve[-1][0] <= first else ""
+    seen = f"{bound}{_share(worst)} of the tokens in the slowest of {len(shares)} seeds"
+    seen += " (at the first point of its curve)" if bound else " (on the curve of the full-length run)"
     if worst > share:
         return f"{asked}: **no**, {seen}."
     if time is None:
@@ -153,7 +156,7 @@ def _reached(
     if not rates[0] or not rates[1]:
         return f"{asked}: in tokens **yes**, {seen}; time **not yet answered**, the speeds are not measured."
     spent = worst * rates[1] / rates[0]
-    return f"{asked}: **{'yes' if spent <= time else 'no'}**, {seen}; {_share(spent)} of the time."
+    return f"{asked}: **{'yes' if spent <= time else 'no'}**, {seen}; {bound}{_share(spent)} of the time."
 
 
 def _annealed(runs: Sequence[Run], arm: str, reference: str) -> str:

@@ -120,6 +120,13 @@ def test_a_diverged_run_is_a_verdict_and_not_a_number(study):
     assert (found.seeds, found.diverged, found.verdict) == (1, 1, "diverged in 1 of 2 runs")
 
 
+def test_two_seeds_that_disagree_are_too_few_for_a_verdict(study):
+    unsure = [run("gate", 1, BASE[1] + 0.1), run("gate", 2, BASE[2] - 0.1)]
+    assert effect_of(study, "gate", runs(*unsure)).verdict == "too few seeds"
+    unsure.append(run("gate", 3, BASE[3]))
+    assert effect_of(study, "gate", runs(*unsure)).verdict == "no difference seen"
+
+
 def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):
     swept = [run("lr_x3", seed, 2.8) for seed in BASE] + [run("lr_x2", seed, 2.7) for seed in BASE]
     diverged = [run("lr_x6", 1, 2.0), run("lr_x6", 2, 0, state="diverged")]
