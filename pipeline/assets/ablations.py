@@ -22,6 +22,7 @@ from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.errors import StudyError
 from pipeline.profile import Profile, squeeze_home
 from pipeline.settings import identity_of
+from pipeline.sharding.workers import cpu_count
 from pipeline.store import Artifact, Built
 from pipeline.study.data import (
     STUDY_DATA_VERSION,
@@ -32,7 +33,7 @@ from pipeline.study.data import (
     sample_heldout,
 )
 from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.runs import SEED_VERSION, cores, run_seed, seed_identity, seed_key, side_by_side
+from pipeline.study.runs import SEED_VERSION, run_seed, seed_identity, seed_key, side_by_side
 from pipeline.study.seed import POOLED, SeedTask
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, collect, read_speed
@@ -59,9 +60,9 @@ def stages(profile: Profile) -> list[Stage]:
     study = profile.study
     if study is None:
         return []
-    mixed = {name: _stages_of(profile, name) for name in study.data}
+    mixed = {name: _stages_of(profile, study, name) for name in study.data}
     corpora = sorted({source for stages in mixed.values() for stage in stages for source in stage.mixture})
-    tokenizers = dict.fromkeys(_tokenizer_of(profile, name) for name in study.data)
+    tokenizers = dict.fromkeys(_tokenizer_of(profile, study, name) for name in study.data)
     return [
         Stage(
             key=HELDOUT,
@@ -75,7 +76,7 @@ def stages(profile: Profile) -> list[Stage]:
             kinds=frozenset({"parquet"}),
         ),
         *(_tokens(profile, name, corpora) for name in tokenizers),
-        *(_data(profile, name) for name in study.data),
+        *(_data(profile, study, name) for name in study.data),
         *(_arm(profile, study, name, len(study.arms) - number) for number, name in enumerate(study.arms)),
         Stage(
             key=REPORT,
@@ -130,9 +131,8 @@ def arm_identity(study: StudySettings, run: ArmRun) -> dict[str, Any]:
     }
 
 
-def _tokenizer_of(profile: Profile, data: str) -> str:
-    assert profile.study is not None
-    name = profile.study.data[data].tokenizer or profile.tokenizers.select
+def _tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
+    name = study.data[data].tokenizer or profile.tokenizers.select
     if name not in profile.tokenizers.candidates:
         raise StudyError(
             f"study.data.{data}: tokenizers.select is {name!r}, no candidate's name; set the data set's tokenizer"
@@ -140,9 +140,8 @@ def _tokenizer_of(profile: Profile, data: str) -> str:
     return name
 
 
-def _stages_of(profile: Profile, data: str) -> Any:
-    assert profile.study is not None
-    return profile.study.data[data].stages or profile.schedule.stages
+def _stages_of(profile: Profile, study: StudySettings, data: str) -> Any:
+    return study.data[data].stages or profile.schedule.stages
 
 
 def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> Stage:
@@ -162,10 +161,9 @@ def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> Stage:
     )
 
 
-def _data(profile: Profile, name: str) -> Stage:
-    assert profile.study is not None
-    data, stages = profile.study.data[name], _stages_of(profile, name)
-    tokens = f"ablation_tokens/{_tokenizer_of(profile, name)}"
+def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
+    data, stages = study.data[name], _stages_of(profile, study, name)
+    tokens = f"ablation_tokens/{_tokenizer_of(profile, study, name)}"
 
     def build(job: Job) -> Any:
         stores = {folder.name: folder for folder in job.path(tokens).iterdir() if folder.is_dir()}
@@ -186,7 +184,7 @@ def _data(profile: Profile, name: str) -> Stage:
 
 def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> Stage:
     run, arm = resolve(study, name, profile.model, profile.training), study.arms[name]
-    tokenizer = f"tokenizer/{_tokenizer_of(profile, run.data)}"
+    tokenizer = f"tokenizer/{_tokenizer_of(profile, study, run.data)}"
     return Stage(
         key=arm_key(name),
         group=GROUP,
@@ -237,7 +235,7 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
         return outcome.artifact
 
     tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in run.seeds]
-    artifacts = dict(zip(run.seeds, side_by_side(tasks, study.seeds_at_once or cores()), strict=True))
+    artifacts = dict(zip(run.seeds, side_by_side(tasks, study.seeds_at_once or cpu_count()), strict=True))
     hashes = "\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())
     return ArmSummary(
         hashlib.sha256(hashes.encode()).hexdigest(),

@@ -18,11 +18,9 @@ WIDEST: Final = 0.6
 
 def forest_png(effects: Sequence[Effect]) -> bytes:
     """Each arm's difference at equal tokens with its 95% interval, open for a single seed: left of zero is better."""
-    rows = [item for item in effects if item.equal_tokens is not None]
+    rows = [(item, item.equal_tokens) for item in effects if item.equal_tokens is not None]
     figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
-    for place, item in enumerate(rows):
-        interval = item.equal_tokens
-        assert interval is not None
+    for place, (item, interval) in enumerate(rows):
         color = MARKS.get(item.verdict, SOFT)
         low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
         if interval.values > 1:  # a single seed has no interval: an open mark alone
@@ -31,7 +29,7 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
         mean = max(-WIDEST, min(interval.mean, WIDEST))
         axes.plot([mean], [place], marker="o", color=color, markerfacecolor=fill, markersize=4.5)
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item in rows]
+    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item, _ in rows]
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
     axes.invert_yaxis()
     axes.set_xlabel("bits per byte, arm minus reference, at equal tokens (less is better)")

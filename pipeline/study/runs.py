@@ -33,11 +33,6 @@ STOP_SECONDS: Final = 40.0
 T = TypeVar("T")
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side(tasks: Sequence[Callable[[threading.Event], T]], at_once: int) -> list[T]:
     """Call every task, `at_once` at a time, with an event that is set when they are to stop; results in order.
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from pipeline.errors import StudyError
 from pipeline.profile import Profile
 from pipeline.settings import identity_of
-from pipeline.study.settings import ArmRun, resolve
+from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import read_csv, write_csv
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
@@ -36,19 +36,24 @@ def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out:
     """
     import torch
 
-    assert profile.study is not None
-    unknown = sorted(set(arms) - set(profile.study.arms))
+    study = profile.study
+    if study is None:
+        raise StudyError(f"the profile {profile.name} has no study")
+    unknown = sorted(set(arms) - set(study.arms))
     if unknown:
-        raise StudyError(f"--arms: {', '.join(unknown)}: no such arm; there are {', '.join(profile.study.arms)}")
+        raise StudyError(f"--arms: {', '.join(unknown)}: no such arm; there are {', '.join(study.arms)}")
     torch.set_num_threads(1)
     groups: dict[str, list[str]] = {}
     turns: dict[str, Callable[[int], tuple[float, float]]] = {}
     for name in arms:
-        run = resolve(profile.study, name, profile.model, profile.training)
-        key = _same_speed(run, _vocabulary(profile, run))
+        run = resolve(study, name, profile.model, profile.training)
+        model = dataclasses.replace(run.model, vocab_size=_vocabulary(profile, study, run))
+        key = _same_speed(model, run.training)
         groups.setdefault(key, []).append(name)
         if key not in turns:
-            turns[key] = _turn(dataclasses.replace(run.model, vocab_size=_vocabulary(profile, run)), run.training)
+            turns[key] = _turn(
+                dataclasses.replace(run.model, vocab_size=_vocabulary(profile, study, run)), run.training
+            )
     for turn in turns.values():
         turn(1)
     found: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
@@ -61,24 +66,21 @@ def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out:
         figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
         for name in names:
             rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}  # type: ignore[dict-item]
-    write_csv(out, COLUMNS, [rows[name] for name in profile.study.arms if name in rows])
+    write_csv(out, COLUMNS, [rows[name] for name in study.arms if name in rows])
 
 
-def _vocabulary(profile: Profile, run: ArmRun) -> int:
+def _vocabulary(profile: Profile, study: StudySettings, run: ArmRun) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
     from pipeline.tokenization.specs import load_specs, specs_folder
 
-    assert profile.study is not None
-    name = profile.study.data[run.data].tokenizer or profile.tokenizers.select
+    name = study.data[run.data].tokenizer or profile.tokenizers.select
     spec = load_specs(specs_folder(profile.tokenizers.folder), [name])[name]
     return int(getattr(spec, "vocab_size", None) or run.model.vocab_size)
 
 
-def _same_speed(run: ArmRun, vocabulary: int) -> str:
-    training = identity_of(run.training)
-    return json.dumps(
-        [vocabulary, identity_of(run.model) | {"init": ""}, {name: training[name] for name in SPEED_SETTINGS}]
-    )
+def _same_speed(model: ModelConfig, settings: TrainingConfig) -> str:
+    training = identity_of(settings)
+    return json.dumps([identity_of(model) | {"init": ""}, {name: training[name] for name in SPEED_SETTINGS}])
 
 
 def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple[float, float]]:
