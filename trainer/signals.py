@@ -33,10 +33,13 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(parent: int | None = None) -> None:
     """Ask the kernel for SIGTERM when the parent thread ends; a no-op where there is no prctl (not Linux).
 
-    `parent` is the process id expected; where it is gone already, this process ends at once.
+    `parent` is the process id expected; where it is gone already, this process ends at once. A parent that ignores
+    SIGTERM hands that on: a shell's background job ignores SIGINT, and a Dagster run in it treats SIGTERM alike.
     """
     if sys.platform != "linux":
         return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     expected = os.getppid() if parent is None else parent
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != expected:

@@ -42,13 +42,15 @@ def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_a_process_ends_with_its_parent_even_by_sigkill() -> None:
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
+def test_a_process_ends_with_its_parent_even_by_sigkill(action: str) -> None:
     child = (
         "import time; from trainer.signals import die_with_parent; die_with_parent(); "
         "print('ready', flush=True); time.sleep(60)"
     )
     parent = (
-        "import subprocess, sys, time\n"
+        "import signal, subprocess, sys, time\n"
+        f"signal.signal(signal.SIGTERM, signal.{action})\n"
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
         "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)"
     )
