@@ -114,8 +114,11 @@ def did_you_mean(given: str, known: Sequence[str]) -> str:
 def _plain(value: Any, path: tuple[str, ...], file: Path, locations: Locations) -> Any:
     """Strip ruamel's types, noting the line of every key and list item on the way."""
     if isinstance(value, Mapping):
+        own = value.lc.data or {}  # type: ignore[attr-defined]
         for key in value:
-            locations.lines[(*path, str(key))] = (file, value.lc.key(key)[0] + 1)  # type: ignore[attr-defined]
+            # a key that `<<:` merged in has no place of its own: that of the mapping it is merged into
+            line = own[key][0] if key in own else value.lc.line  # type: ignore[attr-defined]
+            locations.lines[(*path, str(key))] = (file, line + 1)
         return {str(key): _plain(item, (*path, str(key)), file, locations) for key, item in value.items()}
     if isinstance(value, list):
         for position in range(len(value)):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.evaluation import items_stage
 from pipeline.assets.show import bars, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs, curated
@@ -41,6 +42,7 @@ from pipeline.study.tables import SPEED_FILE, collect, read_speed
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
 HELDOUT: Final = "ablation_heldout"
+ITEMS: Final = "ablation_items"
 REPORT: Final = "ablation_report"
 ARM_VERSION: Final = "1"
 
@@ -76,6 +78,7 @@ def stages(profile: Profile) -> list[Stage]:
             kinds=frozenset({"parquet"}),
         ),
         *(_tokens(profile, name, corpora) for name in tokenizers),
+        *(_items(profile, study, name) for name in tokenizers if study.benchmarks.tasks),
         *(_data(profile, study, name) for name in study.data),
         *(_arm(profile, study, name, len(study.arms) - number) for number, name in enumerate(study.arms)),
         Stage(
@@ -161,6 +164,17 @@ def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> Stage:
     )
 
 
+def _items(profile: Profile, study: StudySettings, tokenizer: str) -> Stage:
+    return items_stage(
+        profile,
+        study.benchmarks,
+        key=f"{ITEMS}/{tokenizer}",
+        group=GROUP,
+        tokenizer=f"tokenizer/{tokenizer}",
+        description=f"Benchmarks' items as {tokenizer}'s token ids, on which every run is scored at its end.",
+    )
+
+
 def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
     data, stages = study.data[name], _stages_of(profile, study, name)
     tokens = f"ablation_tokens/{_tokenizer_of(profile, study, name)}"
@@ -184,14 +198,17 @@ def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
 
 def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> Stage:
     run, arm = resolve(study, name, profile.model, profile.training), study.arms[name]
-    tokenizer = f"tokenizer/{_tokenizer_of(profile, study, run.data)}"
+    tokenizer = _tokenizer_of(profile, study, run.data)
     return Stage(
         key=arm_key(name),
         group=GROUP,
         description=f"{arm.title or name} (idea {arm.idea})" if arm.idea else arm.title or name,
         version=ARM_VERSION,
         settings=arm_identity(study, run),
-        inputs=[HELDOUT, f"ablation_data/{run.data}", tokenizer],
+        inputs=[
+            *(HELDOUT, f"ablation_data/{run.data}", f"tokenizer/{tokenizer}"),
+            *([f"{ITEMS}/{tokenizer}"] if study.benchmarks.tasks else []),
+        ],
         build=lambda job: run_arm(job, run, study, tokenizer),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
@@ -205,6 +222,7 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
     Raises StudyError in the words of the first run that fails.
     """
     data = job.inputs[f"ablation_data/{run.data}"]
+    items = job.path(f"{ITEMS}/{tokenizer}") if study.benchmarks.tasks else None
 
     def seed(number: int, stop: Event) -> Artifact:
         identity = seed_identity(study, run, number)
@@ -214,9 +232,10 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
             budget=run.budget.model_dump(),
             points=study.points,
             epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
-            tokenizer=str(job.path(tokenizer)),
+            tokenizer=str(job.path(f"tokenizer/{tokenizer}")),
             heldout=str(job.path(HELDOUT)),
             apart=list(study.heldout.apart),
+            benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks} if items else {},
         )
 
         def build(out: Path) -> Built:

@@ -50,8 +50,16 @@ def stages(profile: Profile) -> list[Stage]:
     """
     suites = profile.evaluation.suites
     _check_tasks(profile)
+    while_training = items_stage(
+        profile,
+        profile.evaluation.while_training,
+        key=TRAINING_ITEMS,
+        group=GROUP,
+        tokenizer="tokenizer",
+        description="Multiple-choice items as token ids, which the trainer scores while it trains.",
+    )
     return [
-        *([_training_items(profile)] if profile.evaluation.while_training.tasks else []),
+        *([while_training] if profile.evaluation.while_training.tasks else []),
         *(_suite(profile, name, suite) for name, suite in suites.items()),
         Stage(
             key="scorecard",
@@ -82,6 +90,8 @@ def stages(profile: Profile) -> list[Stage]:
 
 def _check_tasks(profile: Profile) -> None:
     named: dict[str, LmEvalSuite | WhileTraining] = {"while_training": profile.evaluation.while_training}
+    if profile.study is not None:
+        named["study.benchmarks"] = profile.study.benchmarks
     named |= {f"suite {name}": suite for name, suite in profile.evaluation.suites.items() if suite.kind == "lm_eval"}
     for where, asked in named.items():
         try:
@@ -90,29 +100,28 @@ def _check_tasks(profile: Profile) -> None:
             raise EvaluationError(f"{where}: {error}") from error
 
 
-def _training_items(profile: Profile) -> Stage:
-    evaluation, context = profile.evaluation, profile.model.context
+def items_stage(
+    profile: Profile, asked: WhileTraining, *, key: str, group: str, tokenizer: str, description: str
+) -> Stage:
+    """Tasks' items as ids of the tokenizer that the asset `tokenizer` holds."""
+    archive, context = profile.evaluation.archive, profile.model.context
 
     def build(job: Job) -> Any:
         return build_training_items(
-            *(job.path("tokenizer"), evaluation.while_training, evaluation.archive),
-            context=context,
-            cache=job.store.cache,
-            out=job.out,
+            job.path(tokenizer), asked, archive, context=context, cache=job.store.cache, out=job.out
         )
 
-    reads_archive = evaluation.while_training.data == "archive"
     return Stage(
-        key=TRAINING_ITEMS,
-        group=GROUP,
-        description="Multiple-choice items as token ids, which the trainer scores while it trains.",
+        key=key,
+        group=group,
+        description=description,
         version=TRAINING_ITEMS_VERSION,
         settings={
-            "while_training": evaluation.while_training,
+            "items": asked,
             "context": context,
-            **({"archive": evaluation.archive} if reads_archive else {}),
+            **({"archive": archive} if asked.data == "archive" else {}),
         },
-        inputs=["tokenizer"],
+        inputs=[tokenizer],
         build=build,
         metadata=lambda artifact: {"tasks": table(artifact.summary["tasks"])},
         kinds=frozenset({"json"}),

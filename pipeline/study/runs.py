@@ -27,7 +27,7 @@ from pipeline.store import Built, Store, canonical_json
 from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import ArmRun, StudySettings
 
-SEED_VERSION: Final = "1"
+SEED_VERSION: Final = "2"
 POLL_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 40.0
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> Built:
             shutil.rmtree(item)
         elif item.name not in (RESULT_FILE, SCORES_FILE, "metrics.jsonl"):
             item.unlink()
-    content = {name: result[name] for name in ("state", "tokens", "curve", "bits_per_byte")}
+    content = {name: result.get(name) for name in ("state", "tokens", "curve", "bits_per_byte", "benchmarks")}
     return Built(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), result)
 
 

@@ -53,6 +53,8 @@ class SeedTask:
     """Folder of the sample."""
     apart: list[str] = dataclasses.field(default_factory=list)
     """Corpora left out of the pooled score."""
+    benchmarks: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Files of multiple-choice items by task, in the format of `trainer.choices`."""
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | None:
@@ -96,12 +98,14 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
         if int(place.name[5:]) < steps:
             curve.append({"tokens": int(place.name[5:]) * training.batch_tokens, **score(place, part=CURVE)})
     curve.append({"tokens": summary["tokens"], **score(folder, part=CURVE)})
+    benchmarks = _benchmarks(folder, config, task)
     return facts | {
         "state": "finished",
         "steps": summary["steps"],
         "tokens": summary["tokens"],
         "curve": curve,
         "bits_per_byte": score(folder, part=FINAL),
+        "benchmarks": benchmarks,
         "final_train_loss": summary["final_train_loss"],
         "seconds": summary["seconds"] if whole else None,
         "cpu_seconds": cpu_seconds if whole else None,
@@ -174,6 +178,22 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
         known[name] = scores | {POOLED: sum(bits[c] for c in pooled) / sum(sizes[c] for c in pooled)}
         write_json(file, known)
     return known[name]
+
+
+def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str, float]]:
+    """Shares of right answers at the end, by task."""
+    from trainer.checkpoint import load_model
+    from trainer.choices import read_choices, score_choices
+    from trainer.config import ChoiceData
+    from trainer.data import SequenceReader
+    from trainer.ranks import join_ranks
+
+    if not task.benchmarks:
+        return {}
+    tokenizer = SequenceReader([Path(path) for path in task.epochs], config.model.context).tokenizer
+    files = [ChoiceData(name, path) for name, path in sorted(task.benchmarks.items())]
+    sets = read_choices(files, tokenizer, config.model.context)
+    return score_choices(load_model(folder), sets, context=config.model.context, ranks=join_ranks("cpu"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.evaluation.settings import WhileTraining
 from pipeline.profile_file import did_you_mean
 from pipeline.settings import Settings, runtime
 from pipeline.sharding.settings import StageSettings
@@ -112,6 +113,8 @@ class StudySettings(Settings):
     tuned: tuple[str, ...] = ()
     """Arms that differ in the learning rate alone; the best of them is the tuned baseline."""
     arms: dict[ArmName, Arm] = Field(min_length=1)
+    benchmarks: WhileTraining = WhileTraining()
+    """Multiple-choice tasks every run is scored on at its end; none: no benchmarks."""
     seeds_at_once: int | None = runtime(None, ge=1)
     """Runs side by side, a thread each; none: one a core."""
 

@@ -34,6 +34,15 @@ def test_locations_name_the_file_that_a_value_came_from(tmp_path):
     assert locations.of(["nowhere"]) == ""
 
 
+def test_merge_keys_are_read_and_located_at_the_mapping_that_merges(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("base: &base {context: 8, width: 4}\nmodel:\n  <<: *base\n  width: 6\n")
+    data, locations = read_profile_file(path)
+    assert data["model"] == {"context": 8, "width": 6}
+    assert locations.lines[("model", "context")] == (path, 3)
+    assert locations.lines[("model", "width")] == (path, 4)
+
+
 def test_profiles_that_extend_each_other_are_refused(tmp_path):
     write(tmp_path, "a.yaml", "extends: b.yaml\n")
     write(tmp_path, "b.yaml", "extends: a.yaml\n")
