@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.ablations import GROUP as STUDY
 from pipeline.assets.stage import StoreResource
 from pipeline.assets.training import GROUP as TRAINING
 from pipeline.profile import Profile
 from pipeline.store.maintenance import verify
 
-STUDY_GROUP: Final = "ablations"
-"""Not part of full_train: the study is a job of its own."""
 FULL_TRAIN: Final = "full_train"
 VERIFY_STORE: Final = "verify_store"
 SHOWN: Final = ("learning_rate", "adam_learning_rate", "weight_decay", "seed", "max_steps", "max_minutes", "device")
@@ -31,7 +30,7 @@ def jobs(profile: Profile) -> list[Any]:
     trains = _training_config(profile)
     parts: dict[str, tuple[dg.AssetSelection, str, dict[str, Any]]] = {
         FULL_TRAIN: (
-            dg.AssetSelection.all() - _groups(STUDY_GROUP),
+            dg.AssetSelection.all() - _groups(STUDY),  # the study is a job of its own
             "Everything from the sources to the scorecard; what is already built is reused. The launchpad's values are "
             "the profile's: change one for this run alone.",
             trains,

@@ -80,7 +80,8 @@ def stages(profile: Profile) -> list[Stage]:
         *(_tokens(profile, name, corpora) for name in tokenizers),
         *(_items(profile, study, name) for name in tokenizers if study.benchmarks.tasks),
         *(_data(profile, study, name) for name in study.data),
-        *(_arm(profile, study, name, len(study.arms) - number) for number, name in enumerate(study.arms)),
+        # all below 0, or the first arms whose data are there would run before the data of the arms that come first
+        *(_arm(profile, study, name, -number) for number, name in enumerate(study.arms, start=1)),
         Stage(
             key=REPORT,
             group=GROUP,

@@ -11,6 +11,7 @@ Shape letters: N tokens, C width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,13 +22,19 @@ from trainer.model.linear import product, weight_gradient
 
 IGNORE = -100  # a target that is not scored
 
-CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}  # float32 logits at once: what a CPU's cache, a GPU's memory takes
+# float32 numbers at once, of the logits and of what is added to the weight's gradient: a CPU's cache, a GPU's memory
+CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}
+FEWEST_ROWS = 128
 ROW_MULTIPLE = {"cuda": 64}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
 
-def chunk_rows(vocab_size: int, device: torch.device) -> int:
-    """Tokens whose logits are held at once when nothing is asked for."""
-    return max(CHUNK_BYTES.get(device.type, 64 << 20) // (4 * vocab_size), 64)
+def chunk_rows(row_size: int, device: torch.device) -> int:
+    """Rows of so many numbers that are held at once: tokens' logits, or rows of the weight's gradient."""
+    return max(CHUNK_BYTES.get(device.type, 64 << 20) // (4 * row_size), FEWEST_ROWS)
+
+
+def _parts(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
 def cross_entropy_sum(
@@ -62,8 +69,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         all_scored = hidden_NC.device.type == "cpu" and bool((targets_N != IGNORE).all())  # asking a GPU would wait
-        for start in range(0, len(hidden_NC), rows):
-            part = slice(start, start + rows)
+        weight_rows = chunk_rows(weight_VC.shape[1], weight_VC.device)
+        for part in _parts(len(hidden_NC), rows):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
@@ -78,7 +85,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if grad_hidden_NC is not None:
                 grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
             if grad_weight_VC is not None:
-                grad_weight_VC += weight_gradient(grad_nP, chunk_nC)[:V]
+                for some in _parts(V, weight_rows):  # a product of all rows would be as large as the sum
+                    grad_weight_VC[some] += weight_gradient(grad_nP[:, some], chunk_nC)
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 

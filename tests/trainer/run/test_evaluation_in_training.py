@@ -11,13 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trainer.choices import ChoiceItem, write_choices  # noqa: E402
-from trainer.config import read_run  # noqa: E402
-from trainer.loop import train  # noqa: E402
-from trainer.ranks import Ranks  # noqa: E402
-from trainer.signals import StopRequest  # noqa: E402
+from in_process import go  # noqa: E402
 
-ONE = Ranks(0, 1, torch.device("cpu"))
+from trainer.choices import ChoiceItem, write_choices  # noqa: E402
 
 
 def with_choices(path: Path, items: int) -> Path:
@@ -47,7 +43,7 @@ def evaluations(path: Path) -> list[dict[str, Any]]:
 
 def test_items_are_scored_at_the_interval_and_all_of_them_at_the_end(make_run: Any) -> None:
     path = with_choices(make_run("run", validate=True, max_steps=60, evaluate_every=20, evaluate_items=10), items=50)
-    summary = train(read_run(path), ONE, StopRequest())
+    summary = go(path)
     lines = evaluations(path)
     assert [line["step"] for line in lines] == [20, 40]
     assert all(line["choices"]["numbers"]["items"] == 10 for line in lines)
@@ -58,28 +54,28 @@ def test_items_are_scored_at_the_interval_and_all_of_them_at_the_end(make_run: A
 
 def test_without_held_out_documents_no_checkpoint_is_the_best(make_run: Any) -> None:
     path = with_choices(make_run("run", max_steps=4, evaluate_every=2), items=8)
-    summary = train(read_run(path), ONE, StopRequest())
+    summary = go(path)
     assert (summary["validation"], summary["best"]) == ({}, None)
     assert len(evaluations(path)) == 1
 
 
 def test_evaluations_that_a_resumed_run_does_again_stand_there_once(make_run: Any) -> None:
     path = with_choices(make_run("run", max_steps=12, evaluate_every=3, checkpoint_every=3), items=8)
-    train(read_run(path), ONE, StopRequest())
+    go(path)
     whole = evaluations(path)
     checkpoints = path.with_suffix("") / "checkpoints"
     last = sorted(place for place in checkpoints.iterdir() if place.name.startswith("step_"))[-1]
     for file in last.iterdir():
         file.unlink()
     last.rmdir()
-    train(read_run(path), ONE, StopRequest())
+    go(path)
     assert evaluations(path) == whole
 
 
 def test_tensorboard_shows_them(make_run: Any) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     path = with_choices(make_run("run", validate=True, max_steps=4, evaluate_every=2, tensorboard=True), items=8)
-    train(read_run(path), ONE, StopRequest())
+    go(path)
     accumulator = events.EventAccumulator(str(path.with_suffix("") / "tensorboard"))
     accumulator.Reload()
     (line,) = evaluations(path)

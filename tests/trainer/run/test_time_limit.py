@@ -10,28 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from in_process import StopAfter, go  # noqa: E402
+
 from trainer.checkpoint import RunState  # noqa: E402
-from trainer.config import read_run  # noqa: E402
-from trainer.loop import train  # noqa: E402
-from trainer.ranks import Ranks  # noqa: E402
 from trainer.schedule import steps_in_time  # noqa: E402
-from trainer.signals import StopRequest  # noqa: E402
 from trainer.summary import RunMeter  # noqa: E402
 
 SECONDS = {"first": 3.0, "then": 1.0}
 LIMIT = {"max_minutes": 0.5, "schedule": "wsd", "cooldown_share": 0.5, "final_share": 0.1}
-
-
-class StopAfter(StopRequest):
-    """A signal that arrives while step `steps` is computed."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self._left = steps
-
-    def __bool__(self) -> bool:
-        self._left -= 1
-        return self._left <= 0
 
 
 @pytest.fixture
@@ -45,10 +31,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     monkeypatch.setattr(RunMeter, "tick", tick)
     return SECONDS
-
-
-def go(path: Path, stop: StopRequest | None = None) -> dict[str, Any]:
-    return train(read_run(path), Ranks(0, 1, torch.device("cpu")), StopRequest() if stop is None else stop)
 
 
 def rates(path: Path) -> list[float]:

@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from in_process import StopAfter, go  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from trainer.checkpoint import load_model, sorted_checkpoints  # noqa: E402
@@ -23,12 +24,6 @@ from trainer.loop import train  # noqa: E402
 from trainer.ranks import Ranks  # noqa: E402
 from trainer.shards import content_hash, read_manifest  # noqa: E402
 from trainer.signals import StopRequest  # noqa: E402
-
-ONE = Ranks(0, 1, torch.device("cpu"))
-
-
-def go(path: Path, stop: StopRequest | None = None) -> dict[str, Any]:
-    return train(read_run(path), ONE, StopRequest() if stop is None else stop)
 
 
 def losses(path: Path) -> dict[int, float]:
@@ -42,18 +37,6 @@ def weights(path: Path, file: str = "model.safetensors") -> dict[str, Any]:
 
 def same(left: dict[str, Any], right: dict[str, Any]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-class StopAfter(StopRequest):
-    """A signal that arrives while step `steps` is computed."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self._left = steps
-
-    def __bool__(self) -> bool:
-        self._left -= 1
-        return self._left <= 0
 
 
 def test_a_run_learns_and_leaves_what_the_contract_names(make_run: Any) -> None:
