@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import StudyError
+from pipeline.study.benchmarks import Spread, pooled_spread, spreads
 from pipeline.study.effects import Effect, by_arm, effects, reach, seed_runs, tuned_baseline
 from pipeline.study.settings import StudySettings
 from pipeline.study.statistics import Interval, interval, paired
 from pipeline.study.tables import CURVES_FILE, FINISHED, POOLED, RUNS_FILE, Run, write_csv, write_runs
 
-REPORT_VERSION: Final = "1"
+REPORT_VERSION: Final = "2"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
+SQUEEZED: Final = "squeezed"
+"""The arm that the study's questions are about."""
 BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
 END: Final = "<!-- made by python -m pipeline.study: end -->"
 IDEAS: Final = (
@@ -107,10 +109,37 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
         _all_arms(runs, found, study),
         "### By corpus",
         _corpora(found),
+        *_benchmarks(runs, study),
         "### Not run",
         (", ".join(f"`{name}`" for name in missing) + ".") if missing else "Every arm has run.",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _benchmarks(runs: Sequence[Run], study: StudySettings) -> list[str]:
+    rows = spreads(runs, SQUEEZED, study.baseline)
+    if not rows:
+        return []
+    head = ["benchmark", "items", "all runs", "lowest arm", "highest arm", "spread over seeds", "by chance"]
+    head += ["told apart", f"`{SQUEEZED}` minus `{study.baseline}`"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        ends = [f"`{name}` {value:.3f}" for name, value in (row.lowest, row.highest)]
+        numbers = [_points(row.over_seeds), _points(row.by_chance), _points(row.told_apart), _shown(row.difference)]
+        lines.append(
+            f"| {' | '.join([f'{row.task} {row.metric}', str(row.items), f'{row.mean:.3f}', *ends, *numbers])} |"
+        )
+    lines += [
+        "",
+        "*Spread over seeds*: one standard deviation within an arm, pooled over all arms. *By chance*: one standard "
+        "error of a share of so many items. *Told apart*: the smallest difference of two arms' means over three seeds "
+        "that is twice its standard error.",
+    ]
+    return ["### Benchmarks over seeds", "\n".join(lines)]
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"
 
 
 def write_page(page: Path, text: str) -> None:
@@ -126,11 +155,11 @@ def write_page(page: Path, text: str) -> None:
 def _answers(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> str:
     """The study's questions about the arm `squeezed`, each answered from runs or not yet answered."""
     baseline, tuned = study.baseline, tuned_baseline(runs, study)
-    lines = [_reached(runs, speed, "squeezed", baseline, 1 / 3, 0.5), _annealed(runs, "squeezed_third", baseline)]
+    lines = [_reached(runs, speed, SQUEEZED, baseline, 1 / 3, 0.5), _annealed(runs, "squeezed_third", baseline)]
     if tuned is not None:
         swept = [name for name in study.tuned if name in by_arm(runs)]
         lines.append(f"The tuned baseline is `{tuned}`, the best of {', '.join(f'`{name}`' for name in swept)}.")
-        lines += [_reached(runs, speed, "squeezed", tuned, 1 / 2, None), _annealed(runs, "squeezed_half", tuned)]
+        lines += [_reached(runs, speed, SQUEEZED, tuned, 1 / 2, None), _annealed(runs, "squeezed_half", tuned)]
         lines.append(_no_worse(runs, "squeezed_half_size", tuned))
     return "\n".join(f"- {line}" for line in lines)
 
@@ -191,7 +220,7 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
     for number, idea in enumerate(IDEAS, start=1):
         own = [item for item in found if item.idea == number]
         if number == len(IDEAS):
-            lines.append(f"| {number} | {idea} | {_spread(runs, study)} | what runs of one recipe differ by |")
+            lines.append(f"| {number} | {idea} | {_spread(runs, study)} | {_told_apart(runs, study)} |")
             continue
         listed = [name for name, arm in study.arms.items() if arm.idea == number]
         cells = [f"{item.title}: {_shown(item.equal_tokens)}" + _against(item, study) for item in own]
@@ -201,13 +230,26 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
 
 
 def _spread(runs: Sequence[Run], study: StudySettings) -> str:
-    """Standard deviations over seeds of the arms with at least three: less than this no single run can tell apart."""
-    shown = []
-    for name in dict.fromkeys([study.baseline, *study.arms]):
-        ends = [run.scores[POOLED] for run in seed_runs(runs, name).values()]
-        if len(ends) >= 3:
-            shown.append(f"`{name}` {statistics.stdev(ends):.4f}")
-    return "standard deviation over seeds: " + (", ".join(shown[:4]) or "no arm has three seeds")
+    """One standard deviation over seeds, of bits per byte and of every benchmark."""
+    bits = pooled_spread(runs, POOLED)
+    if bits is None:
+        return "no arm has two seeds"
+    shares = [f"{row.task} {_points(row.over_seeds)}" for row in spreads(runs, SQUEEZED, study.baseline)]
+    return f"spread over seeds: bits per byte {bits:.4f}" + "".join(f", {share}" for share in shares)
+
+
+def _told_apart(runs: Sequence[Run], study: StudySettings) -> str:
+    """How many benchmarks tell the recipe from the baseline."""
+    rows = [row for row in spreads(runs, SQUEEZED, study.baseline) if row.difference and row.difference.values > 1]
+    if not rows:
+        return "no benchmark has been scored on both"
+    sure = [row.task for row in rows if _apart(row)]
+    named = f" ({', '.join(sure)})" if sure else ""
+    return f"{len(sure)} of {len(rows)} benchmarks tell `{SQUEEZED}` from `{study.baseline}`{named}"
+
+
+def _apart(row: Spread) -> bool:
+    return row.difference is not None and (row.difference.low > 0 or row.difference.high < 0)
 
 
 def _against(item: Effect, study: StudySettings) -> str:

@@ -20,6 +20,7 @@ RUNS_FILE: Final = "runs.csv"
 CURVES_FILE: Final = "curves.csv"
 SPEED_FILE: Final = "speed.csv"
 SCORE: Final = "bits_per_byte:"
+BENCHMARK: Final = "benchmark:"
 POOLED: Final = "all"
 FINISHED: Final = "finished"
 
@@ -48,6 +49,8 @@ class Run:
     """Bits per byte at the end, by corpus, and of the whole sample (`all`)."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(tokens, bits per byte of the curve's sample)."""
+    benchmarks: dict[str, float] = field(default_factory=dict)
+    """Shares of right answers at the end, `hellaswag:acc_norm`, and how many `hellaswag:items` they are of."""
 
 
 def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list[Run]:
@@ -74,6 +77,12 @@ def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list
                     found.get("tokens_per_second"),
                     dict(found["bits_per_byte"]),
                     [(point["tokens"], point[POOLED]) for point in found["curve"]],
+                    {
+                        f"{task}:{name}": float(value)
+                        for task, values in found.get("benchmarks", {}).items()
+                        for name, value in values.items()
+                        if not name.endswith("_stderr")
+                    },
                 )
             )
     return runs
@@ -81,13 +90,17 @@ def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list
 
 def write_runs(runs: Sequence[Run], folder: Path) -> None:
     """Write `runs.csv` and `curves.csv`."""
-    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curve")]
+    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curve", "benchmarks")]
     corpora = sorted({name for run in runs for name in run.scores}, key=lambda name: (name != POOLED, name))
+    shares = sorted({name for run in runs for name in run.benchmarks})
     rows = [
-        {name: getattr(run, name) for name in plain} | {f"{SCORE}{name}": run.scores.get(name) for name in corpora}
+        {name: getattr(run, name) for name in plain}
+        | {f"{SCORE}{name}": run.scores.get(name) for name in corpora}
+        | {f"{BENCHMARK}{name}": run.benchmarks.get(name) for name in shares}
         for run in runs
     ]
-    write_csv(folder / RUNS_FILE, [*plain, *(f"{SCORE}{name}" for name in corpora)], rows)
+    columns = [*plain, *(f"{SCORE}{name}" for name in corpora), *(f"{BENCHMARK}{name}" for name in shares)]
+    write_csv(folder / RUNS_FILE, columns, rows)
     points = [
         {"arm": run.arm, "seed": run.seed, "tokens": tokens, "bits_per_byte": value}
         for run in runs
@@ -121,13 +134,18 @@ def read_runs(folder: Path) -> list[Run]:
                     bytes_per_token=float(row["bytes_per_token"]),
                     flops_per_token=float(row["flops_per_token"]),
                     tokens_per_cpu_second=float(row["tokens_per_cpu_second"]) if row["tokens_per_cpu_second"] else None,
-                    scores={key.removeprefix(SCORE): float(v) for key, v in row.items() if key.startswith(SCORE) and v},
+                    scores=_numbers(row, SCORE),
                     curve=curves.get((row["arm"], int(row["seed"])), []),
+                    benchmarks=_numbers(row, BENCHMARK),
                 )
             )
         except (KeyError, ValueError) as error:
             raise StudyError(f"{folder / RUNS_FILE}: not a table of runs ({error!r}); export the study again") from None
     return runs
+
+
+def _numbers(row: Mapping[str, str], prefix: str) -> dict[str, float]:
+    return {key.removeprefix(prefix): float(value) for key, value in row.items() if key.startswith(prefix) and value}
 
 
 def read_speed(path: Path) -> dict[str, float]:

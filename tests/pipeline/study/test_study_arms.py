@@ -110,6 +110,14 @@ def test_the_report_adds_up_what_the_runs_scored_as_numpy_does(finished):
     assert row["bits_per_byte"] == pytest.approx(ends["fast"].mean())
 
 
+def test_arms_run_in_their_order_after_the_data_of_all(finished):
+    _, result = finished
+    made = [event.asset_key.path for event in result.get_asset_materialization_events()]
+    arms = [path[1] for path in made if path[0] == "ablation"]
+    assert arms == ["plain", "fast", "wild"]
+    assert made.index(["ablation", "plain"]) > max(n for n, path in enumerate(made) if path[0] == "ablation_data")
+
+
 def test_a_run_has_its_points_and_the_pooled_score_is_that_of_all_bytes(finished):
     store, _ = finished
     run = store.current("ablation/plain").summary["seeds"]["1"]

@@ -1,11 +1,13 @@
 """The report says of runs what numpy says of them, survives its CSV files, and works with whatever has finished."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from pipeline.errors import StudyError
+from pipeline.study.benchmarks import spreads
 from pipeline.study.effects import effects, tuned_baseline
 from pipeline.study.report import BEGIN, END, build_report, curve_arms, markdown, write_page
 from pipeline.study.settings import StudySettings
@@ -134,6 +136,30 @@ def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):
     assert tuned_baseline([], study) is None
 
 
+def scored(arm, seed, share):
+    """A run with a share of right answers of 50 items."""
+    return dataclasses.replace(run(arm, seed, 3.0), benchmarks={"hellaswag:acc_norm": share, "hellaswag:items": 50.0})
+
+
+def test_a_benchmarks_spread_is_pooled_within_arms_and_says_what_it_tells_apart(study, tmp_path):
+    shares = {"baseline": {1: 0.24, 2: 0.28, 3: 0.26}, "squeezed": {1: 0.36, 2: 0.38, 3: 0.4}, "rope": {1: 0.9}}
+    items = [scored(arm, seed, share) for arm, seeds in shares.items() for seed, share in seeds.items()]
+    (row,) = spreads(items, "squeezed", "baseline")
+    pooled = np.sqrt(np.mean([np.var(list(shares[arm].values()), ddof=1) for arm in ("baseline", "squeezed")]))
+    assert row.over_seeds == pytest.approx(pooled)  # one run of an arm says nothing of its spread
+    assert row.mean == pytest.approx(np.mean([share for seeds in shares.values() for share in seeds.values()]))
+    assert row.by_chance == pytest.approx(np.sqrt(row.mean * (1 - row.mean) / 50))
+    assert (row.lowest[0], row.highest[0]) == ("baseline", "rope")
+    differences = np.array([shares["squeezed"][seed] - shares["baseline"][seed] for seed in (1, 2, 3)])
+    half = T2 * differences.std(ddof=1) / np.sqrt(3)
+    assert (row.difference.low, row.difference.high) == pytest.approx(
+        (differences.mean() - half, differences.mean() + half)
+    )
+    page = build_report(items, {}, study, tmp_path).markdown
+    assert "1 of 1 benchmarks tell `squeezed` from `baseline` (hellaswag)" in page
+    assert read_runs(tmp_path) == items
+
+
 def test_csv_files_give_the_runs_back_to_the_bit_and_the_report_with_them(study, tmp_path):
     items = runs(run("lr_x6", 1, 0, state="diverged"), run("squeezed", 1, 1 / 3))
     write_runs(items, tmp_path / "a")
@@ -147,7 +173,9 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
     assert (found.finished, found.runs, found.arms) == (2, 6, len(study.arms))
     row = next(row for row in read_csv(tmp_path / "effects.csv") if row["arm"] == "rope")
     assert float(row["equal_tokens"]) == pytest.approx(np.mean([ROPE[s] - BASE[s] for s in BASE]))
-    assert f"`baseline` {np.std(list(BASE.values()), ddof=1):.4f}" in found.markdown
+    pooled = np.sqrt(np.mean([np.var(list(ends.values()), ddof=1) for ends in (BASE, ROPE)]))
+    assert f"spread over seeds: bits per byte {pooled:.4f}" in found.markdown
+    assert "Benchmarks over seeds" not in found.markdown
     assert "`squeezed`" in found.markdown.split("### Not run")[1]
     assert "not yet answered" in found.markdown
     for name in ("forest", "curves", "frontier"):

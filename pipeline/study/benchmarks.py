@@ -1,0 +1,91 @@
+"""What benchmarks can tell apart at this size: how far runs of one recipe spread, beside what recipes differ by.
+
+In: runs with shares of right answers. Out: a row a benchmark. The spread over seeds is pooled over the arms (the root
+of the mean variance within an arm); a spread that chance alone would give is that of so many fair draws of an item.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.study.effects import by_arm, seed_runs
+from pipeline.study.statistics import Interval, paired
+from pipeline.study.tables import FINISHED, Run
+
+ITEMS: Final = "items"
+BY_LENGTH: Final = "acc_norm"
+WITHOUT_LENGTH: Final = ("copa", "winogrande", "boolq")
+"""Tasks of which lm-eval reports `acc` alone."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One benchmark over all runs; shares of right answers."""
+
+    task: str
+    metric: str
+    items: int
+    mean: float
+    """Over all runs."""
+    over_seeds: float | None
+    """Standard deviation within an arm, pooled; none without two seeds of one arm."""
+    by_chance: float
+    """One standard error of a share of so many items."""
+    lowest: tuple[str, float]
+    """The arm with the lowest mean, and that mean."""
+    highest: tuple[str, float]
+    difference: Interval | None
+    """The arm asked about minus its reference."""
+
+    @property
+    def told_apart(self) -> float | None:
+        """The smallest difference of two arms' means over three seeds that is twice its standard error."""
+        return None if self.over_seeds is None else 2 * math.sqrt(2 / 3) * self.over_seeds
+
+
+def spreads(runs: Sequence[Run], arm: str, reference: str) -> list[Spread]:
+    """A row for every benchmark that runs were scored on; its difference is of two arms."""
+    finished = [run for run in runs if run.state == FINISHED and run.benchmarks]
+    tasks = sorted({key.partition(":")[0] for run in finished for key in run.benchmarks})
+    found = []
+    for task in tasks:
+        metric = "acc" if task in WITHOUT_LENGTH else BY_LENGTH
+        key = f"{task}:{metric}"
+        scored = [run for run in finished if key in run.benchmarks]
+        arms = {name: [run.benchmarks[key] for run in group] for name, group in by_arm(scored).items()}
+        means = {name: statistics.fmean(values) for name, values in arms.items()}
+        mean = statistics.fmean(run.benchmarks[key] for run in scored)
+        items = int(scored[0].benchmarks[f"{task}:{ITEMS}"])
+        sides = [
+            {seed: run.benchmarks[key] for seed, run in seed_runs(scored, name).items()} for name in (arm, reference)
+        ]
+        found.append(
+            Spread(
+                task,
+                metric,
+                items,
+                mean,
+                _pooled(list(arms.values())),
+                math.sqrt(mean * (1 - mean) / items),
+                min(means.items(), key=lambda item: item[1]),
+                max(means.items(), key=lambda item: item[1]),
+                paired(*sides),
+            )
+        )
+    return found
+
+
+def pooled_spread(runs: Sequence[Run], score: str) -> float | None:
+    """Standard deviation of a score in bits per byte within an arm, pooled over all arms."""
+    arms = by_arm([run for run in runs if run.state == FINISHED])
+    return _pooled([[run.scores[score] for run in group] for group in arms.values()])
+
+
+def _pooled(groups: Sequence[Sequence[float]]) -> float | None:
+    squares = math.fsum(statistics.variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
+    freedom = sum(len(group) - 1 for group in groups)
+    return math.sqrt(squares / freedom) if freedom else None
