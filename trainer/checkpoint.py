@@ -90,7 +90,7 @@ def save_checkpoint(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_tensors(model_tensors(model), temporary / MODEL_FILE)
-    save_tensors(_optimizer_tensors(model, optimizer), temporary / OPTIMIZER_FILE)
+    save_tensors(optimizer_tensors(model, optimizer), temporary / OPTIMIZER_FILE)
     if ema is not None:
         save_tensors(ema, temporary / EMA_FILE)
     document = {
@@ -171,7 +171,7 @@ def load_checkpoint(
     load_tensors_into(model_tensors(model), place / MODEL_FILE)
     if ema is not None:
         load_tensors_into(ema, place / EMA_FILE)
-    _load_optimizer(place / OPTIMIZER_FILE, model, optimizer)
+    load_optimizer(place / OPTIMIZER_FILE, model, optimizer)
 
 
 def load_model(folder: Path, *, device: str = "cpu", weights: str | None = None) -> GPT:
@@ -242,7 +242,8 @@ def load_tensors_into(tensors: Mapping[str, Tensor], path: Path) -> None:
             tensor.copy_(value)
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state by `<parameter>/<entry>`: `layers.0.mlp.input.weight/exp_avg`."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
@@ -250,7 +251,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Take a file of `optimizer_tensors`. Raises CheckpointError for state of another model."""
     from safetensors.torch import load_file
 
     parameters = dict(model.named_parameters())
@@ -263,7 +265,8 @@ def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         name, _, entry = key.rpartition("/")
         if name not in parameters or id(parameters[name]) not in numbers:
             raise CheckpointError(f"{path}: optimizer state of {name!r}, which this model does not train")
-        state.setdefault(numbers[id(parameters[name])], {})[entry] = value
+        # torch moves all of a state but `step`, which the fused AdamW needs where its parameter is
+        state.setdefault(numbers[id(parameters[name])], {})[entry] = value.to(parameters[name].device)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

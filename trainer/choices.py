@@ -104,9 +104,10 @@ def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem
     longest = max(len(choice) for item in items for choice in item.choices)
     if longest > context:
         raise DataError(f"{path}: a choice has {longest} tokens, the model sees {context}; leave such items out")
-    largest = max(max(item.prompt, default=0) for item in items)
-    if largest >= tokenizer.vocab_size:
-        raise DataError(f"{path}: token {largest} is outside the tokenizer's {tokenizer.vocab_size}; write it anew")
+    tokens = {token for item in items for part in (item.prompt, *item.choices) for token in part}
+    outside = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < tokenizer.vocab_size), None)
+    if outside is not None:
+        raise DataError(f"{path}: token {outside} is outside the tokenizer's {tokenizer.vocab_size}; write it anew")
     return items
 
 

@@ -6,6 +6,7 @@ nanoGPT and nanochat do, so that an MFU here can stand beside theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ HARDWARE: Mapping[str, Hardware] = {
 def hardware_named(device_name: str) -> Hardware | None:
     """The entry whose name occurs in what the driver calls a device, such as `NVIDIA H100 80GB HBM3`."""
     plain = device_name.lower().replace("geforce ", "")
-    return next((item for name, item in HARDWARE.items() if name.lower() in plain), None)
+    return next((item for name, item in HARDWARE.items() if re.search(rf"\b{name.lower()}\b", plain)), None)
 
 
 def utilisation(

@@ -273,22 +273,6 @@ def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int, pac
     return sections
 
 
-def document_spans(x_BT: np.ndarray, eot_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which document each position of a window belongs to, and its position within that document.
-
-    x_BT: int64 [B, T] inputs. Returns int64 [B, T] document numbers, from 0 in each row, and int64 [B, T] positions
-    that start again at 0 after every end-of-text token, for masking attention and for positions. A document cut by the
-    window's left edge counts from that edge. Exact, because text never encodes to the end-of-text token.
-    """
-    ends_BT = x_BT == eot_id
-    documents_BT = np.zeros(x_BT.shape, dtype=np.int64)
-    np.cumsum(ends_BT[:, :-1], axis=1, out=documents_BT[:, 1:])
-    places_T = np.arange(x_BT.shape[1], dtype=np.int64)
-    starts_BT = np.zeros(x_BT.shape, dtype=np.int64)
-    starts_BT[:, 1:] = np.where(ends_BT[:, :-1], places_T[1:], 0)
-    return documents_BT, places_T - np.maximum.accumulate(starts_BT, axis=1)
-
-
 def iter_batches(reader: SequenceReader, global_batch: int, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:
     """Every remaining batch's windows [share, T + 1] for one rank, advancing the reader: for checks and benchmarks."""
     while reader.next_sequence + global_batch <= reader.sequences:

@@ -20,7 +20,8 @@ from typing import NoReturn
 from trainer.errors import ConfigError, TrainerError
 from trainer.signals import PARENT_PID, die_with_parent
 
-_VALUE_OPTIONS = ("--master-port", "--nproc-per-node", "--node-rank", "--rdzv-endpoint", "--nnodes")
+# torchrun's options without a value
+_FLAGS = ("--standalone", "--no-python", "--run-path", "--virtual-local-rank", "--help", "-h")
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -70,11 +71,11 @@ def torchrun_options(arguments: Sequence[str]) -> dict[str, str]:
     options: dict[str, str] = {}
     rest = iter(arguments)
     for argument in rest:
-        if argument == "-m" or not argument.startswith("-"):
+        if argument in ("-m", "--module") or not argument.startswith("-"):
             break
         name, has_value, value = argument.partition("=")
         name = name.replace("_", "-")
-        if not has_value and name in _VALUE_OPTIONS:
+        if not has_value and name not in _FLAGS:
             value = next(rest, "")
         options[name] = value
     return options

@@ -46,6 +46,7 @@ from trainer.guards import MOST_ROLL_BACKS, LossGuard
 from trainer.learner import Learner
 from trainer.lock import only_writer
 from trainer.metrics import MetricsLog, duration
+from trainer.model.loss import IGNORE
 from trainer.ranks import Ranks
 from trainer.resume import check_same_run, identity
 from trainer.schedule import steps_in_time
@@ -138,11 +139,15 @@ class _Run:
         self.stop.grace_seconds = GRACE_SECONDS
         (self.time_gone,) = self.ranks.sum([self._share_of_time()])  # a resumed run has used up some
         while self.state.step < self.steps:
-            started = time.monotonic()
+            started, rolled_back = time.monotonic(), self.roll_backs
             values = self._step()
             self.state.step_seconds += time.monotonic() - started
             self.meter.mark(self.state)
             done = self.state.step
+            if self.roll_backs > rolled_back:
+                if metrics is not None:
+                    metrics.go_back(done)
+                continue
             if (
                 values is not None
                 and metrics is not None
@@ -169,8 +174,10 @@ class _Run:
             self._consume()
             return None
         ids = self.reader.batch_ids(self.batch, self.ranks.rank, self.ranks.world_size)
-        own = self.learner.gradients(torch.from_numpy(self.reader.read(ids)), ids)
-        loss = self.ranks.sum([own])[0] / self.training.batch_tokens
+        windows = torch.from_numpy(self.reader.read(ids))
+        own = self.learner.gradients(windows, ids)
+        total, scored = self.ranks.sum([own, int((windows[:, 1:] != IGNORE).sum())])
+        loss = total / scored  # a packed row that ends early has targets that are none
         norm = self.learner.clip()
         complaint = self.guard.complaint(loss, norm)
         if complaint is not None:

@@ -31,15 +31,26 @@ class MetricsLog:
     """Writers for one run. `step` is what the run resumes at: later lines are dropped."""
 
     def __init__(self, out: Path, config: TrainingConfig, step: int) -> None:
+        self._out, self._config = out, config
         self._path = out / METRICS_FILE
         self._evaluations_path = out / EVALUATIONS_FILE
-        for path in (self._path, self._evaluations_path):
-            cut_metrics(path, step)
-        self._file = self._path.open("a", encoding="utf-8")
-        self._tensorboard = _open_tensorboard(out, step) if config.tensorboard else None
+        self._open(step)
         self._wandb = _open_wandb(out) if config.wandb else None
         self._last_line = 0.0
         self._bar = _Bar() if sys.stderr.isatty() else None
+
+    def _open(self, step: int) -> None:
+        for path in (self._path, self._evaluations_path):
+            cut_metrics(path, step)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._tensorboard = _open_tensorboard(self._out, step) if self._config.tensorboard else None
+
+    def go_back(self, step: int) -> None:
+        """Drop what was written after `step`, which the run does again. (Weights & Biases keeps what it was sent.)"""
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        self._open(step)
 
     def write(self, values: dict[str, Any], steps: int) -> None:
         """Record a step's values; move the bar on a terminal, or say a line every few seconds anywhere else."""

@@ -126,7 +126,8 @@ def plan_table(figures: dict[str, Any]) -> str:
 def _steps(run: RunConfig, batch: int) -> int:
     most = run.training.max_steps
     try:
-        whole = SequenceReader([Path(path) for path in run.data.epochs], run.model.context).steps(batch)
+        epochs = [Path(path) for path in run.data.epochs]
+        whole = SequenceReader(epochs, run.model.context, packed=run.data.packed).steps(batch)
     except DataError as error:
         if most is None:
             raise DataError(f"{error}; or set training.max_steps to plan before the shards are there") from None

@@ -6,6 +6,7 @@ model alone builds nothing but its runs. The job runs the arms in the order in w
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,15 +35,23 @@ from pipeline.study.data import (
     sample_heldout,
 )
 from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.runs import SEED_VERSION, run_seed, seed_identity, seed_key, side_by_side
+from pipeline.study.runs import (
+    DATA,
+    HELDOUT,
+    ITEMS,
+    SEED_VERSION,
+    arm_inputs,
+    run_seed,
+    seed_identity,
+    seed_key,
+    side_by_side,
+)
 from pipeline.study.seed import POOLED, SeedTask
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, collect, read_speed
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
-HELDOUT: Final = "ablation_heldout"
-ITEMS: Final = "ablation_items"
 REPORT: Final = "ablation_report"
 ARM_VERSION: Final = "1"
 
@@ -64,7 +73,7 @@ def stages(profile: Profile) -> list[Stage]:
         return []
     mixed = {name: _stages_of(profile, study, name) for name in study.data}
     corpora = sorted({source for stages in mixed.values() for stage in stages for source in stage.mixture})
-    tokenizers = dict.fromkeys(_tokenizer_of(profile, study, name) for name in study.data)
+    tokenizers = dict.fromkeys(tokenizer_of(profile, study, name) for name in study.data)
     return [
         Stage(
             key=HELDOUT,
@@ -93,7 +102,7 @@ def stages(profile: Profile) -> list[Stage]:
             },
             inputs=[],
             optional=[arm_key(name) for name in study.arms],
-            build=lambda job: _report(job, study),
+            build=lambda job: _report(job, profile, study),
             metadata=_report_metadata,
             kinds=frozenset({"csv"}),
             # the speeds are measured apart, on a quiet machine: what the file says is part of the report
@@ -135,7 +144,8 @@ def arm_identity(study: StudySettings, run: ArmRun) -> dict[str, Any]:
     }
 
 
-def _tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
+def tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
+    """Name of the tokenizer of a data set. Raises StudyError where the profile chooses it by comparison."""
     name = study.data[data].tokenizer or profile.tokenizers.select
     if name not in profile.tokenizers.candidates:
         raise StudyError(
@@ -178,14 +188,14 @@ def _items(profile: Profile, study: StudySettings, tokenizer: str) -> Stage:
 
 def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
     data, stages = study.data[name], _stages_of(profile, study, name)
-    tokens = f"ablation_tokens/{_tokenizer_of(profile, study, name)}"
+    tokens = f"ablation_tokens/{tokenizer_of(profile, study, name)}"
 
     def build(job: Job) -> Any:
         stores = {folder.name: folder for folder in job.path(tokens).iterdir() if folder.is_dir()}
         return build_data(data, stages, stores, job.out, profile.shards.workers)
 
     return Stage(
-        key=f"ablation_data/{name}",
+        key=f"{DATA}/{name}",
         group=GROUP,
         description=f"Shards that arms train on: {data.epochs} epoch(s) of {data.tokens:,} tokens.",
         version=STUDY_DATA_VERSION,
@@ -199,17 +209,14 @@ def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
 
 def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> Stage:
     run, arm = resolve(study, name, profile.model, profile.training), study.arms[name]
-    tokenizer = _tokenizer_of(profile, study, run.data)
+    tokenizer = tokenizer_of(profile, study, run.data)
     return Stage(
         key=arm_key(name),
         group=GROUP,
         description=f"{arm.title or name} (idea {arm.idea})" if arm.idea else arm.title or name,
         version=ARM_VERSION,
         settings=arm_identity(study, run),
-        inputs=[
-            *(HELDOUT, f"ablation_data/{run.data}", f"tokenizer/{tokenizer}"),
-            *([f"{ITEMS}/{tokenizer}"] if study.benchmarks.tasks else []),
-        ],
+        inputs=arm_inputs(study, run, tokenizer),
         build=lambda job: run_arm(job, run, study, tokenizer),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
@@ -222,14 +229,14 @@ def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmS
 
     Raises StudyError in the words of the first run that fails.
     """
-    data = job.inputs[f"ablation_data/{run.data}"]
+    data = job.inputs[f"{DATA}/{run.data}"]
     items = job.path(f"{ITEMS}/{tokenizer}") if study.benchmarks.tasks else None
 
     def seed(number: int, stop: Event) -> Artifact:
         identity = seed_identity(study, run, number)
         task = SeedTask(
             model=run.model.to_dict(),
-            training=identity["training"],
+            training=dataclasses.asdict(run.training) | {"seed": number, "max_steps": None},
             budget=run.budget.model_dump(),
             points=study.points,
             epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
@@ -269,8 +276,21 @@ def speed_file() -> Path:
     return squeeze_home() / SPEED_FILE
 
 
-def _report(job: Job, study: StudySettings) -> ReportSummary:
-    found = {key.removeprefix("ablation/"): item.summary for key, item in job.inputs.items()}
+def _report(job: Job, profile: Profile, study: StudySettings) -> ReportSummary:
+    """Over the arms that the study as it is now would reuse: others may have been made with another budget or data."""
+    found = {}
+    for name in study.arms:
+        run = resolve(study, name, profile.model, profile.training)
+        item = job.store.find_fresh(
+            arm_key(name),
+            code_version=ARM_VERSION,
+            identity=identity_of(arm_identity(study, run)),
+            inputs=arm_inputs(study, run, tokenizer_of(profile, study, run.data)),
+        )
+        if item is not None:
+            found[name] = item.summary
+        elif arm_key(name) in job.inputs:
+            job.context.log.warning(f"{arm_key(name)} is of other settings than the study's; materialize it again")
     return build_report(collect(study, found), job.settings["speed"], study, job.out)
 
 

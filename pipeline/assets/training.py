@@ -34,7 +34,7 @@ from trainer.model.config import ModelConfig
 log = logging.getLogger(__name__)
 
 GROUP: Final = "training"
-MODEL_VERSION: Final = "2"
+MODEL_VERSION: Final = "3"
 EXPORT_VERSION: Final = "1"
 STOP_SECONDS: Final = 60.0
 RUN_FILE: Final = "run.json"

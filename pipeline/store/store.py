@@ -15,7 +15,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,6 +117,16 @@ class Store:
         folder = self.root / key / name
         manifest = folder / MANIFEST
         return Artifact(folder, Manifest.read(manifest)) if manifest.exists() else None
+
+    def find_fresh(
+        self, key: str, *, code_version: str, identity: Mapping[str, Any], inputs: Iterable[str]
+    ) -> Artifact | None:
+        """The finished artifact that `ensure` would reuse with the current artifacts of `inputs`, or None."""
+        parents = {label: self.find_current(label) for label in inputs}
+        hashes = {label: item.content_hash for label, item in parents.items() if item is not None}
+        if len(hashes) < len(parents):
+            return None
+        return self.get(key, fingerprint(key, code_version, identity, hashes))
 
     def artifacts(self, key: str | None = None) -> Iterator[Artifact]:
         """Every finished artifact, or those of one key, in the order of their paths."""

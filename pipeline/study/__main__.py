@@ -59,9 +59,15 @@ def _run(options: argparse.Namespace) -> None:
         measure(profile, options.arms or list(study.arms), options.steps, options.rounds, options.out / SPEED_FILE)
         return
     if options.command == "export":
+        from pipeline.assets.ablations import tokenizer_of
+
         store = Store(squeeze_home(), profile.name).open()
         arms = {name: resolve(study, name, profile.model, profile.training) for name in study.arms}
-        runs = collect(study, {name: {"seeds": finished_seeds(store, study, run)} for name, run in arms.items()})
+        found = {
+            name: {"seeds": finished_seeds(store, study, run, tokenizer_of(profile, study, run.data))}
+            for name, run in arms.items()
+        }
+        runs = collect(study, found)
         if not runs:
             raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")
     else:

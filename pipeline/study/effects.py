@@ -46,16 +46,16 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """In words, from the interval at equal tokens alone."""
+        """In words, from the interval at the end alone: there, and only there, both schedules have come to theirs."""
         if self.diverged:
             return f"diverged in {self.diverged} of {self.diverged + self.seeds} runs"
-        if self.equal_tokens is None or self.equal_tokens.values < 2:
+        if self.at_end is None or self.at_end.values < 2:
             return "too few seeds"
-        if self.equal_tokens.high < 0:
+        if self.at_end.high < 0:
             return "helps"
-        if self.equal_tokens.low > 0:
+        if self.at_end.low > 0:
             return "hurts"
-        return "no difference seen" if self.equal_tokens.values > 2 else "too few seeds"
+        return "no difference seen" if self.at_end.values > 2 else "too few seeds"
 
 
 def effects(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> list[Effect]:
@@ -108,14 +108,18 @@ def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def tuned_baseline(runs: Sequence[Run], study: StudySettings) -> str | None:
-    """The arm of `study.tuned` with the best mean at its end; none before one of them has run."""
-    arms = by_arm(runs)
-    means = {
-        name: statistics.fmean(run.scores[POOLED] for run in arms[name])
+    """The arm of `study.tuned` that ends best beside the baseline, over the seeds both have; none before any has run.
+
+    An arm of which a run diverged is not taken.
+    """
+    arms, baseline = by_arm(runs), _ends(seed_runs(runs, study.baseline), POOLED)
+    gains = {
+        name: found.mean
         for name in study.tuned
-        if name in arms and all(run.state == FINISHED for run in arms[name])
+        if all(run.state == FINISHED for run in arms.get(name, []))
+        and (found := paired(_ends(seed_runs(runs, name), POOLED), baseline)) is not None
     }
-    return min(means, key=lambda name: means[name]) if means else None
+    return min(gains, key=lambda name: gains[name]) if gains else None
 
 
 def reach(mine: Mapping[int, Run], theirs: Mapping[int, Run]) -> dict[int, float]:

@@ -17,8 +17,8 @@ WIDEST: Final = 0.6
 
 
 def forest_png(effects: Sequence[Effect]) -> bytes:
-    """Each arm's difference at equal tokens with its 95% interval, open for a single seed: left of zero is better."""
-    rows = [(item, item.equal_tokens) for item in effects if item.equal_tokens is not None]
+    """Each arm's difference at the end with its 95% interval, open for a single seed: left of zero is better."""
+    rows = [(item, item.at_end) for item in effects if item.at_end is not None]
     figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
     for place, (item, interval) in enumerate(rows):
         color = MARKS.get(item.verdict, SOFT)
@@ -32,7 +32,7 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
     labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item, _ in rows]
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
     axes.invert_yaxis()
-    axes.set_xlabel("bits per byte, arm minus reference, at equal tokens (less is better)")
+    axes.set_xlabel("bits per byte at the end, arm minus reference (less is better)")
     axes.grid(axis="y", visible=False)
     return figure_png(figure)
 
@@ -45,9 +45,11 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
         curves = [run.curve for run in arms[name] if run.state == FINISHED]
         if not curves:
             continue
-        points = list(zip(*curves, strict=False))
-        x = [point[0][0] / 1e6 for point in points]
-        y = [statistics.fmean(value for _, value in point) for point in points]
+        points: dict[int, list[float]] = {}
+        for tokens, value in (point for curve in curves for point in curve):
+            points.setdefault(tokens, []).append(value)
+        x = [tokens / 1e6 for tokens in sorted(points)]
+        y = [statistics.fmean(points[tokens]) for tokens in sorted(points)]
         color = COLORS[number % len(COLORS)]
         axes.plot(x, y, color=color, linewidth=1.6, marker="o", markersize=3, label=name)
     axes.set_xlabel("million tokens")
@@ -82,7 +84,7 @@ def frontier_png(runs: Sequence[Run]) -> bytes:
 def pictures(runs: Sequence[Run], effects: Sequence[Effect], shown: Sequence[str]) -> dict[str, bytes]:
     """All of them by name; none of a kind for which nothing has run."""
     drawn: dict[str, Any] = {}
-    if any(item.equal_tokens is not None for item in effects):
+    if any(item.at_end is not None for item in effects):
         drawn["forest"] = forest_png(effects)
     if runs:
         drawn |= {"curves": curves_png(runs, shown), "frontier": frontier_png(runs)}

@@ -214,7 +214,7 @@ def _no_worse(runs: Sequence[Run], arm: str, reference: str) -> str:
 
 def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
     lines = [
-        "| | idea | bits per byte against the reference, at equal tokens | verdict at this size |",
+        "| | idea | bits per byte at the end, against the reference | verdict at this size |",
         "|---|---|---|---|",
     ]
     for number, idea in enumerate(IDEAS, start=1):
@@ -223,7 +223,7 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
             lines.append(f"| {number} | {idea} | {_spread(runs, study)} | {_told_apart(runs, study)} |")
             continue
         listed = [name for name, arm in study.arms.items() if arm.idea == number]
-        cells = [f"{item.title}: {_shown(item.equal_tokens)}" + _against(item, study) for item in own]
+        cells = [f"{item.title}: {_shown(item.at_end)}" + _against(item, study) for item in own]
         words = [f"{item.title}: {item.verdict}" for item in own] or ["not run" if listed else "no arm"]
         lines.append(f"| {number} | {idea} | {'; '.join(cells) or '-'} | {'; '.join(words)} |")
     return "\n".join(lines)

@@ -23,11 +23,14 @@ from typing import Any, Final, TypeVar
 
 from pipeline.errors import StudyError
 from pipeline.settings import identity_of
-from pipeline.store import Built, Store, canonical_json
+from pipeline.store import Built, Store
 from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import ArmRun, StudySettings
 
 SEED_VERSION: Final = "2"
+HELDOUT: Final = "ablation_heldout"
+DATA: Final = "ablation_data"
+ITEMS: Final = "ablation_items"
 POLL_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 40.0
 T = TypeVar("T")
@@ -72,17 +75,23 @@ def seed_identity(study: StudySettings, run: ArmRun, seed: int) -> dict[str, Any
     }
 
 
-def finished_seeds(store: Store, study: StudySettings, run: ArmRun) -> dict[str, Any]:
+def arm_inputs(study: StudySettings, run: ArmRun, tokenizer: str) -> list[str]:
+    """Keys of what an arm's runs are made from; `tokenizer` is the name of its data's."""
+    items = [f"{ITEMS}/{tokenizer}"] if study.benchmarks.tasks else []
+    return [HELDOUT, f"{DATA}/{run.data}", f"tokenizer/{tokenizer}", *items]
+
+
+def finished_seeds(store: Store, study: StudySettings, run: ArmRun, tokenizer: str) -> dict[str, Any]:
     """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse."""
     found: dict[str, Any] = {}
     for seed in run.seeds:
-        item = store.find_current(seed_key(run.name, seed))
-        if item is None or item.manifest.code_version != SEED_VERSION:
-            continue
-        wanted = json.loads(canonical_json(seed_identity(study, run, seed)))
-        inputs = {key: store.find_current(key) for key in item.manifest.inputs}
-        same = all(now and now.content_hash == item.manifest.inputs[key].content_hash for key, now in inputs.items())
-        if item.manifest.identity == wanted and same:
+        item = store.find_fresh(
+            seed_key(run.name, seed),
+            code_version=SEED_VERSION,
+            identity=seed_identity(study, run, seed),
+            inputs=arm_inputs(study, run, tokenizer),
+        )
+        if item is not None:
             found[str(seed)] = item.summary
     return found
 

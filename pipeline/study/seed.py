@@ -63,6 +63,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
     Raises TrainerError for settings that do not fit the data, SqueezeError for a tokenizer that cannot be scored.
     """
     from pipeline.tokenization import load_tokenizer
+    from trainer.checkpoint import sorted_checkpoints
     from trainer.config import DataConfig, RunConfig, TrainingConfig
     from trainer.model.config import ModelConfig
 
@@ -75,7 +76,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
         training,
         max_steps=steps,
         checkpoint_every=every,
-        keep_checkpoints=task.points + 1,
+        keep_checkpoints=steps,
         log_every=max(1, steps // 50),
     )
     config = RunConfig(model=model, training=training, data=DataConfig(epochs=tuple(task.epochs)), out=str(folder))
@@ -92,11 +93,12 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
     whole = not summary["resumed_from"]
     score = partial(_score, folder, context=model.context, tokenizer=tokenizer, task=task)
     curve = []
-    for place in sorted((folder / "checkpoints").glob("step_*")):
+    for place in sorted_checkpoints(folder / "checkpoints"):
+        step = int(place.name.removeprefix("step_"))
         if stop:
             return None
-        if int(place.name[5:]) < steps:
-            curve.append({"tokens": int(place.name[5:]) * training.batch_tokens, **score(place, part=CURVE)})
+        if step % every == 0 and step < steps:  # others were left by an interruption
+            curve.append({"tokens": step * training.batch_tokens, **score(place, part=CURVE)})
     curve.append({"tokens": summary["tokens"], **score(folder, part=CURVE)})
     benchmarks = _benchmarks(folder, config, task)
     return facts | {

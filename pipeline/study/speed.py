@@ -25,8 +25,17 @@ from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
 
 COLUMNS: Final = ("arm", "tokens_per_second", "tokens_per_cpu_second", "rounds", "steps_a_round")
-SPEED_SETTINGS: Final = ("optimizer", "batch_tokens", "precision", "ema_horizon", "document_mask")
+SPEED_SETTINGS: Final = (
+    "optimizer",
+    "batch_tokens",
+    "precision",
+    "ema_horizon",
+    "document_mask",
+    "weight_decay",
+    "cautious_weight_decay",
+)
 """Training settings that a step's time depends on."""
+END_OF_TEXT: Final = 0
 
 
 def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out: Path) -> None:
@@ -87,7 +96,7 @@ def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple
     """A function that takes so many steps and returns tokens a second by the clock and by processor time."""
     import torch
 
-    from trainer.model import GPT
+    from trainer.model import GPT, document_index
     from trainer.optim import Ema, build_optimizer
 
     torch.manual_seed(1)
@@ -105,8 +114,12 @@ def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple
                 part = slice(rows, rows + 16)
                 drawn = seeds[part] if model.dropout else None
                 with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
+                    inputs = ids[part, :-1].contiguous()
                     loss = gpt.loss(
-                        ids[part, :-1].contiguous(), ids[part, 1:].contiguous(), reduction="sum", sequence_seeds_B=drawn
+                        *(inputs, ids[part, 1:].contiguous()),
+                        reduction="sum",
+                        sequence_seeds_B=drawn,
+                        documents_BT=document_index(inputs, END_OF_TEXT) if training.document_mask else None,
                     ).total
                 (loss / training.batch_tokens).backward()
             torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.clip_norm or math.inf)

@@ -109,6 +109,8 @@ GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
         ({"items": [{**GOOD, "lengths": [1]}]}, "as many lengths"),
         ({"items": [{**GOOD, "choices": [[2] * 25, [3]]}]}, "a choice has 25 tokens, the model sees 24"),
         ({"items": [{**GOOD, "prompt": [50]}]}, "token 50 is outside"),
+        ({"items": [{**GOOD, "choices": [[2], [50]]}]}, "token 50 is outside"),
+        ({"items": [{**GOOD, "choices": [[2], [-1]]}]}, "token -1 is outside"),
         ({"items": [{**GOOD, "answr": 1}]}, "'answr'"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data import SequenceReader, document_spans, iter_batches
+from trainer.data import SequenceReader, iter_batches
 from trainer.errors import DataError
 from trainer.shards import (
     MANIFEST_NAME,
@@ -228,13 +228,6 @@ def test_shards_swapped_for_those_of_another_epoch_are_refused(run: list[Path]) 
     )
     with pytest.raises(DataError, match="the manifest says"):
         SequenceReader(run, 10)
-
-
-def test_document_spans_number_documents_and_restart_positions() -> None:
-    x = np.array([[5, 6, 0, 7, 0, 0, 8, 9], [0, 1, 2, 3, 4, 5, 6, 0]])
-    documents, positions = document_spans(x, eot_id=0)
-    np.testing.assert_array_equal(documents, [[0, 0, 0, 1, 1, 2, 3, 3], [0, 1, 1, 1, 1, 1, 1, 1]])
-    np.testing.assert_array_equal(positions, [[0, 1, 2, 0, 1, 0, 0, 1], [0, 0, 1, 2, 3, 4, 5, 6]])
 
 
 def test_the_documents_of_a_stage_come_one_by_one(run: list[Path]) -> None:

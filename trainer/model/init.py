@@ -1,9 +1,9 @@
 """Initial weights: the switch `init`, over the blocks' matrices alone.
 
-Embeddings are N(0, 0.02) under every setting. Xavier on a tied 50k-row embedding would be far too small, and logits
-of a large spread at the start only have to be unlearnt. Matrices stacked in one parameter (q | k | v | gate, the
-SwiGLU's gate | value) are drawn each as if alone, and experts as the dense MLP they replace, or the switch would mean
-something else for `4n` than for `3n`, and for MoE than for its twin.
+Embeddings, and a head that is not tied to them, are N(0, 0.02) under every setting. Xavier on a tied 50k-row embedding
+would be far too small, and logits of a large spread at the start only have to be unlearnt. Matrices stacked in one
+parameter (q | k | v | gate, the SwiGLU's gate | value) are drawn each as if alone, and experts as the dense MLP they
+replace, or the switch would mean something else for `4n` than for `3n`, and for MoE than for its twin.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ GPT2_STD = 0.02
 @torch.no_grad()
 def initialize(model: nn.Module, config: ModelConfig) -> None:
     """Fill every parameter of `model` in place, drawing from torch's global generator in the order of its modules."""
-    for module in model.modules():
-        if isinstance(module, nn.Embedding):
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) or name == "head":
             nn.init.normal_(module.weight, std=GPT2_STD)
+        elif name == "embed_up":  # so that a token's vector is as large as without it
+            nn.init.normal_(module.weight, std=1 / math.sqrt(config.embedding_width or 1))
         elif isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
     for module in model.modules():

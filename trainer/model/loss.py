@@ -74,11 +74,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
-            log_probs_nV = product(chunk_nC, weight_PC)[:, :V].log_softmax(-1, dtype=torch.float32)
-            total -= (log_probs_nV.gather(1, safe_n1) * scored_n1).sum()
+            logits_nV = product(chunk_nC, weight_PC)[:, :V]
+            grad_nV = logits_nV.softmax(-1, dtype=torch.float32)
+            # log of the sum of exponentials, from the likeliest token's probability: one exponential a logit, not two
+            log_sum_n1 = logits_nV.amax(-1, keepdim=True).float() - grad_nV.amax(-1, keepdim=True).log()
+            total += ((log_sum_n1 - logits_nV.gather(1, safe_n1).float()) * scored_n1).sum()
             if not (need_hidden or need_weight):
                 continue
-            grad_nV = log_probs_nV.exp_()  # softmax, in the same memory
             grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
             grad_nP = (grad_nV if all_scored else grad_nV.mul_(scored_n1)).to(dtype)
             grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP

@@ -28,14 +28,12 @@ from trainer.model.layers import MLP, activate, input_parts
 
 @dataclass(frozen=True)
 class ExpertLoad:
-    """How the experts were used since the last step."""
+    """How the experts were used since the last step; no assignment is ever dropped, since groups may have any size."""
 
     shares: tuple[tuple[float, ...], ...]
     """Share of the assignments each expert got, a row a layer; a row sums to 1."""
     max_over_mean: float
     """The busiest expert's share over the mean share, in the layer where that is largest."""
-    dropped_share: float = 0.0
-    """Assignments dropped for want of capacity: none, since groups may have any size."""
 
 
 class Experts(nn.Module):

@@ -6,13 +6,11 @@ In: a model, after each optimizer step. Out: averaged weights, by the model's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-
-from trainer.errors import CheckpointError
 
 
 class Ema:
@@ -34,16 +32,6 @@ class Ema:
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights, by name. `steps` has to be kept beside them."""
         return dict(self._averages)
-
-    def load_state_dict(self, weights: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from averages over `steps` steps. Raises `CheckpointError` for weights of another model."""
-        wrong = set(weights) ^ set(self._averages)
-        wrong |= {name for name in weights if name not in wrong and weights[name].shape != self._averages[name].shape}
-        if wrong:
-            raise CheckpointError(f"averaged weights do not fit the model: {', '.join(sorted(wrong)[:3])}")
-        for name, average in self._averages.items():
-            average.copy_(weights[name])
-        self.steps = steps
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def run(folder: Path, epoch: Path, *, packed: bool, context: int = CONTEXT) -> A
             "learning_rate": 0.01,
             "warmup_steps": 1,
             "checkpoint_every": 2,
+            "log_every": 1,
             "device": "cpu",
         },
         "data": {"epochs": [str(epoch / "shards.json")], "packed": packed},
@@ -43,7 +45,9 @@ def run(folder: Path, epoch: Path, *, packed: bool, context: int = CONTEXT) -> A
 
 
 def test_a_run_trains_on_packed_rows(stores: dict[str, Path], tmp_path: Path) -> None:
-    from trainer.errors import CheckpointError, DataError  # after torch is known to be there
+    from trainer.config import read_run  # after torch is known to be there
+    from trainer.errors import CheckpointError, DataError
+    from trainer.plan import plan
 
     (tmp_path / "s").mkdir()
     stages = [{"name": "all", "mixture": {"kids": {"repeats": 2}}}]
@@ -54,6 +58,9 @@ def test_a_run_trains_on_packed_rows(stores: dict[str, Path], tmp_path: Path) ->
     assert packing.tokens_padded > 0
     summary = run(tmp_path / "packed", tmp_path / "e", packed=True)
     assert (summary["state"], summary["steps"]) == ("finished", packing.rows // BATCH)
+    assert plan(read_run(tmp_path / "packed" / "run.json"))["steps"] == packing.rows // BATCH
+    first = json.loads((tmp_path / "packed" / "out" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["loss"] == pytest.approx(math.log(65_000), abs=0.05)  # a mean over tokens, not over padding
     with pytest.raises(CheckpointError, match="trained on other shards"):
         run(tmp_path / "packed", tmp_path / "e", packed=False)  # a run goes on with what it began on
     with pytest.raises(DataError, match="rows packed for context 31, the model's context is 15"):

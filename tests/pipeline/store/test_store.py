@@ -56,6 +56,21 @@ def test_an_input_rebuilt_with_the_same_content_rebuilds_nothing(store):
     assert ensure(store, inputs={"documents": two.artifact}, build=refuse).reused
 
 
+def test_what_is_fresh_is_what_a_build_would_reuse(store):
+    documents = ensure(store, "documents", build=write("a")).artifact
+    made = ensure(store, inputs={"documents": documents}).artifact
+
+    def fresh(identity=None, inputs=("documents",), version="1"):
+        return store.find_fresh("corpus", code_version=version, identity=identity or {"min_words": 50}, inputs=inputs)
+
+    assert fresh().path == made.path
+    assert fresh(identity={"min_words": 20}) is None
+    assert fresh(version="2") is None
+    assert fresh(inputs=("documents", "signals")) is None
+    ensure(store, "documents", version="2", build=write("b"))
+    assert fresh() is None
+
+
 def test_only_the_slice_of_an_input_that_counts_is_in_the_fingerprint(store):
     schedule = ensure(store, "schedule", build=write("2 epochs")).artifact
     longer = ensure(store, "schedule", identity={"epochs": 3}, build=write("3 epochs")).artifact

@@ -21,6 +21,7 @@ from pipeline.study.runs import finished_seeds
 from pipeline.study.seed import SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import resolve
 from trainer.checkpoint import newest_checkpoint
+from trainer.signals import EXIT_UNFINISHED
 
 pytestmark = pytest.mark.slow
 
@@ -151,7 +152,8 @@ def test_the_job_again_builds_nothing_and_a_seed_more_only_that_seed(project, fi
     assert all(after[name] == before[name] for name in finished_names)
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finished, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finished, tmp_path, signum):
     store, _ = finished
     data = store.current("ablation_data/base")
     profile = load_profile(str(project / "tiny.yaml"))
@@ -170,8 +172,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
     first = subprocess.Popen(words, env=environment)
     while first.poll() is None and newest_checkpoint(tmp_path / "checkpoints") is None:
         time.sleep(0.01)
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
+    first.send_signal(signum)
+    assert first.wait() == (-signum if signum == signal.SIGKILL else EXIT_UNFINISHED)
     assert not (tmp_path / "result.json").exists()
     subprocess.run(words, env=environment, check=True)
     result = json.loads((tmp_path / "result.json").read_text())
@@ -187,11 +189,12 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
     def found(**changes):
         profile = load_profile(str(project / "tiny.yaml"), changes)
         run = resolve(profile.study, "plain", profile.model, profile.training)
-        return set(finished_seeds(store, profile.study, run))
+        return set(finished_seeds(store, profile.study, run, "bpe_tiny"))
 
     assert found() == {"1", "2"}
     assert found(training={"weight_decay": 0.2}) == set()
     assert found(study={"heldout": {"apart": ["web"]}}) == set()
+    assert found(study={"arms": {"plain": {"data": "twice"}}}) == set()
 
 
 def test_epochs_repeat_the_same_documents_in_another_order(finished):

@@ -162,6 +162,17 @@ def test_a_bf16_loss_agrees_with_float32():
 # ---- counts ----
 
 
+@pytest.mark.parametrize("init", ["gpt2", "scaled"])
+def test_tokens_and_heads_start_as_large_however_they_are_stored(init):
+    torch.manual_seed(0)
+    config = dataclasses.replace(SMALL, vocab_size=2000, width=64, init=init)
+    untied = GPT(dataclasses.replace(config, tied=False))
+    factorised = GPT(dataclasses.replace(config, embedding_width=16))
+    tokens = factorised.embed.weight @ factorised.embed_up.weight.T
+    for weight in (untied.embed.weight, untied.head.weight, tokens):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
 def test_the_gate_adds_a_square_matrix_a_layer_and_a_wider_mlp_balances_it():
     """Idea 2 needs a control of equal parameters: width/3 more of the MLP's hidden width makes one."""
     with torch.device("meta"):

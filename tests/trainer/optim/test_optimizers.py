@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 import torch
 
+from trainer.checkpoint import load_optimizer, optimizer_tensors, save_tensors
 from trainer.config import TrainingConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import Ema, MuonAdamW, build_optimizer, orthogonalize
@@ -186,3 +187,22 @@ def test_the_average_is_plain_first_and_exponential_then():
     with ema.swapped():
         assert layer.weight.item() == pytest.approx(8.0)
     assert layer.weight.item() == 12.0
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_all_of_a_state_that_is_read_lies_where_its_parameter_does(optimizer, tmp_path):
+    """Meta parameters stand in for a GPU's: on one, a step count left on the CPU ends the fused AdamW."""
+    training = TrainingConfig(optimizer=optimizer)
+    model = GPT(SMALL)
+    optim = build_optimizer(model, training)
+    ids = torch.randint(0, 97, (2, 25))
+    model.loss(ids[:, :-1], ids[:, 1:]).total.backward()
+    optim.step()
+    save_tensors(optimizer_tensors(model, optim), tmp_path / "optimizer.safetensors")
+    with torch.device("meta"):
+        elsewhere = GPT(SMALL)
+    read = build_optimizer(elsewhere, training)
+    load_optimizer(tmp_path / "optimizer.safetensors", elsewhere, read)
+    states = [read.state[parameter] for parameter in elsewhere.parameters()]
+    assert {tensor.device.type for state in states for tensor in state.values()} == {"meta"}
+    assert sum(len(state) for state in states) == len(optimizer_tensors(model, optim))

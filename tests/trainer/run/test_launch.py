@@ -22,6 +22,13 @@ def test_options_end_where_the_program_begins() -> None:
     assert torchrun_options(words) == {"--standalone": "", "--nproc-per-node": "2", "--master-port": "29501"}
 
 
+def test_an_option_that_is_not_known_here_takes_its_value_too() -> None:
+    words = ["--max-restarts", "3", "-r", "3", "--nproc-per-node", "8", "--rdzv-endpoint", "h:1", "-m", "trainer"]
+    found = torchrun_options(words)
+    assert found == {"--max-restarts": "3", "-r": "3", "--nproc-per-node": "8", "--rdzv-endpoint": "h:1"}
+    assert torchrun_options(["--run-path", "script.py", "--nproc-per-node=2"]) == {"--run-path": ""}
+
+
 def test_ranks_share_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     assert threads_per_rank(["--nproc-per-node=1"]) == cores

@@ -67,8 +67,10 @@ def test_the_table_and_the_json_say_the_same(make_run: Any, capsys: pytest.Captu
 
 def test_a_driver_s_name_is_recognised() -> None:
     names = ["NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 4090", "NVIDIA L40S", "cpu"]
+    others = ["NVIDIA L40", "NVIDIA RTX A1000", "NVIDIA GH200 480GB"]
     found = [hardware_named(name) for name in names]
     assert [item and item.name for item in found] == ["H100", "A100", "RTX 4090", "L40S", None]
+    assert [hardware_named(name) for name in others] == [None, None, None]
 
 
 def test_an_error_is_left_beside_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
