@@ -142,7 +142,7 @@ def compare_moe(text: Text, arguments: argparse.Namespace) -> None:
 
 def sweep(text: Text, arguments: argparse.Namespace) -> None:
     for name, recipe in (("AdamW", ADAMW), ("Muon", MUON)):
-        for factor in (0.5, 1.0, 2.0):
+        for factor in arguments.factors:
             adam = recipe.adam_learning_rate
             training = dataclasses.replace(
                 recipe,
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--factors", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="of the rates, for `sweep`")
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon", help="of `moe`")
     parser.add_argument("--balance", choices=["aux", "bias"], nargs="+", default=["aux", "bias"], help="of `moe`")
     arguments = parser.parse_args()

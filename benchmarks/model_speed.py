@@ -208,14 +208,14 @@ def measure_memory(vocab_size: int, *, chunked: bool) -> None:
 def compare_memory() -> None:
     print("Peak resident memory, preset L's body, micro-batch 1 of 1,024 tokens, bf16 autocast, AdamW, CPU")
     for vocab_size in (32_768, 131_072):
-        for rows, label in ((None, "chunked logits"), (10**9, "all logits at once")):
+        for chunked, label in ((1, "chunked logits"), (0, "all logits at once")):
             command = [
                 sys.executable,
                 "-m",
                 "benchmarks.model_speed",
                 "--memory-child",
                 str(vocab_size),
-                str(rows or 0),
+                str(chunked),
             ]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             print(f"vocabulary {vocab_size:7,}  {label:18}  {int(done.stdout) / 2**30:.2f} GiB", flush=True)
