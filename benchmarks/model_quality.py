@@ -32,8 +32,8 @@ from trainer.presets import PRESETS
 from trainer.schedule import learning_rate_factor, muon_momentum
 
 PRESET_S = ModelConfig(**PRESETS["s"]["model"])
-MUON = TrainingConfig(optimizer="muon", learning_rate=0.02, adam_learning_rate=0.012, schedule="wsd")
-ADAMW = TrainingConfig(**PRESETS["s"]["training"])
+MUON = TrainingConfig(**PRESETS["s"]["training"])
+ADAMW = TrainingConfig(batch_tokens=MUON.batch_tokens, learning_rate=3e-3)
 MOE = MoEConfig(experts=8, top_k=2)
 MICRO_BATCH = 16
 WARM = 0.25  # share of the steps after which the load must be even

@@ -5,9 +5,10 @@ embeddings) at 0.7M, 22M and 117M parameters. `gpt2` is GPT-2 124M as build-nano
 three times its learning rate (the biggest single gain for AdamW at this size; docs/training.md has the sources).
 Whatever a run sets itself wins over its preset.
 
-None of these learning rates has been swept by 1/2, 1 and 2 here: `s` has a usual one for its size, `m` and `l` have
-modded-nanogpt's and nanochat's for models of about their size. `python -m benchmarks.model_quality sweep` sweeps `s` on
-a CPU; `m` and `l` need a GPU (`learning_rate` and `adam_learning_rate` together) before they are to be trusted.
+The recipe of `s` follows from measurements on a CPU: its optimizer, schedule and switches from the ablation study
+(docs/results.md), its learning rates from a sweep by 1/2, 1 and 2 (docs/benchmarks/training.md). `m` and `l` have the
+same recipe with modded-nanogpt's and nanochat's rates for models of about their size; those have not been swept here,
+which needs a GPU (`learning_rate` and `adam_learning_rate` together), and are not to be trusted before.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "model": {"vocab_size": 2048, "context": 256, "width": 96, "layers": 4, "heads": 3, "ff_width": 256},
         "training": {
             "batch_tokens": 8192,
-            "optimizer": "adamw",
-            "learning_rate": 3e-3,
+            "optimizer": "muon",
+            "learning_rate": 0.04,
+            "adam_learning_rate": 0.024,
+            "schedule": "wsd",
             "warmup_steps": 20,
         },
     },

@@ -71,7 +71,7 @@ def test_a_run_s_own_settings_win_over_its_preset() -> None:
     run = RunConfig.from_dict(
         {"preset": "s", "model": {"layers": 2}, "training": {"seed": 5}, "data": DATA, "out": "o"}
     )
-    assert (run.model.layers, run.model.width, run.training.seed, run.training.learning_rate) == (2, 96, 5, 3e-3)
+    assert (run.model.layers, run.model.width, run.training.seed, run.training.learning_rate) == (2, 96, 5, 0.04)
 
 
 def test_an_unknown_preset_is_refused() -> None:
