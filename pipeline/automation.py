@@ -1,6 +1,6 @@
 """What starts runs by itself: a sensor and a schedule, both off until somebody turns them on in the UI.
 
-The sensor asks the store, not Dagster's history: a model's `lineage.json` says which content of every corpus it was
+The sensor asks the store, not Dagster's history: a model's ancestry says which content of every corpus it was
 trained on, so "a corpus has changed" means that the current one has another content hash than the one behind the
 current model. It needs no cursor, and a rebuild that gave the same content starts nothing.
 """
@@ -16,7 +16,6 @@ from pipeline.assets.stage import StoreResource
 from pipeline.jobs import FULL_TRAIN, VERIFY_STORE
 from pipeline.profile import Profile
 from pipeline.store import Store
-from pipeline.store.store import LINEAGE
 
 SENSOR_SECONDS: Final = 60
 WEEKLY: Final = "0 3 * * 0"  # Sunday, three in the morning
@@ -82,5 +81,8 @@ def corpora_of_model(store: Store) -> Mapping[str, str] | None:
     model = store.find_current("model")
     if model is None:
         return None
-    artifacts = json.loads((model.path / LINEAGE).read_text(encoding="utf-8"))["artifacts"].values()
-    return {row["key"]: row["content_hash"] for row in artifacts if row["key"].startswith("corpus/")}
+    found: dict[str, str] = {}
+    for item in store.ancestry(model).values():  # nearest first: what was reused may have older ancestors
+        if item.key.startswith("corpus/"):
+            found.setdefault(item.key, item.content_hash)
+    return found

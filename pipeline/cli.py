@@ -164,6 +164,9 @@ def gc(
     epochs: Annotated[
         bool, typer.Option("--epochs", help="Also the epochs' shards: rebuilt byte for byte when they are needed.")
     ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also builds that were stopped and would go on, checkpoints included.")
+    ] = False,
     forget_profile: Annotated[
         str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
     ] = None,
@@ -174,7 +177,7 @@ def gc(
     store = _store(profile)
     if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
         console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
-    found = garbage(store, epochs=epochs)
+    found = garbage(store, epochs=epochs, unfinished=unfinished)
     if not found:
         console.print("nothing to remove: everything in the store is needed")
         return
@@ -237,8 +240,10 @@ def generate(
     from trainer.generate import generate as generate_ids
 
     store = _store(profile)
-    model = load_model(store.current(MODEL_KEY).path)
-    tokenizer = load_tokenizer(store.current("tokenizer").path)
+    made = store.current(MODEL_KEY)
+    model = load_model(made.path)
+    own = made.manifest.inputs["tokenizer"]  # another one may have been chosen since
+    tokenizer = load_tokenizer((store.get(own.key, own.fingerprint) or store.current("tokenizer")).path)
     ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
     continued = generate_ids(
         model, ids, max_new_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed, eot_id=tokenizer.eot_id

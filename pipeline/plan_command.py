@@ -14,6 +14,7 @@ from pipeline.errors import SqueezeError
 from pipeline.profile import Profile
 from pipeline.sharding.plan import estimated_holdings, holdings, plan_rows
 from pipeline.store import Artifact, Store
+from pipeline.tokenization.arrow import dtype_for
 from trainer.config import DataConfig, RunConfig
 
 
@@ -33,7 +34,7 @@ def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list
     found = {name: sizes.get(name) or _text_bytes(profile, name, known.get(name), store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
-    rows = plan_rows(schedule, profile.shards, estimated_holdings(found))
+    rows = plan_rows(schedule, profile.shards, estimated_holdings(found), dtype_for(profile.model.vocab_size))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 

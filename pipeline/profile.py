@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.errors import ProfileError
-from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
 from pipeline.profile_file import Locations, did_you_mean, find_profile, merge, read_profile_file
 from pipeline.settings import Settings, runtime
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
@@ -84,6 +84,8 @@ class Profile(Settings):
         for name in corpora:
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} names an asset: use small letters, digits and underscores")
+            if name == ENGLISH:
+                raise ValueError(f"{name!r} is what scores of all English text are called: choose another name")
         return corpora
 
     @model_validator(mode="after")
@@ -95,6 +97,22 @@ class Profile(Settings):
                         f"schedule stage {stage.name!r} mixes {source!r}, which is not in corpora"
                         f"{did_you_mean(source, list(self.corpora))}; there are {', '.join(self.corpora)}"
                     )
+        for corpus in self.schedule.language_temperature:
+            if corpus not in self.corpora:
+                raise ValueError(
+                    f"schedule.language_temperature: there is no corpus {corpus!r}"
+                    f"{did_you_mean(corpus, list(self.corpora))}; there are {', '.join(self.corpora)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_packed_for_the_model(self) -> Profile:
+        packing = self.shards.packing
+        if packing is not None and packing.context != self.model.context:
+            raise ValueError(
+                f"shards.packing.context is {packing.context}, model.context {self.model.context}: rows are packed for "
+                "one context; set both to the same"
+            )
         return self
 
     @model_validator(mode="after")

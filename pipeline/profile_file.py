@@ -65,6 +65,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Locations
     data = _parse(path)
     locations = Locations()
     plain = _plain(data, (), path, locations)
+    if seen:
+        plain.pop("name", None)  # what extends a profile is another one, with its own artifacts
     parent = plain.pop(EXTENDS, None)
     if parent is None:
         return plain, locations

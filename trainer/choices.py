@@ -158,7 +158,7 @@ def choice_nats(
             hidden_NC = model.hidden(ids_BT.to(device))[scored_BT.to(device)]
             nats_N, _ = score_targets(model, hidden_NC, targets_N)
             lengths = [len(rows[number][1]) for number in batch]
-            for number, part in zip(batch, nats_N.double().cpu().split(lengths), strict=True):
+            for number, part in zip(batch, nats_N.cpu().double().split(lengths), strict=True):
                 answers[number] = float(part.sum())
             first += len(batch)
     return answers

@@ -160,4 +160,4 @@ def _nats(model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], 
     hidden_BTC = model.hidden(torch.from_numpy(inputs).to(device))
     hidden_NC = hidden_BTC[torch.from_numpy(scored).to(device)]
     nats_N, _ = score_targets(model, hidden_NC, torch.from_numpy(targets).to(device))
-    return nats_N.double().cpu().numpy()
+    return nats_N.cpu().double().numpy()

@@ -68,7 +68,7 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = _choose_device(device)
+    chosen = choose_device(device)
     if chosen == "cuda":
         if local_rank >= torch.cuda.device_count():
             raise ConfigError(
@@ -120,7 +120,8 @@ def _own_store() -> dist.Store:
     return dist.PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
-def _choose_device(device: str) -> str:
+def choose_device(device: str) -> str:
+    """`device`, or for `auto` the best there is here. Raises `ConfigError` for one that torch does not see."""
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

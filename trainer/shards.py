@@ -40,7 +40,7 @@ class TokenizerRef:
     vocab_size: int
     eot_id: int
     dtype: str
-    """Type of a token on disk: uint16, or uint32 for a vocabulary over 65,535."""
+    """Type of a token on disk: uint16, or uint32 for a vocabulary over 65,536."""
 
 
 @dataclass(frozen=True)

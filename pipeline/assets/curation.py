@@ -15,8 +15,11 @@ from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
 from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
 from pipeline.curation.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
 from pipeline.curation.select import SELECTION_VERSION, select_corpus
+from pipeline.curation.settings import DocumentsSettings
+from pipeline.curation.sources import local_files
 from pipeline.evaluation.items import evaluation_items
 from pipeline.profile import Profile
+from pipeline.settings import identity_of
 from pipeline.store import Artifact
 
 SOURCES: Final = "sources"
@@ -90,10 +93,17 @@ def _documents(profile: Profile, name: str) -> Stage:
         version=DOCUMENTS_VERSION,
         settings=corpus.documents,
         inputs=[],
+        override=_with_files,
         build=build,
         metadata=_documents_metadata,
         kinds=frozenset({"parquet"}),
     )
+
+
+def _with_files(settings: DocumentsSettings, _: Any) -> Any:
+    """The settings and what local files they are about: other files, or other content, are other documents."""
+    found = local_files(settings.sources)
+    return identity_of(settings) | {"files": found} if found else settings
 
 
 def _heldout(profile: Profile, name: str) -> Stage:

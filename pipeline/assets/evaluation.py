@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
 from pipeline.errors import EvaluationError
+from pipeline.evaluation.items import check_items
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
@@ -93,6 +95,7 @@ def _check_tasks(profile: Profile) -> None:
     if profile.study is not None:
         named["study.benchmarks"] = profile.study.benchmarks
     named |= {f"suite {name}": suite for name, suite in profile.evaluation.suites.items() if suite.kind == "lm_eval"}
+    check_items(profile.curation.decontaminate_against, profile.evaluation.archive)
     for where, asked in named.items():
         try:
             check_tasks(asked.tasks, data=asked.data)
@@ -137,6 +140,8 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
     wanted = corpora if needs_text else [key for key in corpora if needs_heldout and key.startswith("heldout/")]
 
     def build(job: Job) -> SuiteResult:
+        from pipeline.evaluation.registered import usable_device  # imports lm-eval
+
         inputs = SuiteInputs(
             model=job.path("model"),
             tokenizer=job.path("tokenizer"),
@@ -144,7 +149,13 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
             heldout=job.paths("heldout"),
             training=_training_text(job, profile) if needs_text else {},
         )
-        return run_suite(suite, inputs, job.out, archive=evaluation.archive, weights=evaluation.weights)
+        check_tokenizer(job)
+        return run_suite(
+            *(suite, inputs, job.out),
+            archive=evaluation.archive,
+            weights=evaluation.weights,
+            device=usable_device(profile.training.device),
+        )
 
     return Stage(
         key=f"eval/{name}",
@@ -163,6 +174,16 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
     )
 
 
+def check_tokenizer(job: Job) -> None:
+    """Raise EvaluationError where the tokenizer is no longer the one the model was trained with."""
+    trained, now = job.inputs["model"].manifest.inputs["tokenizer"].content_hash, job.inputs["tokenizer"].content_hash
+    if trained != now:
+        raise EvaluationError(
+            f"the model was trained with the tokenizer {trained[:12]}, the profile's is {now[:12]}: materialize the "
+            "shards and the model again (`dagster job execute -j full_train`), or undo the tokenizer's change"
+        )
+
+
 def _training_text(job: Job, profile: Profile) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
     def reader(corpus: str) -> Callable[[], Iterator[tuple[str, str]]]:
         def read() -> Iterator[tuple[str, str]]:
@@ -179,9 +200,14 @@ def _scorecard(job: Job) -> Any:
     ancestors: dict[str, Artifact] = {}
     for item in job.inputs.values():
         ancestors |= job.store.ancestry(item)
+    keys = Counter(item.key for item in ancestors.values())
+    # an ancestry may hold several artifacts of a key, such as the schedules of a reused and of a new epoch
     lineage = {
-        item.key: {"fingerprint": item.fingerprint, "content_hash": item.content_hash}
-        for item in sorted(ancestors.values(), key=lambda item: item.key)
+        item.key if keys[item.key] == 1 else f"{item.key} {item.fingerprint[:8]}": {
+            "fingerprint": item.fingerprint,
+            "content_hash": item.content_hash,
+        }
+        for item in sorted(ancestors.values(), key=lambda item: (item.key, item.fingerprint))
     }
     model = job.inputs["model"]
     earlier = earlier_models(job.store, model, list(job.paths("eval")))

@@ -146,9 +146,14 @@ def model_shape(model: ModelConfig) -> ModelShape:
     from trainer.model import GPT
 
     with torch.device("meta"):
-        counts = GPT(model).parameter_counts()
-    body = counts["active"] - counts["embedding"]
-    return ModelShape(width=model.embedding_width or model.width, body_parameters=body, tied=model.tied)
+        shape = GPT(model)
+    counts, width = shape.parameter_counts(), model.embedding_width or model.width
+    return ModelShape(
+        width=width,
+        body_parameters=counts["active"] - counts["embedding"],
+        body_flops=float(shape.flops_per_token() - 6 * model.vocab_size * width),
+        tied=model.tied,
+    )
 
 
 def _proxy(profile: Profile, job: Job) -> Proxy | None:

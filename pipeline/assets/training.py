@@ -137,6 +137,25 @@ def train(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> Mod
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
+    summary = _summary(job.out)
+    if summary is None or summary["state"] == "interrupted":
+        _launch(job, launch, epochs, packed=packed)
+        summary = _summary(job.out)
+        if summary is None or summary["state"] == "interrupted":
+            raise SqueezeError(
+                "training was interrupted after a checkpoint; materialize model again to go on from there"
+            )
+    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
+    return ModelSummary(summary["content_hash"], summary, _loss_curve(job.out))
+
+
+def _summary(out: Path) -> dict[str, Any] | None:
+    """What the run says of its end; none before it. A finished run that is still being built was killed after it."""
+    path = out / "summary.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = job.out / RUN_FILE
     config.write_text(json.dumps(run_config(job, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
     words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
@@ -150,11 +169,6 @@ def train(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> Mod
             client.run(context=job.context, command=[sys.executable, *words])
         except DagsterPipesExecutionError as error:
             raise SqueezeError(_why_it_failed(config, error)) from error
-    summary = json.loads((job.out / "summary.json").read_text(encoding="utf-8"))
-    if summary["state"] == "interrupted":
-        raise SqueezeError("training was interrupted after a checkpoint; materialize model again to go on from there")
-    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
-    return ModelSummary(summary["content_hash"], summary, _loss_curve(job.out))
 
 
 def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:

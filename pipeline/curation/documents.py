@@ -14,9 +14,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ from pipeline.curation.formats import Record, Refused
 from pipeline.curation.heldout import group_keys
 from pipeline.curation.hub import commit_of
 from pipeline.curation.normalizing import normalize
+from pipeline.curation.pool import KILLED, process_pool
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals import SIGNAL_FIELDS, compute_signals
 from pipeline.curation.sources import Unit, list_units, read_unit
@@ -113,11 +114,13 @@ def _run(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], workers
         for task in tasks:
             progress.add(*build_part(*task, report=progress.add))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         futures = [pool.submit(build_part, *task) for task in tasks]
         try:
             for future in as_completed(futures):
                 progress.add(*future.result())
+        except BrokenProcessPool:
+            raise CurationError(KILLED) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -161,10 +164,15 @@ def _batches(unit: Unit, settings: DocumentsSettings, refused: list[Refused]) ->
         if not text:
             refused.append(_refuse(record, "empty"))
             continue
-        for position, piece in enumerate([text] if limit is None else split_document(text, limit)):
-            data = piece.encode("utf-8", errors="surrogatepass")
-            rows.append((piece, data, record, position))
-            size += len(data)
+        pieces = [text] if limit is None else list(split_document(text, limit))
+        try:
+            encoded = [piece.encode("utf-8") for piece in pieces]
+            (record.group or "").encode("utf-8")
+        except UnicodeEncodeError:
+            refused.append(_refuse(record, "half a character (a lone surrogate), which is no Unicode text"))
+            continue
+        rows.extend((piece, data, record, n) for n, (piece, data) in enumerate(zip(pieces, encoded, strict=True)))
+        size += sum(map(len, encoded))
         if size >= ROW_GROUP_BYTES:
             yield _batch(rows, unit)
             rows, size = [], 0
@@ -189,7 +197,7 @@ def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordB
 
 
 def _refuse(record: Record, reason: str) -> Refused:
-    return Refused(record.entry, record.row, reason, record.text[:120])
+    return Refused(record.entry, record.row, reason, record.text[:120].encode("utf-8", "replace").decode())
 
 
 def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:

@@ -6,7 +6,7 @@ al. 2024, 2025). A group is off until the profile names it: `gopher_quality: {}`
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field
 
@@ -88,5 +88,17 @@ class Filters(Settings):
     """Flesch-Kincaid grade; English only."""
 
     def merged(self, other: Filters) -> Self:
-        """These thresholds with those that `other` sets in their place."""
-        return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
+        """These thresholds with those that `other` sets in their place, group by group."""
+        return _merged(self, other)
+
+
+_Group = TypeVar("_Group", bound=Settings)
+
+
+def _merged(mine: _Group, other: Settings) -> _Group:
+    update = {}
+    for name in other.model_fields_set:
+        before, value = getattr(mine, name), getattr(other, name)
+        nested = isinstance(before, Settings) and isinstance(value, Settings)
+        update[name] = _merged(before, value) if nested else value
+    return mine.model_copy(update=update)

@@ -86,10 +86,19 @@ def _checked_shards(dataset: HubDataset, columns: Sequence[str]) -> int:
 def _open(dataset: HubDataset, columns: Sequence[str] | None) -> Any:
     from datasets import load_dataset
 
-    only = {} if columns is None else {"columns": list(columns)}
-    return load_dataset(
-        dataset.id, dataset.config, split=dataset.split, revision=dataset.revision, streaming=True, **only
-    )
+    def load(**only: Any) -> Any:
+        return load_dataset(
+            dataset.id, dataset.config, split=dataset.split, revision=dataset.revision, streaming=True, **only
+        )
+
+    if columns is None:
+        return load()
+    try:
+        return load(columns=list(columns))
+    except (TypeError, ValueError) as error:
+        if "columns" not in str(error):
+            raise
+        return load()  # only Parquet can leave columns unread; of JSON and CSV they are left out afterwards
 
 
 def _retried(dataset: HubDataset, call: Any) -> Any:

@@ -29,6 +29,9 @@ INSPECTION_VERSION: Final = "1"
 _SIGNATURES: Final = 200_000
 """Documents whose signatures are held as a whole (90 MB); of more documents a part of each band's values."""
 _PAIRS: Final = 20_000
+_BUCKET: Final = 128
+"""Documents of a band's value that are compared with each other: thousands of stubs can share one."""
+_MOST_FOUND: Final = 1_000_000
 _SEARCHED_BYTES: Final = 32_000_000
 """Text searched for evaluation items: about five seconds."""
 
@@ -195,7 +198,10 @@ def _pairs(documents: Path, selection: Path, heldout: Collection[Path], bands: i
         number = np.concatenate(mine)[order]
         for same in np.split(number, np.flatnonzero(np.diff(which[order])) + 1):
             if len(same) > 1 and same.max() >= 0:
-                found.update((max(a, b), min(a, b)) for a, b in combinations(same.tolist(), 2) if max(a, b) >= 0)
+                some = np.sort(same)[-_BUCKET:].tolist()  # kept documents before held-out ones
+                found.update((b, a) for a, b in combinations(some, 2) if b >= 0)
+        if len(found) > _MOST_FOUND:
+            break
     return sorted(found)
 
 

@@ -9,13 +9,29 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from pipeline.errors import CurationError
+from pipeline.sharding.workers import die_with_parent
+
 Result = TypeVar("Result")
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""
+
+
+KILLED: Final = (
+    "a worker process was killed, most likely for want of memory; lower curation.workers and run again: finished "
+    "parts are kept"
+)
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Fresh processes that die with this one, however it ends."""
+    parent = (os.getpid(),)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=parent)
 
 
 class Pool:
@@ -40,5 +56,8 @@ class Pool:
                 yield work(*task)
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
-        yield from self._executor.map(work, *zip(*tasks, strict=True))
+            self._executor = process_pool(self._workers)
+        try:
+            yield from self._executor.map(work, *zip(*tasks, strict=True))
+        except BrokenProcessPool:
+            raise CurationError(KILLED) from None

@@ -32,12 +32,19 @@ def iter_selected(documents: Path, selection: Path, columns: Sequence[str] = COL
     path = selection / "selection.parquet"
     if not path.is_file():
         raise CurationError(f"{path} is missing: the corpus was not built")
-    rows = pq.read_table(path, columns=["row"]).column("row").to_numpy()
+    selected = pq.read_table(path, columns=["row", "doc_id"])
+    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
     first = 0
-    for batch in iter_parts(documents, columns):
+    for batch in iter_parts(documents, list(dict.fromkeys([*columns, "doc_id"]))):
         low, high = np.searchsorted(rows, [first, first + batch.num_rows])
         if low < high:
-            yield batch.take(pa.array(rows[low:high] - first)).select(list(columns))
+            taken = batch.take(pa.array(rows[low:high] - first))
+            if not taken.column("doc_id").equals(ids.slice(low, high - low)):
+                raise CurationError(
+                    f"{path} selects other documents than {documents} holds: they do not belong together; materialize "
+                    "the corpus again"
+                )
+            yield taken.select(list(columns))
         first += batch.num_rows
     if len(rows) and rows[-1] >= first:
         raise CurationError(

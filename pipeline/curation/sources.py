@@ -7,6 +7,7 @@ records, in any process. A unit is small enough to be done again after a kill an
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import io
 import logging
 import zlib
@@ -70,6 +71,21 @@ def list_units(sources: Sequence[Source], cache: Path) -> list[Unit]:
     return units
 
 
+def local_files(sources: Sequence[Source]) -> list[list[str]]:
+    """Name and SHA-256 of every local file that the sources' patterns match now, in the order they are read.
+
+    What lies at a URL is taken to stay as it is: to read it anew, name it otherwise (another path or query).
+    """
+    found = []
+    for source in sources:
+        local = [pattern for pattern in source.files if "://" not in pattern]
+        for unit in _file_units(source.model_copy(update={"files": tuple(local)})) if local else ():
+            if unit.first == 0:  # the further row groups of a Parquet file are the same file
+                with Path(unit.path).open("rb") as file:
+                    found.append([unit.entry, hashlib.file_digest(file, "sha256").hexdigest()])
+    return found
+
+
 def read_unit(unit: Unit) -> Iterator[Record | Refused]:
     """The records of a unit, in its order; decompresses and decodes as the source says."""
     if unit.source.hub is not None:
@@ -86,7 +102,7 @@ def _guarded(records: Iterator[Record | Refused], unit: Unit) -> Iterator[Record
     """The records, with damaged compression named by its file."""
     try:
         yield from records
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
         raise SourceError(f"{unit.path} of {unit.source.label} is damaged: {error}. Fetch it again.") from error
 
 
@@ -113,7 +129,7 @@ def _parquet_records(unit: Unit) -> Iterator[Record | Refused]:
         row = sum(file.metadata.row_group(group).num_rows for group in range(unit.first))
         groups = range(unit.first, file.num_row_groups if unit.last is None else unit.last)
         tables = (file.read_row_group(group, columns=names) for group in groups)
-        yield from table_records(tables, unit.entry, unit.source, row)
+        yield from _guarded(table_records(tables, unit.entry, unit.source, row), unit)
 
 
 def _parquet(unit: Unit) -> pq.ParquetFile:
@@ -181,5 +197,7 @@ def _open(unit: Unit) -> BinaryIO:
         return open_member(Path(unit.path), unit.member)
     import fsspec
 
-    file = fsspec.open(unit.path, "rb", compression="infer").open()
-    return cast(BinaryIO, io.BufferedReader(file) if unit.path.endswith(".zst") else file)
+    if unit.path.endswith(".zst"):  # arrow's reader says when a stream ends too early, fsspec's does not
+        file = pa.PythonFile(fsspec.open(unit.path, "rb").open(), mode="r")
+        return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(file, "zstd")))
+    return cast(BinaryIO, fsspec.open(unit.path, "rb", compression="infer").open())

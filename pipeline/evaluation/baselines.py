@@ -26,6 +26,7 @@ class Baseline:
     value: float
     source: str
     count: int | None = None
+    shots: int = 0
     comparable: bool = True
     """Taken as ours is: the same harness, prompt, shots and split."""
 

@@ -22,7 +22,7 @@ from pipeline.evaluation.heldout import Heldout, TrainingText, encode_exactly, r
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.per_item import DOCUMENTS_FILE
 from pipeline.evaluation.results import Score, SuiteResult, finish
-from pipeline.evaluation.settings import BitsPerByteSuite
+from pipeline.evaluation.settings import ENGLISH, BitsPerByteSuite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BITS_PER_BYTE_VERSION: Final = "1"
-ENGLISH: Final = "english"
 CHUNK_BYTES: Final = 200_000
 
 

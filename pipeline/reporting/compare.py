@@ -27,12 +27,21 @@ def differing_settings(a: Facts, b: Facts) -> list[dict[str, Any]]:
 
 def differing_inputs(a: Facts, b: Facts) -> list[dict[str, Any]]:
     """Artifacts of the two ancestries whose content is not the same, by the start of their content hashes."""
-    hashes_a, hashes_b = ({item.key: item.content_hash[:12] for item in facts.lineage} for facts in (a, b))
+    hashes_a, hashes_b = (_hashes(facts) for facts in (a, b))
     return [
         {"artifact": key, a.name: hashes_a.get(key), b.name: hashes_b.get(key)}
         for key in sorted((hashes_a.keys() | hashes_b.keys()) - {"model"})
         if hashes_a.get(key) != hashes_b.get(key)
     ]
+
+
+def _hashes(facts: Facts) -> dict[str, str]:
+    """By key; an ancestry may hold several artifacts of one, such as the schedules of a reused and of a new epoch."""
+    found: dict[str, list[str]] = {}
+    for item in facts.lineage:
+        if item.content_hash[:12] not in found.setdefault(item.key, []):
+            found[item.key].append(item.content_hash[:12])
+    return {key: ", ".join(sorted(hashes)) for key, hashes in found.items()}
 
 
 def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:

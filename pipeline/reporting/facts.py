@@ -28,8 +28,8 @@ class Lineage:
     content_hash: str
     built: str
     """UTC time of the commit."""
-    inputs: tuple[str, ...]
-    """Keys of its own inputs."""
+    inputs: tuple[tuple[str, str], ...]
+    """(key, fingerprint) of its own inputs."""
 
 
 @dataclass(frozen=True)
@@ -116,24 +116,33 @@ def collect(
             for key, artifact in sorted(by_key.items())
             if key.startswith("heldout/")
         },
-        stages=_stages(by_key.get("schedule")),
+        stages=_stages(model, ancestry),
         tokenizers=_tokenizers(by_key.get("tokenizer_comparison")),
         tokenizer=choice.summary.get("name") if choice else None,
         suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
         folders=dict(suites or {}),
         scorecard=read_scorecard(scorecard) if scorecard is not None else None,
         lineage=[
-            Lineage(item.key, item.fingerprint, item.content_hash, item.manifest.built.at, tuple(item.manifest.inputs))
+            Lineage(
+                *(item.key, item.fingerprint, item.content_hash, item.manifest.built.at),
+                tuple((parent.key, parent.fingerprint) for parent in item.manifest.inputs.values()),
+            )
             for item in ancestry.values()
         ],
     )
 
 
-def _stages(schedule: Artifact | None) -> list[tuple[str, dict[str, float]]]:
+def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str, dict[str, float]]]:
+    """What each epoch of the model read. An epoch that was reused has the schedule it was built from, which may be an
+    earlier one, with fewer epochs, than that of the epochs after it."""
     stages: dict[tuple[int, str], dict[str, float]] = {}
-    for row in schedule.summary.get("rows", []) if schedule else []:
-        amounts = stages.setdefault((row["epoch"], row["stage"]), {})
-        amounts[row["source"]] = amounts.get(row["source"], 0) + row["tokens"]
+    for shards in sorted(key for key in model.manifest.inputs if key.startswith("shards/epoch_")):
+        epoch = ancestry.get(model.manifest.inputs[shards].fingerprint)
+        schedule = epoch and ancestry.get(epoch.manifest.inputs["schedule"].fingerprint)
+        for row in schedule.summary.get("rows", []) if schedule else []:
+            if row["epoch"] == int(shards.rpartition("_")[2]):
+                amounts = stages.setdefault((row["epoch"], row["stage"]), {})
+                amounts[row["source"]] = amounts.get(row["source"], 0) + row["tokens"]
     return [(f"epoch {epoch} · {stage.replace('_', ' ')}", amounts) for (epoch, stage), amounts in stages.items()]
 
 

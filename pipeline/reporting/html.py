@@ -194,24 +194,24 @@ def _lineage(facts: Facts) -> Iterator[str]:
 
 def lineage_tree(lineage: Sequence[Lineage]) -> list[str]:
     """The ancestry as lines of a tree, from the first artifact down."""
-    by_key = {item.key: item for item in reversed(lineage)}
+    by_fingerprint = {item.fingerprint: item for item in lineage}
     lines: list[str] = []
     seen: set[str] = set()
 
-    def walk(key: str, prefix: str, joint: str) -> None:
-        item = by_key.get(key)
-        again = key in seen
-        seen.add(key)
+    def walk(key: str, fingerprint: str, prefix: str, joint: str) -> None:
+        item = by_fingerprint.get(fingerprint)
+        again = fingerprint in seen
+        seen.add(fingerprint)
         mark = f"{item.fingerprint[:12]}  content {item.content_hash[:12]}" if item else "(gone)"
         lines.append(f"{prefix}{joint}{key}  {'…' if again else mark}")
         if item is None or again:
             return
         below = prefix + {"": "", "├─ ": "│  ", "└─ ": "   "}[joint]
         for number, parent in enumerate(item.inputs):
-            walk(parent, below, "└─ " if number == len(item.inputs) - 1 else "├─ ")
+            walk(*parent, below, "└─ " if number == len(item.inputs) - 1 else "├─ ")
 
     if lineage:
-        walk(lineage[0].key, "", "")
+        walk(lineage[0].key, lineage[0].fingerprint, "", "")
     return lines
 
 

@@ -35,6 +35,8 @@ from trainer.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
 
 SHARDS_VERSION: Final = "1"
 WORK_NAME: Final = "_work"
+WORKER_MB: Final = 120
+"""The least memory a worker gets: what it needs to run, and parts that are worth sorting."""
 
 
 def build_epoch(
@@ -80,6 +82,7 @@ def _two_passes(
     total = sum(store.tokens for store in stores.values())
     copying = not _stay_in_page_cache(stores, itemsize)
     with Workers(settings.workers or (1 if total < FEW_TOKENS else None)) as workers:
+        workers.count = min(workers.count, max(1, settings.memory_mb // WORKER_MB))
         part_bytes = _part_bytes(settings, workers.count, total * itemsize)
         todo = pieces(stores, epoch, part_bytes)
         _keep_runs_of_same_layout(work, {"part_bytes": part_bytes, "pieces": len(todo), "copying": copying})

@@ -119,7 +119,7 @@ def _write_tokens(places: Places, whole: pa.Buffer, path: Path) -> Places:
     ends = np.cumsum(places.sizes)
     tokens = memoryview(bytearray(int(ends[-1])))
     copy_stretches(places, [memoryview(whole).cast("B")], tokens)
-    with files.whole_path(path) as partial, partial.open("wb", buffering=0) as file:
+    with files.whole_path(path) as partial, partial.open("wb") as file:
         file.write(tokens)
     return replace(places, starts=ends - places.sizes)
 

@@ -54,7 +54,7 @@ class Workers:
             return
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.count, context, initializer=_die_with_parent, initargs=(os.getpid(),))
+            self._pool = ProcessPoolExecutor(self.count, context, initializer=die_with_parent, initargs=(os.getpid(),))
         futures = [self._pool.submit(function, *task) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -69,7 +69,7 @@ class Workers:
                 future.cancel()
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Linux: kill this worker when its parent's process ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -46,10 +46,12 @@ def verify(artifact: Artifact) -> Iterator[str]:
             yield f"{file}: not part of the artifact"
 
 
-def garbage(store: Store, *, epochs: bool = False) -> list[Garbage]:
-    """What no profile's current artifacts need: older builds, half-built folders and damaged ones, largest first.
+def garbage(store: Store, *, epochs: bool = False, unfinished: bool = False) -> list[Garbage]:
+    """What no profile's current artifacts need: older builds and damaged ones, largest first.
 
-    With `epochs` also every epoch's shards, current or not: they follow to the byte from the tokens and the schedule.
+    With `unfinished` also half-built folders, from which a build that was stopped would go on (a model's checkpoints
+    among them). With `epochs` also every epoch's shards, current or not: they follow to the byte from the tokens and
+    the schedule.
     """
     needed: set[str] = set()
     for _, _, artifact in store.pointers():
@@ -62,7 +64,8 @@ def garbage(store: Store, *, epochs: bool = False) -> list[Garbage]:
             lock = store.lock_file(artifact.key, artifact.fingerprint)
             why = "shards, rebuilt when needed" if is_epoch else "no profile's current artifacts need it"
             found.append(Garbage(artifact.path, lock, artifact.manifest.size, why))
-    for prefix, why in ((BUILDING, "an unfinished build"), (DAMAGED, "damaged, and built anew")):
+    leftovers = [(DAMAGED, "damaged, and built anew"), *([(BUILDING, "an unfinished build")] if unfinished else [])]
+    for prefix, why in leftovers:
         for folder in store.root.glob(f"**/{prefix}*"):
             name = folder.name.removeprefix(prefix).split("-")[0]
             size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

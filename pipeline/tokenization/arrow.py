@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from pipeline.errors import TokenizerError
 
-LARGEST_UINT16_VOCABULARY: Final = 65_535
+LARGEST_UINT16_VOCABULARY: Final = 65_536
 
 Strings: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def dtype_for(vocab_size: int) -> str:
-    """`uint16` where every id fits with room, `uint32` where the vocabulary is over 65,535."""
+    """`uint16` where every id fits, `uint32` where the vocabulary is over 65,536."""
     return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"
 
 

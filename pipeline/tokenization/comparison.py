@@ -43,6 +43,8 @@ class ModelShape(Settings):
     """Width of the embedding (n_embd)."""
     body_parameters: int
     """Parameters of everything but the token embedding and the output projection."""
+    body_flops: float | None = None
+    """FLOPs of a trained token apart from the output projection; none: 6 a body parameter (Kaplan et al. 2020)."""
     tied: bool = True
     """Whether the output projection is the embedding itself."""
 
@@ -51,8 +53,9 @@ class ModelShape(Settings):
         return vocab_size * self.width * (1 if self.tied else 2)
 
     def training_flops(self, vocab_size: int, tokens: float) -> float:
-        """6 FLOPs a parameter and token (Kaplan et al. 2020), the output projection included, the lookup not."""
-        return 6.0 * (self.body_parameters + vocab_size * self.width) * tokens
+        """6 FLOPs a weight of the output projection and token, and the body's; the lookup costs nothing."""
+        body = 6.0 * self.body_parameters if self.body_flops is None else self.body_flops
+        return (body + 6.0 * vocab_size * self.width) * tokens
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,10 @@ def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) 
     failure = run.encode()
     if failure is not None:
         encoder.refuse_bulk(failure)
-        write_bytes(refused, failure.encode())
+        # before the note: killed in between, the next attempt must not take what was refused for finished
         for path in (*out.glob("train-*.arrow"), *out.glob("heldout-*.arrow")):
             path.unlink()
+        write_bytes(refused, failure.encode())
         run = _Run(name, corpus, encoder, out)
         run.encode()
     summary = run.summary()

@@ -80,6 +80,12 @@ def test_the_preset_fills_what_is_left_out(profile_with):
             "schedule:\n  stages:\n    - {name: a, mixture: {books: -0.5}}\n",
             r"mine.yaml, line 4: schedule.stages.0.*-0.5",
         ),
+        ("schedule: {language_temperature: {bookz: 2}}\n", r"no corpus 'bookz'; did you mean 'books'\?"),
+        ("shards: {packing: {context: 99}}\n", r"shards.packing.context is 99, model.context 256"),
+        (
+            "corpora: {english: {sources: [{files: a.txt}]}}\n",
+            r"'english' is what scores of all English",
+        ),
         ("evaluation:\n  suites:\n    hella: {kind: lm_evil}\n", r"mine.yaml, line 4: evaluation.suites.hella"),
         ("tokenizers: {select: bpe_3k}\n", r"mine.yaml, line 2: tokenizers.*select is 'bpe_3k'"),
     ],

@@ -24,6 +24,13 @@ def test_extending_merges_mappings_and_replaces_the_rest(tmp_path):
     assert read_profile_file(child)[0] == {"a": {"x": 1, "y": [3]}, "b": 2}
 
 
+def test_what_extends_a_profile_does_not_take_its_name(tmp_path):
+    write(tmp_path, "base.yaml", "name: base\na: 1\n")
+    child = write(tmp_path, "child.yaml", "extends: base.yaml\n")
+    assert read_profile_file(child)[0] == {"a": 1}
+    assert read_profile_file(write(tmp_path, "named.yaml", "extends: base.yaml\nname: mine\n"))[0]["name"] == "mine"
+
+
 def test_locations_name_the_file_that_a_value_came_from(tmp_path):
     write(tmp_path, "base.yaml", "a:\n  x: 1\n  y:\n    - 1\n")
     child = write(tmp_path, "child.yaml", "extends: base.yaml\n\na:\n  x: 2\n")

@@ -126,6 +126,7 @@ def balance_experts(layers: list[MoE], all_reduce: Callable[[Tensor], Any] | Non
             error_E = counts_E.float().mean() - counts_E.float()
             layer.expert_bias += layer.settings.bias_rate * error_E.sign()
         layer.counts.zero_()
+    counts_LE = counts_LE.cpu()  # not every device has float64
     shares_LE = counts_LE.double() / counts_LE.sum(1, keepdim=True).clamp_min(1)
     worst = (shares_LE.max(1).values * shares_LE.shape[1]).max().item()
     return ExpertLoad(shares=tuple(tuple(row) for row in shares_LE.tolist()), max_over_mean=worst)

@@ -20,6 +20,7 @@ import zstandard
 
 from pipeline.curation.documents import DocumentsSummary, build_documents
 from pipeline.curation.settings import CorpusSettings, Source
+from pipeline.curation.sources import local_files
 from pipeline.curation.tables import iter_parts
 from pipeline.errors import CurationError, SourceError
 
@@ -198,3 +199,51 @@ def test_a_killed_build_goes_on_from_its_parts_and_ends_with_the_same_bytes(tmp_
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == when for name, when in kept.items()), "not done twice"
     finished = {name: digest for name, digest in hashes(tmp_path / "out").items() if not name.endswith(".tmp")}
     assert finished == hashes(tmp_path / "whole")
+
+
+def test_local_files_are_known_by_their_names_and_content(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("two")
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "notes.txt").write_text("left out")
+    source = Source(files=(str(tmp_path / "*.txt"),), exclude=("notes*",), format="whole")
+    before = local_files([source])
+    assert [name for name, _ in before] == ["a.txt", "b.txt"]
+    os.utime(tmp_path / "a.txt", (0, 0))
+    assert local_files([source]) == before
+    (tmp_path / "a.txt").write_text("ONE")
+    changed = local_files([source])
+    assert (changed[0] == before[0], changed[1] == before[1]) == (False, True)
+    (tmp_path / "c.txt").write_text("three")
+    assert len(local_files([source])) == 3
+    assert local_files([Source(files=("https://example.org/a.txt",), format="whole")]) == []
+
+
+def test_a_compressed_stream_that_ends_too_early_is_named(tmp_path: Path) -> None:
+    packed = zstandard.compress("\n".join(LINES * 2000).encode())
+    (tmp_path / "a.txt.zst").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(SourceError, match=r"a\.txt\.zst .* is damaged"):
+        build(local(tmp_path / "a.txt.zst", source={"format": "lines"}), tmp_path / "out")
+
+
+def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": LINES * 50}), path, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    data[40:400] = bytes(360)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"rows\.parquet .* is damaged"):
+        build(local(path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("field", ["text", "page"])
+def test_half_a_character_is_refused_and_counted(tmp_path: Path, field: str) -> None:
+    records = [{"text": line, "page": str(number)} for number, line in enumerate(LINES)]
+    records[3][field] += "\ud83d"
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, records)))
+    settings = local(
+        tmp_path / "rows.jsonl", source={"group_field": "page"}, normalizing={"fix_encoding": field == "page"}
+    )
+    summary = build(settings, tmp_path / "out")
+    assert summary.documents == len(LINES) - 1
+    (line,) = (tmp_path / "out" / "part-00000.quarantine.jsonl").read_text().splitlines()
+    assert "lone surrogate" in json.loads(line)["reason"]

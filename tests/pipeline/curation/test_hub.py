@@ -111,6 +111,17 @@ def test_rows_of_a_hub_data_set_come_in_order(hub: dict[str, str], tmp_path: Pat
 
 
 @pytest.mark.parametrize("hub", ["calm"], indirect=True)
+def test_a_data_set_of_json_lines_is_read_too(hub: dict[str, str], tmp_path: Path) -> None:
+    """Its reader knows no `columns`, which Parquet's takes to leave the others unread."""
+    folder = tmp_path / "hub" / "some" / "lines"
+    folder.mkdir(parents=True)
+    rows = [{"text": f"Line {row}. The cat sat on the mat.", "score": row} for row in range(20)]
+    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    subprocess.run(program(tmp_path / "out", tmp_path, dataset="some/lines"), env=hub, check=True)
+    assert texts_of(tmp_path / "out") == [row["text"] for row in rows]
+
+
+@pytest.mark.parametrize("hub", ["calm"], indirect=True)
 def test_a_branch_is_read_at_the_commit_it_named_when_the_build_began(hub: dict[str, str], tmp_path: Path) -> None:
     build = program(tmp_path / "out", tmp_path, revision="main")
     subprocess.run(build, env=hub, capture_output=True, text=True, check=True)

@@ -216,6 +216,25 @@ def test_thresholds_of_a_language_replace_those_of_the_corpus(tmp_path: Path) ->
     assert settings.filters_for("fr") == Filters(minimum_words=50, language_score=0.824)
 
 
+def test_a_language_changes_of_a_group_what_it_names_alone() -> None:
+    base = Filters.model_validate({"gopher_quality": {"minimum_words": 20, "stop_words": None}})
+    french = base.merged(Filters.model_validate({"gopher_quality": {"maximum_word_length": 12}})).gopher_quality
+    assert french is not None
+    assert (french.minimum_words, french.stop_words, french.maximum_word_length) == (20, None, 12)
+    none = base.merged(Filters.model_validate({"gopher_quality": None}))
+    assert none.gopher_quality is None
+
+
+def test_a_selection_of_other_documents_is_refused(curation, write_lines) -> None:
+    texts = {
+        name: write_lines(f"{name}.jsonl", [story(first + n) for n in range(30)])
+        for name, first in (("web", 0), ("other", 100))
+    }
+    curation.run({name: corpus(path) for name, path in texts.items()})
+    with pytest.raises(CurationError, match="selects other documents than"):
+        list(iter_selected(curation.folder("documents", "other"), curation.folder("corpus", "web")))
+
+
 def test_signals_of_hard_and_easy_text_differ_in_grade() -> None:
     from pipeline.curation.signals import compute_signals
 

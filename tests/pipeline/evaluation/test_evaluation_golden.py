@@ -31,7 +31,7 @@ GOLDEN = {
     ("lm_eval", "2"): "8ae5e2f9bd60b6a4",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("samples", "1"): "1e19985e628f9b2b",
-    ("scorecard", "2"): "299c1b94ae510e72",
+    ("scorecard", "3"): "299c1b94ae510e72",
     ("training_items", "1"): "9b704d6da61bb80d",
 }
 

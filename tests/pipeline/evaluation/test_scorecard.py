@@ -40,7 +40,12 @@ def test_published_scores_carry_their_source_and_a_standard_error_from_the_count
 
 @pytest.mark.parametrize(
     ("value", "count", "verdict"),
-    [(0.27, 100, "within noise"), (0.2892, 10042, "this is worse"), (0.36, 10042, "this is better")],
+    [
+        (0.27, 100, "not comparable: of 10,042 items, this one of 100"),
+        (0.3082, 10042, "within noise"),
+        (0.2892, 10042, "this is worse"),
+        (0.36, 10042, "this is better"),
+    ],
 )
 def test_a_difference_is_noise_up_to_two_standard_errors(tmp_path, value, count, verdict):
     suite(tmp_path / "hs", [hellaswag(value, count)])

@@ -12,9 +12,10 @@ from pipeline.evaluation.scorecard import Comparison, Row, Scorecard
 from pipeline.reporting import plots
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
-from pipeline.reporting.facts import Facts, Lineage
+from pipeline.reporting.facts import Facts, Lineage, collect
 from pipeline.reporting.html import lineage_tree, report_html
 from pipeline.reporting.tables import bar, bar_table, markdown_table
+from pipeline.store import Built, Store
 
 METRICS = [
     {"step": i, "tokens": i * 8192, "loss": 3 + 4 * math.exp(-i / 40), "lr": 3e-3, "epoch": 1 + i // 60, "stage": "mix"}
@@ -68,11 +69,39 @@ def facts(name="one", loss=0.30, rate=3e-3, fingerprint="ab" * 16):
         suites=suites,
         scorecard=Scorecard("c", (row,), {}, notes=("a note",)),
         lineage=[
-            Lineage("model", fingerprint, "c" * 64, "now", ("shards", "tokens")),
-            Lineage("shards", "s" * 32, "d" * 64, "now", ("tokens",)),
+            Lineage("model", fingerprint, "c" * 64, "now", (("shards", "s" * 32), ("tokens", "t" * 32))),
+            Lineage("shards", "s" * 32, "d" * 64, "now", (("tokens", "t" * 32),)),
             Lineage("tokens", "t" * 32, "e" * 64, "now", ()),
         ],
     )
+
+
+def test_each_epoch_is_described_by_the_schedule_it_was_built_from(tmp_path):
+    """A second epoch is added to a first that is reused, whose own schedule had but one."""
+    store = Store(tmp_path, "p").open()
+
+    def made(key, content, summary, **inputs):
+        outcome = store.ensure(
+            key, code_version="1", identity={"of": content}, inputs=inputs, build=lambda _: Built(content, summary)
+        )
+        return outcome.artifact
+
+    def row(epoch, tokens):
+        return {"epoch": epoch, "stage": "all", "source": "books", "tokens": tokens}
+
+    before = made("schedule", "one", {"rows": [row(1, 7)]})
+    first = made("shards/epoch_001", "e1", {}, schedule=before)
+    after = made("schedule", "two", {"rows": [row(1, 99), row(2, 5)]})
+    second = made("shards/epoch_002", "e2", {}, schedule=after)
+    model = made("model", "m", {}, **{"shards/epoch_001": first, "shards/epoch_002": second})
+    facts = collect(model, store.ancestry(model))
+    assert facts.stages == [("epoch 1 · all", {"books": 7}), ("epoch 2 · all", {"books": 5})]
+    tree = lineage_tree(facts.lineage)
+    assert [line.split()[-3][:12] for line in tree if "schedule" in line] == [
+        before.fingerprint[:12],
+        after.fingerprint[:12],
+    ]
+    assert differing_inputs(facts, facts) == []
 
 
 @pytest.mark.parametrize(
