@@ -49,6 +49,8 @@ def weight_gradient(grad_NM: Tensor, x_NK: Tensor) -> Tensor:
     """grad.T @ x, (M, K): what the weight of x @ weight.T gets. Without gradients of its own."""
     if not _goes_to_onednn(grad_NM, x_NK):
         return grad_NM.T @ x_NK
+    # of columns of a wider matrix oneDNN has no fast product: it takes minutes instead of milliseconds
+    grad_NM, x_NK = grad_NM.contiguous(), x_NK.contiguous()
     if grad_NM.shape[1] <= x_NK.shape[1]:  # the left factor is copied to have its rows together: take the smaller
         return _onednn(grad_NM.T, x_NK.T)
     return _onednn(x_NK.T, grad_NM.T).T
