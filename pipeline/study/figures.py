@@ -12,6 +12,9 @@ from pipeline.study.effects import Effect, by_arm
 from pipeline.study.tables import FINISHED, POOLED, Run
 
 MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
+LABEL_HEIGHT: Final = 0.03
+"""Of the picture: names nearer than this lie on each other, as do those of arms whose sizes differ by a tenth."""
+LABEL_WIDTH: Final = 0.1
 WIDEST: Final = 0.6
 """Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
 
@@ -59,7 +62,9 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
 
 
 def frontier_png(runs: Sequence[Run]) -> bytes:
-    """Bits per byte at the end against parameters, a point an arm; the line joins those that no smaller arm beats."""
+    """Bits per byte at the end against parameters, a point an arm; the line joins those that no smaller arm beats.
+
+    Of arms that lie on each other one has its name."""
     figure, axes = new_figure(7.2, 4.2)
     points: list[tuple[float, float, str]] = []
     most = max((run.tokens for run in runs), default=0)
@@ -67,15 +72,23 @@ def frontier_png(runs: Sequence[Run]) -> bytes:
         ends = [run.scores[POOLED] for run in group if run.state == FINISHED and run.tokens > 0.9 * most]
         if ends:
             points.append((group[0].parameters / 1e6, statistics.fmean(ends), name))
-    best, line = math.inf, []
+    best, line, others = math.inf, [], []
     for x, y, name in sorted(points):
-        on_it = y < best
-        if on_it:
+        if y < best:
             best = y
-            line.append((x, y))
-        axes.plot([x], [y], marker="o", markersize=4.5, color=COLORS[0] if on_it else SOFT, linestyle="none")
-        axes.annotate(name, (x, y), fontsize=6, color=INK if on_it else SOFT, xytext=(3, 2), textcoords="offset points")
-    axes.step([x for x, _ in line], [y for _, y in line], where="post", color=GRID, linewidth=1.5, zorder=0)
+            line.append((x, y, name))
+        else:
+            others.append((x, y, name))
+    labelled: list[tuple[float, float]] = []
+    heights = [y for _, y, _ in points]
+    apart = LABEL_HEIGHT * (max(heights, default=0.0) - min(heights, default=0.0))
+    for x, y, name in [*line, *others]:
+        color = COLORS[0] if (x, y, name) in line else SOFT
+        axes.plot([x], [y], marker="o", markersize=4.5, color=color, linestyle="none")
+        if all(abs(x - a) > LABEL_WIDTH * max(x, a) or abs(y - b) > apart for a, b in labelled):
+            labelled.append((x, y))
+            axes.annotate(name, (x, y), fontsize=6, color=INK, xytext=(4, -2), textcoords="offset points")
+    axes.step([x for x, _, _ in line], [y for _, y, _ in line], where="post", color=GRID, linewidth=1.5, zorder=0)
     axes.set_xlabel("million parameters, embeddings included")
     axes.set_ylabel("held-out bits per byte at the end")
     return figure_png(figure)
