@@ -17,6 +17,7 @@ from pipeline.assets.tokenization import corpus_inputs
 from pipeline.curation.read import iter_selected
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.items import check_items
+from pipeline.evaluation.loading import usable_device
 from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
@@ -140,8 +141,6 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
     wanted = corpora if needs_text else [key for key in corpora if needs_heldout and key.startswith("heldout/")]
 
     def build(job: Job) -> SuiteResult:
-        from pipeline.evaluation.registered import usable_device  # imports lm-eval
-
         inputs = SuiteInputs(
             model=job.path("model"),
             tokenizer=job.path("tokenizer"),

@@ -33,7 +33,7 @@ from pipeline.curation.tables import (
 )
 from pipeline.errors import CurationError
 
-SELECTION_VERSION: Final = "1"
+SELECTION_VERSION: Final = "2"
 SCHEMA: Final = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("doc_id", DOC_ID, nullable=False)])
 REMOVED: Final = pa.schema(
     [*SCHEMA, pa.field("step", pa.string(), nullable=False), pa.field("detail", pa.string(), nullable=False)]

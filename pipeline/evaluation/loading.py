@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import EvaluationError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,19 @@ def configured(model_folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or "vocab_size" not in config:
         raise EvaluationError(f"{path} is not the configuration of a model: it has no vocab_size")
     return config
+
+
+def usable_device(device: str | None) -> str:
+    """The device if torch can use it here, else `cpu` (with a word in the log); for `auto` the best there is."""
+    import torch
+
+    from trainer.ranks import choose_device
+
+    if device == "auto":
+        return choose_device(device)
+    kind = (device or "cpu").partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if there.get(kind, True):
+        return device or "cpu"
+    log.warning("there is no %s here: the model runs on the processor", device)
+    return "cpu"

@@ -10,16 +10,13 @@ without that help.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import EvaluationError, SqueezeError
 from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.loading import Scorer, load_scorer
-
-log = logging.getLogger(__name__)
+from pipeline.evaluation.loading import Scorer, load_scorer, usable_device
 
 NAME: Final = "squeeze"
 
@@ -71,22 +68,6 @@ class SqueezeModel(SqueezeLM):
         """What lm-eval writes into its results about the model."""
         counts = self.scorer.model.parameter_counts()
         return {"model_num_parameters": counts["total"], "tokenizer_hash": self.tokenizer_name}
-
-
-def usable_device(device: str | None) -> str:
-    """The device if torch can use it here, else `cpu` (with a word in the log); for `auto` the best there is."""
-    import torch
-
-    from trainer.ranks import choose_device
-
-    if device == "auto":
-        return choose_device(device)
-    kind = (device or "cpu").partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if there.get(kind, True):
-        return device or "cpu"
-    log.warning("there is no %s here: the model runs on the processor", device)
-    return "cpu"
 
 
 def find_tokenizer(model: Path) -> Path:

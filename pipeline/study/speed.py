@@ -60,9 +60,7 @@ def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out:
         key = _same_speed(model, run.training)
         groups.setdefault(key, []).append(name)
         if key not in turns:
-            turns[key] = _turn(
-                dataclasses.replace(run.model, vocab_size=_vocabulary(profile, study, run)), run.training
-            )
+            turns[key] = _turn(model, run.training)
     for turn in turns.values():
         turn(1)
     found: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}

@@ -30,7 +30,7 @@ GOLDEN = {
     "heldout": ("1", "47650034c08d5fc6"),
     "near_duplicates": ("2", "70fe036fbbcf19b9"),
     "contamination": ("2", "90a001cd8acdecfb"),
-    "corpus": ("1", "0f42acd955773640"),
+    "corpus": ("2", "0f42acd955773640"),
 }
 
 
