@@ -6,13 +6,8 @@ model alone builds nothing but its runs. The job runs the arms in the order in w
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Event
 from typing import Any, Final
 
 import dagster as dg
@@ -21,11 +16,9 @@ from pipeline.assets.evaluation import items_stage
 from pipeline.assets.show import bars, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs, curated
-from pipeline.errors import StudyError
 from pipeline.profile import Profile, squeeze_home
-from pipeline.settings import identity_of
-from pipeline.sharding.workers import cpu_count
-from pipeline.store import Artifact, Built
+from pipeline.store import Artifact
+from pipeline.study.arms import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
 from pipeline.study.data import (
     STUDY_DATA_VERSION,
     STUDY_HELDOUT_VERSION,
@@ -35,35 +28,14 @@ from pipeline.study.data import (
     sample_heldout,
 )
 from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.runs import (
-    DATA,
-    HELDOUT,
-    ITEMS,
-    SEED_VERSION,
-    arm_inputs,
-    run_seed,
-    seed_identity,
-    seed_key,
-    side_by_side,
-)
-from pipeline.study.seed import POOLED, SeedTask
-from pipeline.study.settings import ArmRun, StudySettings, resolve
+from pipeline.study.runs import DATA, HELDOUT, ITEMS, arm_inputs
+from pipeline.study.seed import POOLED
+from pipeline.study.settings import StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, collect, read_speed
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
 REPORT: Final = "ablation_report"
-ARM_VERSION: Final = "1"
-
-
-@dataclass(frozen=True)
-class ArmSummary:
-    """An arm's finished runs."""
-
-    content_hash: str
-    arm: str
-    seeds: dict[str, dict[str, Any]]
-    """What each seed's `result.json` says."""
 
 
 def stages(profile: Profile) -> list[Stage]:
@@ -123,35 +95,6 @@ def jobs(profile: Profile) -> list[Any]:
             tags={"profile": profile.name},
         )
     ]
-
-
-def arm_key(name: str) -> str:
-    """`ablation/rope` for the arm `rope`."""
-    return f"ablation/{name}"
-
-
-def arm_identity(study: StudySettings, run: ArmRun) -> dict[str, Any]:
-    """What decides an arm's results, apart from its data."""
-    return {
-        "model": run.model,
-        "training": {
-            name: value for name, value in identity_of(run.training).items() if name not in ("seed", "max_steps")
-        },
-        "budget": run.budget,
-        "points": study.points,
-        "apart": list(study.heldout.apart),
-        "seeds": list(run.seeds),
-    }
-
-
-def tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
-    """Name of the tokenizer of a data set. Raises StudyError where the profile chooses it by comparison."""
-    name = study.data[data].tokenizer or profile.tokenizers.select
-    if name not in profile.tokenizers.candidates:
-        raise StudyError(
-            f"study.data.{data}: tokenizers.select is {name!r}, no candidate's name; set the data set's tokenizer"
-        )
-    return name
 
 
 def _stages_of(profile: Profile, study: StudySettings, data: str) -> Any:
@@ -217,57 +160,10 @@ def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> St
         version=ARM_VERSION,
         settings=arm_identity(study, run),
         inputs=arm_inputs(study, run, tokenizer),
-        build=lambda job: run_arm(job, run, study, tokenizer),
+        build=lambda job: run_arm(run, study, tokenizer, job.inputs, job.store, job.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
         priority=priority,
-    )
-
-
-def run_arm(job: Job, run: ArmRun, study: StudySettings, tokenizer: str) -> ArmSummary:
-    """Every seed of an arm; each is an artifact of its own, `ablation_seed/<arm>/<seed>`, reused when it is there.
-
-    Raises StudyError in the words of the first run that fails.
-    """
-    data = job.inputs[f"{DATA}/{run.data}"]
-    items = job.path(f"{ITEMS}/{tokenizer}") if study.benchmarks.tasks else None
-
-    def seed(number: int, stop: Event) -> Artifact:
-        identity = seed_identity(study, run, number)
-        task = SeedTask(
-            model=run.model.to_dict(),
-            training=dataclasses.asdict(run.training) | {"seed": number, "max_steps": None},
-            budget=run.budget.model_dump(),
-            points=study.points,
-            epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
-            tokenizer=str(job.path(f"tokenizer/{tokenizer}")),
-            heldout=str(job.path(HELDOUT)),
-            apart=list(study.heldout.apart),
-            benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks} if items else {},
-        )
-
-        def build(out: Path) -> Built:
-            return run_seed(task, out, stop)
-
-        job.context.log.info(f"{run.name}: seed {number}")
-        outcome = job.store.ensure(
-            seed_key(run.name, number),
-            code_version=SEED_VERSION,
-            identity=identity,
-            inputs=job.inputs,
-            build=build,
-        )
-        found = outcome.artifact.summary
-        job.context.log.info(f"{run.name}: seed {number}: {found['bits_per_byte'].get(POOLED, found['state'])}")
-        return outcome.artifact
-
-    tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in run.seeds]
-    artifacts = dict(zip(run.seeds, side_by_side(tasks, study.seeds_at_once or cpu_count()), strict=True))
-    hashes = "\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())
-    return ArmSummary(
-        hashlib.sha256(hashes.encode()).hexdigest(),
-        run.name,
-        {str(number): dict(item.summary) for number, item in artifacts.items()},
     )
 
 
@@ -277,20 +173,9 @@ def speed_file() -> Path:
 
 
 def _report(job: Job, profile: Profile, study: StudySettings) -> ReportSummary:
-    """Over the arms that the study as it is now would reuse: others may have been made with another budget or data."""
-    found = {}
-    for name in study.arms:
-        run = resolve(study, name, profile.model, profile.training)
-        item = job.store.find_fresh(
-            arm_key(name),
-            code_version=ARM_VERSION,
-            identity=identity_of(arm_identity(study, run)),
-            inputs=arm_inputs(study, run, tokenizer_of(profile, study, run.data)),
-        )
-        if item is not None:
-            found[name] = item.summary
-        elif arm_key(name) in job.inputs:
-            job.context.log.warning(f"{arm_key(name)} is of other settings than the study's; materialize it again")
+    found = finished_arms(profile, study, job.store)
+    for key in sorted(job.inputs.keys() - {arm_key(name) for name in found}):
+        job.context.log.warning(f"{key} is of other settings than the study's; materialize it again")
     return build_report(collect(study, found), job.settings["speed"], study, job.out)
 
 

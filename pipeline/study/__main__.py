@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     from pipeline.profile import load_profile, squeeze_home
     from pipeline.store import Store
+    from pipeline.study.arms import resolved_arms
     from pipeline.study.report import build_report, write_page
     from pipeline.study.runs import finished_seeds
-    from pipeline.study.settings import resolve
     from pipeline.study.tables import SPEED_FILE, collect, read_runs, read_speed
 
     profile = load_profile(options.profile)
@@ -59,13 +59,10 @@ def _run(options: argparse.Namespace) -> None:
         measure(profile, options.arms or list(study.arms), options.steps, options.rounds, options.out / SPEED_FILE)
         return
     if options.command == "export":
-        from pipeline.assets.ablations import tokenizer_of
-
         store = Store(squeeze_home(), profile.name).open()
-        arms = {name: resolve(study, name, profile.model, profile.training) for name in study.arms}
         found = {
-            name: {"seeds": finished_seeds(store, study, run, tokenizer_of(profile, study, run.data))}
-            for name, run in arms.items()
+            run.name: {"seeds": finished_seeds(store, study, run, inputs)}
+            for run, inputs in resolved_arms(profile, study)
         }
         runs = collect(study, found)
         if not runs:

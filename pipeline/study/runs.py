@@ -81,15 +81,18 @@ def arm_inputs(study: StudySettings, run: ArmRun, tokenizer: str) -> list[str]:
     return [HELDOUT, f"{DATA}/{run.data}", f"tokenizer/{tokenizer}", *items]
 
 
-def finished_seeds(store: Store, study: StudySettings, run: ArmRun, tokenizer: str) -> dict[str, Any]:
-    """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse."""
+def finished_seeds(store: Store, study: StudySettings, run: ArmRun, inputs: Sequence[str]) -> dict[str, Any]:
+    """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse.
+
+    `inputs` are the keys of `arm_inputs`.
+    """
     found: dict[str, Any] = {}
     for seed in run.seeds:
         item = store.find_fresh(
             seed_key(run.name, seed),
             code_version=SEED_VERSION,
             identity=seed_identity(study, run, seed),
-            inputs=arm_inputs(study, run, tokenizer),
+            inputs=inputs,
         )
         if item is not None:
             found[str(seed)] = item.summary

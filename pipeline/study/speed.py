@@ -19,6 +19,7 @@ from typing import Any, Final
 from pipeline.errors import StudyError
 from pipeline.profile import Profile
 from pipeline.settings import identity_of
+from pipeline.study.arms import tokenizer_of
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import read_csv, write_csv
 from trainer.config import TrainingConfig
@@ -80,7 +81,7 @@ def _vocabulary(profile: Profile, study: StudySettings, run: ArmRun) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
     from pipeline.tokenization.specs import load_specs, specs_folder
 
-    name = study.data[run.data].tokenizer or profile.tokenizers.select
+    name = tokenizer_of(profile, study, run.data)
     spec = load_specs(specs_folder(profile.tokenizers.folder), [name])[name]
     return int(getattr(spec, "vocab_size", None) or run.model.vocab_size)
 

@@ -17,9 +17,9 @@ from pipeline.assets import ablations
 from pipeline.definitions import build_definitions
 from pipeline.profile import load_profile
 from pipeline.store import Store
+from pipeline.study.arms import resolved_arms
 from pipeline.study.runs import finished_seeds
 from pipeline.study.seed import SEED_FILE, SeedTask, write_json
-from pipeline.study.settings import resolve
 from trainer.checkpoint import newest_checkpoint
 from trainer.signals import EXIT_UNFINISHED
 
@@ -188,8 +188,8 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
 
     def found(**changes):
         profile = load_profile(str(project / "tiny.yaml"), changes)
-        run = resolve(profile.study, "plain", profile.model, profile.training)
-        return set(finished_seeds(store, profile.study, run, "bpe_tiny"))
+        run, inputs = next(arm for arm in resolved_arms(profile, profile.study) if arm[0].name == "plain")
+        return set(finished_seeds(store, profile.study, run, inputs))
 
     assert found() == {"1", "2"}
     assert found(training={"weight_decay": 0.2}) == set()
