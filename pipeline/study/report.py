@@ -21,7 +21,7 @@ from pipeline.study.settings import StudySettings
 from pipeline.study.statistics import Interval, interval, paired
 from pipeline.study.tables import CURVES_FILE, FINISHED, POOLED, RUNS_FILE, Run, write_csv, write_runs
 
-REPORT_VERSION: Final = "2"
+REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
 SQUEEZED: Final = "squeezed"
@@ -98,7 +98,7 @@ def curve_arms(runs: Sequence[Run], study: StudySettings) -> list[str]:
 
 
 def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, float], study: StudySettings) -> str:
-    """Everything the page shows: answers, the thirteen ideas, all arms, what has not run."""
+    """Everything the page shows: answers, the thirteen ideas, all arms, what they cost, what has not run."""
     missing = [name for name in study.arms if name not in by_arm(runs)]
     parts = [
         "### The questions",
@@ -109,6 +109,8 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
         _all_arms(runs, found, study),
         "### By corpus",
         _corpora(found),
+        "### Costs",
+        _costs(runs, speed, study),
         *_benchmarks(runs, study),
         "### Not run",
         (", ".join(f"`{name}`" for name in missing) + ".") if missing else "Every arm has run.",
@@ -287,6 +289,23 @@ def _corpora(found: Sequence[Effect]) -> str:
     lines = [f"| arm | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
     for item in rows:
         lines.append(f"| `{item.arm}` | {' | '.join(_shown(item.corpora.get(name)) for name in names)} |")
+    return "\n".join(lines)
+
+
+def _costs(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> str:
+    """Size, FLOPs and speed; arms that cost the same share a row."""
+    base = speed.get(study.baseline)
+    groups: dict[tuple[int, int, int, float, float | None], list[str]] = {}
+    for name, (run, *_) in by_arm(runs).items():
+        sizes = (run.parameters, run.embedding_parameters, run.active_parameters)
+        groups.setdefault((*sizes, run.flops_per_token, speed.get(name)), []).append(f"`{name}`")
+    head = ["arms", "parameters", "in embeddings", "active for a token", "FLOPs a token", "tokens/s, one thread"]
+    head.append("of the baseline's")
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for (parameters, embedding, active, flops, rate), names in groups.items():
+        counts = " | ".join(f"{size:,}" for size in (parameters, embedding, active))
+        speeds = f"{rate:,.0f}" if rate else "-", f"{rate / base:.2f}" if rate and base else "-"
+        lines.append(f"| {', '.join(names)} | {counts} | {flops / 1e6:.2f}M | {' | '.join(speeds)} |")
     return "\n".join(lines)
 
 

@@ -204,6 +204,14 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(study):
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
+def test_arms_of_equal_cost_share_a_row_with_their_speed_beside_the_baselines(study):
+    items = runs(*(run("gate", seed, end, flops=20e6) for seed, end in BASE.items()))
+    speed = {"baseline": 1000.0, "rope": 1000.0, "gate": 250.0}
+    costs = markdown(items, effects(items, speed, study), speed, study).split("### Costs")[1].split("###")[0]
+    assert "| `baseline`, `rope` | 600,000 | 200,000 | 600,000 | 0.00M | 1,000 | 1.00 |" in costs
+    assert "| `gate` | 600,000 | 200,000 | 600,000 | 20.00M | 250 | 0.25 |" in costs
+
+
 @pytest.mark.parametrize(("end", "answer"), [(-10.0, "yes"), (2.9, "no")])
 def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
     items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
