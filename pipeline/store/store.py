@@ -105,12 +105,8 @@ class Store:
 
     def find_current(self, key: str, profile: str | None = None) -> Artifact | None:
         """As `current`, for any profile, or None."""
-        pointer = self.root / key / f"{CURRENT}{profile or self.profile}"
-        try:
-            name = pointer.read_text().strip()
-        except FileNotFoundError:
-            return None
-        return self.get(key, name)
+        name = self._pointer(key, profile or self.profile)
+        return self.get(key, name) if name else None
 
     def get(self, key: str, name: str) -> Artifact | None:
         """The finished artifact of that key and fingerprint, or None."""
@@ -193,6 +189,13 @@ class Store:
 
     def lock_file(self, key: str, name: str) -> Path:
         return self.root / key / f".{name}.lock"
+
+    def _pointer(self, key: str, profile: str) -> str | None:
+        """Fingerprint of what the profile last built or reused; its folder may be gone."""
+        try:
+            return (self.root / key / f"{CURRENT}{profile}").read_text().strip()
+        except FileNotFoundError:
+            return None
 
     def _reuse(self, key: str, name: str) -> Outcome | None:
         artifact = self.get(key, name)
@@ -288,13 +291,13 @@ class Store:
         existing = self.get(key, name)
         if existing is not None and (damage := existing.damage()):
             return f"rebuilt because: {damage}"
+        if existing is None and self._pointer(key, self.profile) == name:
+            return "rebuilt because: its folder was removed"
         previous = self.find_current(key) or max(
             self.artifacts(key), key=lambda item: item.manifest.built.at, default=None
         )
         if previous is None:
             return "first build"
-        if previous.fingerprint == name:
-            return "rebuilt because: the earlier files were removed"
         old = previous.manifest
         reasons = []
         if old.code_version != code_version:

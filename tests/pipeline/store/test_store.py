@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -92,6 +93,11 @@ def test_a_rebuild_says_what_changed(store, change, reason):
     assert not rebuilt.reused
     assert rebuilt.reason == f"rebuilt because: {reason}"
     assert rebuilt.artifact.manifest.built.reason == rebuilt.reason
+
+
+def test_a_rebuild_of_a_removed_folder_says_so(store):
+    shutil.rmtree(ensure(store).artifact.path)
+    assert ensure(store).reason == "rebuilt because: its folder was removed"
 
 
 def test_a_rebuild_names_the_inputs_that_changed(store):
