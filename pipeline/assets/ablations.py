@@ -7,7 +7,6 @@ model alone builds nothing but its runs. The job runs the arms in the order in w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -16,7 +15,7 @@ from pipeline.assets.evaluation import items_stage
 from pipeline.assets.show import bars, table
 from pipeline.assets.stage import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs, curated
-from pipeline.profile import Profile, squeeze_home
+from pipeline.profile import Profile
 from pipeline.store import Artifact
 from pipeline.study.arms import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
 from pipeline.study.data import (
@@ -29,9 +28,9 @@ from pipeline.study.data import (
 )
 from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
 from pipeline.study.runs import DATA, HELDOUT, ITEMS, arm_inputs
-from pipeline.study.seed import POOLED
-from pipeline.study.settings import StudySettings, resolve
-from pipeline.study.tables import SPEED_FILE, collect, read_speed
+from pipeline.study.settings import POOLED, StudySettings, resolve
+from pipeline.study.speed import speed_file
+from pipeline.study.tables import collect, read_speed
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
@@ -167,11 +166,6 @@ def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> St
     )
 
 
-def speed_file() -> Path:
-    """Where `python -m pipeline.study speed --out <store>` leaves the arms' speeds for the report."""
-    return squeeze_home() / SPEED_FILE
-
-
 def _report(job: Job, profile: Profile, study: StudySettings) -> ReportSummary:
     found = finished_arms(profile, study, job.store)
     for key in sorted(job.inputs.keys() - {arm_key(name) for name in found}):
@@ -186,9 +180,9 @@ def _report_metadata(artifact: Artifact) -> Metadata:
         "against",
         "seeds",
         "bits_per_byte",
-        "equal_tokens",
-        "equal_tokens_low",
-        "equal_tokens_high",
+        "at_end",
+        "at_end_low",
+        "at_end_high",
         "verdict",
     )
     return {

@@ -1,13 +1,14 @@
 """`python -m pipeline.study export|draw|speed`: the study's results as files, and the speed of its arms.
 
-`export` writes what the store's finished arms say to a folder (`docs/results`) and its tables into a page
-(`docs/results.md`). `draw` does the same from the folder's CSV files alone. `speed` times training steps of every arm
-on this machine, in turns, and writes `speed.csv`; run it when nothing else runs.
+`speed` times training steps of every arm on this machine, in turns, and keeps `speed.csv` beside the artifacts; run it
+when nothing else runs. `export` writes what the store's finished runs say to a folder (`docs/results`), with those
+speeds, and its tables into a page (`docs/results.md`). `draw` does the same from the folder's CSV files alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,11 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--page", type=Path, help="page that takes the tables, between its marks")
         command.add_argument("--profile", default="study")
     command = commands.add_parser("speed", help="time every arm's training steps, in turns")
-    command.add_argument("--out", type=Path, default=Path("docs/results"))
     command.add_argument("--profile", default="study")
-    command.add_argument("--arms", nargs="*", help="only these")
-    command.add_argument("--steps", type=int, default=2, help="steps of a turn")
-    command.add_argument("--rounds", type=int, default=4, help="turns of every arm")
+    command.add_argument("--steps", type=int, default=3, help="steps of a turn")
+    command.add_argument("--rounds", type=int, default=8, help="turns of every arm")
     options = parser.parse_args(arguments)
     try:
         _run(options)
@@ -44,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     from pipeline.profile import load_profile, squeeze_home
     from pipeline.store import Store
-    from pipeline.study.arms import resolved_arms
+    from pipeline.study.arms import finished_arms
     from pipeline.study.report import build_report, write_page
-    from pipeline.study.runs import finished_seeds
+    from pipeline.study.speed import measure, speed_file
     from pipeline.study.tables import SPEED_FILE, collect, read_runs, read_speed
 
     profile = load_profile(options.profile)
@@ -54,19 +53,16 @@ def _run(options: argparse.Namespace) -> None:
     if study is None:
         raise StudyError(f"the profile {profile.name} has no study; add the section, or name one with --profile")
     if options.command == "speed":
-        from pipeline.study.speed import measure
-
-        measure(profile, options.arms or list(study.arms), options.steps, options.rounds, options.out / SPEED_FILE)
+        measure(profile, options.steps, options.rounds, speed_file())
         return
     if options.command == "export":
         store = Store(squeeze_home(), profile.name).open()
-        found = {
-            run.name: {"seeds": finished_seeds(store, study, run, inputs)}
-            for run, inputs in resolved_arms(profile, study)
-        }
-        runs = collect(study, found)
+        runs = collect(study, finished_arms(profile, study, store))
         if not runs:
             raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")
+        options.out.mkdir(parents=True, exist_ok=True)
+        if speed_file().exists():
+            shutil.copyfile(speed_file(), options.out / SPEED_FILE)
     else:
         runs = read_runs(options.out)
     summary = build_report(runs, read_speed(options.out / SPEED_FILE), study, options.out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from logging import Logger
@@ -27,13 +27,14 @@ from pipeline.study.runs import (
     ITEMS,
     SEED_VERSION,
     arm_inputs,
+    finished_seeds,
     run_seed,
     seed_identity,
     seed_key,
     side_by_side,
 )
-from pipeline.study.seed import POOLED, SeedTask
-from pipeline.study.settings import ArmRun, StudySettings, resolve
+from pipeline.study.seed import SeedTask
+from pipeline.study.settings import POOLED, ArmRun, StudySettings, resolve
 
 ARM_VERSION: Final = "1"
 
@@ -74,13 +75,6 @@ def tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
             f"study.data.{data}: tokenizers.select is {name!r}, no candidate's name; set the data set's tokenizer"
         )
     return name
-
-
-def resolved_arms(profile: Profile, study: StudySettings) -> Iterator[tuple[ArmRun, list[str]]]:
-    """Every arm with everything filled in and the keys of what it is made from, in the study's order."""
-    for name in study.arms:
-        run = resolve(study, name, profile.model, profile.training)
-        yield run, arm_inputs(study, run, tokenizer_of(profile, study, run.data))
 
 
 def run_arm(
@@ -133,12 +127,12 @@ def run_arm(
 
 
 def finished_arms(profile: Profile, study: StudySettings, store: Store) -> dict[str, Mapping[str, Any]]:
-    """Summaries of the arms that are finished, by name: those alone that the study as it is now would reuse, since
-    others may have been made with another budget or other data."""
-    found = {}
-    for run, inputs in resolved_arms(profile, study):
-        identity = identity_of(arm_identity(study, run))
-        item = store.find_fresh(arm_key(run.name), code_version=ARM_VERSION, identity=identity, inputs=inputs)
-        if item is not None:
-            found[run.name] = item.summary
+    """Finished runs of every arm that has any, `{"seeds": {seed: what it found}}`: those alone that the study as it is
+    now would reuse, since others may have been made with another budget or other data."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in study.arms:
+        run = resolve(study, name, profile.model, profile.training)
+        seeds = finished_seeds(store, study, run, arm_inputs(study, run, tokenizer_of(profile, study, run.data)))
+        if seeds:
+            found[name] = {"seeds": seeds}
     return found

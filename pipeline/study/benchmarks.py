@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.study.effects import by_arm, seed_runs
-from pipeline.study.statistics import Interval, paired
+from pipeline.study.effects import by_arm, difference, seed_runs
+from pipeline.study.statistics import Interval
 from pipeline.study.tables import FINISHED, Run
 
 ITEMS: Final = "items"
 BY_LENGTH: Final = "acc_norm"
 WITHOUT_LENGTH: Final = ("copa", "winogrande", "boolq")
 """Tasks of which lm-eval reports `acc` alone."""
+SEEDS: Final = 3
+"""An arm of fewer is not named as the lowest or highest where others have as many."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,26 @@ class Spread:
     by_chance: float
     """One standard error of a share of so many items."""
     lowest: tuple[str, float]
-    """The arm with the lowest mean, and that mean."""
+    """The arm of three seeds with the lowest mean, and that mean."""
     highest: tuple[str, float]
     difference: Interval | None
-    """The arm asked about minus its reference."""
+    """The arm asked about minus its reference, on these items."""
 
     @property
     def told_apart(self) -> float | None:
         """The smallest difference of two arms' means over three seeds that is twice its standard error."""
         return None if self.over_seeds is None else 2 * math.sqrt(2 / 3) * self.over_seeds
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether the two arms asked about differ by more than that, and by their own runs."""
+        found, least = self.difference, self.told_apart
+        return found is not None and least is not None and abs(found.mean) > least and found.low * found.high > 0
 
-def spreads(runs: Sequence[Run], arm: str, reference: str) -> list[Spread]:
-    """A row for every benchmark that runs were scored on; its difference is of two arms."""
+
+def spreads(runs: Sequence[Run], arm: str, reference: str, *, together: bool) -> list[Spread]:
+    """A row for every benchmark that runs were scored on; its difference is of two arms, seed by seed where their runs
+    begin alike (`together`)."""
     finished = [run for run in runs if run.state == FINISHED and run.benchmarks]
     tasks = sorted({key.partition(":")[0] for run in finished for key in run.benchmarks})
     found = []
@@ -57,7 +66,8 @@ def spreads(runs: Sequence[Run], arm: str, reference: str) -> list[Spread]:
         key = f"{task}:{metric}"
         scored = [run for run in finished if key in run.benchmarks]
         arms = {name: [run.benchmarks[key] for run in group] for name, group in by_arm(scored).items()}
-        means = {name: statistics.fmean(values) for name, values in arms.items()}
+        most = max(map(len, arms.values()))
+        means = {name: statistics.fmean(values) for name, values in arms.items() if len(values) >= min(most, SEEDS)}
         mean = statistics.fmean(run.benchmarks[key] for run in scored)
         items = int(scored[0].benchmarks[f"{task}:{ITEMS}"])
         sides = [
@@ -73,16 +83,21 @@ def spreads(runs: Sequence[Run], arm: str, reference: str) -> list[Spread]:
                 math.sqrt(mean * (1 - mean) / items),
                 min(means.items(), key=lambda item: item[1]),
                 max(means.items(), key=lambda item: item[1]),
-                paired(*sides),
+                difference(*sides, together=together),
             )
         )
     return found
 
 
-def pooled_spread(runs: Sequence[Run], score: str) -> float | None:
-    """Standard deviation of a score in bits per byte within an arm, pooled over all arms."""
+def bits_spread(runs: Sequence[Run], score: str) -> tuple[float, float] | None:
+    """Standard deviation of a score in bits per byte within an arm: pooled over all arms, which one unstable arm can
+    carry, and that of the arm in the middle. None without two seeds of one arm."""
     arms = by_arm([run for run in runs if run.state == FINISHED])
-    return _pooled([[run.scores[score] for run in group] for group in arms.values()])
+    groups = [[run.scores[score] for run in group] for group in arms.values()]
+    pooled = _pooled(groups)
+    if pooled is None:
+        return None
+    return pooled, statistics.median(statistics.stdev(group) for group in groups if len(group) > 1)
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float | None:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from pipeline.reporting.plots import COLORS, GRID, INK, SOFT, figure_png, new_figure
 from pipeline.study.effects import Effect, by_arm
-from pipeline.study.tables import FINISHED, POOLED, Run
+from pipeline.study.settings import POOLED
+from pipeline.study.tables import FINISHED, Run
 
 MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
 LABEL_HEIGHT: Final = 0.03
@@ -18,10 +19,12 @@ LABEL_WIDTH: Final = 0.1
 WIDEST: Final = 0.6
 """Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
 
+MOST_OF_THE_TEXT: Final = 0.9
+
 
 def forest_png(effects: Sequence[Effect]) -> bytes:
     """Each arm's difference at the end with its 95% interval, open for a single seed: left of zero is better."""
-    rows = [(item, item.at_end) for item in effects if item.at_end is not None]
+    rows = [(item, item.pooled.at_end) for item in effects if item.pooled.at_end is not None]
     figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
     for place, (item, interval) in enumerate(rows):
         color = MARKS.get(item.verdict, SOFT)
@@ -32,7 +35,7 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
         mean = max(-WIDEST, min(interval.mean, WIDEST))
         axes.plot([mean], [place], marker="o", color=color, markerfacecolor=fill, markersize=4.5)
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{item.arm}  (vs {item.against}, {item.seeds} seed{'s' * (item.seeds != 1)})" for item, _ in rows]
+    labels = [f"{item.arm}  (vs {item.against}, {item.runs_compared} seeds)" for item, _ in rows]
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
     axes.invert_yaxis()
     axes.set_xlabel("bits per byte at the end, arm minus reference (less is better)")
@@ -62,14 +65,13 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
 
 
 def frontier_png(runs: Sequence[Run]) -> bytes:
-    """Bits per byte at the end against parameters, a point an arm; the line joins those that no smaller arm beats.
-
-    Of arms that lie on each other one has its name."""
+    """Bits per byte at the end against parameters, a point an arm that trained on about as much text as any; the line
+    joins those that no smaller arm beats. Of arms that lie on each other one has its name."""
     figure, axes = new_figure(7.2, 4.2)
     points: list[tuple[float, float, str]] = []
-    most = max((run.tokens for run in runs), default=0)
+    most = max((_text(run) for run in runs), default=0.0)
     for name, group in by_arm(runs).items():
-        ends = [run.scores[POOLED] for run in group if run.state == FINISHED and run.tokens > 0.9 * most]
+        ends = [run.scores[POOLED] for run in group if run.state == FINISHED and _text(run) > MOST_OF_THE_TEXT * most]
         if ends:
             points.append((group[0].parameters / 1e6, statistics.fmean(ends), name))
     best, line, others = math.inf, [], []
@@ -94,10 +96,15 @@ def frontier_png(runs: Sequence[Run]) -> bytes:
     return figure_png(figure)
 
 
+def _text(run: Run) -> float:
+    """Bytes of text that the run was trained on."""
+    return run.tokens * run.bytes_per_token
+
+
 def pictures(runs: Sequence[Run], effects: Sequence[Effect], shown: Sequence[str]) -> dict[str, bytes]:
     """All of them by name; none of a kind for which nothing has run."""
     drawn: dict[str, Any] = {}
-    if any(item.at_end is not None for item in effects):
+    if any(item.pooled.at_end is not None for item in effects):
         drawn["forest"] = forest_png(effects)
     if runs:
         drawn |= {"curves": curves_png(runs, shown), "frontier": frontier_png(runs)}

@@ -15,17 +15,33 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import StudyError
-from pipeline.study.benchmarks import Spread, pooled_spread, spreads
-from pipeline.study.effects import Effect, by_arm, effects, reach, seed_runs, tuned_baseline
-from pipeline.study.settings import StudySettings
-from pipeline.study.statistics import Interval, interval, paired
-from pipeline.study.tables import CURVES_FILE, FINISHED, POOLED, RUNS_FILE, Run, write_csv, write_runs
+from pipeline.study.benchmarks import Spread, bits_spread, spreads
+from pipeline.study.effects import (
+    Differences,
+    Effect,
+    begin_alike,
+    by_arm,
+    effects,
+    end_difference,
+    reach,
+    seed_runs,
+    tuned_baseline,
+)
+from pipeline.study.settings import POOLED, StudySettings
+from pipeline.study.statistics import Interval, interval
+from pipeline.study.tables import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_csv, write_runs
 
 REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
 SQUEEZED: Final = "squeezed"
 """The arm that the study's questions are about."""
+LARGER: Final = ("larger_squeezed", "larger")
+"""The same recipe and its baseline one size up."""
+ANNEALED: Final = (
+    "`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end with {tokens:.2f} of its tokens"
+)
+SMALLER: Final = "`{arm}` is no worse than `{reference}` at equal tokens, with {parameters:.2f} of its parameters"
 BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
 END: Final = "<!-- made by python -m pipeline.study: end -->"
 IDEAS: Final = (
@@ -65,7 +81,8 @@ def build_report(runs: Sequence[Run], speed: Mapping[str, float], study: StudySe
     write_runs(runs, out)
     found = effects(runs, speed, study)
     rows = [effect_row(item) for item in found]
-    write_csv(out / EFFECTS_FILE, list(rows[0]) if rows else ["arm"], rows)
+    columns = dict.fromkeys(name for row in rows for name in row)  # an arm that diverged has none of the corpora's
+    write_csv(out / EFFECTS_FILE, list(columns) or ["arm"], rows)
     for name, png in pictures(runs, found, curve_arms(runs, study)).items():
         (out / f"{name}.png").write_bytes(png)
     files = b"".join((out / name).read_bytes() for name in (RUNS_FILE, CURVES_FILE, EFFECTS_FILE))
@@ -76,16 +93,13 @@ def build_report(runs: Sequence[Run], speed: Mapping[str, float], study: StudySe
 
 def effect_row(item: Effect) -> dict[str, Any]:
     """An effect as a row of `effects.csv`."""
-    row: dict[str, Any] = {
-        name: getattr(item, name)
-        for name in ("arm", "idea", "title", "against", "seeds", "diverged", "parameters", "flops", "tokens_per_second")
-    }
+    plain = ("arm", "idea", "title", "against", "seeds", "reference_seeds", "paired", "diverged", "parameters", "flops")
+    row: dict[str, Any] = {name: getattr(item, name) for name in (*plain, "tokens_per_second")}
     row |= {"bits_per_byte": item.bits_per_byte, "verdict": item.verdict}
-    for name in ("at_end", "equal_tokens", "equal_flops", "equal_time"):
-        row |= _interval_columns(name, getattr(item, name))
+    row |= _difference_columns(item.pooled, "")
     row["most_share_of_tokens_to_reach_reference"] = _finite(max(item.reach.values(), default=math.inf))
     for corpus, found in item.corpora.items():
-        row |= _interval_columns(f"equal_tokens_{corpus}", found)
+        row |= _difference_columns(found, f":{corpus}")
     return row
 
 
@@ -107,7 +121,7 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
         _ideas(runs, found, study),
         "### Every arm",
         _all_arms(runs, found, study),
-        "### By corpus",
+        "### By corpus, at the end",
         _corpora(found),
         "### Costs",
         _costs(runs, speed, study),
@@ -118,8 +132,14 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
     return "\n\n".join(part for part in parts if part)
 
 
+def _spreads(runs: Sequence[Run], study: StudySettings) -> list[Spread]:
+    known = SQUEEZED in study.arms
+    together = known and begin_alike(study, SQUEEZED, study.baseline)
+    return spreads(runs, SQUEEZED, study.baseline, together=together)
+
+
 def _benchmarks(runs: Sequence[Run], study: StudySettings) -> list[str]:
-    rows = spreads(runs, SQUEEZED, study.baseline)
+    rows = _spreads(runs, study)
     if not rows:
         return []
     head = ["benchmark", "items", "all runs", "lowest arm", "highest arm", "spread over seeds", "by chance"]
@@ -135,7 +155,8 @@ def _benchmarks(runs: Sequence[Run], study: StudySettings) -> list[str]:
         "",
         "*Spread over seeds*: one standard deviation within an arm, pooled over all arms. *By chance*: one standard "
         "error of a share of so many items. *Told apart*: the smallest difference of two arms' means over three seeds "
-        "that is twice its standard error.",
+        "that is twice its standard error, on these items; another draw of items moves both arms, and their difference "
+        "by more.",
     ]
     return ["### Benchmarks over seeds", "\n".join(lines)]
 
@@ -157,12 +178,23 @@ def write_page(page: Path, text: str) -> None:
 def _answers(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> str:
     """The study's questions about the arm `squeezed`, each answered from runs or not yet answered."""
     baseline, tuned = study.baseline, tuned_baseline(runs, study)
-    lines = [_reached(runs, speed, SQUEEZED, baseline, 1 / 3, 0.5), _annealed(runs, "squeezed_third", baseline)]
+    lines = [
+        _reached(runs, speed, SQUEEZED, baseline, 1 / 3, 0.5),
+        _as_good(runs, study, ANNEALED, "squeezed_third", baseline),
+    ]
     if tuned is not None:
-        swept = [name for name in study.tuned if name in by_arm(runs)]
-        lines.append(f"The tuned baseline is `{tuned}`, the best of {', '.join(f'`{name}`' for name in swept)}.")
-        lines += [_reached(runs, speed, SQUEEZED, tuned, 1 / 2, None), _annealed(runs, "squeezed_half", tuned)]
-        lines.append(_no_worse(runs, "squeezed_half_size", tuned))
+        swept = [
+            f"`{name}` ({len(found)} seed{'s' * (len(found) != 1)})"
+            for name in study.tuned
+            if (found := seed_runs(runs, name))
+        ]
+        lines += [
+            f"The tuned baseline is `{tuned}`, the best of {', '.join(swept)}.",
+            _reached(runs, speed, SQUEEZED, tuned, 1 / 2, None),
+            _as_good(runs, study, ANNEALED, "squeezed_half", tuned),
+            _as_good(runs, study, SMALLER, "squeezed_half_size", tuned),
+        ]
+    lines += _gains_by_size(runs, study)
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -171,13 +203,17 @@ def _reached(
 ) -> str:
     asked = f"`{arm}` reaches the end of `{reference}` in at most {share:.2f} of its tokens"
     asked += f" and {time:.2f} of its time" if time else ""
-    shares = reach(seed_runs(runs, arm), seed_runs(runs, reference))
+    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
+    if diverged := _diverged(runs, arm):
+        return f"{asked}: **no**, {diverged}."
+    shares = reach(mine, theirs)
     if not shares:
         return f"{asked}: **not yet answered**."
     worst = max(shares.values())
-    first = seed_runs(runs, arm)[min(shares)].curve[0][0]
-    bound = "at most " if worst * seed_runs(runs, reference)[min(shares)].curve[-1][0] <= first else ""
+    first = min(run.curve[0][0] for run in mine.values())
+    bound = "at most " if worst * max(run.tokens for run in theirs.values()) <= first else ""
     seen = f"{bound}{_share(worst)} of the tokens in the slowest of {len(shares)} seeds"
+    seen += f" against the best of {len(theirs)}"
     seen += " (at the first point of its curve)" if bound else " (on the curve of the full-length run)"
     if worst > share:
         return f"{asked}: **no**, {seen}."
@@ -190,28 +226,40 @@ def _reached(
     return f"{asked}: **{'yes' if spent <= time else 'no'}**, {seen}; {bound}{_share(spent)} of the time."
 
 
-def _annealed(runs: Sequence[Run], arm: str, reference: str) -> str:
-    asked = f"`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end"
+def _as_good(runs: Sequence[Run], study: StudySettings, question: str, arm: str, reference: str) -> str:
+    """Whether an arm's end is no worse than another's, by the interval of their difference."""
     mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
-    found = paired(*({seed: run.scores[POOLED] for seed, run in side.items()} for side in (mine, theirs)))
+    if diverged := _diverged(runs, arm):
+        return f"`{arm}` is as good as `{reference}`: **no**, {diverged}."
+    if not mine or not theirs:
+        return f"`{arm}` is as good as `{reference}`: **not yet answered**."
+    (one, *_), (other, *_) = mine.values(), theirs.values()
+    shares = {"tokens": one.tokens / other.tokens, "parameters": one.parameters / other.parameters}
+    asked = question.format(arm=arm, reference=reference, **shares)
+    found = end_difference(runs, study, arm, reference)
     if found is None:
         return f"{asked}: **not yet answered**."
-    worst = max(mine[seed].scores[POOLED] - theirs[seed].scores[POOLED] for seed in mine.keys() & theirs.keys())
-    share = next(iter(mine.values())).tokens / next(iter(theirs.values())).tokens
-    return (
-        f"{asked} with {share:.2f} of its tokens: **{'yes' if worst <= 0 else 'no'}**, {_shown(found)} bits per byte."
-    )
-
-
-def _no_worse(runs: Sequence[Run], arm: str, reference: str) -> str:
-    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
-    asked = f"`{arm}` is no worse than `{reference}` at equal tokens"
-    found = paired(*({seed: run.scores[POOLED] for seed, run in side.items()} for side in (mine, theirs)))
-    if found is None:
-        return f"{asked}: **not yet answered**."
-    sizes = [next(iter(side.values())).parameters for side in (mine, theirs)]
     answer = "yes" if found.high <= 0 else "no" if found.low > 0 else "not settled by these seeds"
-    return f"{asked}, with {sizes[0] / sizes[1]:.2f} of its parameters: **{answer}**, {_shown(found)} bits per byte."
+    return f"{asked}: **{answer}**, {_shown(found)} bits per byte."
+
+
+def _diverged(runs: Sequence[Run], arm: str) -> str:
+    states = [run.state for run in runs if run.arm == arm]
+    lost = sum(state != FINISHED for state in states)
+    return f"it diverged in {lost} of {len(states)} runs" if lost else ""
+
+
+def _gains_by_size(runs: Sequence[Run], study: StudySettings) -> list[str]:
+    """What the recipe is worth at each size that both arms of have run."""
+    said = []
+    for arm, reference in ((SQUEEZED, study.baseline), LARGER):
+        if arm not in study.arms or reference not in study.arms:
+            continue
+        found, sides = end_difference(runs, study, arm, reference), (seed_runs(runs, arm), seed_runs(runs, reference))
+        if found is not None:
+            sizes = f"{next(iter(sides[0].values())).parameters / 1e6:.2f}M parameters"
+            said.append(f"{_shown(found)} at {sizes} ({len(sides[0])} runs against {len(sides[1])})")
+    return [f"What the recipe is worth by size: {'; '.join(said)}."] if len(said) > 1 else []
 
 
 def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
@@ -225,7 +273,7 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
             lines.append(f"| {number} | {idea} | {_spread(runs, study)} | {_told_apart(runs, study)} |")
             continue
         listed = [name for name, arm in study.arms.items() if arm.idea == number]
-        cells = [f"{item.title}: {_shown(item.at_end)}" + _against(item, study) for item in own]
+        cells = [f"{item.title}: {_shown(item.pooled.at_end)}" + _against(item, study) for item in own]
         words = [f"{item.title}: {item.verdict}" for item in own] or ["not run" if listed else "no arm"]
         lines.append(f"| {number} | {idea} | {'; '.join(cells) or '-'} | {'; '.join(words)} |")
     return "\n".join(lines)
@@ -233,25 +281,22 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
 
 def _spread(runs: Sequence[Run], study: StudySettings) -> str:
     """One standard deviation over seeds, of bits per byte and of every benchmark."""
-    bits = pooled_spread(runs, POOLED)
+    bits = bits_spread(runs, POOLED)
     if bits is None:
         return "no arm has two seeds"
-    shares = [f"{row.task} {_points(row.over_seeds)}" for row in spreads(runs, SQUEEZED, study.baseline)]
-    return f"spread over seeds: bits per byte {bits:.4f}" + "".join(f", {share}" for share in shares)
+    shares = [f"{row.task} {_points(row.over_seeds)}" for row in _spreads(runs, study)]
+    said = f"spread over seeds: bits per byte {bits[0]:.4f} pooled, {bits[1]:.4f} in the middle arm"
+    return ", ".join([said, *shares])
 
 
 def _told_apart(runs: Sequence[Run], study: StudySettings) -> str:
     """How many benchmarks tell the recipe from the baseline."""
-    rows = [row for row in spreads(runs, SQUEEZED, study.baseline) if row.difference and row.difference.values > 1]
+    rows = [row for row in _spreads(runs, study) if row.difference and row.difference.values > 1]
     if not rows:
         return "no benchmark has been scored on both"
-    sure = [row.task for row in rows if _apart(row)]
+    sure = [row.task for row in rows if row.tells_apart]
     named = f" ({', '.join(sure)})" if sure else ""
-    return f"{len(sure)} of {len(rows)} benchmarks tell `{SQUEEZED}` from `{study.baseline}`{named}"
-
-
-def _apart(row: Spread) -> bool:
-    return row.difference is not None and (row.difference.low > 0 or row.difference.high < 0)
+    return f"{len(sure)} of {len(rows)} benchmarks tell `{SQUEEZED}` from `{study.baseline}` on these items{named}"
 
 
 def _against(item: Effect, study: StudySettings) -> str:
@@ -271,24 +316,28 @@ def _all_arms(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings
     ends = {name: group[0].tokens for name, group in by_arm(runs).items()}
     for item in found:
         value = "-" if item.bits_per_byte is None else f"{item.bits_per_byte:.4f}"
-        cells = [f"`{item.arm}`", item.title, str(item.seeds), f"{item.parameters:,}", f"{ends[item.arm]:,}", value]
-        cells += [
-            f"`{item.against}`",
-            *map(_shown, (item.at_end, item.equal_tokens, item.equal_flops, item.equal_time)),
-            item.verdict,
-        ]
+        cells = [f"`{item.arm}`", item.title, item.runs_compared, f"{item.parameters:,}", f"{ends[item.arm]:,}", value]
+        cells += [f"`{item.against}`", *map(_shown, item.pooled), item.verdict]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "*Seeds*: `3` are pairs of runs of one seed that begin with the same weights; `3/5` are three runs against "
+        "five. *Bits/byte* is the mean over all of an arm's runs: where pairs are fewer, the means differ by a little "
+        "more or less than the pairs do.",
+    ]
     return "\n".join(lines)
 
 
 def _corpora(found: Sequence[Effect]) -> str:
-    rows = [item for item in found if item.corpora]
-    if not rows:
+    """Differences at the end; at equal tokens, FLOPs and time they are in `effects.csv`."""
+    names = list(dict.fromkeys(name for item in found for name in item.corpora))
+    if not names:
         return ""
-    names = list(rows[0].corpora)
     lines = [f"| arm | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    for item in rows:
-        lines.append(f"| `{item.arm}` | {' | '.join(_shown(item.corpora.get(name)) for name in names)} |")
+    for item in found:
+        if item.corpora:
+            ends = [_shown(item.corpora[name].at_end if name in item.corpora else None) for name in names]
+            lines.append(f"| `{item.arm}` | {' | '.join(ends)} |")
     return "\n".join(lines)
 
 
@@ -320,9 +369,12 @@ def _share(value: float) -> str:
     return "more than all" if math.isinf(value) else f"{value:.2f}"
 
 
-def _interval_columns(name: str, found: Interval | None) -> dict[str, float | None]:
-    ends = (None, None, None) if found is None else (found.mean, _finite(found.low), _finite(found.high))
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+def _difference_columns(found: Differences, ending: str) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, item in found._asdict().items():
+        ends = (None, None, None) if item is None else (item.mean, _finite(item.low), _finite(item.high))
+        columns |= dict(zip((f"{name}{ending}", f"{name}_low{ending}", f"{name}_high{ending}"), ends, strict=True))
+    return columns
 
 
 def _finite(value: float) -> float | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.study.data import CURVE, FINAL
-from pipeline.study.settings import Budget
+from pipeline.study.settings import POOLED, Budget
 from trainer.errors import TrainerError
 from trainer.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 
@@ -30,8 +30,6 @@ SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
 SCORES_FILE: Final = "scores.json"
 ERROR_FILE: Final = "error.txt"
-POOLED: Final = "all"
-"""The sample of all corpora that are not apart, as one text."""
 SCORE_TOKENS: Final = 8192
 EXIT_ERROR: Final = 2
 

@@ -23,6 +23,8 @@ from trainer.model.config import ModelConfig
 
 NAME = r"^[a-z][a-z0-9_]*$"
 SECTIONS = ("model", "training")
+POOLED = "all"
+"""Name of the score on the sample of all corpora that are not apart, as one text."""
 ArmName = Annotated[str, Field(pattern=NAME)]
 
 
@@ -88,7 +90,7 @@ class Arm(Settings):
     """Which of the ideas it tests; 0 is none of the thirteen."""
     title: str = runtime("")
     extends: str | None = runtime(None)
-    """An arm whose changes, data and budget it starts from."""
+    """An arm whose changes, data, budget and seeds it starts from."""
     against: str | None = runtime(None)
     """The arm it is compared with, where that is not the study's baseline."""
     change: dict[str, Any] = Field(default_factory=dict)
@@ -149,6 +151,15 @@ class StudySettings(Settings):
             at = self.arms[at].extends
         return found[::-1]
 
+    def changes(self, name: str) -> dict[str, Any]:
+        """What an arm changes, by dotted name, with the changes of what it extends."""
+        return {key: value for ancestor in self.lineage(name) for key, value in self.arms[ancestor].change.items()}
+
+    def data_of(self, name: str) -> str:
+        """The data set that an arm trains on."""
+        named = [self.arms[ancestor].data for ancestor in self.lineage(name)]
+        return next((data for data in reversed(named) if data), next(iter(self.data)))
+
 
 class ArmRun(NamedTuple):
     """An arm with everything filled in; the vocabulary and the number of steps follow from its data."""
@@ -167,10 +178,10 @@ def resolve(study: StudySettings, name: str, model: ModelConfig, training: Train
     Raises ValueError naming the arm and the setting that is unknown or does not fit.
     """
     values: dict[str, Any] = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
-    data, budget, seeds = next(iter(study.data)), study.budget, study.seeds
+    budget, seeds = study.budget, study.seeds
     for ancestor in study.lineage(name):
         arm = study.arms[ancestor]
-        data, budget, seeds = arm.data or data, arm.budget or budget, arm.seeds or seeds
+        budget, seeds = arm.budget or budget, arm.seeds or seeds
         for key, value in arm.change.items():
             _set(values, key, value, f"study.arms.{ancestor}.change")
     where = f"study.arms.{name}.change: "
@@ -179,7 +190,7 @@ def resolve(study: StudySettings, name: str, model: ModelConfig, training: Train
             name,
             ModelConfig.from_dict(values["model"], f"{where}model"),
             TrainingConfig.from_dict(values["training"], f"{where}training"),
-            data,
+            study.data_of(name),
             budget,
             seeds,
         )

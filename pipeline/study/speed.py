@@ -2,7 +2,8 @@
 machine are shared by all.
 
 In: a profile's arms. Out: `speed.csv`, a row an arm: the median of its turns by the clock and by the processor's time,
-one thread, random token ids (speed does not depend on the text). Arms of equal model and optimizer are timed once.
+one thread, random token ids (speed does not depend on the text). Arms of equal model and optimizer are timed once, and
+all arms in one run: rates of two runs are of two different moments of the machine.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import StudyError
-from pipeline.profile import Profile
+from pipeline.profile import Profile, squeeze_home
 from pipeline.settings import identity_of
 from pipeline.study.arms import tokenizer_of
 from pipeline.study.settings import ArmRun, StudySettings, resolve
-from pipeline.study.tables import read_csv, write_csv
+from pipeline.study.tables import SPEED_FILE, write_csv
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
 
@@ -39,23 +40,22 @@ SPEED_SETTINGS: Final = (
 END_OF_TEXT: Final = 0
 
 
-def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out: Path) -> None:
-    """Time the arms and write `out`; rows of other arms that are there already stay.
+def speed_file() -> Path:
+    """Where the arms' speeds are kept: beside the artifacts, for the report and the export."""
+    return squeeze_home() / SPEED_FILE
 
-    Raises StudyError for an arm that is not in the study.
-    """
+
+def measure(profile: Profile, steps: int, rounds: int, out: Path) -> None:
+    """Time every arm and write `out`. Raises StudyError for a profile without a study."""
     import torch
 
     study = profile.study
     if study is None:
         raise StudyError(f"the profile {profile.name} has no study")
-    unknown = sorted(set(arms) - set(study.arms))
-    if unknown:
-        raise StudyError(f"--arms: {', '.join(unknown)}: no such arm; there are {', '.join(study.arms)}")
     torch.set_num_threads(1)
     groups: dict[str, list[str]] = {}
     turns: dict[str, Callable[[int], tuple[float, float]]] = {}
-    for name in arms:
+    for name in study.arms:
         run = resolve(study, name, profile.model, profile.training)
         model = dataclasses.replace(run.model, vocab_size=_vocabulary(profile, study, run))
         key = _same_speed(model, run.training)
@@ -68,13 +68,13 @@ def measure(profile: Profile, arms: Sequence[str], steps: int, rounds: int, out:
     for number in range(rounds):
         for key in list(turns) if number % 2 == 0 else list(turns)[::-1]:
             found[key].append(turns[key](steps))
-    rows = {row["arm"]: row for row in read_csv(out)} if out.exists() else {}
+    rows = {}
     for key, names in groups.items():
         clock, cpu = (statistics.median(values) for values in zip(*found[key], strict=True))
         figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
         for name in names:
-            rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}  # type: ignore[dict-item]
-    write_csv(out, COLUMNS, [rows[name] for name in study.arms if name in rows])
+            rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}
+    write_csv(out, COLUMNS, [rows[name] for name in study.arms])
 
 
 def _vocabulary(profile: Profile, study: StudySettings, run: ArmRun) -> int:

@@ -1,8 +1,8 @@
-"""The study's arithmetic on plain numbers: differences paired by seed, intervals, curves read at a common cost.
+"""The study's arithmetic on plain numbers: intervals of differences, and curves read at a common cost.
 
-Runs with the same seed share their shards and their order, so an arm is compared with its reference seed by seed; the
-interval is Student's over those differences (Student 1908). Where two runs end at different costs, both curves are read
-at the smaller one, linearly between their points; a point on the way is one of a schedule that has not come to its end.
+Of pairs, the interval is Student's over their differences (Student 1908); of two independent samples, Welch's, with
+his degrees of freedom rounded down (Welch 1947). Where two runs end at different costs, both curves are read at the
+smaller one, linearly between their points; a point on the way is one of a schedule that has not come to its end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ T_975: Final = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 """The 97.5% quantile of Student's t for 1 to 30 degrees of freedom."""
-NORMAL_975: Final = 1.96
 
 Curve = Sequence[tuple[float, float]]
 """(cost, value) with rising cost."""
@@ -31,7 +30,7 @@ class Interval(NamedTuple):
     low: float
     high: float
     values: int
-    """How many it is of."""
+    """How many it is of; of two samples, the smaller."""
 
     @property
     def half(self) -> float:
@@ -46,9 +45,36 @@ def interval(values: Sequence[float]) -> Interval:
     mean = math.fsum(values) / count
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1)
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = (T_975[count - 2] if count - 2 < len(T_975) else NORMAL_975) * spread / math.sqrt(count)
+    half = _t_975(count - 1) * math.sqrt(_variance(values, mean) / count)
     return Interval(mean, mean - half, mean + half, count)
+
+
+def welch(values: Sequence[float], reference: Sequence[float]) -> Interval:
+    """Difference of the means of two independent samples with its 95% interval, which is infinite where one of them is
+    a single value. Raises ValueError for an empty one."""
+    means = [interval(sample).mean for sample in (values, reference)]
+    mean, fewest = means[0] - means[1], min(len(values), len(reference))
+    if fewest == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    samples = list(zip((values, reference), means, strict=True))
+    errors = [_variance(sample, middle) / len(sample) for sample, middle in samples]
+    total = math.fsum(errors)
+    if total == 0:
+        return Interval(mean, mean, mean, fewest)
+    # divided by the total before squaring, so that tiny errors do not vanish
+    weights = math.fsum(
+        (error / total) ** 2 / (len(sample) - 1) for error, (sample, _) in zip(errors, samples, strict=True)
+    )
+    half = _t_975(int(1 / weights + 1e-9)) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half, fewest)
+
+
+def _variance(values: Sequence[float], mean: float) -> float:
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def _t_975(freedom: int) -> float:
+    return T_975[min(freedom, len(T_975)) - 1]  # past the table's end a little wide
 
 
 def paired(values: Mapping[int, float], reference: Mapping[int, float]) -> Interval | None:
@@ -71,14 +97,12 @@ def at_cost(curve: Curve, cost: float) -> float | None:
 def at_common_cost(
     curves: Mapping[int, Curve], reference: Mapping[int, Curve]
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Both arms' values, by seed, at the largest cost that both runs of a seed have reached."""
-    mine: dict[int, float] = {}
-    theirs: dict[int, float] = {}
-    for seed in curves.keys() & reference.keys():
-        cost = min(curves[seed][-1][0], reference[seed][-1][0])
-        a, b = at_cost(curves[seed], cost), at_cost(reference[seed], cost)
-        if a is not None and b is not None:
-            mine[seed], theirs[seed] = a, b
+    """Both arms' values, by seed, at the largest cost that all their runs have reached; without those whose curve does
+    not begin before it."""
+    ends = [curve[-1][0] if curve else 0.0 for side in (curves, reference) for curve in side.values()]
+    cost = min(ends, default=0.0)
+    sides = [{seed: at_cost(curve, cost) for seed, curve in side.items()} for side in (curves, reference)]
+    mine, theirs = ({seed: value for seed, value in side.items() if value is not None} for side in sides)
     return mine, theirs
 
 

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import StudyError
-from pipeline.study.settings import StudySettings
+from pipeline.study.settings import POOLED, StudySettings
 
 RUNS_FILE: Final = "runs.csv"
 CURVES_FILE: Final = "curves.csv"
 SPEED_FILE: Final = "speed.csv"
 SCORE: Final = "bits_per_byte:"
 BENCHMARK: Final = "benchmark:"
-POOLED: Final = "all"
 FINISHED: Final = "finished"
 
 
@@ -47,10 +46,15 @@ class Run:
     """Of the run itself, beside whatever else ran: `speed.csv` is what arms are compared by."""
     scores: dict[str, float] = field(default_factory=dict)
     """Bits per byte at the end, by corpus, and of the whole sample (`all`)."""
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    """(tokens, bits per byte of the curve's sample)."""
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """(tokens, bits per byte of the curve's sample), by corpus as `scores`."""
     benchmarks: dict[str, float] = field(default_factory=dict)
     """Shares of right answers at the end, `hellaswag:acc_norm`, and how many `hellaswag:items` they are of."""
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """Of the whole sample; empty for a run that diverged."""
+        return self.curves.get(POOLED, [])
 
 
 def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list[Run]:
@@ -76,7 +80,11 @@ def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list
                     float(found["flops_per_token"]),
                     found.get("tokens_per_second"),
                     dict(found["bits_per_byte"]),
-                    [(point["tokens"], point[POOLED]) for point in found["curve"]],
+                    {
+                        corpus: [(point["tokens"], point[corpus]) for point in found["curve"]]
+                        for corpus in found["bits_per_byte"]
+                        if found["curve"] and corpus in found["curve"][0]
+                    },
                     {
                         f"{task}:{name}": float(value)
                         for task, values in found.get("benchmarks", {}).items()
@@ -90,8 +98,9 @@ def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list
 
 def write_runs(runs: Sequence[Run], folder: Path) -> None:
     """Write `runs.csv` and `curves.csv`."""
-    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curve", "benchmarks")]
+    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curves", "benchmarks")]
     corpora = sorted({name for run in runs for name in run.scores}, key=lambda name: (name != POOLED, name))
+    scores = [f"{SCORE}{name}" for name in corpora]
     shares = sorted({name for run in runs for name in run.benchmarks})
     rows = [
         {name: getattr(run, name) for name in plain}
@@ -99,22 +108,25 @@ def write_runs(runs: Sequence[Run], folder: Path) -> None:
         | {f"{BENCHMARK}{name}": run.benchmarks.get(name) for name in shares}
         for run in runs
     ]
-    columns = [*plain, *(f"{SCORE}{name}" for name in corpora), *(f"{BENCHMARK}{name}" for name in shares)]
+    columns = [*plain, *scores, *(f"{BENCHMARK}{name}" for name in shares)]
     write_csv(folder / RUNS_FILE, columns, rows)
-    points = [
-        {"arm": run.arm, "seed": run.seed, "tokens": tokens, "bits_per_byte": value}
-        for run in runs
-        for tokens, value in run.curve
-    ]
-    write_csv(folder / CURVES_FILE, ["arm", "seed", "tokens", "bits_per_byte"], points)
+    points = []
+    for run in runs:
+        on_the_way: dict[int, dict[str, float]] = {}
+        for name, curve in run.curves.items():
+            for tokens, value in curve:
+                on_the_way.setdefault(tokens, {})[f"{SCORE}{name}"] = value
+        points += [{"arm": run.arm, "seed": run.seed, "tokens": at} | values for at, values in on_the_way.items()]
+    write_csv(folder / CURVES_FILE, ["arm", "seed", "tokens", *scores], points)
 
 
 def read_runs(folder: Path) -> list[Run]:
     """Read what `write_runs` wrote. Raises StudyError for a file that is missing or has other columns."""
-    curves: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    curves: dict[tuple[str, int], dict[str, list[tuple[int, float]]]] = {}
     for row in read_csv(folder / CURVES_FILE):
-        point = (int(row["tokens"]), float(row["bits_per_byte"]))
-        curves.setdefault((row["arm"], int(row["seed"])), []).append(point)
+        of_run = curves.setdefault((row["arm"], int(row["seed"])), {})
+        for name, value in _numbers(row, SCORE).items():
+            of_run.setdefault(name, []).append((int(row["tokens"]), value))
     runs = []
     for row in read_csv(folder / RUNS_FILE):
         try:
@@ -135,7 +147,7 @@ def read_runs(folder: Path) -> list[Run]:
                     flops_per_token=float(row["flops_per_token"]),
                     tokens_per_cpu_second=float(row["tokens_per_cpu_second"]) if row["tokens_per_cpu_second"] else None,
                     scores=_numbers(row, SCORE),
-                    curve=curves.get((row["arm"], int(row["seed"])), []),
+                    curves=curves.get((row["arm"], int(row["seed"])), {}),
                     benchmarks=_numbers(row, BENCHMARK),
                 )
             )

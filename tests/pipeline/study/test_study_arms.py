@@ -17,8 +17,7 @@ from pipeline.assets import ablations
 from pipeline.definitions import build_definitions
 from pipeline.profile import load_profile
 from pipeline.store import Store
-from pipeline.study.arms import resolved_arms
-from pipeline.study.runs import finished_seeds
+from pipeline.study.arms import finished_arms
 from pipeline.study.seed import SEED_FILE, SeedTask, write_json
 from trainer.checkpoint import newest_checkpoint
 from trainer.signals import EXIT_UNFINISHED
@@ -188,8 +187,7 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
 
     def found(**changes):
         profile = load_profile(str(project / "tiny.yaml"), changes)
-        run, inputs = next(arm for arm in resolved_arms(profile, profile.study) if arm[0].name == "plain")
-        return set(finished_seeds(store, profile.study, run, inputs))
+        return set(finished_arms(profile, profile.study, store).get("plain", {"seeds": ()})["seeds"])
 
     assert found() == {"1", "2"}
     assert found(training={"weight_decay": 0.2}) == set()

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import StudyError
 from pipeline.study.benchmarks import spreads
-from pipeline.study.effects import effects, tuned_baseline
+from pipeline.study.effects import begin_alike, effects, tuned_baseline
 from pipeline.study.report import BEGIN, END, build_report, curve_arms, markdown, write_page
 from pipeline.study.settings import StudySettings
 from pipeline.study.tables import Run, collect, read_csv, read_runs, write_runs
@@ -19,21 +19,33 @@ CORPORA = ("books", "web")
 
 @pytest.fixture(scope="module")
 def study():
-    names = ("baseline", "rope", "gate", "squeezed", "bpe_4k", "lr_x2", "lr_x3", "lr_x6")
+    changes = {
+        "baseline": {},
+        "rope": {"model.position": "rope"},
+        "gate": {"model.attention_input": "4n"},
+        "squeezed": {"model.position": "rope", "training.optimizer": "muon"},
+        "bpe_4k": {},
+        **{f"lr_{rate}": {"training.learning_rate": 1e-3} for rate in ("x2", "x3", "x6")},
+    }
     return StudySettings(
         budget={"tokens": 8000},
-        data={"base": {"tokens": 8000}},
+        data={"base": {"tokens": 8000}, "bpe_4k": {"tokens": 8000, "tokenizer": "bpe_4k"}},
         heldout={"bytes": dict.fromkeys(CORPORA, 1000)},
         baseline="baseline",
         tuned=("baseline", "lr_x2", "lr_x3", "lr_x6"),
-        arms={name: {"idea": 5 if name == "rope" else 0} for name in names},
+        arms={
+            name: {"idea": 5 if name == "rope" else 0, "change": change, "data": name if name == "bpe_4k" else None}
+            for name, change in changes.items()
+        },
     )
 
 
 def run(arm, seed, end, *, tokens=8000, flops=10.0, state="finished", vocab=2048, bytes_per_token=2.5, against=None):
-    """A run whose curve falls linearly in four points from 8 bits per byte to its end, 0.1 above the whole sample's."""
-    curve = [(tokens * k // 4, 8 + (end + 0.1 - 8) * k / 4) for k in range(1, 5)]
+    """A run whose curves fall linearly in four points from 8 bits per byte to its end, 0.1 above the whole sample's."""
     scores = {"all": end, "books": end + 1, "web": end - 1}
+    curves = {
+        name: [(tokens * k // 4, 8 + (score + 0.1 - 8) * k / 4) for k in range(1, 5)] for name, score in scores.items()
+    }
     return Run(
         arm,
         0,
@@ -50,7 +62,7 @@ def run(arm, seed, end, *, tokens=8000, flops=10.0, state="finished", vocab=2048
         flops,
         13_000.0,
         scores if state == "finished" else {},
-        curve if state == "finished" else [],
+        curves if state == "finished" else {},
     )
 
 
@@ -70,15 +82,49 @@ def effect_of(study, arm, items, speed=None):
     return next(item for item in effects(items, speed or {}, study) if item.arm == arm)
 
 
-def test_the_effect_is_the_mean_of_seeds_differences_with_students_interval(study):
-    found = effect_of(study, "rope", runs())
+def test_arms_that_begin_with_the_same_weights_are_compared_seed_by_seed_with_students_interval(study):
+    found = effect_of(
+        study, "lr_x2", runs(*(run("lr_x2", seed, end) for seed, end in ROPE.items()), run("lr_x2", 7, 1))
+    )
     differences = np.array([ROPE[seed] - BASE[seed] for seed in BASE])
     half = T2 * differences.std(ddof=1) / np.sqrt(3)
-    assert found.equal_tokens.mean == pytest.approx(differences.mean())
-    assert found.equal_tokens.low == pytest.approx(differences.mean() - half)
-    assert found.equal_tokens.high == pytest.approx(differences.mean() + half)
-    assert found.corpora["web"].mean == pytest.approx(differences.mean())
+    assert (found.paired, found.runs_compared, found.seeds) == (True, "3", 4)  # seed 7 has nothing to be compared with
+    for interval in (found.pooled.at_end, found.pooled.equal_tokens, found.corpora["web"].at_end):
+        assert interval.mean == pytest.approx(differences.mean())
+        assert interval.low == pytest.approx(differences.mean() - half)
+        assert interval.high == pytest.approx(differences.mean() + half)
     assert found.verdict == "helps"
+
+
+def test_arms_of_other_weights_are_independent_samples_of_all_their_runs(study):
+    stats = pytest.importorskip("scipy.stats")
+    found = effect_of(study, "rope", runs(run("baseline", 4, 3.3), run("baseline", 5, 3.0)))
+    sides = list(ROPE.values()), [*BASE.values(), 3.3, 3.0]
+    expected = stats.ttest_ind(*sides, equal_var=False)
+    assert (found.paired, found.runs_compared) == (False, "3/5")
+    assert found.pooled.at_end.mean == pytest.approx(np.mean(sides[0]) - np.mean(sides[1]))
+    error = (np.mean(sides[0]) - np.mean(sides[1])) / expected.statistic
+    assert found.pooled.at_end.half == pytest.approx(stats.t.ppf(0.975, int(expected.df)) * error, rel=1e-3)
+    assert found.bits_per_byte == pytest.approx(np.mean(sides[0]))
+
+
+@pytest.mark.parametrize(
+    ("arm", "reference", "alike"),
+    [
+        ("lr_x2", "baseline", True),
+        ("rope", "baseline", False),
+        ("squeezed", "rope", True),
+        ("bpe_4k", "baseline", False),
+    ],
+)
+def test_runs_of_a_seed_begin_alike_where_model_and_vocabulary_are_the_same(study, arm, reference, alike):
+    assert begin_alike(study, arm, reference) == alike
+
+
+def test_where_ends_cost_the_same_they_are_compared_and_not_a_part_of_the_sample(study):
+    items = runs(*(run("lr_x2", seed, end, flops=10.1) for seed, end in ROPE.items()))
+    found = effect_of(study, "lr_x2", items, {"baseline": 1000.0, "lr_x2": 995.0}).pooled
+    assert found.at_end == found.equal_tokens == found.equal_flops == found.equal_time
 
 
 def test_at_equal_flops_and_time_the_cheaper_end_of_both_curves_is_compared(study):
@@ -94,34 +140,36 @@ def test_at_equal_flops_and_time_the_cheaper_end_of_both_curves_is_compared(stud
             ]
         )
 
-    assert found.equal_flops.mean == pytest.approx(expected(2))
-    assert found.equal_time.mean == pytest.approx(expected(4))
-    assert effect_of(study, "gate", runs(*dear)).equal_time is None
+    assert found.pooled.equal_flops.mean == pytest.approx(expected(2))
+    assert found.pooled.equal_time.mean == pytest.approx(expected(4))
+    assert effect_of(study, "gate", runs(*dear)).pooled.equal_time is None
 
 
 def test_other_tokenizers_are_compared_at_equal_bytes_of_text(study):
     other = [run("bpe_4k", seed, end - 0.5, vocab=4096, tokens=4000, bytes_per_token=5.0) for seed, end in BASE.items()]
     found = effect_of(study, "bpe_4k", runs(*other))
-    assert found.equal_tokens.mean == pytest.approx(-0.5)
+    assert found.pooled.equal_tokens.mean == pytest.approx(-0.5)
     half_the_text = [run("bpe_4k", seed, end, vocab=4096, tokens=4000) for seed, end in BASE.items()]
     found = effect_of(study, "bpe_4k", runs(*half_the_text))
     middle = np.mean([8 + (end + 0.1 - 8) / 2 for end in BASE.values()])
-    assert found.equal_tokens.mean == pytest.approx(np.mean(list(BASE.values())) + 0.1 - middle)
-    assert found.at_end.mean == pytest.approx(0)
+    assert found.pooled.equal_tokens.mean == pytest.approx(np.mean(list(BASE.values())) + 0.1 - middle)
+    assert found.pooled.at_end.mean == pytest.approx(0)
 
 
 def test_the_share_of_tokens_to_reach_the_references_end_is_read_off_the_curve(study):
     found = effect_of(study, "squeezed", runs(*(run("squeezed", seed, 1.9) for seed in BASE)))
-    for seed, share in found.reach.items():  # 8 - 6 * share = the baseline's end on the curve
-        assert share == pytest.approx((8 - (BASE[seed] + 0.1)) / 6)
+    for share in found.reach.values():  # 8 - 6 * share = the end of the baseline's best curve
+        assert share == pytest.approx((8 - (min(BASE.values()) + 0.1)) / 6)
+    other = [run("bpe_4k", 1, 1.9, vocab=4096, tokens=4000, bytes_per_token=5.0)]  # as much text in half the tokens
+    assert effect_of(study, "bpe_4k", runs(*other)).reach == pytest.approx({1: share})
     assert effect_of(study, "squeezed", runs(run("squeezed", 1, 3.5))).reach == {1: math.inf}
 
 
 def test_the_verdict_is_about_ends_and_not_about_schedules_on_their_way(study):
     """Half the tokens with the schedule at its end is under the other's curve there, and above its end."""
-    short = [run("gate", seed, end + 0.2, tokens=4000) for seed, end in BASE.items()]
+    short = [run("gate", seed, end + 0.4, tokens=4000) for seed, end in BASE.items()]
     found = effect_of(study, "gate", runs(*short))
-    assert (found.equal_tokens.high < 0, found.at_end.low > 0) == (True, True)
+    assert (found.pooled.equal_tokens.high < 0, found.pooled.at_end.low > 0) == (True, True)
     assert found.verdict == "hurts"
 
 
@@ -131,10 +179,11 @@ def test_a_diverged_run_is_a_verdict_and_not_a_number(study):
 
 
 def test_two_seeds_that_disagree_are_too_few_for_a_verdict(study):
-    unsure = [run("gate", 1, BASE[1] + 0.1), run("gate", 2, BASE[2] - 0.1)]
-    assert effect_of(study, "gate", runs(*unsure)).verdict == "too few seeds"
-    unsure.append(run("gate", 3, BASE[3]))
-    assert effect_of(study, "gate", runs(*unsure)).verdict == "no difference seen"
+    for arm in ("lr_x2", "gate"):
+        unsure = [run(arm, 1, BASE[1] + 0.1), run(arm, 2, BASE[2] - 0.1)]
+        assert effect_of(study, arm, runs(*unsure)).verdict == "too few seeds"
+        unsure.append(run(arm, 3, BASE[3]))
+        assert effect_of(study, arm, runs(*unsure)).verdict == "no difference seen"
 
 
 def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):
@@ -154,19 +203,23 @@ def scored(arm, seed, share):
 def test_a_benchmarks_spread_is_pooled_within_arms_and_says_what_it_tells_apart(study, tmp_path):
     shares = {"baseline": {1: 0.24, 2: 0.28, 3: 0.26}, "squeezed": {1: 0.36, 2: 0.38, 3: 0.4}, "rope": {1: 0.9}}
     items = [scored(arm, seed, share) for arm, seeds in shares.items() for seed, share in seeds.items()]
-    (row,) = spreads(items, "squeezed", "baseline")
+    (row,) = spreads(items, "squeezed", "baseline", together=True)
     pooled = np.sqrt(np.mean([np.var(list(shares[arm].values()), ddof=1) for arm in ("baseline", "squeezed")]))
     assert row.over_seeds == pytest.approx(pooled)  # one run of an arm says nothing of its spread
     assert row.mean == pytest.approx(np.mean([share for seeds in shares.values() for share in seeds.values()]))
     assert row.by_chance == pytest.approx(np.sqrt(row.mean * (1 - row.mean) / 50))
-    assert (row.lowest[0], row.highest[0]) == ("baseline", "rope")
+    assert (row.lowest[0], row.highest[0]) == ("baseline", "squeezed")  # rope has one run
     differences = np.array([shares["squeezed"][seed] - shares["baseline"][seed] for seed in (1, 2, 3)])
     half = T2 * differences.std(ddof=1) / np.sqrt(3)
     assert (row.difference.low, row.difference.high) == pytest.approx(
         (differences.mean() - half, differences.mean() + half)
     )
     page = build_report(items, {}, study, tmp_path).markdown
-    assert "1 of 1 benchmarks tell `squeezed` from `baseline` (hellaswag)" in page
+    assert "1 of 1 benchmarks tell `squeezed` from `baseline` on these items (hellaswag)" in page
+    near = [scored("baseline", seed, share) for seed, share in {1: 0.24, 2: 0.28, 3: 0.26}.items()]
+    near += [scored("squeezed", seed, share + 0.01) for seed, share in {1: 0.24, 2: 0.28, 3: 0.26}.items()]
+    (row,) = spreads(near, "squeezed", "baseline", together=True)
+    assert (row.difference.low > 0, row.tells_apart) == (True, False)  # every pair agrees, by less than runs spread
     assert read_runs(tmp_path) == items
 
 
@@ -184,7 +237,8 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
     row = next(row for row in read_csv(tmp_path / "effects.csv") if row["arm"] == "rope")
     assert float(row["equal_tokens"]) == pytest.approx(np.mean([ROPE[s] - BASE[s] for s in BASE]))
     pooled = np.sqrt(np.mean([np.var(list(ends.values()), ddof=1) for ends in (BASE, ROPE)]))
-    assert f"spread over seeds: bits per byte {pooled:.4f}" in found.markdown
+    middle = np.median([np.std(list(ends.values()), ddof=1) for ends in (BASE, ROPE)])
+    assert f"spread over seeds: bits per byte {pooled:.4f} pooled, {middle:.4f} in the middle arm" in found.markdown
     assert "Benchmarks over seeds" not in found.markdown
     assert "`squeezed`" in found.markdown.split("### Not run")[1]
     assert "not yet answered" in found.markdown
@@ -212,12 +266,38 @@ def test_arms_of_equal_cost_share_a_row_with_their_speed_beside_the_baselines(st
     assert "| `gate` | 600,000 | 200,000 | 600,000 | 20.00M | 250 | 0.25 |" in costs
 
 
+def test_questions_are_answered_by_the_interval_and_never_where_a_run_was_lost(study):
+    arms = {**study.arms, **dict.fromkeys(("squeezed_third", "squeezed_half_size"), study.arms["squeezed"])}
+    wider = study.model_copy(update={"arms": arms})
+
+    def answer(words, *more):
+        text = markdown(items := runs(*more), effects(items, {}, wider), {}, wider)
+        return next(line for line in text.splitlines() if words in line and line.startswith("- "))
+
+    for shift, word in ((-1.0, "**yes**"), (1.0, "**no**"), (0.05, "**not settled by these seeds**")):
+        said = answer("`squeezed_third`", *(run("squeezed_third", seed, end + shift) for seed, end in BASE.items()))
+        assert word in said
+        said = answer("`squeezed_half_size`", *(run("squeezed_half_size", s, end + shift) for s, end in BASE.items()))
+        assert word in said
+    lost = [run("squeezed", 1, 1.0), run("squeezed", 2, 0, state="diverged")]
+    assert "**no**, it diverged in 1 of 2 runs" in answer("0.33 of its tokens and", *lost)
+
+
+def test_what_the_recipe_is_worth_is_set_beside_itself_one_size_up(study):
+    larger = {"larger": study.arms["baseline"], "larger_squeezed": study.arms["squeezed"]}
+    wider = study.model_copy(update={"arms": {**study.arms, **larger}})
+    items = [run(arm, seed, end) for arm, end in (("larger", 2.5), ("larger_squeezed", 2.0)) for seed in (1, 2)]
+    items = runs(*(run("squeezed", seed, end - 1) for seed, end in BASE.items()), *items)
+    text = markdown(items, effects(items, {}, wider), {}, wider)
+    assert "(3 runs against 3); -0.5000 ± 0.0000 at 0.60M parameters (2 runs against 2)" in text
+
+
 @pytest.mark.parametrize(("end", "answer"), [(-10.0, "yes"), (2.9, "no")])
 def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
     items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
     text = markdown(items, effects(items, {}, study), {"baseline": 1000.0, "squeezed": 2000.0}, study)
     line = next(line for line in text.splitlines() if "at most 0.33 of its tokens" in line)
-    worst = (8 - (BASE[2] + 0.1)) / (8 - (end + 0.1))
+    worst = (8 - (min(BASE.values()) + 0.1)) / (8 - (end + 0.1))
     assert f"**{answer}**" in line
     assert f"{worst:.2f} of the tokens in the slowest of 2 seeds" in line
     assert answer == "no" or f"{worst / 2:.2f} of the time" in line

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.study.statistics import T_975, at_common_cost, at_cost, cost_to_reach, interval, paired
+from pipeline.study.statistics import T_975, at_common_cost, at_cost, cost_to_reach, interval, paired, welch
 
 stats = pytest.importorskip("scipy.stats")
 values = st.lists(st.floats(-10, 10), min_size=2, max_size=40)
@@ -37,6 +37,24 @@ def test_pairs_are_made_by_seed_and_lone_seeds_left_out():
     assert paired({1: 2.0}, {2: 2.0}) is None
 
 
+@given(*[st.lists(st.floats(-10, 10), min_size=2, max_size=15)] * 2)
+def test_two_samples_differ_by_welchs_interval(mine, theirs):
+    found = welch(mine, theirs)
+    squares = [np.var(sample, ddof=1) / len(sample) for sample in (mine, theirs)]
+    assert found.mean == pytest.approx(np.mean(mine) - np.mean(theirs), abs=1e-9)
+    if sum(squares) < 1e-12:
+        assert found.half == pytest.approx(0, abs=1e-4)
+        return
+    freedom = sum(squares) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(squares, (mine, theirs), strict=True))
+    low, high = (stats.t.ppf(0.975, df) * np.sqrt(sum(squares)) for df in (freedom, max(1, np.floor(freedom - 1e-6))))
+    assert low * (1 - 1e-3) <= found.half <= high * (1 + 1e-3)  # degrees of freedom are rounded down
+    assert welch(theirs, mine).half == pytest.approx(found.half)
+
+
+def test_a_single_run_beside_others_has_no_interval():
+    assert welch([1.0], [2.0, 3.0]) == (-1.5, -math.inf, math.inf, 1)
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-5, 5)), min_size=1, max_size=9), st.floats(0, 100))
 def test_a_curve_between_its_points_is_numpys_interp(points, cost):
     curve = sorted({round(x, 3): y for x, y in points}.items())
@@ -51,7 +69,7 @@ def test_a_curve_between_its_points_is_numpys_interp(points, cost):
 def test_where_costs_differ_both_curves_are_read_at_the_smaller_end():
     dear, cheap = [(10.0, 3.0), (20.0, 2.0)], [(5.0, 3.5), (15.0, 2.5)]
     assert at_common_cost({1: dear}, {1: cheap}) == ({1: 2.5}, {1: 2.5})
-    assert at_common_cost({1: [(100.0, 1.0)]}, {1: cheap}) == ({}, {})
+    assert at_common_cost({1: [(100.0, 1.0)]}, {1: cheap}) == ({}, {1: 2.5})
 
 
 def test_the_cost_to_reach_a_value_is_between_the_points_around_it():
