@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import dagster as dg
 
-from pipeline.errors import SqueezeError
+from pipeline.errors import SqueezeError, StoreError
 from pipeline.reporting.plots import markdown_image
 from pipeline.settings import identity_of
 from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
@@ -150,6 +150,7 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
         settings = stage.override(settings, context.op_execution_context.op_config or {})
     inputs = {key: store.current(key) for key in stage.inputs}
     inputs |= {key: found for key in stage.optional if (found := store.find_current(key)) is not None}
+    check_one_generation(stage.key, inputs)
 
     def build(out: Path) -> Built:
         summary = stage.build(Job(out, inputs, settings, store, context))
@@ -168,6 +169,22 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
         runtime=stage.runtime,
         slices=stage.slices(inputs) if stage.slices else None,
     )
+
+
+def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:
+    """Raise StoreError where an input was made from another version of a second input than the one that is current.
+
+    That is so when a part of the graph is materialized after an earlier part has changed: a selection of rows would be
+    laid over text that it was not made from.
+    """
+    for label, item in inputs.items():
+        for parent, used in item.manifest.inputs.items():
+            now = inputs.get(parent)
+            if now is not None and now.content_hash != used.content_hash and now.fingerprint != used.fingerprint:
+                raise StoreError(
+                    f"{key} needs {label} and {parent}, and {label} was made from another version of {parent}: "
+                    f"materialize {label} first, or run the whole job, which does everything in order"
+                )
 
 
 def pictures_of(artifact: Artifact) -> dict[str, Any]:

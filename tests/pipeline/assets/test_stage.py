@@ -105,6 +105,29 @@ def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
     assert (seen[0] / "data.txt").read_text() == "50"
 
 
+def test_inputs_of_two_generations_are_refused_until_the_one_between_is_made_again(run):
+    def chain(words, note="a"):
+        def write(content):
+            return lambda job: Found(content, 1)
+
+        documents = Stage("documents/books", "curation", "Text.", "1", {"words": words, "note": note}, [], write(words))
+        corpus = Stage("corpus/books", "curation", "Rows.", "1", {}, ["documents/books"], write(f"of {words}"))
+        both = ["documents/books", "corpus/books"]
+        return documents, corpus, Stage("tokens/books", "tokens", "Ids.", "1", {}, both, write(f"ids of {words}"))
+
+    run(*chain("old"))
+    documents, corpus, tokens = chain("new")
+    run(documents)
+    failed = run(tokens, raise_on_error=False)
+    (failure,) = [event for event in failed.all_events if event.is_step_failure]
+    said = failure.step_failure_data.user_failure_data.description
+    assert "corpus/books was made from another version of documents/books: materialize corpus/books first" in said
+    run(corpus)
+    run(tokens)
+    run(chain("new", note="b")[0])  # built anew, with the same content
+    assert metadata_of(run(tokens), "tokens/books")[0]["reused"]
+
+
 def test_an_asset_is_tagged_with_what_it_is_about():
     assert asset_of(stage()).specs_by_key[dg.AssetKey(["corpus", "books"])].tags["corpus"] == "books"
     assert tags_of("shards/epoch_001") == {"epoch": "epoch_001"}
