@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.reporting.plots import COLORS, GRID, INK, SOFT, figure_png, new_figure
+from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, new_panels
 from pipeline.study.effects import Effect, by_arm
 from pipeline.study.settings import POOLED
+from pipeline.study.statistics import Interval
 from pipeline.study.tables import FINISHED, Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
 LABEL_HEIGHT: Final = 0.03
@@ -19,13 +23,33 @@ LABEL_WIDTH: Final = 0.1
 WIDEST: Final = 0.6
 """Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
 
-MOST_OF_THE_TEXT: Final = 0.9
+SAME_TEXT: Final = 0.9
+"""Arms trained on at least this share of as much text are of one colour."""
+FEWEST_OF_A_PANEL: Final = 3
+ROW_INCHES: Final = 0.21
+OTHERS: Final = "others"
 
 
 def forest_png(effects: Sequence[Effect]) -> bytes:
-    """Each arm's difference at the end with its 95% interval, open for a single seed: left of zero is better."""
-    rows = [(item, item.pooled.at_end) for item in effects if item.pooled.at_end is not None]
-    figure, axes = new_figure(7.6, max(1.8, 0.27 * len(rows) + 0.9))
+    """Each arm's difference at the end with its 95% interval, open for a single seed: left of zero is better. A panel a
+    reference, where several arms have it."""
+    groups: dict[str, list[tuple[Effect, Interval]]] = {}
+    for item in effects:
+        if item.pooled.at_end is not None:
+            groups.setdefault(item.against, []).append((item, item.pooled.at_end))
+    lone = [name for name, rows in groups.items() if len(rows) < FEWEST_OF_A_PANEL]
+    if len(lone) > 1:
+        groups[OTHERS] = [row for name in lone for row in groups.pop(name)]
+    # a panel's title takes about two rows
+    figure, panels = new_panels(7.6, [ROW_INCHES * (len(rows) + 2) for rows in groups.values()])
+    for axes, (against, rows) in zip(panels, groups.items(), strict=True):
+        _forest_panel(axes, rows, against)
+    panels[-1].set_xlabel("bits per byte at the end, arm minus reference (less is better)")
+    return figure_png(figure)
+
+
+def _forest_panel(axes: Axes, rows: Sequence[tuple[Effect, Interval]], against: str) -> None:
+    labels = []
     for place, (item, interval) in enumerate(rows):
         color = MARKS.get(item.verdict, SOFT)
         low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
@@ -34,13 +58,13 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
         fill = "white" if interval.values == 1 else color
         mean = max(-WIDEST, min(interval.mean, WIDEST))
         axes.plot([mean], [place], marker="o", color=color, markerfacecolor=fill, markersize=4.5)
+        other = f" - {item.against}" if against == OTHERS else ""
+        labels.append(f"{item.arm}{other}  ({item.runs_compared})")
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{item.arm}  (vs {item.against}, {item.runs_compared} seeds)" for item, _ in rows]
+    axes.set_title(f"against {against} (pairs, or runs/runs)", fontsize=8, color=INK, loc="left")
     axes.set_yticks(list(range(len(rows))), labels, fontsize=7.5)
-    axes.invert_yaxis()
-    axes.set_xlabel("bits per byte at the end, arm minus reference (less is better)")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    return figure_png(figure)
 
 
 def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
@@ -65,34 +89,45 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
 
 
 def frontier_png(runs: Sequence[Run]) -> bytes:
-    """Bits per byte at the end against parameters, a point an arm that trained on about as much text as any; the line
-    joins those that no smaller arm beats. Of arms that lie on each other one has its name."""
-    figure, axes = new_figure(7.2, 4.2)
-    points: list[tuple[float, float, str]] = []
-    most = max((_text(run) for run in runs), default=0.0)
-    for name, group in by_arm(runs).items():
-        ends = [run.scores[POOLED] for run in group if run.state == FINISHED and _text(run) > MOST_OF_THE_TEXT * most]
-        if ends:
-            points.append((group[0].parameters / 1e6, statistics.fmean(ends), name))
-    best, line, others = math.inf, [], []
-    for x, y, name in sorted(points):
-        if y < best:
-            best = y
-            line.append((x, y, name))
-        else:
-            others.append((x, y, name))
+    """Bits per byte at the end against parameters, a point an arm, a colour for arms that were trained on about as much
+    text; a line joins those of a colour that no smaller arm beats. Of arms that lie on each other one has its name."""
+    figure, axes = new_figure(7.2, 4.6)
+    groups: list[tuple[float, list[tuple[float, float, str]]]] = []
+    for name, group in sorted(by_arm(runs).items(), key=lambda item: -_text(item[1][0])):
+        ends = [run.scores[POOLED] for run in group if run.state == FINISHED]
+        text = _text(group[0])
+        if not ends:
+            continue
+        if not groups or text < SAME_TEXT * groups[-1][0]:
+            groups.append((text, []))
+        groups[-1][1].append((group[0].parameters / 1e6, statistics.fmean(ends), name))
+    shown = [item for item in groups if len(item[1]) >= FEWEST_OF_A_PANEL] or groups[:1]
     labelled: list[tuple[float, float]] = []
-    heights = [y for _, y, _ in points]
+    heights = [y for _, points in shown for _, y, _ in points]
     apart = LABEL_HEIGHT * (max(heights, default=0.0) - min(heights, default=0.0))
-    for x, y, name in [*line, *others]:
-        color = COLORS[0] if (x, y, name) in line else SOFT
-        axes.plot([x], [y], marker="o", markersize=4.5, color=color, linestyle="none")
-        if all(abs(x - a) > LABEL_WIDTH * max(x, a) or abs(y - b) > apart for a, b in labelled):
-            labelled.append((x, y))
-            axes.annotate(name, (x, y), fontsize=6, color=INK, xytext=(4, -2), textcoords="offset points")
-    axes.step([x for x, _, _ in line], [y for _, y, _ in line], where="post", color=GRID, linewidth=1.5, zorder=0)
+    for number, (text, points) in enumerate(shown):
+        color = COLORS[number % len(COLORS)]
+        best, line = math.inf, []
+        for point in sorted(points):
+            if point[1] < best:
+                best = point[1]
+                line.append(point)
+        others = [point for point in points if point not in line]
+        axes.step([x for x, _, _ in line], [y for _, y, _ in line], where="post", color=color, linewidth=1.2, alpha=0.4)
+        axes.plot([], [], marker="o", color=color, linestyle="none", label=f"{text / 1e6:.1f} MB of text")
+        for x, y, name in [*line, *others]:
+            fill = color if (x, y, name) in line else "white"
+            axes.plot([x], [y], marker="o", markersize=4.5, color=color, markerfacecolor=fill, linestyle="none")
+            if all(abs(x - a) > LABEL_WIDTH * max(x, a) or abs(y - b) > apart for a, b in labelled):
+                labelled.append((x, y))
+                axes.annotate(name, (x, y), fontsize=6, color=INK, xytext=(4, -2), textcoords="offset points")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}")
+    axes.tick_params(axis="x", which="minor", labelsize=7, colors=INK)
     axes.set_xlabel("million parameters, embeddings included")
     axes.set_ylabel("held-out bits per byte at the end")
+    axes.legend(fontsize=8, frameon=False)
     return figure_png(figure)
 
 
