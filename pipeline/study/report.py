@@ -36,8 +36,11 @@ EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
 SQUEEZED: Final = "squeezed"
 """The arm that the study's questions are about."""
-LARGER: Final = ("larger_squeezed", "larger")
-"""The same recipe and its baseline one size up."""
+BY_SIZE: Final = {
+    "squeezed": (("squeezed", "baseline"), ("larger_squeezed", "larger")),
+    "lean": (("lean", "baseline"), ("larger_lean", "larger")),
+}
+"""Recipes with their baselines, size by size."""
 ANNEALED: Final = (
     "`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end with {tokens:.2f} of its tokens"
 )
@@ -250,16 +253,19 @@ def _diverged(runs: Sequence[Run], arm: str) -> str:
 
 
 def _gains_by_size(runs: Sequence[Run], study: StudySettings) -> list[str]:
-    """What the recipe is worth at each size that both arms of have run."""
-    said = []
-    for arm, reference in ((SQUEEZED, study.baseline), LARGER):
-        if arm not in study.arms or reference not in study.arms:
-            continue
-        found, sides = end_difference(runs, study, arm, reference), (seed_runs(runs, arm), seed_runs(runs, reference))
-        if found is not None:
-            sizes = f"{next(iter(sides[0].values())).parameters / 1e6:.2f}M parameters"
-            said.append(f"{_shown(found)} at {sizes} ({len(sides[0])} runs against {len(sides[1])})")
-    return [f"What the recipe is worth by size: {'; '.join(said)}."] if len(said) > 1 else []
+    """What a recipe is worth at each of two sizes, where both arms of both have run."""
+    lines = []
+    for recipe, pairs in BY_SIZE.items():
+        said = []
+        for arm, reference in pairs:
+            mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
+            if arm in study.arms and mine and theirs:
+                found = end_difference(runs, study, arm, reference)
+                size = f"{next(iter(mine.values())).parameters / 1e6:.2f}M parameters"
+                said.append(f"{_shown(found)} at {size} ({len(mine)} runs against {len(theirs)})")
+        if len(said) > 1:
+            lines.append(f"What `{recipe}` is worth by size: {'; '.join(said)}.")
+    return lines
 
 
 def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
