@@ -21,6 +21,7 @@ GPT2_LIKE = {
     "bias": True,
 }
 LLAMA_LIKE = {"attention_input": "3n", "qk_norm": False}
+STARCODER2_LIKE = GPT2_LIKE | {"position": "rope"}
 SHARED = MoEConfig(experts=4, shared_expert=True)
 
 ARMS = {
@@ -28,6 +29,15 @@ ARMS = {
     "gpt2 without biases, relu2, untied": (
         "GPT2LMHeadModel",
         GPT2_LIKE | {"mlp": "relu2", "bias": False, "tied": False},
+    ),
+    "starcoder2": ("Starcoder2ForCausalLM", STARCODER2_LIKE),
+    "starcoder2 without biases, one key head, relu2, untied": (
+        "Starcoder2ForCausalLM",
+        STARCODER2_LIKE | {"bias": False, "kv_heads": 1, "mlp": "relu2", "tied": False},
+    ),
+    "starcoder2, factorised, layers shared": (
+        "Starcoder2ForCausalLM",
+        STARCODER2_LIKE | {"embedding_width": 16, "repeats": 2},
     ),
     "llama": ("LlamaForCausalLM", LLAMA_LIKE),
     "llama, one key head, biases, untied": (
@@ -78,7 +88,7 @@ def test_exported_logits_are_the_models_own_after_reading_back(arm, tmp_path):
     torch.testing.assert_close(read(ids).logits, model(ids), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("arm", ["gpt2", "llama, one key head, biases, untied", "gated", "moe"])
+@pytest.mark.parametrize("arm", ["gpt2", "starcoder2", "llama, one key head, biases, untied", "gated", "moe"])
 @torch.inference_mode()
 def test_exports_generate_with_their_cache_what_they_compute_without(arm, tmp_path):
     model = perturbed(dataclasses.replace(SMALL, **ARMS[arm][1]))
@@ -100,6 +110,8 @@ def test_exports_generate_with_their_cache_what_they_compute_without(arm, tmp_pa
         (GPT2_LIKE | {"attention_input": "4n"}, "attention_input '4n'"),
         (GPT2_LIKE | {"norm": "rmsnorm"}, "norm 'rmsnorm'"),
         (GPT2_LIKE | {"kv_heads": 1}, "kv_heads 1"),
+        (STARCODER2_LIKE | {"attention_input": "4n"}, "attention_input '4n'"),
+        (STARCODER2_LIKE | {"qk_norm": True}, "qk_norm True"),
         ({"mlp": "moe", "moe": MoEConfig(balance="bias")}, "moe.balance 'bias'"),
         ({"mlp": "moe", "moe": MoEConfig(activation="gelu")}, "moe.activation 'gelu'"),
         ({"mlp": "moe", "qk_norm": False}, "qk_norm False"),
@@ -163,8 +175,20 @@ def hf_smollm(**changes) -> transformers.LlamaForCausalLM:
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(**(settings | changes)))
 
 
+def hf_starcoder2(**changes) -> transformers.Starcoder2ForCausalLM:
+    settings = {"hidden_size": 48, "intermediate_size": 128, "num_hidden_layers": 3, "max_position_embeddings": 32}
+    settings |= {"vocab_size": 160, "num_attention_heads": 6, "num_key_value_heads": 2}
+    return transformers.Starcoder2ForCausalLM(transformers.Starcoder2Config(**(settings | changes)))
+
+
 @pytest.mark.parametrize(
-    "make", [hf_gpt2, hf_smollm, lambda: hf_smollm(tie_word_embeddings=False, attention_bias=True, mlp_bias=True)]
+    "make",
+    [
+        hf_gpt2,
+        hf_starcoder2,
+        hf_smollm,
+        lambda: hf_smollm(tie_word_embeddings=False, attention_bias=True, mlp_bias=True),
+    ],
 )
 @torch.inference_mode()
 def test_checkpoints_of_transformers_load_with_the_same_logits(make, tmp_path):
@@ -177,7 +201,13 @@ def test_checkpoints_of_transformers_load_with_the_same_logits(make, tmp_path):
     torch.testing.assert_close(load_hf(tmp_path)(ids), theirs(ids).logits, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("arm", ["gpt2", "llama, one key head, biases, untied", "qwen3, grouped heads", "yarn scaling"])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *("gpt2", "starcoder2", "starcoder2 without biases, one key head, relu2, untied"),
+        *("llama, one key head, biases, untied", "qwen3, grouped heads", "yarn scaling"),
+    ],
+)
 def test_export_and_load_are_inverse(arm, tmp_path):
     model = perturbed(dataclasses.replace(SMALL, **ARMS[arm][1]))
     export_hf(model, None, tmp_path)
@@ -200,12 +230,22 @@ def test_loaded_weights_can_be_trained():
         (lambda: hf_smollm(hidden_act="gelu"), "hidden_act 'gelu'"),
         (lambda: hf_smollm(attention_bias=True), "attention_bias and mlp_bias"),
         (lambda: hf_smollm(head_dim=16), "head_dim 16"),
+        (lambda: hf_starcoder2(hidden_act="silu"), "hidden_act 'silu'"),
+        (lambda: hf_starcoder2(sliding_window=16), "sliding_window 16"),
         (lambda: hf_smollm(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
     ],
 )
 def test_settings_without_a_switch_are_named(make, named):
     with pytest.raises(ExportError, match=named):
         from_hf(make())
+
+
+def test_biases_of_norms_alone_are_refused():
+    theirs = hf_starcoder2(use_bias=False)
+    from_hf(theirs)
+    torch.nn.init.ones_(theirs.model.layers[1].input_layernorm.bias)
+    with pytest.raises(ExportError, match="use_bias is False"):
+        from_hf(theirs)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

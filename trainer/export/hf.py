@@ -4,6 +4,7 @@ In: a GPT and, optionally, its tokenizer's folder. Out: a folder that `AutoModel
 whose logits are the model's own. Which class holds what:
 
     GPT2LMHeadModel       learned positions, layernorm, gelu or relu2, 3n
+    Starcoder2ForCausalLM RoPE, layernorm, gelu or relu2, 3n, no QK-norm
     LlamaForCausalLM      RoPE, rmsnorm, swiglu, 3n, no QK-norm
     Qwen3ForCausalLM      the same with QK-norm
     Qwen3MoeForCausalLM   QK-norm and swiglu experts, 3n
@@ -85,6 +86,7 @@ def _save(hf_model: Any, out: Path) -> None:
 
 
 _EMBED = "model.embed_tokens.weight"
+_ACTIVATIONS = {"gelu": "gelu_new", "relu2": "relu2"}
 
 
 def hf_class(config: ModelConfig) -> str:
@@ -99,6 +101,10 @@ def hf_class(config: ModelConfig) -> str:
         }
         _refuse(config, wrong, "GPT2LMHeadModel, the class with position 'learned',")
         return "GPT2LMHeadModel"
+    if config.norm == "layernorm" and config.mlp in ("gelu", "relu2"):
+        wrong = {"attention_input": config.attention_input != "3n", "qk_norm": config.qk_norm}
+        _refuse(config, wrong, "Starcoder2ForCausalLM, the class with RoPE and layernorm,")
+        return "Starcoder2ForCausalLM"
     wrong = {"norm": config.norm != "rmsnorm", "mlp": config.mlp not in ("swiglu", "moe")}
     _refuse(config, wrong, "the classes with position 'rope'")
     if config.mlp == "moe":
@@ -141,7 +147,7 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
             "n_layer": config.layers,
             "n_head": config.heads,
             "n_inner": config.dense_ff_width,
-            "activation_function": "gelu_new" if config.mlp == "gelu" else "relu2",
+            "activation_function": _ACTIVATIONS[config.mlp],
             "layer_norm_epsilon": config.norm_eps,
             **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
         }
@@ -153,10 +159,13 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
         "num_key_value_heads": config.key_value_heads,
         "head_dim": config.head_width,
         "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_eps,
-        "attention_bias": config.bias,
         "rope_parameters": _rope_parameters(config),
     }
+    if name == "Starcoder2ForCausalLM":
+        dropouts = dict.fromkeys(("residual_dropout", "embedding_dropout", "attention_dropout"), config.dropout)
+        norms = {"norm_epsilon": config.norm_eps, "use_bias": config.bias}
+        return settings | norms | dropouts | {"hidden_act": _ACTIVATIONS[config.mlp]}
+    settings |= {"rms_norm_eps": config.norm_eps, "attention_bias": config.bias}
     if name == "LlamaForCausalLM":
         settings["mlp_bias"] = config.bias
     if name == "Qwen3NextForCausalLM":

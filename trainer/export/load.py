@@ -1,4 +1,4 @@
-"""GPT-2 and Llama-shaped checkpoints (GPT-2, Llama, SmolLM2, dense Qwen3) as a GPT of ours.
+"""GPT-2 and Llama-shaped checkpoints (GPT-2, Llama, SmolLM2, dense Qwen3, StarCoder2) as a GPT of ours.
 
 In: a `transformers` model, or the folder of one. Out: a GPT with the same logits, to evaluate beside ours by the same
 code or to go on training. Weights are read from safetensors alone; a checkpoint that would have to be unpickled is
@@ -8,7 +8,7 @@ refused. A setting we have no switch for is refused too, naming it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,10 +33,11 @@ def load_hf(folder: Path) -> GPT:
 
 @torch.no_grad()
 def from_hf(hf_model: Any) -> GPT:
-    """A GPT with the weights of a GPT2LMHeadModel, LlamaForCausalLM or Qwen3ForCausalLM, in float32."""
+    """A GPT with the weights of a GPT2LMHeadModel, LlamaForCausalLM, Qwen3ForCausalLM or Starcoder2ForCausalLM, in
+    float32."""
     hf_config = hf_model.config
     readers = {"gpt2": (_gpt2_config, _gpt2_weights), "llama": (_llama_config, _llama_weights)}
-    readers["qwen3"] = readers["llama"]
+    readers |= {"qwen3": readers["llama"], "starcoder2": (_starcoder2_config, _llama_weights)}
     if hf_config.model_type not in readers:
         raise ExportError(f"cannot load model_type {hf_config.model_type!r}; known: {', '.join(readers)}")
     read_config, read_weights = readers[hf_config.model_type]
@@ -54,10 +55,12 @@ def from_hf(hf_model: Any) -> GPT:
     return model.eval()
 
 
+_ACTIVATIONS: dict[str, Literal["gelu", "relu2"]] = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu2": "relu2"}
+
+
 def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
-    activations = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu2": "relu2"}
-    if hf.activation_function not in activations:
-        raise ExportError(f"activation_function {hf.activation_function!r} has no switch; known: {list(activations)}")
+    if hf.activation_function not in _ACTIVATIONS:
+        raise ExportError(f"activation_function {hf.activation_function!r} has no switch; known: {list(_ACTIVATIONS)}")
     for name, expected in {
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
@@ -74,7 +77,7 @@ def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
         ff_width=hf.n_inner or 4 * hf.n_embd,
         position="learned",
         norm="layernorm",
-        mlp=activations[hf.activation_function],  # type: ignore[arg-type]
+        mlp=_ACTIVATIONS[hf.activation_function],
         attention_input="3n",
         qk_norm=False,
         bias=True,
@@ -133,6 +136,31 @@ def _llama_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     )
 
 
+def _starcoder2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
+    if hf.hidden_act not in _ACTIVATIONS:
+        raise ExportError(f"hidden_act {hf.hidden_act!r} has no switch; known: {list(_ACTIVATIONS)}")
+    if hf.sliding_window is not None and hf.sliding_window < hf.max_position_embeddings:
+        raise ExportError(f"sliding_window {hf.sliding_window} has no switch; only full attention can be loaded")
+    return ModelConfig(
+        vocab_size=hf.vocab_size,
+        context=hf.max_position_embeddings,
+        width=hf.hidden_size,
+        layers=hf.num_hidden_layers,
+        heads=hf.num_attention_heads,
+        kv_heads=None if hf.num_key_value_heads == hf.num_attention_heads else hf.num_key_value_heads,
+        ff_width=hf.intermediate_size,
+        norm="layernorm",
+        mlp=_ACTIVATIONS[hf.hidden_act],
+        attention_input="3n",
+        qk_norm=False,
+        bias=hf.use_bias,
+        tied=hf.tie_word_embeddings,
+        norm_eps=hf.norm_epsilon,
+        rope_base=float(hf.rope_parameters["rope_theta"]),
+        rope_scaling=_rope_scaling(hf.rope_parameters),
+    )
+
+
 def _rope_scaling(rope: dict[str, Any]) -> RopeScaling | None:
     kind = rope.get("rope_type", "default")
     if kind == "default":
@@ -155,13 +183,15 @@ def _llama_weights(source: dict[str, Tensor], config: ModelConfig) -> dict[str, 
         "embed.weight": source["model.embed_tokens.weight"],
         "final_norm.weight": source["model.norm.weight"],
     }
+    if "model.norm.bias" in source:
+        weights["final_norm.bias"] = source["model.norm.bias"]
     stacks = {
         "attention.input": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
         "attention.output": ("self_attn.o_proj",),
         "attention.q_norm": ("self_attn.q_norm",),
         "attention.k_norm": ("self_attn.k_norm",),
-        "mlp.input": ("mlp.gate_proj", "mlp.up_proj"),
-        "mlp.output": ("mlp.down_proj",),
+        "mlp.input": ("mlp.gate_proj", "mlp.up_proj", "mlp.c_fc"),
+        "mlp.output": ("mlp.down_proj", "mlp.c_proj"),
         "attention_norm": ("input_layernorm",),
         "mlp_norm": ("post_attention_layernorm",),
     }
@@ -172,4 +202,8 @@ def _llama_weights(source: dict[str, Tensor], config: ModelConfig) -> dict[str, 
                 found = [part for part in parts if part is not None]
                 if found:
                     weights[f"layers.{index}.{ours}.{kind}"] = torch.cat(found)
+    if config.norm == "layernorm" and not config.bias:  # the class has them all the same
+        biases = [name for name in weights if name.endswith("norm.bias")]
+        if any(weights.pop(name).any() for name in biases):
+            raise ExportError("the norms have biases and use_bias is False; the switch bias sets both")
     return weights

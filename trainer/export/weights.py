@@ -61,7 +61,7 @@ def _gpt2_state(model: GPT) -> dict[str, Tensor]:
 
 
 def _bias(module: nn.Linear | nn.LayerNorm | RMSNorm) -> Tensor:
-    """The bias, zeros where there is none: GPT-2's class always has one."""
+    """The bias, zeros where there is none: GPT-2's class always has one, Starcoder2's in its norms."""
     bias = getattr(module, "bias", None)
     return module.weight.new_zeros(module.weight.shape[0]) if bias is None else bias
 
@@ -70,13 +70,18 @@ def _llama_state(model: GPT, class_name: str) -> dict[str, Tensor]:
     """The classes that name their tensors as Llama does."""
     shift = 1.0 if class_name == "Qwen3NextForCausalLM" else 0.0
     state = {"model.embed_tokens.weight": _token_embedding(model), "model.norm.weight": model.final_norm.weight - shift}
+    if class_name == "Starcoder2ForCausalLM":
+        state["model.norm.bias"] = _bias(model.final_norm)
     for index, block in enumerate(_blocks(model)):
         prefix = f"model.layers.{index}."
         state[prefix + "input_layernorm.weight"] = block.attention_norm.weight - shift
         state[prefix + "post_attention_layernorm.weight"] = block.mlp_norm.weight - shift
         for name, tensor in _attention_state(block.attention, class_name, shift).items():
             state[f"{prefix}self_attn.{name}"] = tensor
-        mlp = _moe_state(block.mlp, class_name) if isinstance(block.mlp, MoE) else _swiglu_state(block.mlp)
+        if class_name == "Starcoder2ForCausalLM":
+            state[prefix + "input_layernorm.bias"] = _bias(block.attention_norm)
+            state[prefix + "post_attention_layernorm.bias"] = _bias(block.mlp_norm)
+        mlp = _moe_state(block.mlp, class_name) if isinstance(block.mlp, MoE) else _mlp_state(block.mlp)
         state |= {f"{prefix}mlp.{name}": tensor for name, tensor in mlp.items()}
     if model.head is not None:
         state["lm_head.weight"] = model.head.weight
@@ -102,6 +107,19 @@ def _attention_state(attention: Attention, class_name: str, shift: float) -> dic
     if class_name == "Qwen3NextForCausalLM" and len(attention.input_parts) == 3:
         state["o_proj.weight"] = attention.output.weight * 2
     return state
+
+
+def _mlp_state(mlp: MLP) -> dict[str, Tensor]:
+    """A dense MLP's: SwiGLU's halves as Llama names them, or one matrix in as Starcoder2 does."""
+    if len(mlp.input_parts) == 2:
+        return _swiglu_state(mlp)
+    both = {"c_fc": mlp.input, "c_proj": mlp.output}
+    return {
+        f"{name}.{kind}": tensor
+        for name, linear in both.items()
+        for kind in ("weight", "bias")
+        if (tensor := getattr(linear, kind)) is not None
+    }
 
 
 def _swiglu_state(mlp: MLP) -> dict[str, Tensor]:
