@@ -1,14 +1,16 @@
 """Model and recipe together, under one name: what `preset: s` in a run or a profile stands for.
 
-`s`, `m` and `l` are the project's own shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied
-embeddings) at 0.7M, 22M and 117M parameters. `gpt2` is GPT-2 124M as build-nanogpt trains it, `gpt2_3x` the same at
-three times its learning rate (the biggest single gain for AdamW at this size; docs/training.md has the sources).
-Whatever a run sets itself wins over its preset.
+`m` and `l` are the project's whole shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied embeddings)
+at 22M and 117M parameters. `s` is GPT-2's block with RoPE for its positions, 0.6M parameters: at its size the other
+parts were measured to give nothing, and they cost a third of the speed. `gpt2` is GPT-2 124M as build-nanogpt trains
+it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW at this size;
+docs/training.md has the sources). Whatever a run sets itself wins over its preset.
 
-The recipe of `s` follows from measurements on a CPU: its optimizer, schedule and switches from the ablation study
-(docs/results.md), its learning rates from a sweep by 1/2, 1 and 2 (docs/benchmarks/training.md). `m` and `l` have the
-same recipe with modded-nanogpt's and nanochat's rates for models of about their size; those have not been swept here,
-which needs a GPU (`learning_rate` and `adam_learning_rate` together), and are not to be trusted before.
+The recipe of `s` follows from measurements on a CPU: its shape, optimizer and schedule from the ablation study
+(docs/results.md: `preset_s` and `preset_s_lean`), its learning rates from a sweep by 1/2, 1 and 2 with the whole shape
+(docs/benchmarks/training.md). `m` and `l` train as it does, with modded-nanogpt's and nanochat's rates for models of
+about their size and the parts that others found to help there; neither has been swept here, which needs a GPU
+(`learning_rate` and `adam_learning_rate` together), and they are not to be trusted before.
 """
 
 from __future__ import annotations
@@ -36,7 +38,19 @@ _GPT2_TRAINING = {
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "s": {
-        "model": {"vocab_size": 2048, "context": 256, "width": 96, "layers": 4, "heads": 3, "ff_width": 256},
+        "model": {
+            "vocab_size": 2048,
+            "context": 256,
+            "width": 96,
+            "layers": 4,
+            "heads": 3,
+            "ff_width": 384,
+            "norm": "layernorm",
+            "mlp": "gelu",
+            "attention_input": "3n",
+            "qk_norm": False,
+            "bias": True,
+        },
         "training": {
             "batch_tokens": 8192,
             "optimizer": "muon",

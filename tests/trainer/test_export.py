@@ -10,6 +10,7 @@ import transformers
 from trainer.errors import ExportError
 from trainer.export import export_hf, from_hf, hf_class, load_hf
 from trainer.model import GPT, ModelConfig, MoEConfig, RopeScaling
+from trainer.presets import PRESETS
 
 SMALL = ModelConfig(vocab_size=160, context=32, width=48, layers=4, heads=3, ff_width=64)
 GPT2_LIKE = {
@@ -253,6 +254,12 @@ def test_a_missing_checkpoint_is_named(tmp_path):
         load_hf(tmp_path / "nothing")
 
 
-def test_the_sample_model_exports_as_the_gated_class():
-    preset_s = ModelConfig(vocab_size=2048, context=256, width=96, layers=4, heads=3, ff_width=256)
-    assert hf_class(preset_s) == "Qwen3NextForCausalLM"
+def test_the_presets_have_a_class_to_go_to():
+    classes = {name: hf_class(ModelConfig.from_dict(dict(preset["model"]))) for name, preset in PRESETS.items()}
+    assert classes == {
+        "s": "Starcoder2ForCausalLM",
+        "m": "Qwen3NextForCausalLM",
+        "l": "Qwen3NextForCausalLM",
+        "gpt2": "GPT2LMHeadModel",
+        "gpt2_3x": "GPT2LMHeadModel",
+    }
