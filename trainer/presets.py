@@ -2,15 +2,15 @@
 
 `m` and `l` are the project's whole shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied embeddings)
 at 22M and 117M parameters. `s` is GPT-2's block with RoPE for its positions, 0.6M parameters: at its size the other
-parts were measured to give nothing, and they cost a third of the speed. `gpt2` is GPT-2 124M as build-nanogpt trains
-it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW at this size;
+parts were measured to give nothing, and they cost about a quarter of the speed. `gpt2` is GPT-2 124M as build-nanogpt
+trains it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW at this size;
 docs/training.md has the sources). Whatever a run sets itself wins over its preset.
 
 The recipe of `s` follows from measurements on a CPU: its shape, optimizer and schedule from the ablation study
-(docs/results.md: `preset_s` and `preset_s_lean`), its learning rates from a sweep by 1/2, 1 and 2 with the whole shape
-(docs/benchmarks/training.md). `m` and `l` train as it does, with modded-nanogpt's and nanochat's rates for models of
-about their size and the parts that others found to help there; neither has been swept here, which needs a GPU
-(`learning_rate` and `adam_learning_rate` together), and they are not to be trusted before.
+(docs/results.md: `preset_s` and `preset_s_lean`), its learning rates from a sweep by factors of two with the whole
+shape (docs/benchmarks/training.md). `m` and `l` train as it does, with modded-nanogpt's and nanochat's rates for models
+of about their size and the parts, and without the biases, that these have there; neither has been swept here, which
+needs a GPU (`learning_rate` and `adam_learning_rate` together), and they are not to be trusted before.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "learning_rate": 0.04,
             "adam_learning_rate": 0.024,
             "schedule": "wsd",
+            "final_share": 0.05,
             "warmup_steps": 20,
         },
     },
