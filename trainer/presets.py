@@ -2,7 +2,7 @@
 
 `m` and `l` are the project's whole shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied embeddings)
 at 22M and 117M parameters. `s` is GPT-2's block with RoPE for its positions, 0.6M parameters: at its size the other
-parts were measured to give nothing, and they cost about a quarter of the speed. `gpt2` is GPT-2 124M as build-nanogpt
+parts were measured to give nothing, and they cost about a fifth of the speed. `gpt2` is GPT-2 124M as build-nanogpt
 trains it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW at this size;
 docs/training.md has the sources). Whatever a run sets itself wins over its preset.
 
