@@ -40,8 +40,8 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
     lone = [name for name, rows in groups.items() if len(rows) < FEWEST_OF_A_PANEL]
     if len(lone) > 1:
         groups[OTHERS] = [row for name in lone for row in groups.pop(name)]
-    # a panel's title takes about two rows
-    figure, panels = new_panels(7.6, [ROW_INCHES * (len(rows) + 2) for rows in groups.values()])
+    # a panel's title takes about two rows, and as much the axis under the last
+    figure, panels = new_panels(7.6, [max(0.8, ROW_INCHES * (len(rows) + 2)) for rows in groups.values()])
     for axes, (against, rows) in zip(panels, groups.items(), strict=True):
         _forest_panel(axes, rows, against)
     panels[-1].set_xlabel("bits per byte at the end, arm minus reference (less is better)")
