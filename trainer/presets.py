@@ -2,9 +2,9 @@
 
 `m` and `l` are the project's whole shape (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied embeddings)
 at 22M and 117M parameters. `s` is GPT-2's block with RoPE for its positions, 0.6M parameters: at its size the other
-parts were measured to give nothing, and they cost about a fifth of the speed. `gpt2` is GPT-2 124M as build-nanogpt
-trains it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW at this size;
-docs/training.md has the sources). Whatever a run sets itself wins over its preset.
+parts were measured to give nothing in 3M tokens, little in 4M, and cost about a fifth of the speed. `gpt2` is GPT-2
+124M as build-nanogpt trains it, `gpt2_3x` the same at three times its learning rate (the biggest single gain for AdamW
+at this size; docs/training.md has the sources). Whatever a run sets itself wins over its preset.
 
 The recipe of `s` follows from measurements on a CPU: its shape, optimizer and schedule from the ablation study
 (docs/results.md: `preset_s` and `preset_s_lean`), its learning rates from a sweep by factors of two with the whole
