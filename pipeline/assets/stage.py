@@ -175,7 +175,7 @@ def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:
     """Raise StoreError where an input was made from another version of a second input than the one that is current.
 
     That is so when a part of the graph is materialized after an earlier part has changed: a selection of rows would be
-    laid over text that it was not made from.
+    laid over text that it was not made from. An input of which another counted a slice alone must not stand beside it.
     """
     for label, item in inputs.items():
         for parent, used in item.manifest.inputs.items():

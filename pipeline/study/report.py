@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import StudyError
+from pipeline.study.answers import SQUEEZED, answers
 from pipeline.study.benchmarks import Spread, bits_spread, spreads
 from pipeline.study.effects import (
     Differences,
@@ -22,29 +23,15 @@ from pipeline.study.effects import (
     begin_alike,
     by_arm,
     effects,
-    end_difference,
-    reach,
-    seed_runs,
     tuned_baseline,
 )
 from pipeline.study.settings import POOLED, StudySettings
-from pipeline.study.statistics import Interval, interval
+from pipeline.study.statistics import interval, shown
 from pipeline.study.tables import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_csv, write_runs
 
 REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
-SQUEEZED: Final = "squeezed"
-"""The arm that the study's questions are about."""
-BY_SIZE: Final = {
-    "squeezed": (("squeezed", "baseline"), ("larger_squeezed", "larger")),
-    "lean": (("lean", "baseline"), ("larger_lean", "larger")),
-}
-"""Recipes with their baselines, size by size."""
-ANNEALED: Final = (
-    "`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end with {tokens:.2f} of its tokens"
-)
-SMALLER: Final = "`{arm}` is no worse than `{reference}` at equal tokens, with {parameters:.2f} of its parameters"
 BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
 END: Final = "<!-- made by python -m pipeline.study: end -->"
 IDEAS: Final = (
@@ -119,7 +106,7 @@ def markdown(runs: Sequence[Run], found: Sequence[Effect], speed: Mapping[str, f
     missing = [name for name in study.arms if name not in by_arm(runs)]
     parts = [
         "### The questions",
-        _answers(runs, speed, study),
+        answers(runs, speed, study),
         "### The thirteen ideas",
         _ideas(runs, found, study),
         "### Every arm",
@@ -150,7 +137,7 @@ def _benchmarks(runs: Sequence[Run], study: StudySettings) -> list[str]:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         ends = [f"`{name}` {value:.3f}" for name, value in (row.lowest, row.highest)]
-        numbers = [_points(row.over_seeds), _points(row.by_chance), _points(row.told_apart), _shown(row.difference)]
+        numbers = [_points(row.over_seeds), _points(row.by_chance), _points(row.told_apart), shown(row.difference)]
         lines.append(
             f"| {' | '.join([f'{row.task} {row.metric}', str(row.items), f'{row.mean:.3f}', *ends, *numbers])} |"
         )
@@ -178,96 +165,6 @@ def write_page(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
-def _answers(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings) -> str:
-    """The study's questions about the arm `squeezed`, each answered from runs or not yet answered."""
-    baseline, tuned = study.baseline, tuned_baseline(runs, study)
-    lines = [
-        _reached(runs, speed, SQUEEZED, baseline, 1 / 3, 0.5),
-        _as_good(runs, study, ANNEALED, "squeezed_third", baseline),
-    ]
-    if tuned is not None:
-        swept = [
-            f"`{name}` ({len(found)} seed{'s' * (len(found) != 1)})"
-            for name in study.tuned
-            if (found := seed_runs(runs, name))
-        ]
-        lines += [
-            f"The tuned baseline is `{tuned}`, the best of {', '.join(swept)}.",
-            _reached(runs, speed, SQUEEZED, tuned, 1 / 2, None),
-            _as_good(runs, study, ANNEALED, "squeezed_half", tuned),
-            _as_good(runs, study, SMALLER, "squeezed_half_size", tuned),
-        ]
-    lines += _gains_by_size(runs, study)
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _reached(
-    runs: Sequence[Run], speed: Mapping[str, float], arm: str, reference: str, share: float, time: float | None
-) -> str:
-    asked = f"`{arm}` reaches the end of `{reference}` in at most {share:.2f} of its tokens"
-    asked += f" and {time:.2f} of its time" if time else ""
-    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
-    if diverged := _diverged(runs, arm):
-        return f"{asked}: **no**, {diverged}."
-    shares = reach(mine, theirs)
-    if not shares:
-        return f"{asked}: **not yet answered**."
-    worst = max(shares.values())
-    first = min(run.curve[0][0] for run in mine.values())
-    bound = "at most " if worst * max(run.tokens for run in theirs.values()) <= first else ""
-    seen = f"{bound}{_share(worst)} of the tokens in the slowest of {len(shares)} seeds"
-    seen += f" against the best of {len(theirs)}"
-    seen += " (at the first point of its curve)" if bound else " (on the curve of the full-length run)"
-    if worst > share:
-        return f"{asked}: **no**, {seen}."
-    if time is None:
-        return f"{asked}: **yes**, {seen}."
-    rates = (speed.get(arm), speed.get(reference))
-    if not rates[0] or not rates[1]:
-        return f"{asked}: in tokens **yes**, {seen}; time **not yet answered**, the speeds are not measured."
-    spent = worst * rates[1] / rates[0]
-    return f"{asked}: **{'yes' if spent <= time else 'no'}**, {seen}; {bound}{_share(spent)} of the time."
-
-
-def _as_good(runs: Sequence[Run], study: StudySettings, question: str, arm: str, reference: str) -> str:
-    """Whether an arm's end is no worse than another's, by the interval of their difference."""
-    mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
-    if diverged := _diverged(runs, arm):
-        return f"`{arm}` is as good as `{reference}`: **no**, {diverged}."
-    if not mine or not theirs:
-        return f"`{arm}` is as good as `{reference}`: **not yet answered**."
-    (one, *_), (other, *_) = mine.values(), theirs.values()
-    shares = {"tokens": one.tokens / other.tokens, "parameters": one.parameters / other.parameters}
-    asked = question.format(arm=arm, reference=reference, **shares)
-    found = end_difference(runs, study, arm, reference)
-    if found is None:
-        return f"{asked}: **not yet answered**."
-    answer = "yes" if found.high <= 0 else "no" if found.low > 0 else "not settled by these seeds"
-    return f"{asked}: **{answer}**, {_shown(found)} bits per byte."
-
-
-def _diverged(runs: Sequence[Run], arm: str) -> str:
-    states = [run.state for run in runs if run.arm == arm]
-    lost = sum(state != FINISHED for state in states)
-    return f"it diverged in {lost} of {len(states)} runs" if lost else ""
-
-
-def _gains_by_size(runs: Sequence[Run], study: StudySettings) -> list[str]:
-    """What a recipe is worth at each of two sizes, where both arms of both have run."""
-    lines = []
-    for recipe, pairs in BY_SIZE.items():
-        said = []
-        for arm, reference in pairs:
-            mine, theirs = seed_runs(runs, arm), seed_runs(runs, reference)
-            if arm in study.arms and mine and theirs:
-                found = end_difference(runs, study, arm, reference)
-                size = f"{next(iter(mine.values())).parameters / 1e6:.2f}M parameters"
-                said.append(f"{_shown(found)} at {size} ({len(mine)} runs against {len(theirs)})")
-        if len(said) > 1:
-            lines.append(f"What `{recipe}` is worth by size: {'; '.join(said)}.")
-    return lines
-
-
 def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -> str:
     lines = [
         "| | idea | bits per byte at the end, against the reference | verdict at this size |",
@@ -279,7 +176,7 @@ def _ideas(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings) -
             lines.append(f"| {number} | {idea} | {_spread(runs, study)} | {_told_apart(runs, study)} |")
             continue
         listed = [name for name, arm in study.arms.items() if arm.idea == number]
-        cells = [f"{item.title}: {_shown(item.pooled.at_end)}" + _against(item, study) for item in own]
+        cells = [f"{item.title}: {shown(item.pooled.at_end)}" + _against(item, study) for item in own]
         words = [f"{item.title}: {item.verdict}" for item in own] or ["not run" if listed else "no arm"]
         lines.append(f"| {number} | {idea} | {'; '.join(cells) or '-'} | {'; '.join(words)} |")
     return "\n".join(lines)
@@ -323,7 +220,7 @@ def _all_arms(runs: Sequence[Run], found: Sequence[Effect], study: StudySettings
     for item in found:
         value = "-" if item.bits_per_byte is None else f"{item.bits_per_byte:.4f}"
         cells = [f"`{item.arm}`", item.title, item.runs_compared, f"{item.parameters:,}", f"{ends[item.arm]:,}", value]
-        cells += [f"`{item.against}`", *map(_shown, item.pooled), item.verdict]
+        cells += [f"`{item.against}`", *map(shown, item.pooled), item.verdict]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
@@ -342,7 +239,7 @@ def _corpora(found: Sequence[Effect]) -> str:
     lines = [f"| arm | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
     for item in found:
         if item.corpora:
-            ends = [_shown(item.corpora[name].at_end if name in item.corpora else None) for name in names]
+            ends = [shown(item.corpora[name].at_end if name in item.corpora else None) for name in names]
             lines.append(f"| `{item.arm}` | {' | '.join(ends)} |")
     return "\n".join(lines)
 
@@ -362,17 +259,6 @@ def _costs(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings
         speeds = f"{rate:,.0f}" if rate else "-", f"{rate / base:.2f}" if rate and base else "-"
         lines.append(f"| {', '.join(names)} | {counts} | {flops / 1e6:.2f}M | {' | '.join(speeds)} |")
     return "\n".join(lines)
-
-
-def _shown(found: Interval | None) -> str:
-    """`-0.0123 ± 0.0045`, or the mean alone of a single run."""
-    if found is None:
-        return "-"
-    return f"{found.mean:+.4f}" + (f" ± {found.half:.4f}" if found.values > 1 else " (one seed)")
-
-
-def _share(value: float) -> str:
-    return "more than all" if math.isinf(value) else f"{value:.2f}"
 
 
 def _difference_columns(found: Differences, ending: str) -> dict[str, float | None]:

@@ -115,3 +115,10 @@ def cost_to_reach(curve: Curve, target: float) -> float | None:
             x0, y0 = curve[number - 1]
             return x0 + (x - x0) * (y0 - target) / (y0 - y)
     return None
+
+
+def shown(found: Interval | None) -> str:
+    """`-0.0123 ± 0.0045`, or the mean alone of a single run."""
+    if found is None:
+        return "-"
+    return f"{found.mean:+.4f}" + (f" ± {found.half:.4f}" if found.values > 1 else " (one seed)")

@@ -109,30 +109,37 @@ def _gpt2_weights(source: dict[str, Tensor], config: ModelConfig) -> dict[str, T
     return weights
 
 
+def _rope_shape(hf: Any) -> dict[str, Any]:
+    """The settings that all classes with RoPE name alike."""
+    head_dim = getattr(hf, "head_dim", None)
+    if head_dim is not None and head_dim * hf.num_attention_heads != hf.hidden_size:
+        raise ExportError(f"head_dim {head_dim} is not hidden_size / num_attention_heads; that has no switch")
+    return {
+        "vocab_size": hf.vocab_size,
+        "context": hf.max_position_embeddings,
+        "width": hf.hidden_size,
+        "layers": hf.num_hidden_layers,
+        "heads": hf.num_attention_heads,
+        "kv_heads": None if hf.num_key_value_heads == hf.num_attention_heads else hf.num_key_value_heads,
+        "ff_width": hf.intermediate_size,
+        "attention_input": "3n",
+        "tied": hf.tie_word_embeddings,
+        "rope_base": float(hf.rope_parameters["rope_theta"]),
+        "rope_scaling": _rope_scaling(hf.rope_parameters),
+    }
+
+
 def _llama_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     if hf.hidden_act != "silu":
         raise ExportError(f"hidden_act {hf.hidden_act!r} has no switch; only 'silu' (swiglu) can be loaded")
-    if hf.head_dim * hf.num_attention_heads != hf.hidden_size:
-        raise ExportError(f"head_dim {hf.head_dim} is not hidden_size / num_attention_heads; that has no switch")
     bias = "model.layers.0.self_attn.q_proj.bias" in source
     if bias != ("model.layers.0.mlp.up_proj.bias" in source):
         raise ExportError("attention_bias and mlp_bias differ; the switch bias sets both")
-    rope = hf.rope_parameters
     return ModelConfig(
-        vocab_size=hf.vocab_size,
-        context=hf.max_position_embeddings,
-        width=hf.hidden_size,
-        layers=hf.num_hidden_layers,
-        heads=hf.num_attention_heads,
-        kv_heads=None if hf.num_key_value_heads == hf.num_attention_heads else hf.num_key_value_heads,
-        ff_width=hf.intermediate_size,
-        attention_input="3n",
+        **_rope_shape(hf),
         qk_norm="model.layers.0.self_attn.q_norm.weight" in source,
         bias=bias,
-        tied=hf.tie_word_embeddings,
         norm_eps=hf.rms_norm_eps,
-        rope_base=float(rope["rope_theta"]),
-        rope_scaling=_rope_scaling(rope),
     )
 
 
@@ -142,22 +149,12 @@ def _starcoder2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     if hf.sliding_window is not None and hf.sliding_window < hf.max_position_embeddings:
         raise ExportError(f"sliding_window {hf.sliding_window} has no switch; only full attention can be loaded")
     return ModelConfig(
-        vocab_size=hf.vocab_size,
-        context=hf.max_position_embeddings,
-        width=hf.hidden_size,
-        layers=hf.num_hidden_layers,
-        heads=hf.num_attention_heads,
-        kv_heads=None if hf.num_key_value_heads == hf.num_attention_heads else hf.num_key_value_heads,
-        ff_width=hf.intermediate_size,
+        **_rope_shape(hf),
         norm="layernorm",
         mlp=_ACTIVATIONS[hf.hidden_act],
-        attention_input="3n",
         qk_norm=False,
         bias=hf.use_bias,
-        tied=hf.tie_word_embeddings,
         norm_eps=hf.norm_epsilon,
-        rope_base=float(hf.rope_parameters["rope_theta"]),
-        rope_scaling=_rope_scaling(hf.rope_parameters),
     )
 
 
