@@ -1,6 +1,6 @@
 """The study's questions about its recipe, each answered from runs: yes, no, or not yet.
 
-In: the runs and the arms' speeds. Out: a list in markdown. An arm of which a run diverged is as good as nothing.
+In: the runs and the arms' speeds. Out: a list in markdown. Of an arm of which a run diverged the answer is no.
 """
 
 from __future__ import annotations
