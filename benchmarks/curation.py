@@ -148,9 +148,9 @@ def compare_filters(texts: list[str]) -> None:
         GopherRepetitionFilter,
     )
 
-    from pipeline.curation.filter_settings import C4, Filters, FineWeb, GopherQuality, GopherRepetition
-    from pipeline.curation.filters import broken_rules
-    from pipeline.curation.signals import compute_quality, compute_signals
+    from pipeline.curation.filters.filters import broken_rules
+    from pipeline.curation.filters.settings import C4, Filters, FineWeb, GopherQuality, GopherRepetition
+    from pipeline.curation.signals.signals import compute_quality, compute_signals
 
     every = Filters(gopher_quality=GopherQuality(), gopher_repetition=GopherRepetition(), c4=C4(), fineweb=FineWeb())
 
@@ -183,7 +183,7 @@ def compare_minhash(texts: list[str]) -> None:
     """Signatures of 112 permutations over word 5-grams, against datatrove's of the same size."""
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
-    from pipeline.curation.signals import minhash
+    from pipeline.curation.signals.signals import minhash
 
     step = MinhashDedupSignature("unused", MinhashConfig(num_buckets=14, hashes_per_bucket=8, n_grams=5))
     step.get_signature(step.get_shingles(texts[0]))
@@ -255,9 +255,9 @@ def run_stages(data: Path, megabytes: int) -> None:
 def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]) -> dict[str, Callable[[], object]]:
     """The stages after `documents`, which is in `root/documents`."""
     from pipeline.curation.contamination import find_contamination
+    from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
     from pipeline.curation.heldout import split_heldout
-    from pipeline.curation.near_duplicates import find_near_duplicates
-    from pipeline.curation.select import select_corpus
+    from pipeline.curation.selection import select_corpus
     from pipeline.curation.settings import ContaminationSettings, HeldoutSettings, NearDuplicateSettings
 
     web, held, near, contaminated = (root / name for name in ("documents", "heldout", "near", "contamination"))
@@ -309,7 +309,7 @@ def write_documents(folder: Path, part: int, count: int) -> int:
     import pyarrow as pa
 
     from pipeline.curation.documents import SCHEMA
-    from pipeline.curation.signals import minhash
+    from pipeline.curation.signals.signals import minhash
     from pipeline.curation.tables import TableWriter, doc_id
 
     draw, size = random.Random(part), 0

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives import fetch_archive
-from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.base.archives import fetch_archive
+from pipeline.evaluation.lm_eval.model import SqueezeLM
+from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.loading import load_scorer
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 

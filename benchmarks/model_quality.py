@@ -28,8 +28,8 @@ from torch import Tensor
 from trainer.config import TrainingConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import build_optimizer
+from trainer.optim.schedule import learning_rate_factor, muon_momentum
 from trainer.presets import PRESETS
-from trainer.schedule import learning_rate_factor, muon_momentum
 
 PRESET_S = ModelConfig(**PRESETS["s"]["model"])
 MUON = TrainingConfig(**PRESETS["s"]["training"])

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.data import SequenceReader
+from trainer.data.reader import SequenceReader
 
 LITDATA = """
 import json, sys, time

@@ -25,7 +25,7 @@ import psutil
 import pyarrow as pa
 
 from pipeline.sharding import epoch
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 
 EOT = 0

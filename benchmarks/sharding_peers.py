@@ -41,8 +41,8 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
     """The tokenizer's folder and a curated corpus of `size` bytes in four Parquet files; its MB of text."""
     from tokenization import SPECS, _cache, write_corpus
 
-    from pipeline.tokenization.build import build_tokenizer
     from pipeline.tokenization.specs import load_spec
+    from pipeline.tokenization.training.build import build_tokenizer
 
     if not (work / "gpt2" / "squeeze_tokenizer.json").exists():
         (work / "gpt2").mkdir(parents=True, exist_ok=True)
@@ -64,10 +64,10 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
 
 def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
     from pipeline.sharding.epoch import build_epoch
-    from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+    from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
     from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-    from pipeline.tokenization.encode import encode_corpus
-    from pipeline.tokenization.mixture import CuratedCorpus
+    from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+    from pipeline.tokenization.training.mixture import CuratedCorpus
 
     for name in ("tokens", "schedule", "epoch"):
         (out / name).mkdir()

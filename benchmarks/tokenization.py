@@ -35,15 +35,15 @@ import pyarrow.parquet as pq
 from tokenization_text import corpus_in, documents, write_corpus
 
 from pipeline.tokenization import load_tokenizer
-from pipeline.tokenization.arrow import differing_rows, from_rows, text_bytes
-from pipeline.tokenization.build import build_tokenizer
-from pipeline.tokenization.encode import encode_corpus
-from pipeline.tokenization.mixture import build_mixture
-from pipeline.tokenization.patterns import PATTERNS
-from pipeline.tokenization.sample import sample_texts
+from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+from pipeline.tokenization.encoders.arrow import differing_rows, from_rows, text_bytes
+from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import load_spec, parse_spec
-from pipeline.tokenization.train import train_bpe, train_reference
+from pipeline.tokenization.training.build import build_tokenizer
+from pipeline.tokenization.training.byte_level import train_bpe, train_reference
+from pipeline.tokenization.training.mixture import build_mixture
+from pipeline.tokenization.training.sample import sample_texts
 
 HERE = Path(__file__).resolve().parent
 THREADS = os.cpu_count() or 1

@@ -27,7 +27,7 @@ class AfterModels:
             from lm_eval.api.registry import model_registry
 
             if "squeeze" not in model_registry:
-                model_registry.register("squeeze", target="pipeline.evaluation.registered:SqueezeModel")
+                model_registry.register("squeeze", target="pipeline.evaluation.lm_eval.registration:SqueezeModel")
 
         spec.loader.exec_module = exec_module
         return spec

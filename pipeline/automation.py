@@ -12,9 +12,9 @@ from typing import Final
 
 import dagster as dg
 
-from pipeline.assets.stage import StoreResource
+from pipeline.assets.stored_asset import StoreResource
 from pipeline.jobs import FULL_TRAIN, VERIFY_STORE
-from pipeline.profile import Profile
+from pipeline.profile.profile import Profile
 from pipeline.store import Store
 
 SENSOR_SECONDS: Final = 60

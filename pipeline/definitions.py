@@ -9,10 +9,10 @@ import dagster as dg
 
 from pipeline.assets import ablations, curation, evaluation, sharding, tokenization, training
 from pipeline.assets.checks import checks
-from pipeline.assets.stage import StoreResource, asset_of
+from pipeline.assets.stored_asset import StoreResource, asset_of
 from pipeline.automation import schedules, sensors
 from pipeline.jobs import jobs
-from pipeline.profile import Profile, load_profile, squeeze_home
+from pipeline.profile.profile import Profile, load_profile, squeeze_home
 
 
 def build_definitions(profile: Profile, root: str) -> dg.Definitions:

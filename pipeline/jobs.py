@@ -10,9 +10,9 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.ablations import GROUP as STUDY
-from pipeline.assets.stage import StoreResource
+from pipeline.assets.stored_asset import StoreResource
 from pipeline.assets.training import GROUP as TRAINING
-from pipeline.profile import Profile
+from pipeline.profile.profile import Profile
 from pipeline.store.maintenance import verify
 
 FULL_TRAIN: Final = "full_train"

@@ -19,7 +19,7 @@ from typing import Any
 
 from trainer.config import read_run
 from trainer.errors import CheckpointError, ConfigError, DataError, TrainerError
-from trainer.signals import EXIT_UNFINISHED, PARENT_PID, StopRequest, die_with_parent
+from trainer.process.signals import EXIT_UNFINISHED, PARENT_PID, StopRequest, die_with_parent
 
 EXIT_ERROR = 1
 EXIT_SETTINGS = 2
@@ -77,8 +77,8 @@ def _train(config: Path) -> int:
     if first:
         _error_file(config).unlink(missing_ok=True)
     with _reporting(first=first):
-        from trainer.loop import train
-        from trainer.ranks import join_ranks, leave_ranks
+        from trainer.process.ranks import join_ranks, leave_ranks
+        from trainer.run.loop import train
 
         run = read_run(config)
         ranks = join_ranks(run.training.device)

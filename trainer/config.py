@@ -151,7 +151,7 @@ class ValidationData:
 
 @dataclass(frozen=True)
 class ChoiceData:
-    """Multiple-choice items of one task: a file as `trainer.choices` describes it."""
+    """Multiple-choice items of one task: a file as `trainer.scoring.choices` describes it."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

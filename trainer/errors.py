@@ -1,6 +1,6 @@
 """The trainer's own exceptions. Each message names the file or setting, what was found and what to do.
 
-They stand apart from `pipeline.errors` because the trainer runs without the pipeline and never imports it.
+They stand apart from `pipeline.base.errors` because the trainer runs without the pipeline and never imports it.
 """
 
 

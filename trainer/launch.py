@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from trainer.errors import ConfigError, TrainerError
-from trainer.signals import PARENT_PID, die_with_parent
+from trainer.process.signals import PARENT_PID, die_with_parent
 
 # torchrun's options without a value
 _FLAGS = ("--standalone", "--no-python", "--run-path", "--virtual-local-rank", "--help", "-h")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import RunConfig
-from trainer.costs import HARDWARE
-from trainer.data import SequenceReader
+from trainer.data.reader import SequenceReader
 from trainer.errors import ConfigError, DataError
 from trainer.model.config import ModelConfig
+from trainer.run.costs import HARDWARE
 
 FLOAT = 4  # bytes
 LOSS_BYTES = 512 << 20  # the loss's chunk of float32 logits on a GPU, at most

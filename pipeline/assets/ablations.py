@@ -12,10 +12,10 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.evaluation import items_stage
-from pipeline.assets.show import bars, table
-from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.assets.metadata import bars, table
+from pipeline.assets.stored_asset import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs, curated
-from pipeline.profile import Profile
+from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 from pipeline.study.arms import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
 from pipeline.study.data import (

@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from pipeline.assets.findings import remembered
-from pipeline.assets.stage import asset_key
+from pipeline.assets.stored_asset import asset_key
+from pipeline.base.settings import identity_of
 from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
-from pipeline.profile import Profile
-from pipeline.settings import identity_of
+from pipeline.profile.profile import Profile
 from pipeline.store import Store
 
 Verdict = tuple[bool, str, Mapping[str, Any]]

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import bars, chart, table
-from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.assets.metadata import bars, chart, table
+from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.base.settings import identity_of
 from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
+from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
 from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
-from pipeline.curation.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
-from pipeline.curation.select import SELECTION_VERSION, select_corpus
+from pipeline.curation.selection import SELECTION_VERSION, select_corpus
 from pipeline.curation.settings import DocumentsSettings
-from pipeline.curation.sources import local_files
-from pipeline.evaluation.items import evaluation_items
-from pipeline.profile import Profile
-from pipeline.settings import identity_of
+from pipeline.curation.sources.units import local_files
+from pipeline.evaluation.lm_eval.items import evaluation_items
+from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 
 SOURCES: Final = "sources"

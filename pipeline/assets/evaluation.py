@@ -11,24 +11,24 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import chart, table
-from pipeline.assets.stage import Job, Metadata, Stage
+from pipeline.assets.metadata import chart, table
+from pipeline.assets.stored_asset import Job, Metadata, Stage
 from pipeline.assets.tokenization import corpus_inputs
+from pipeline.base.errors import EvaluationError
 from pipeline.curation.read import iter_selected
-from pipeline.errors import EvaluationError
-from pipeline.evaluation.items import check_items
+from pipeline.evaluation.lm_eval.items import check_items
+from pipeline.evaluation.lm_eval.tasks import check_tasks
+from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items
 from pipeline.evaluation.loading import usable_device
-from pipeline.evaluation.results import SuiteResult, read_result
-from pipeline.evaluation.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
-from pipeline.evaluation.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
+from pipeline.evaluation.scores.results import SuiteResult, read_result
+from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
 from pipeline.evaluation.settings import LmEvalSuite, Suite, WhileTraining
-from pipeline.evaluation.tables import bits_per_byte_rows, plottable, suite_rows, with_error
-from pipeline.evaluation.tasks import check_tasks
-from pipeline.evaluation.training_items import TRAINING_ITEMS_VERSION, build_training_items
-from pipeline.profile import Profile
+from pipeline.evaluation.suites.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.html import report_html
+from pipeline.reporting.scores import bits_per_byte_rows, plottable, suite_rows, with_error
 from pipeline.store import Artifact, Store
 
 GROUP: Final = "evaluation"

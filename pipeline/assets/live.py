@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import rounded
+from pipeline.assets.metadata import rounded
 from pipeline.reporting.plots import sparkline_markdown
-from trainer.metrics import duration
+from trainer.run.metrics import duration
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.show import bars, chart, table
-from pipeline.assets.stage import Job, Metadata, Stage
-from pipeline.profile import Profile
+from pipeline.assets.metadata import bars, chart, table
+from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
-from pipeline.tokenization.build import TOKENIZER_VERSION, build_tokenizer
-from pipeline.tokenization.comparison import COMPARISON_VERSION, ModelShape, compare_tokenizers
-from pipeline.tokenization.encode import TOKENS_VERSION, encode_corpus
-from pipeline.tokenization.mixture import MIXTURE_VERSION, CuratedCorpus, build_mixture
-from pipeline.tokenization.select import SELECT_VERSION, select_tokenizer
+from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer
+from pipeline.tokenization.choosing.comparison import COMPARISON_VERSION, ModelShape, compare_tokenizers
+from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, encode_corpus
 from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
+from pipeline.tokenization.training.build import TOKENIZER_VERSION, build_tokenizer
+from pipeline.tokenization.training.mixture import MIXTURE_VERSION, CuratedCorpus, build_mixture
 from trainer.model.config import ModelConfig
 
 GROUP: Final = "tokenizers"
@@ -163,7 +163,7 @@ def _proxy(profile: Profile, job: Job) -> Proxy | None:
         return None
 
     def run(folders: Mapping[str, Path], heldout: list[Any]) -> Mapping[str, float]:
-        from pipeline.tokenization.proxy import proxy_bits_per_byte
+        from pipeline.tokenization.choosing.proxy import proxy_bits_per_byte
 
         return proxy_bits_per_byte(settings, profile.model, folders, job.path("mixture"), heldout)
 

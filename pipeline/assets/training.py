@@ -18,15 +18,15 @@ from pydantic import Field, create_model
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.live import METRICS_FILE, observe_metrics
+from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
-from pipeline.assets.show import rounded, table
-from pipeline.assets.stage import Job, Metadata, Stage
-from pipeline.errors import SqueezeError
-from pipeline.profile import LaunchSettings, Profile
+from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.base.errors import SqueezeError
+from pipeline.base.settings import attribute_docstrings
+from pipeline.profile.profile import LaunchSettings, Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
-from pipeline.settings import attribute_docstrings
 from pipeline.store import Artifact
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
@@ -207,8 +207,8 @@ def _choices(job: Job, relative: Callable[[Path], str]) -> tuple[ChoiceData, ...
 def export(job: Job) -> ExportSummary:
     """Export to the transformers class that holds the model's switches."""
     from pipeline.store.files import sha256_of
-    from trainer.checkpoint import load_model
     from trainer.export import export_hf
+    from trainer.run.checkpoint import load_model
 
     model = job.inputs["model"]
     export_hf(load_model(model.path), job.path("tokenizer"), job.out)

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.errors import CurationError
 from pipeline.curation.pool import WORTH_BYTES, Pool
 from pipeline.curation.settings import ContaminationSettings
 from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
-from pipeline.curation.words import ngrams, word_hashes, words_of
-from pipeline.errors import CurationError
+from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
 CONTAMINATION_VERSION: Final = "2"
 SCHEMA: Final = pa.schema(

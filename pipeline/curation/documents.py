@@ -23,17 +23,17 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.curation.formats import Record, Refused
+from pipeline.base.errors import CurationError
 from pipeline.curation.heldout import group_keys
-from pipeline.curation.hub import commit_of
-from pipeline.curation.normalizing import normalize
 from pipeline.curation.pool import KILLED, process_pool
 from pipeline.curation.settings import DocumentsSettings
-from pipeline.curation.signals import SIGNAL_FIELDS, compute_signals
-from pipeline.curation.sources import Unit, list_units, read_unit
-from pipeline.curation.splitting import split_document
+from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
+from pipeline.curation.sources.formats import Record, Refused
+from pipeline.curation.sources.hub import commit_of
+from pipeline.curation.sources.units import Unit, list_units, read_unit
 from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
-from pipeline.errors import CurationError
+from pipeline.curation.text.normalizing import normalize
+from pipeline.curation.text.splitting import split_document
 from pipeline.store.files import write_atomically
 
 DOCUMENTS_VERSION: Final = "1"

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.errors import CurationError
 from pipeline.curation.settings import HeldoutSettings
 from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_parts
-from pipeline.errors import CurationError
 
 HELDOUT_VERSION: Final = "1"
 SCHEMA: Final = pa.schema(

@@ -21,8 +21,8 @@ import numpy as np
 from pipeline.curation.contamination import read_items
 from pipeline.curation.read import iter_heldout, iter_selected
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
-from pipeline.curation.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
-from pipeline.curation.words import words_of
+from pipeline.curation.signals.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
+from pipeline.curation.text.words import words_of
 
 INSPECTION_VERSION: Final = "1"
 """Moves when a finding may come out differently: findings that held are kept."""

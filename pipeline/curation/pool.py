@@ -14,8 +14,8 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from pipeline.errors import CurationError
-from pipeline.sharding.workers import die_with_parent
+from pipeline.base.errors import CurationError
+from pipeline.base.executor import die_with_parent
 
 Result = TypeVar("Result")
 WORTH_BYTES: Final = 24_000_000

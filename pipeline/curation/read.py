@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.errors import CurationError
 from pipeline.curation.tables import iter_file, iter_parts
-from pipeline.errors import CurationError
 
 COLUMNS = ("doc_id", "text", "bytes", "lang")
 

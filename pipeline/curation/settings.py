@@ -13,9 +13,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.archives import Archive
-from pipeline.curation.filter_settings import Filters
-from pipeline.settings import Settings, runtime
+from pipeline.base.archives import Archive
+from pipeline.base.settings import Settings, runtime
+from pipeline.curation.filters.settings import Filters
 
 Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import CurationError
+from pipeline.base.errors import CurationError
 
 DOC_ID: Final = pa.binary(16)
 """blake2b-128 of the normalised text in UTF-8."""

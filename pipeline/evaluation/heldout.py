@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import EvaluationError
+from pipeline.base.errors import EvaluationError
 
 HELDOUT_FILE: Final = "heldout.parquet"
 UNKNOWN_LANGUAGE: Final = "und"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import EvaluationError
+from pipeline.base.errors import EvaluationError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
         EvaluationError: a folder is no model or no tokenizer, or the two have different vocabularies.
     """
     from pipeline.tokenization import load_tokenizer
-    from trainer.checkpoint import load_model
+    from trainer.run.checkpoint import load_model
 
     vocab_size = configured(model_folder).get("vocab_size")
     if not (tokenizer_folder / "squeeze_tokenizer.json").is_file():
@@ -72,7 +72,7 @@ def usable_device(device: str | None) -> str:
     """The device if torch can use it here, else `cpu` (with a word in the log); for `auto` the best there is."""
     import torch
 
-    from trainer.ranks import choose_device
+    from trainer.process.ranks import choose_device
 
     if device == "auto":
         return choose_device(device)

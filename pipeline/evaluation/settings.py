@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from pipeline.archives import Archive
-from pipeline.settings import Settings, runtime
+from pipeline.base.archives import Archive
+from pipeline.base.settings import Settings, runtime
 
 SUITE_NAME: Final = r"^[a-z0-9][a-z0-9_]*$"
 ENGLISH: Final = "english"

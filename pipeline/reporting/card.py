@@ -6,10 +6,10 @@ The exported model is an artifact, built before anything is scored and never cha
 
 from __future__ import annotations
 
-from pipeline.errors import StoreError
-from pipeline.evaluation.tables import bits_per_byte_rows, scorecard_rows
+from pipeline.base.errors import StoreError
 from pipeline.reporting.facts import MODEL, Facts, facts_of
 from pipeline.reporting.html import lineage_tree
+from pipeline.reporting.scores import bits_per_byte_rows, scorecard_rows
 from pipeline.reporting.tables import markdown_table, shown
 from pipeline.store import Artifact, Store
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from pipeline.evaluation.tables import bits_per_byte_rows, comparison_words, plottable, with_error
 from pipeline.reporting import plots
 from pipeline.reporting.facts import Facts, Lineage
+from pipeline.reporting.scores import bits_per_byte_rows, comparison_words, plottable, with_error
 from pipeline.reporting.tables import shown
 
 SHORT: Final = 24

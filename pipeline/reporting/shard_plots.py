@@ -1,6 +1,7 @@
 """Pictures of an epoch's shards: what is read when, how long the documents are, how large the shards.
 
-In: the statistics an epoch keeps (`pipeline.sharding.statistics`). Out: PNG bytes, as `pipeline.reporting.plots` draws.
+In: the statistics an epoch keeps (`pipeline.sharding.output.statistics`). Out: PNG bytes, as
+`pipeline.reporting.plots` draws.
 """
 
 from __future__ import annotations

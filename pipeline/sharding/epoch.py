@@ -19,19 +19,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import ShardError
-from pipeline.sharding import files, statistics
-from pipeline.sharding.commit import EpochSummary, commit, summarize
-from pipeline.sharding.gather import Layout, ShardTask, gather, mapped
-from pipeline.sharding.memory import available_memory
-from pipeline.sharding.progress import Progress
-from pipeline.sharding.scatter import pieces, scatter
+from pipeline.base import files
+from pipeline.base.errors import ShardError
+from pipeline.base.executor import FEW_TOKENS, Workers
+from pipeline.base.memory import available_memory
+from pipeline.base.progress import Progress
+from pipeline.sharding.output import statistics
+from pipeline.sharding.output.commit import EpochSummary, commit, summarize
+from pipeline.sharding.output.writer import ShardResult
 from pipeline.sharding.settings import ShardSettings
-from pipeline.sharding.stores import TokenStore, open_stores
-from pipeline.sharding.within import build_within
-from pipeline.sharding.workers import FEW_TOKENS, Workers
-from pipeline.sharding.writer import ShardResult
-from trainer.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
+from pipeline.sharding.shuffle.gather import Layout, ShardTask, gather, mapped
+from pipeline.sharding.shuffle.scatter import pieces, scatter
+from pipeline.sharding.shuffle.within import build_within
+from pipeline.tokenization.corpus_tokens.store import TokenStore, open_stores
+from trainer.data.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
 
 SHARDS_VERSION: Final = "1"
 WORK_NAME: Final = "_work"

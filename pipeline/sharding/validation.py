@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.errors import ShardError
-from pipeline.sharding import statistics
-from pipeline.sharding.commit import EpochSummary, commit, summarize
-from pipeline.sharding.rows import Rows, concat
-from pipeline.sharding.scatter import rows_of
+from pipeline.base.errors import ShardError
+from pipeline.sharding.output import statistics
+from pipeline.sharding.output.commit import EpochSummary, commit, summarize
+from pipeline.sharding.output.writer import ShardResult, ShardWriter
 from pipeline.sharding.settings import ShardSettings
-from pipeline.sharding.stores import TokenStore, describe, open_stores, read_batches
-from pipeline.sharding.writer import ShardResult, ShardWriter
+from pipeline.sharding.shuffle.rows import Rows, concat
+from pipeline.sharding.shuffle.scatter import rows_of
+from pipeline.tokenization.corpus_tokens.store import TokenStore, describe, open_stores, read_batches
 
 VALIDATION_VERSION: Final = "1"
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline.errors import StoreError
+from pipeline.base.errors import StoreError
 
 FINGERPRINT_DIGITS: Final = 32  # hexadecimal: 128 bits, short enough for a folder name
 MISSING: Final = "(none)"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StoreError
+from pipeline.base.errors import StoreError
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

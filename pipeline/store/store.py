@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StoreError
+from pipeline.base.errors import StoreError
+from pipeline.base.lock import exclusive
 from pipeline.store.files import sync_and_hash, sync_folder, write_atomically
 from pipeline.store.fingerprint import canonical_json, differences, fingerprint, short
-from pipeline.store.lock import exclusive
 from pipeline.store.manifest import FORMAT, MANIFEST, Artifact, Input, Manifest, Provenance
 from pipeline.store.provenance import git_commit, libraries
 

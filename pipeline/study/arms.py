@@ -16,10 +16,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from pipeline.errors import StudyError
-from pipeline.profile import Profile
-from pipeline.settings import identity_of
-from pipeline.sharding.workers import cpu_count
+from pipeline.base.errors import StudyError
+from pipeline.base.executor import cpu_count
+from pipeline.base.settings import identity_of
+from pipeline.profile.profile import Profile
 from pipeline.store import Artifact, Built, Store
 from pipeline.study.runs import (
     DATA,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StudyError
+from pipeline.base.errors import StudyError
 from pipeline.evaluation.heldout import HELDOUT_FILE
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
 from pipeline.study.settings import HeldoutSample, StudyData
-from pipeline.tokenization.encode import encode_corpus
-from pipeline.tokenization.mixture import CuratedCorpus
+from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+from pipeline.tokenization.training.mixture import CuratedCorpus
 
 STUDY_TOKENS_VERSION: Final = "1"
 STUDY_DATA_VERSION: Final = "1"

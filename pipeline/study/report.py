@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StudyError
+from pipeline.base.errors import StudyError
 from pipeline.study.answers import SQUEEZED, answers
 from pipeline.study.benchmarks import Spread, bits_spread, spreads
 from pipeline.study.effects import (
@@ -32,8 +32,8 @@ from pipeline.study.tables import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_c
 REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
-BEGIN: Final = "<!-- made by python -m pipeline.study: begin -->"
-END: Final = "<!-- made by python -m pipeline.study: end -->"
+BEGIN: Final = "<!-- made by python -m pipeline.cli.study: begin -->"
+END: Final = "<!-- made by python -m pipeline.cli.study: end -->"
 IDEAS: Final = (
     "initialisation",
     "4n attention projection",

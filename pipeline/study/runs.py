@@ -21,8 +21,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pipeline.errors import StudyError
-from pipeline.settings import identity_of
+from pipeline.base.errors import StudyError
+from pipeline.base.settings import identity_of
 from pipeline.store import Built, Store
 from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import ArmRun, StudySettings

@@ -24,7 +24,7 @@ from typing import Any, Final
 from pipeline.study.data import CURVE, FINAL
 from pipeline.study.settings import POOLED, Budget
 from trainer.errors import TrainerError
-from trainer.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
+from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 
 SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
@@ -52,7 +52,7 @@ class SeedTask:
     apart: list[str] = dataclasses.field(default_factory=list)
     """Corpora left out of the pooled score."""
     benchmarks: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Files of multiple-choice items by task, in the format of `trainer.choices`."""
+    """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | None:
@@ -61,9 +61,9 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
     Raises TrainerError for settings that do not fit the data, SqueezeError for a tokenizer that cannot be scored.
     """
     from pipeline.tokenization import load_tokenizer
-    from trainer.checkpoint import sorted_checkpoints
     from trainer.config import DataConfig, RunConfig, TrainingConfig
     from trainer.model.config import ModelConfig
+    from trainer.run.checkpoint import sorted_checkpoints
 
     tokenizer = load_tokenizer(Path(task.tokenizer))
     model = dataclasses.replace(ModelConfig.from_dict(task.model), vocab_size=tokenizer.vocab_size)
@@ -117,7 +117,7 @@ def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, An
     """Steps that the budget pays for, and the run's figures that do not depend on training."""
     import torch
 
-    from trainer.data import SequenceReader
+    from trainer.data.reader import SequenceReader
     from trainer.errors import ConfigError
     from trainer.model import GPT
 
@@ -145,8 +145,8 @@ def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, An
 
 def _train(config: Any, stop: StopRequest) -> dict[str, Any]:
     """The trainer, unless an earlier call of this process's folder has finished it already."""
-    from trainer.loop import SUMMARY_FILE, train
-    from trainer.ranks import join_ranks
+    from trainer.process.ranks import join_ranks
+    from trainer.run.loop import SUMMARY_FILE, train
 
     done = Path(config.out) / SUMMARY_FILE
     if done.is_file():
@@ -158,10 +158,10 @@ def _train(config: Any, stop: StopRequest) -> dict[str, Any]:
 
 def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: SeedTask, part: str) -> dict[str, float]:
     """Bits per byte of every corpus's sample and of the pooled one, from `scores.json` where it is there already."""
-    from pipeline.evaluation.bits_per_byte import score_corpus
     from pipeline.evaluation.heldout import read_heldout
     from pipeline.evaluation.loading import Scorer
-    from trainer.checkpoint import load_model
+    from pipeline.evaluation.suites.bits_per_byte import score_corpus
+    from trainer.run.checkpoint import load_model
 
     file = folder / SCORES_FILE
     known: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
@@ -182,11 +182,11 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
 
 def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str, float]]:
     """Shares of right answers at the end, by task."""
-    from trainer.checkpoint import load_model
-    from trainer.choices import read_choices, score_choices
     from trainer.config import ChoiceData
-    from trainer.data import SequenceReader
-    from trainer.ranks import join_ranks
+    from trainer.data.reader import SequenceReader
+    from trainer.process.ranks import join_ranks
+    from trainer.run.checkpoint import load_model
+    from trainer.scoring.choices import read_choices, score_choices
 
     if not task.benchmarks:
         return {}
@@ -205,7 +205,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the folder's task; returns the exit status, and leaves an error's message in `error.txt`."""
-    from pipeline.errors import SqueezeError
+    from pipeline.base.errors import SqueezeError
 
     folder = Path(arguments[0])
     die_with_parent()

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.base.settings import Settings, runtime
 from pipeline.evaluation.settings import WhileTraining
-from pipeline.profile_file import did_you_mean
-from pipeline.settings import Settings, runtime
+from pipeline.profile.yaml import did_you_mean
 from pipeline.sharding.settings import StageSettings
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StudyError
-from pipeline.profile import Profile, squeeze_home
-from pipeline.settings import identity_of
+from pipeline.base.errors import StudyError
+from pipeline.base.settings import identity_of
+from pipeline.profile.profile import Profile, squeeze_home
 from pipeline.study.arms import tokenizer_of
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, write_csv

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import StudyError
+from pipeline.base.errors import StudyError
 from pipeline.study.settings import POOLED, StudySettings
 
 RUNS_FILE: Final = "runs.csv"
@@ -182,4 +182,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror}); run `python -m pipeline.study export`") from None
+        raise StudyError(
+            f"{path}: cannot be read ({error.strerror}); run `python -m pipeline.cli.study export`"
+        ) from None

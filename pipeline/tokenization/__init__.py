@@ -4,7 +4,7 @@
 `compare_tokenizers`, `select_tokenizer` and `encode_corpus`, each in the module of its name.
 """
 
-from pipeline.tokenization.base import Tokenizer
+from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer
 
 __all__ = ["Tokenizer", "load_tokenizer"]

@@ -16,13 +16,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization.base import Tokenizer
-from pipeline.tokenization.byte_level import ByteLevelTokenizer, Reference
-from pipeline.tokenization.export import export_tokenizer_json
-from pipeline.tokenization.hugging_face import HuggingFaceTokenizer
-from pipeline.tokenization.sentence_piece import SentencePieceTokenizer
-from pipeline.tokenization.vocabulary import BytePairs
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer, Reference
+from pipeline.tokenization.encoders.hugging_face import HuggingFaceTokenizer
+from pipeline.tokenization.encoders.sentence_piece import SentencePieceTokenizer
+from pipeline.tokenization.encoders.tokenizer import Tokenizer
+from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
+from pipeline.tokenization.formats.sentence_piece_json import export_tokenizer_json
 
 FORMAT: Final = "squeeze-tokenizer"
 VERSION: Final = 1

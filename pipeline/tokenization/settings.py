@@ -10,10 +10,10 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings import Settings, runtime
+from pipeline.base.settings import Settings, runtime
 
 CRITERIA: Final = ("fewest_tokens", "cheapest_training", "proxy_bits_per_byte")
-"""What `select` may say in place of a candidate's name; see `pipeline.tokenization.select`."""
+"""What `select` may say in place of a candidate's name; see `pipeline.tokenization.choosing.choice`."""
 
 
 class SampleSettings(Settings):

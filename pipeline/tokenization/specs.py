@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from pipeline.archives import Archive
-from pipeline.errors import TokenizerError
-from pipeline.settings import Settings, runtime
+from pipeline.base.archives import Archive
+from pipeline.base.errors import TokenizerError
+from pipeline.base.settings import Settings, runtime
 
 BYTES: Final = 256
 END_OF_TEXT: Final = "<|endoftext|>"

@@ -62,7 +62,7 @@ RULES = [
     (r"(\w+=\S+ )*dagster (job execute|asset materialize)\b", "job"),  # test_full_train.py runs full_train
     (r"dagster dev$", "elsewhere"),  # tests/browser
     (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
-    (r"python -m pipeline\.reference( --check)?$", "module"),
+    (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
     (r"pip install", "install"),
     (r"(python3 -m venv|git clone|apt-get install|bash \.ci/run)", "elsewhere"),
     (r"(pytest|ruff|mypy)\b", "tools"),

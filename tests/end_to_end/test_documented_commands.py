@@ -9,9 +9,9 @@ import tomllib
 import pytest
 from documented_commands import PAGES, ROOT, commands, profiles, rule_of, ruled
 
-from pipeline.errors import ProfileError
-from pipeline.profile import load_profile
-from pipeline.profile_file import find_profile
+from pipeline.base.errors import ProfileError
+from pipeline.profile.profile import load_profile
+from pipeline.profile.yaml import find_profile
 
 # what the pages call things, and what the tiny project does
 STAND_INS = {"sample mine": "tiny tiny", "mine.yaml": "tiny.yaml", "corpus/books": "corpus/web", "mine_hf": "tiny_hf"}
@@ -75,7 +75,7 @@ def test_the_jobs_and_profiles_of_commands_exist():
 def test_the_options_of_commands_exist():
     import typer
 
-    from pipeline.cli import app
+    from pipeline.cli.app import app
 
     group = typer.main.get_command(app)
     for item in ruled("options") + ruled("run"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archives import Archive, fetch_archive, list_members, open_member
-from pipeline.errors import SourceError
+from pipeline.base.archives import Archive, fetch_archive, list_members, open_member
+from pipeline.base.errors import SourceError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.automation import corpora_of_model
 from pipeline.definitions import build_definitions
-from pipeline.profile import load_profile
+from pipeline.profile.profile import load_profile
 from pipeline.store import Built, Store
 
 EXPECTED = {

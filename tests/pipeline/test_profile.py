@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.errors import ProfileError
-from pipeline.profile import load_profile, profile_name
-from pipeline.profile_file import BUILT_IN
+from pipeline.base.errors import ProfileError
+from pipeline.profile.profile import load_profile, profile_name
+from pipeline.profile.yaml import BUILT_IN
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.errors import ProfileError
-from pipeline.profile_file import find_profile, merge, read_profile_file
+from pipeline.base.errors import ProfileError
+from pipeline.profile.yaml import find_profile, merge, read_profile_file
 
 
 def write(folder, name, text):

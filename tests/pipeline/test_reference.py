@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline import reference
-from pipeline.profile import Profile
+from pipeline.cli import reference
+from pipeline.profile.profile import Profile
 
 
 def test_every_section_of_a_profile_is_on_the_settings_page():
@@ -17,4 +17,4 @@ def test_every_section_of_a_profile_is_on_the_settings_page():
 @pytest.mark.parametrize("page", ["settings", "profiles"])
 def test_the_committed_page_is_current(page):
     written = (reference.DOCS / f"{page}.md").read_text(encoding="utf-8")
-    assert written == getattr(reference, f"{page}_page")(), "run `python -m pipeline.reference` and commit docs/"
+    assert written == getattr(reference, f"{page}_page")(), "run `python -m pipeline.cli.reference` and commit docs/"

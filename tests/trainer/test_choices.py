@@ -11,7 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trainer.choices import (  # noqa: E402
+from trainer.config import ChoiceData  # noqa: E402
+from trainer.data.shards import TokenizerRef  # noqa: E402
+from trainer.errors import ConfigError, DataError  # noqa: E402
+from trainer.model import GPT, ModelConfig  # noqa: E402
+from trainer.process.ranks import Ranks  # noqa: E402
+from trainer.scoring.choices import (  # noqa: E402
     ChoiceItem,
     ChoiceSet,
     choice_nats,
@@ -19,11 +24,6 @@ from trainer.choices import (  # noqa: E402
     score_choices,
     write_choices,
 )
-from trainer.config import ChoiceData  # noqa: E402
-from trainer.errors import ConfigError, DataError  # noqa: E402
-from trainer.model import GPT, ModelConfig  # noqa: E402
-from trainer.ranks import Ranks  # noqa: E402
-from trainer.shards import TokenizerRef  # noqa: E402
 
 VOCABULARY, CONTEXT = 50, 24
 TOKENIZER = TokenizerRef("tokenizer-of-the-tests", VOCABULARY, VOCABULARY - 1, "uint16")
@@ -57,7 +57,7 @@ def items() -> tuple[ChoiceItem, ...]:
 
 def test_scores_are_those_of_the_evaluation_suites(model: GPT, items: tuple[ChoiceItem, ...]) -> None:
     pytest.importorskip("lm_eval")
-    from pipeline.evaluation.packing import pack, score_rows
+    from pipeline.evaluation.lm_eval.packing import pack, score_rows
 
     requests = [(None, list(item.prompt), list(choice)) for item in items for choice in item.choices]
     answers = [(0.0, False)] * len(requests)

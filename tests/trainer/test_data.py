@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data import SequenceReader, iter_batches
-from trainer.errors import DataError
-from trainer.shards import (
+from trainer.data.reader import SequenceReader, iter_batches
+from trainer.data.shards import (
     MANIFEST_NAME,
     Counts,
     ShardEntry,
@@ -26,7 +25,8 @@ from trainer.shards import (
     read_manifest,
     shard_schema,
 )
-from trainer.streams import stage_documents
+from trainer.data.streams import stage_documents
+from trainer.errors import DataError
 
 TOKENIZER = TokenizerRef("a" * 64, 65_000, 0, "uint16")
 

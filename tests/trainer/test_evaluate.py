@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import DataError
-from trainer.evaluate import score_documents, windows_of
 from trainer.model import GPT, ModelConfig
+from trainer.scoring.documents import score_documents, windows_of
 
 EOT = 0
 

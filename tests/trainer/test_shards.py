@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from trainer.errors import DataError
-from trainer.shards import (
+from trainer.data.shards import (
     Counts,
     Packing,
     ShardEntry,
@@ -21,6 +20,7 @@ from trainer.shards import (
     read_manifest,
     shard_schema,
 )
+from trainer.errors import DataError
 
 
 def manifest(**changes: Any) -> ShardsManifest:

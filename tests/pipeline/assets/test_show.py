@@ -3,7 +3,7 @@
 import json
 
 from pipeline.assets.live import last_values, live_metadata
-from pipeline.assets.show import chart
+from pipeline.assets.metadata import chart
 
 INLINE = 1000  # characters of markdown that the UI renders without a click
 

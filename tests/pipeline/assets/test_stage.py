@@ -5,9 +5,9 @@ import dataclasses
 import dagster as dg
 import pytest
 
-from pipeline.assets.stage import Stage, StoreResource, asset_of, code_version, tags_of
-from pipeline.errors import CurationError
-from pipeline.settings import Settings, runtime
+from pipeline.assets.stored_asset import Stage, StoreResource, asset_of, code_version, tags_of
+from pipeline.base.errors import CurationError
+from pipeline.base.settings import Settings, runtime
 
 
 class Filters(Settings):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.assets import evaluation, training
-from pipeline.assets.stage import Job
-from pipeline.errors import EvaluationError, SqueezeError
+from pipeline.assets.stored_asset import Job
+from pipeline.base.errors import EvaluationError, SqueezeError
 
 
 def summary(state: str) -> str:

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.curation.contamination import EvaluationItem, find_contamination
 from pipeline.curation.documents import build_documents
+from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
 from pipeline.curation.heldout import split_heldout
-from pipeline.curation.near_duplicates import find_near_duplicates
-from pipeline.curation.select import SelectionSummary, select_corpus
+from pipeline.curation.selection import SelectionSummary, select_corpus
 from pipeline.curation.settings import (
     ContaminationSettings,
     CorpusSettings,

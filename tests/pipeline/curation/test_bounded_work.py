@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.curation.contamination import find_contamination
-from pipeline.curation.english import EnglishTokenizer, english_tokenizer
-from pipeline.curation.near_duplicates import find_near_duplicates
-from pipeline.curation.normalizing import HARMLESS, needs_ftfy
+from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
+from pipeline.curation.duplicates.similarity import Buckets, Clusters
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
-from pipeline.curation.similarity import Buckets, Clusters
-from pipeline.curation.words import tokenize, word_hashes, words_of
+from pipeline.curation.text.english import EnglishTokenizer, english_tokenizer
+from pipeline.curation.text.normalizing import HARMLESS, needs_ftfy
+from pipeline.curation.text.words import tokenize, word_hashes, words_of
 from tests.pipeline.curation.test_selection import corpus, similar, story
 
 ITEMS = [("quiz", str(seed), story(seed)[:200]) for seed in range(10)]
@@ -51,14 +51,14 @@ def test_processes_partitions_and_what_a_kill_left_change_no_byte(built, tmp_pat
     for left in ("band-00.tmp", "part-00000.sets.tmp", "clusters.parquet.tmp"):  # by a build that was killed
         (tmp_path / "pool").mkdir(exist_ok=True)
         (tmp_path / "pool" / left).write_bytes(b"half of it")
-    for module in ("near_duplicates", "contamination"):
+    for module in ("duplicates.near_duplicates", "contamination"):
         monkeypatch.setattr(f"pipeline.curation.{module}.WORTH_BYTES", 0)
     assert stages(built, tmp_path / "pool", 2) == alone
     for name in ("similarity", "heldout_join"):
-        monkeypatch.setattr(f"pipeline.curation.{name}._PARTITION", 400)
-    monkeypatch.setattr("pipeline.curation.similarity._READ", 60)
-    monkeypatch.setattr("pipeline.curation.heldout_join._PAIRS", 20)
-    monkeypatch.setattr("pipeline.curation.rows._BLOCK", 16)
+        monkeypatch.setattr(f"pipeline.curation.duplicates.{name}._PARTITION", 400)
+    monkeypatch.setattr("pipeline.curation.duplicates.similarity._READ", 60)
+    monkeypatch.setattr("pipeline.curation.duplicates.heldout_join._PAIRS", 20)
+    monkeypatch.setattr("pipeline.curation.duplicates.rows._BLOCK", 16)
     assert stages(built, tmp_path / "small", 1) == alone
 
 
@@ -111,7 +111,7 @@ def test_what_was_looked_up_before_changes_no_token_and_no_word(monkeypatch) -> 
     texts += [" ".join(draw.choice(["a", "b.", "c,"]) for _ in range(20))]
     first = [tokenize(texts, english=True), tokenize(texts, english=False)]
     hashes = word_hashes(texts)
-    monkeypatch.setattr("pipeline.curation.vocabulary._LIMIT", 0)
+    monkeypatch.setattr("pipeline.curation.text.chunks._LIMIT", 0)
     again = [tokenize(texts[::-1][::-1], english=True), tokenize(texts, english=False)]
     for one, two in zip(first, again, strict=True):
         assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in type(one).__slots__)

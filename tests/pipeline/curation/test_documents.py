@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from pipeline.base.errors import CurationError, SourceError
 from pipeline.curation.documents import DocumentsSummary, build_documents
 from pipeline.curation.settings import CorpusSettings, Source
-from pipeline.curation.sources import local_files
+from pipeline.curation.sources.units import local_files
 from pipeline.curation.tables import iter_parts
-from pipeline.errors import CurationError, SourceError
 
 LINES = [f"Sentence number {number} says something of its own about the number {number * 7}." for number in range(40)]
 

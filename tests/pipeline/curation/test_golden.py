@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
+from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
 from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
-from pipeline.curation.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
-from pipeline.curation.select import SELECTION_VERSION, select_corpus
+from pipeline.curation.selection import SELECTION_VERSION, select_corpus
 from pipeline.curation.settings import (
     ContaminationSettings,
     CorpusSettings,

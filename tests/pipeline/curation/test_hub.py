@@ -62,10 +62,10 @@ def program(
     settings = json.dumps({"sources": [{**source, "text_field": field}]})
     code = f"""
         import pathlib
-        from pipeline.curation import hub
+        from pipeline.curation.sources import hub
         from pipeline.curation.documents import build_documents
         from pipeline.curation.settings import CorpusSettings
-        from pipeline.errors import SqueezeError
+        from pipeline.base.errors import SqueezeError
         hub.FIRST_PAUSE = 0.05
         settings = CorpusSettings.model_validate_json({settings!r})
         out, cache = pathlib.Path({str(out)!r}), pathlib.Path({str(cache)!r})

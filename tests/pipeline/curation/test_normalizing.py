@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.curation.normalizing import mask_personal, needs_ftfy, normalize, strip_gutenberg, unwrap
 from pipeline.curation.settings import Normalizing
-from pipeline.curation.splitting import split_document
+from pipeline.curation.text.normalizing import mask_personal, needs_ftfy, normalize, strip_gutenberg, unwrap
+from pipeline.curation.text.splitting import split_document
 
 BOOK = """The Project Gutenberg eBook of A Tale
 

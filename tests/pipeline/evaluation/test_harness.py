@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.errors import EvaluationError
-from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
-from pipeline.evaluation.packing import pack, score_rows, segment_mask
-from pipeline.evaluation.per_item import write_items
+from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.lm_eval.model import SqueezeLM
+from pipeline.evaluation.lm_eval.packing import pack, score_rows, segment_mask
+from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.evaluation.scores.per_item import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 SEVEN = ("hellaswag", "arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "lambada_openai")

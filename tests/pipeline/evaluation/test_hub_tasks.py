@@ -9,8 +9,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval
-from pipeline.evaluation.per_item import Scored, paired
+from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
+from pipeline.evaluation.scores.per_item import Scored, paired
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 
 TRUTHS = {"choices": ["Water boils.", "The sky is green.", "Foxes fly."], "labels": [1, 0, 0]}
@@ -103,8 +103,8 @@ def test_one_language_of_a_group_asks_the_hub_for_that_language_alone(scorer, hu
 
 
 def test_lambada_from_the_archive_says_that_its_whitespace_differs(scorer, archives, tmp_path):
-    from pipeline.evaluation.scorecard import build_scorecard
-    from pipeline.evaluation.tables import comparison_words
+    from pipeline.evaluation.scores.scorecard import build_scorecard
+    from pipeline.reporting.scores import comparison_words
 
     result = score(scorer, archives, tmp_path, "lambada_openai", data="archive", limit=2)
     assert result.details["not_as_published"] == {"lambada_openai": "whitespace differs"}

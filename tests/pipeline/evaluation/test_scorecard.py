@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from pipeline.errors import EvaluationError
-from pipeline.evaluation.baselines import read_baselines
-from pipeline.evaluation.judging import within_noise
-from pipeline.evaluation.results import Score, finish, read_result
-from pipeline.evaluation.scorecard import Earlier, build_scorecard, read_scorecard
-from pipeline.evaluation.tables import comparison_words, plottable, scorecard_rows
+from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.scores.baselines import read_baselines
+from pipeline.evaluation.scores.noise import within_noise
+from pipeline.evaluation.scores.results import Score, finish, read_result
+from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard, read_scorecard
+from pipeline.reporting.scores import comparison_words, plottable, scorecard_rows
 
 
 def suite(folder, scores, kind="lm_eval", details=None):

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.archives import Archive, fetch_archive, open_member
-from pipeline.errors import SourceError
-from pipeline.evaluation.harness import SqueezeLM
-from pipeline.evaluation.lm_eval_suite import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.base.archives import Archive, fetch_archive, open_member
+from pipeline.base.errors import SourceError
+from pipeline.evaluation.lm_eval.model import SqueezeLM
+from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.per_item import write_items
+from pipeline.evaluation.scores.per_item import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]

@@ -5,17 +5,17 @@ import torch
 
 from pipeline.assets import evaluation, training
 from pipeline.assets.evaluation import TRAINING_ITEMS
-from pipeline.assets.stage import Job
-from pipeline.errors import EvaluationError
-from pipeline.evaluation.lm_eval_suite import evaluate_lm_eval
+from pipeline.assets.stored_asset import Job
+from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
+from pipeline.evaluation.lm_eval.training_items import build_training_items
 from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, WhileTraining
-from pipeline.evaluation.training_items import build_training_items
-from pipeline.profile import load_profile
+from pipeline.profile.profile import load_profile
 from pipeline.store import Built, Store
-from trainer.choices import read_choices, score_choices
 from trainer.config import ChoiceData
-from trainer.ranks import Ranks
-from trainer.shards import TokenizerRef
+from trainer.data.shards import TokenizerRef
+from trainer.process.ranks import Ranks
+from trainer.scoring.choices import read_choices, score_choices
 
 TASKS = ("hellaswag", "arc_easy")
 

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pipeline.evaluation.results import Score, SuiteResult
-from pipeline.evaluation.scorecard import Comparison, Row, Scorecard
+from pipeline.evaluation.scores.results import Score, SuiteResult
+from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
 from pipeline.reporting import plots
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ShardError
+from pipeline.base.errors import ShardError
+from pipeline.base.memory import available_memory
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.memory import available_memory
-from pipeline.sharding.schedule import (
+from pipeline.sharding.schedule.schedule import (
     SCHEDULE_VERSION,
     build_schedule,
     epoch_slice,
@@ -26,7 +26,7 @@ from pipeline.sharding.schedule import (
     slice_json,
 )
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-from trainer.data import SequenceReader
+from trainer.data.reader import SequenceReader
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
 SCHEDULE: dict[str, Any] = {

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ShardError
-from pipeline.sharding import files
+from pipeline.base import files
+from pipeline.base.errors import ShardError
+from pipeline.base.executor import Workers
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-from pipeline.sharding.workers import Workers
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
 
@@ -99,7 +99,7 @@ def test_a_full_disk_in_the_middle_says_so_and_finished_parts_are_kept(
 ON_A_FULL_DISK = """
 import hashlib, json, subprocess, sys
 from pathlib import Path
-from pipeline.errors import ShardError
+from pipeline.base.errors import ShardError
 from pipeline.sharding import epoch
 from pipeline.sharding.settings import ShardSettings
 part, tokens, settings, disk = json.loads(sys.argv[1])
@@ -170,7 +170,7 @@ def test_workers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, time\n"
-        "from pipeline.sharding.workers import Workers\n"
+        "from pipeline.base.executor import Workers\n"
         "def sleep(n):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
         "if __name__ == '__main__':\n    with Workers(2) as w:\n        list(w.run(sleep, [(1,), (2,)]))\n"
     )

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ShardError
-from pipeline.sharding.amounts import Part
+from pipeline.base.errors import ShardError
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.packing import pack
-from pipeline.sharding.plan import Holding, estimated_holdings, holdings, plan_rows
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.output.packing import pack
+from pipeline.sharding.schedule.amounts import Part
+from pipeline.sharding.schedule.plan import Holding, estimated_holdings, holdings, plan_rows
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from pipeline.sharding.validation import build_validation
 from trainer.config import ValidationData
-from trainer.data import SequenceReader
+from trainer.data.reader import SequenceReader
+from trainer.data.shards import read_manifest
 from trainer.errors import DataError
-from trainer.shards import read_manifest
-from trainer.validation import read_heldout
+from trainer.scoring.validation import read_heldout
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
 ALL = {"web": {"repeats": 1}, "kids": {"repeats": 2}, "world": {"repeats": 1}}

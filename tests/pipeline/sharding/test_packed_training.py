@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
-from trainer.shards import read_manifest
+from trainer.data.shards import read_manifest
 
 torch = pytest.importorskip("torch")
 
@@ -22,9 +22,9 @@ PACKED = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1, p
 
 def run(folder: Path, epoch: Path, *, packed: bool, context: int = CONTEXT) -> Any:
     from trainer.config import read_run
-    from trainer.loop import train
-    from trainer.ranks import Ranks
-    from trainer.signals import StopRequest
+    from trainer.process.ranks import Ranks
+    from trainer.process.signals import StopRequest
+    from trainer.run.loop import train
 
     config = {
         "model": {"vocab_size": 65_000, "context": context, "width": 8, "layers": 1, "heads": 1, "ff_width": 8},

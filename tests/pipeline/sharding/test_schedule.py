@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.errors import ShardError
-from pipeline.sharding.amounts import Part, divide, epoch_amounts
+from pipeline.base.errors import ShardError
 from pipeline.sharding.keys import FRACTIONS, chain, fractions, id64, keys, splitmix64
-from pipeline.sharding.schedule import build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.schedule.amounts import Part, divide, epoch_amounts
+from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule, slice_json
 from pipeline.sharding.settings import ScheduleSettings
 
 KIDS_FIRST: dict[str, Any] = {

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from pipeline.errors import StoreError
-from pipeline.settings import Settings, identity_of, runtime
+from pipeline.base.errors import StoreError
+from pipeline.base.settings import Settings, identity_of, runtime
 from pipeline.store.fingerprint import canonical_json, differences, fingerprint, short
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.base.lock import exclusive
 from pipeline.store import Built, Store
-from pipeline.store.lock import exclusive
 from pipeline.store.maintenance import forget, garbage, remove, verify
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.base.errors import StoreError
 from pipeline.store import Built, Store
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from pipeline.assets import ablations
 from pipeline.definitions import build_definitions
-from pipeline.profile import load_profile
+from pipeline.profile.profile import load_profile
 from pipeline.store import Store
 from pipeline.study.arms import finished_arms
 from pipeline.study.seed import SEED_FILE, SeedTask, write_json
-from trainer.checkpoint import newest_checkpoint
-from trainer.signals import EXIT_UNFINISHED
+from trainer.process.signals import EXIT_UNFINISHED
+from trainer.run.checkpoint import newest_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -196,8 +196,8 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
 
 
 def test_epochs_repeat_the_same_documents_in_another_order(finished):
-    from trainer.shards import read_manifest
-    from trainer.streams import open_stage
+    from trainer.data.shards import read_manifest
+    from trainer.data.streams import open_stage
 
     store, _ = finished
     data = store.current("ablation_data/twice")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import StudyError
+from pipeline.base.errors import StudyError
 from pipeline.evaluation.heldout import read_heldout
 from pipeline.study.data import sample_heldout
 from pipeline.study.runs import side_by_side

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.errors import StudyError
+from pipeline.base.errors import StudyError
 from pipeline.study.benchmarks import spreads
 from pipeline.study.effects import begin_alike, effects, tuned_baseline
 from pipeline.study.report import BEGIN, END, build_report, curve_arms, markdown, write_page

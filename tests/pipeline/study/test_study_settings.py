@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.errors import ProfileError
-from pipeline.profile import load_profile
+from pipeline.base.errors import ProfileError
+from pipeline.profile.profile import load_profile
 from pipeline.study.settings import Budget, resolve
 
 

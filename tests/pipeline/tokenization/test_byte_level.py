@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers import pre_tokenizers
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization import Tokenizer, bulk, load_tokenizer
-from pipeline.tokenization.build import build_tokenizer
-from pipeline.tokenization.specs import parse_spec
-from pipeline.tokenization.vocabulary import (
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization import Tokenizer, load_tokenizer
+from pipeline.tokenization.encoders import bulk
+from pipeline.tokenization.formats.byte_level_vocabulary import (
     BYTE_TO_CHARACTER,
     merges_of,
     parse_gpt2,
     parse_rank_file,
     to_characters,
 )
+from pipeline.tokenization.specs import parse_spec
+from pipeline.tokenization.training.build import build_tokenizer
 
 Build = Callable[..., Path]
 TRICKY = [

@@ -9,12 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import TokenizerError
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import load_tokenizer
-from pipeline.tokenization.comparison import ComparisonSummary, ModelShape, add_parity, compare_tokenizers, measure
-from pipeline.tokenization.mixture import CuratedCorpus
-from pipeline.tokenization.select import choose, select_tokenizer
+from pipeline.tokenization.choosing.choice import choose, select_tokenizer
+from pipeline.tokenization.choosing.comparison import (
+    ComparisonSummary,
+    ModelShape,
+    add_parity,
+    compare_tokenizers,
+    measure,
+)
 from pipeline.tokenization.settings import ComparisonSettings
+from pipeline.tokenization.training.mixture import CuratedCorpus
 
 Document = tuple[str, str]
 Build = Callable[..., Path]

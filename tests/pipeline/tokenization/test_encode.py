@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization import encode as encode_module
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import load_tokenizer
-from pipeline.tokenization.ahead import ahead
-from pipeline.tokenization.arrow import from_rows
-from pipeline.tokenization.base import Tokenizer, sample_rows
-from pipeline.tokenization.build import build_tokenizer
-from pipeline.tokenization.encode import chunks, encode_corpus, skip_rows
-from pipeline.tokenization.mixture import CuratedCorpus
+from pipeline.tokenization.corpus_tokens import encode as encode_module
+from pipeline.tokenization.corpus_tokens.ahead import ahead
+from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows
+from pipeline.tokenization.corpus_tokens.writer import TokenWriter
+from pipeline.tokenization.encoders.arrow import from_rows
+from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.specs import parse_spec
-from pipeline.tokenization.token_files import TokenWriter
+from pipeline.tokenization.training.build import build_tokenizer
+from pipeline.tokenization.training.mixture import CuratedCorpus
 
 Document = tuple[str, str]
 Build = Callable[..., Path]
@@ -96,7 +96,7 @@ def test_a_fast_path_that_differs_anywhere_gives_way_to_the_reference_for_the_wh
     def wrong(self: Tokenizer) -> Callable[[pa.Array], pa.Array]:
         return lambda texts: from_rows([np.zeros(3, dtype=np.uint16)] * len(texts), "uint16")
 
-    monkeypatch.setattr("pipeline.tokenization.byte_level.ByteLevelTokenizer._make_bulk", wrong)
+    monkeypatch.setattr("pipeline.tokenization.encoders.byte_level.ByteLevelTokenizer._make_bulk", wrong)
     out = tmp_path / "out"
     out.mkdir()
     summary = encode_corpus("mixed", corpora["mixed"], folder, out)

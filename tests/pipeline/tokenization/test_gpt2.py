@@ -10,11 +10,11 @@ import pytest
 import tiktoken
 import tiktoken.load
 
-from pipeline.archives import fetch_archive, open_member
-from pipeline.errors import SourceError
+from pipeline.base.archives import fetch_archive, open_member
+from pipeline.base.errors import SourceError
 from pipeline.tokenization import Tokenizer, load_tokenizer
-from pipeline.tokenization.build import build_tokenizer
 from pipeline.tokenization.specs import TiktokenSpec, load_spec
+from pipeline.tokenization.training.build import build_tokenizer
 
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
 Document = tuple[str, str]
@@ -77,7 +77,7 @@ def test_ids_are_tiktoken_s_on_real_text(
 
 
 def test_the_exported_tokenizer_json_gives_the_same_ids(built: tuple[Tokenizer, tiktoken.Encoding]) -> None:
-    from pipeline.tokenization.byte_level import ByteLevelTokenizer
+    from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 
     tokenizer, encoding = built
     assert isinstance(tokenizer, ByteLevelTokenizer)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from pipeline.errors import TokenizerError
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import Tokenizer as SqueezeTokenizer
 from pipeline.tokenization import load_tokenizer
-from pipeline.tokenization.build import build_tokenizer
 from pipeline.tokenization.specs import parse_spec
+from pipeline.tokenization.training.build import build_tokenizer
 
 TEXTS = ["", "tin soldier <eot> sings", "<eot><pad>", "élan 世界 \U0001f600 12", "<tool>x"]
 CORPUS = ["the tin soldier sings to the old wolf", "the hens sing too <eot>", "élan vital"] * 3

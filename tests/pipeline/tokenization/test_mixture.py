@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization.mixture import CuratedCorpus, build_mixture, is_taken, language_targets, pieces_of
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.settings import SampleSettings
+from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture, is_taken, language_targets, pieces_of
 
 Document = tuple[str, str]
 WriteCorpus = Callable[..., CuratedCorpus]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization.comparison import ModelShape, compare_tokenizers
-from pipeline.tokenization.mixture import CuratedCorpus
-from pipeline.tokenization.proxy import proxy_bits_per_byte
-from pipeline.tokenization.select import choose
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.choosing.choice import choose
+from pipeline.tokenization.choosing.comparison import ModelShape, compare_tokenizers
+from pipeline.tokenization.choosing.proxy import proxy_bits_per_byte
 from pipeline.tokenization.settings import ComparisonSettings, ProxySettings
+from pipeline.tokenization.training.mixture import CuratedCorpus
 from trainer.model.config import ModelConfig
 
 Build = Callable[..., Path]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 
-from pipeline.errors import TokenizerError
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import load_tokenizer
-from pipeline.tokenization.build import build_tokenizer
-from pipeline.tokenization.comparison import round_trip_failures
+from pipeline.tokenization.choosing.comparison import round_trip_failures
 from pipeline.tokenization.specs import parse_spec
+from pipeline.tokenization.training.build import build_tokenizer
 
 Build = Callable[..., Path]
 KINDS = ["sentencepiece_bpe", "sentencepiece_unigram"]

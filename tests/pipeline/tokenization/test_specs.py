@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.errors import TokenizerError
+from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.settings import TokenizationSettings
 from pipeline.tokenization.specs import BpeSpec, load_spec, load_specs, parse_spec, specs_folder
 

@@ -10,15 +10,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import TokenizerError
-from pipeline.tokenization import load_tokenizer, train
-from pipeline.tokenization.build import build_tokenizer
-from pipeline.tokenization.mixture import CuratedCorpus, build_mixture
-from pipeline.tokenization.patterns import PATTERNS
-from pipeline.tokenization.sample import balance_rates, sample_texts
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import BpeSpec, parse_spec
-from pipeline.tokenization.train import train_bpe, train_bulk, train_reference
+from pipeline.tokenization.training import byte_level as train
+from pipeline.tokenization.training.build import build_tokenizer
+from pipeline.tokenization.training.byte_level import train_bpe, train_bulk, train_reference
+from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.training.sample import balance_rates, sample_texts
 
 Document = tuple[str, str]
 Build = Callable[..., Path]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.shards import Counts, ShardEntry, ShardsManifest, StageEntry, TokenizerRef, content_hash, shard_schema
+from trainer.data.shards import Counts, ShardEntry, ShardsManifest, StageEntry, TokenizerRef, content_hash, shard_schema
 
 VOCABULARY, EOT = 64, 63
 TOKENIZER = TokenizerRef("tokenizer-of-the-tests", VOCABULARY, EOT, "uint16")

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from trainer.config import read_run
-from trainer.loop import train
-from trainer.ranks import Ranks
-from trainer.signals import StopRequest
+from trainer.process.ranks import Ranks
+from trainer.process.signals import StopRequest
+from trainer.run.loop import train
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 

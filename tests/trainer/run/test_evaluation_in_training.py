@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from in_process import go  # noqa: E402
 
-from trainer.choices import ChoiceItem, write_choices  # noqa: E402
+from trainer.scoring.choices import ChoiceItem, write_choices  # noqa: E402
 
 
 def with_choices(path: Path, items: int) -> Path:

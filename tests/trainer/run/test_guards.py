@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trainer.guards import LEAST_HISTORY, WINDOW, LossGuard
+from trainer.run.guards import LEAST_HISTORY, WINDOW, LossGuard
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -52,7 +52,7 @@ def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 def test_a_process_ends_with_its_parent_even_by_sigkill(action: str) -> None:
     child = (
-        "import time; from trainer.signals import die_with_parent; die_with_parent(); "
+        "import time; from trainer.process.signals import die_with_parent; die_with_parent(); "
         "print('ready', flush=True); time.sleep(60)"
     )
     parent = (

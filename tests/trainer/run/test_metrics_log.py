@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.config import TrainingConfig
-from trainer.metrics import MetricsLog, cut_metrics, duration, progress_line
+from trainer.run.metrics import MetricsLog, cut_metrics, duration, progress_line
 
 VALUES = {
     "step": 120,

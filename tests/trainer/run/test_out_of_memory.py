@@ -27,10 +27,10 @@ import logging, pathlib, resource, sys
 import safetensors.torch  # before the limit: a library loaded later finds no room
 import torch
 from trainer.config import read_run
-from trainer.learner import Learner
-from trainer.loop import train
-from trainer.ranks import Ranks
-from trainer.signals import StopRequest
+from trainer.run.learner import Learner
+from trainer.run.loop import train
+from trainer.process.ranks import Ranks
+from trainer.process.signals import StopRequest
 
 torch.set_num_threads(1)
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from trainer.config import RunConfig, TrainingConfig, read_run
 from trainer.errors import ConfigError
 from trainer.presets import PRESETS
-from trainer.resume import identity
+from trainer.run.resume import identity
 
 DATA = {"epochs": ["shards.json"]}
 

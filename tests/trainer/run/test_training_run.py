@@ -15,15 +15,15 @@ torch = pytest.importorskip("torch")
 from in_process import StopAfter, go  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from trainer.checkpoint import load_model, sorted_checkpoints  # noqa: E402
 from trainer.config import read_run  # noqa: E402
+from trainer.data.shards import content_hash, read_manifest  # noqa: E402
 from trainer.errors import CheckpointError, ConfigError, DataError, TrainerError  # noqa: E402
-from trainer.guards import LossGuard  # noqa: E402
-from trainer.learner import Learner  # noqa: E402
-from trainer.loop import train  # noqa: E402
-from trainer.ranks import Ranks  # noqa: E402
-from trainer.shards import content_hash, read_manifest  # noqa: E402
-from trainer.signals import StopRequest  # noqa: E402
+from trainer.process.ranks import Ranks  # noqa: E402
+from trainer.process.signals import StopRequest  # noqa: E402
+from trainer.run.checkpoint import load_model, sorted_checkpoints  # noqa: E402
+from trainer.run.guards import LossGuard  # noqa: E402
+from trainer.run.learner import Learner  # noqa: E402
+from trainer.run.loop import train  # noqa: E402
 
 
 def losses(path: Path) -> dict[int, float]:
@@ -185,7 +185,7 @@ def test_held_out_documents_of_another_tokenizer_are_refused(make_run: Any, shar
 def test_a_second_run_in_the_same_folder_is_refused(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
-    monkeypatch.setattr("trainer.lock.LOCK_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.run.lock.LOCK_WAIT_SECONDS", 0.0)
     path = make_run("run", max_steps=1)
     path.with_suffix("").mkdir()
     with (path.with_suffix("") / ".lock").open("w") as file:

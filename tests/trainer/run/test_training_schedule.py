@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import TrainingConfig
-from trainer.schedule import learning_rate_factor, muon_momentum
+from trainer.optim.schedule import learning_rate_factor, muon_momentum
 
 COSINE = TrainingConfig(schedule="cosine", warmup_steps=10, final_share=0.1)
 WSD = TrainingConfig(schedule="wsd", warmup_steps=10, cooldown_share=0.5, final_share=0.05)

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from trainer.config import read_run
-from trainer.loop import train
-from trainer.ranks import join_ranks, leave_ranks
-from trainer.signals import StopRequest
+from trainer.process.ranks import join_ranks, leave_ranks
+from trainer.process.signals import StopRequest
+from trainer.run.loop import train
 
 
 class StopAt(StopRequest):

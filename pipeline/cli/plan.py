@@ -1,0 +1,82 @@
+"""`squeeze plan`: the schedule as a table before anything is built.
+
+What a corpus holds comes from the best that is known of it: a size given on the command line, its tokens where they are
+in the store, the bytes of its documents, or the profile's own estimate (`estimated_bytes`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.base.errors import SqueezeError
+from pipeline.profile.profile import Profile
+from pipeline.sharding.schedule.plan import estimated_holdings, holdings, plan_rows
+from pipeline.store import Artifact, Store
+from pipeline.tokenization.encoders.arrow import dtype_for
+from trainer.config import DataConfig, RunConfig
+
+
+def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows per epoch, stage and source, and notes on what was estimated.
+
+    `sizes` are bytes of text by corpus, for what is not in the store. Raises SqueezeError naming a corpus of unknown
+    size, ShardError for a schedule that cannot be met.
+    """
+    mixed = sorted({source for stage in profile.schedule.stages for source in stage.mixture})
+    tokens = {name: store.find_current(f"tokens/{name}") for name in mixed}
+    known = {name: artifact for name, artifact in tokens.items() if artifact is not None and name not in sizes}
+    if len(known) == len(mixed):
+        dtype = str(next(iter(known.values())).summary["dtype"])
+        held = holdings(profile.schedule, {name: artifact.path for name, artifact in known.items()})
+        return plan_rows(profile.schedule, profile.shards, held, dtype), []
+    found = {name: sizes.get(name) or _text_bytes(profile, name, known.get(name), store) for name in mixed}
+    # an estimate knows no languages, so it cannot balance them
+    schedule = profile.schedule.model_copy(update={"language_temperature": {}})
+    rows = plan_rows(schedule, profile.shards, estimated_holdings(found), dtype_for(profile.model.vocab_size))
+    return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
+
+
+def training_figures(
+    profile: Profile, rows: Sequence[Mapping[str, Any]], *, devices: int, mfu: float
+) -> dict[str, Any]:
+    """What training on a planned schedule takes, as `trainer.plan.plan` says it."""
+    from trainer.plan import plan as plan_run
+
+    tokens = sum(row["tokens"] for row in rows if row["source"] == "total")
+    most = profile.training.max_steps
+    steps = max(1, min(tokens // profile.training.batch_tokens, most or tokens))
+    training = dataclasses.replace(profile.training, max_steps=steps)
+    run = RunConfig(model=profile.model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
+    return plan_run(run, devices=devices, mfu=mfu)
+
+
+def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Store) -> int:
+    if tokens is not None:
+        return int(tokens.summary["train"]["bytes"])
+    documents = store.find_current(f"documents/{name}")
+    if documents is not None:
+        return int(documents.summary["bytes"])
+    stated = profile.corpora[name].estimated_bytes
+    if stated is None:
+        raise SqueezeError(
+            f"the size of the corpus {name} is not known yet: materialize documents/{name}, set its estimated_bytes in "
+            f"the profile, or give it, as in `squeeze plan --size {name}=2GB`"
+        )
+    return stated
+
+
+def parse_sizes(words: Sequence[str]) -> dict[str, int]:
+    """`books=1.5GB` as bytes by corpus. Raises SqueezeError for anything else."""
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    sizes = {}
+    for word in words:
+        name, _, size = word.partition("=")
+        number = size.rstrip("BKMGTbkmgt")
+        unit = size[len(number) :].upper()
+        try:
+            sizes[name] = int(float(number) * units[unit])
+        except (ValueError, KeyError):
+            raise SqueezeError(f"--size {word}: expected CORPUS=SIZE, such as books=1.5GB") from None
+    return sizes

@@ -1,0 +1,81 @@
+"""The exported model outside of the store: copied to a folder, or pushed to the Hugging Face hub.
+
+In: a `model_hf` artifact. Out: its files without the store's own (manifest, lineage), which transformers and lm-eval
+read as they are, with the model card as it is by now: the artifact is older than the model's scores. On the hub one
+commit, whose message names the artifact's fingerprint.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from pipeline.base.errors import SqueezeError
+from pipeline.store import Artifact
+from pipeline.store.manifest import MANIFEST
+from pipeline.store.store import LINEAGE
+
+CARD: Final = "README.md"
+_OWN_FILES: Final = (MANIFEST, LINEAGE)
+
+
+def copy_model(artifact: Artifact, out: Path, card: str) -> Path:
+    """Copy the files to the folder `out`, with this card. Raises SqueezeError where something is there already."""
+    if out.exists():
+        raise SqueezeError(f"--out {out}: exists already; name a folder that does not")
+    shutil.copytree(artifact.path, out, ignore=shutil.ignore_patterns(*_OWN_FILES))
+    (out / CARD).write_text(card, encoding="utf-8")
+    return out
+
+
+def push_model(
+    artifact: Artifact,
+    repository: str,
+    card: str,
+    *,
+    private: bool = False,
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Upload the model's files with this card as one commit and return its page's address.
+
+    The repository is made if it is not there. `endpoint` and `token` are those of huggingface_hub (HF_ENDPOINT,
+    HF_TOKEN, `hf auth login`) unless given. Raises SqueezeError, saying what to do, where the hub refuses.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    api = HfApi(endpoint=endpoint, token=token)
+    where = f"--push-to-hub {repository}"
+    files = sorted(set(artifact.manifest.files) - {*_OWN_FILES, CARD})
+    uploads = [CommitOperationAdd(CARD, card.encode("utf-8"))]
+    uploads += [CommitOperationAdd(name, artifact.path / name) for name in files]
+    try:
+        page = api.create_repo(repository, private=private, exist_ok=True)
+        commit = api.create_commit(
+            page.repo_id, uploads, commit_message=f"Upload {artifact.key} {artifact.fingerprint[:8]}"
+        )
+    except HFValidationError as error:
+        raise SqueezeError(f"{where}: not a repository's name; expected ORG/NAME ({error})") from error
+    except LocalTokenNotFoundError as error:
+        raise SqueezeError(f"{where}: not logged in; run `hf auth login`, or set HF_TOKEN") from error
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        if status in (401, 403):
+            raise SqueezeError(
+                f"{where}: the hub refused ({status}): log in with `hf auth login`, or set HF_TOKEN to a token that "
+                f"may write to {repository.partition('/')[0]}"
+            ) from error
+        raise SqueezeError(f"{where}: the hub answered {status}: {error}") from error
+    except Exception as error:
+        if not _is_network(error):
+            raise
+        raise SqueezeError(f"{where}: the hub cannot be reached ({error}); run the same command again") from error
+    return str(commit.commit_url)
+
+
+def _is_network(error: Exception) -> bool:
+    """Whether the connection failed, whichever HTTP client this version of huggingface_hub uses."""
+    client = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or client in ("httpx", "httpx2", "httpcore", "httpcore2", "requests")

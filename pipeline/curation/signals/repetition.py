@@ -1,0 +1,124 @@
+"""Gopher's repetition signals over tokens (Rae et al. 2021, table A1), for a whole batch of texts at once.
+
+The definitions are datatrove's: the characters of the most frequent 2-, 3- and 4-gram and of the 5- to 10-grams that
+were met before, as shares of the text's characters. Almost no n-gram occurs twice, so sorting their hashes finds
+the few places that the exact rules have to look at.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from pipeline.curation.text.words import Tokens, mix
+
+_ODD = np.uint64(0xD6E8FEB86659FD93)
+_TABLE_BITS = 18
+_TABLE_SHIFT = np.uint64(64 - _TABLE_BITS)
+"""The table of leading bits fits a core's cache and spares most values the search."""
+_TOKENS = 20_000
+"""Tokens of some whole texts taken together: enough to keep numpy busy, few enough to sort within a core's cache."""
+
+
+def repetition(tokens: Tokens, characters: np.ndarray) -> dict[str, np.ndarray]:
+    """`top_2gram` … `top_4gram` and `repeated_5gram` … `repeated_10gram`.
+
+    Args:
+        tokens: of N texts.
+        characters: int64 [N], length of each text.
+    """
+    starts = [0]
+    while starts[-1] < len(characters):
+        upto = np.searchsorted(tokens.offsets, tokens.offsets[starts[-1]] + _TOKENS, side="right")
+        starts.append(max(starts[-1] + 1, min(int(upto) - 1, len(characters))))
+    some = [_repetition(tokens, characters, start, stop) for start, stop in pairwise(starts)]
+    return {name: np.concatenate([values[name] for values in some]) for name in some[0]} if some else {}
+
+
+def _repetition(tokens: Tokens, characters: np.ndarray, start: int, stop: int) -> dict[str, np.ndarray]:
+    """The same for texts [start, stop)."""
+    texts = stop - start
+    offsets = tokens.offsets[start : stop + 1] - tokens.offsets[start]
+    here = slice(tokens.offsets[start], tokens.offsets[stop])
+    length, concatenable, power = tokens.length[here], tokens.concatenable[here], tokens.power[here]
+    text_of = np.repeat(np.arange(texts), np.diff(offsets))
+    end = offsets[1:][text_of]
+    salt = mix(text_of.astype(np.uint64))
+    spelled = mix(concatenable)
+    before = np.concatenate([[0], np.cumsum(length)])
+    size = np.maximum(characters[start:stop], 1)
+    result: dict[str, np.ndarray] = {}
+    places = np.arange(len(text_of))
+    for n in (2, 3, 4):
+        places = places[places + n <= end[places]]
+        grams = salt[places]
+        for step in range(n):
+            grams = grams * _ODD + spelled[places + step]
+        repeated = _repeated(grams)
+        places = places[repeated]
+        result[f"top_{n}gram"] = _most_frequent(places, grams[repeated], text_of, before, offsets, n) / size
+    grams = concatenable.copy()
+    for n in range(2, 11):
+        grams = grams[:-1] * power[n - 1 :] + concatenable[n - 1 :]
+        if n >= 5:
+            places = np.flatnonzero(np.arange(n, len(text_of) + 1) <= end[: len(grams)])
+            salted = mix(grams[places] ^ salt[places])
+            repeated = _repeated(salted)
+            result[f"repeated_{n}gram"] = (
+                _seen_before(places[repeated], salted[repeated], text_of, before, n, texts) / size
+            )
+    return result
+
+
+def _repeated(grams: np.ndarray) -> np.ndarray:
+    """Places of the values that occur more than once."""
+    ordered = np.sort(grams)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.empty(0, dtype=np.int64)
+    likely = np.zeros(1 << _TABLE_BITS, dtype=bool)
+    likely[twice >> _TABLE_SHIFT] = True
+    places = np.flatnonzero(likely[grams >> _TABLE_SHIFT])
+    suspects = grams[places]
+    found = np.minimum(np.searchsorted(twice, suspects), len(twice) - 1)
+    return places[twice[found] == suspects]
+
+
+def _most_frequent(
+    places: np.ndarray, grams: np.ndarray, text_of: np.ndarray, before: np.ndarray, offsets: np.ndarray, n: int
+) -> np.ndarray:
+    """Characters of each text's most frequent n-gram, blanks between its words included, times its count.
+
+    Of equally frequent ones the first counts; where none repeats, that is the text's first n-gram.
+    """
+    start = offsets[:-1]
+    enough = np.diff(offsets) >= n
+    top = np.zeros(len(start), dtype=np.int64)
+    top[enough] = (before[start[enough] + n] - before[start[enough]]) + n - 1
+    if len(places):
+        _, first, counts = np.unique(grams, return_index=True, return_counts=True)
+        at = places[first]
+        order = np.lexsort((at, -counts, text_of[at]))
+        texts, best = np.unique(text_of[at[order]], return_index=True)
+        chosen = at[order][best]
+        top[texts] = (before[chosen + n] - before[chosen] + n - 1) * counts[order][best]
+    return top
+
+
+def _seen_before(
+    places: np.ndarray, grams: np.ndarray, text_of: np.ndarray, before: np.ndarray, n: int, texts: int
+) -> np.ndarray:
+    """Characters of n-grams that were met earlier in their text, reading on after each one found."""
+    total = np.zeros(texts, dtype=np.int64)
+    seen: set[int] = set()
+    allowed = 0
+    for place, gram in zip(places.tolist(), grams.tolist(), strict=True):
+        if place < allowed:
+            continue
+        if gram in seen:
+            total[text_of[place]] += before[place + n] - before[place]
+            allowed = place + n
+        else:
+            seen.add(gram)
+    return total

@@ -1,0 +1,146 @@
+"""Words of a batch of texts as arrays, so that everything counted over words is numpy at memory speed.
+
+Two notions of a word. *Tokens* are what the published filters count: spaCy's English tokens, as in datatrove, or runs
+of letters and single marks in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
+and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur
+in, so a text is split once for both, and each chunk analysed once (`vocabulary.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pipeline.curation.text.chunks import (
+    ALPHABETIC,
+    MULTIPLIER,
+    PUNCTUATED,
+    SENTENCE_END,
+    SYMBOL,
+    Chunked,
+    Vocabulary,
+    chunk_texts,
+    mix,
+)
+from pipeline.curation.text.english import english_tokenizer
+
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’\-][^\W{_UNSPACED}]+)*|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of a batch of N texts, T in all; text i has tokens [offsets[i], offsets[i + 1])."""
+
+    offsets: np.ndarray
+    """int64 [N + 1]"""
+    chunks: np.ndarray
+    """int64 [C + 1], offsets of the blank-separated chunks"""
+    length: np.ndarray
+    """int64 [T], characters"""
+    concatenable: np.ndarray
+    """uint64 [T], a polynomial hash of the characters, and `power`, the multiplier to append it to another hash."""
+    power: np.ndarray
+    symbol: np.ndarray
+    """bool [T], made of punctuation only"""
+    alphabetic: np.ndarray
+    """bool [T], holds a letter"""
+    sentence_end: np.ndarray
+    """bool [T]"""
+    punctuation: np.ndarray
+    """bool [T], of Unicode categories P*"""
+    stop_word: np.ndarray
+    """uint8 [T], bit mask of the English stop words"""
+    syllables: np.ndarray
+    """int64 [T], groups of vowels, at least 1 in a token with a letter"""
+
+
+_vocabularies: dict[bool, Vocabulary] = {}
+
+
+def vocabulary(*, english: bool) -> Vocabulary:
+    """This process's vocabulary of English chunks, or of all others; a fresh one when it is full."""
+    known = _vocabularies.get(english)
+    if known is None or known.full:
+        known = Vocabulary(english_tokenizer() if english else _TOKEN.findall, words_of)
+        _vocabularies[english] = known
+    return known
+
+
+def words_of(text: str) -> list[str]:
+    """The plain words of a text."""
+    if text.isascii():
+        return [text.lower()] if text.isalnum() else _WORD.findall(text.lower())
+    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def tokens_of(chunked: Chunked) -> Tokens:
+    """The tokens of texts that were chunked by the vocabulary of their language."""
+    (length, concatenable, power, flags, stop_word, syllables), chunks = chunked.tokens()
+    symbol, alphabetic, sentence_end, punctuation = (
+        (flags & bit).astype(bool) for bit in (SYMBOL, ALPHABETIC, SENTENCE_END, PUNCTUATED)
+    )
+    return Tokens(
+        chunks[chunked.offsets],
+        chunks,
+        length,
+        concatenable,
+        power,
+        symbol,
+        alphabetic,
+        sentence_end,
+        punctuation,
+        stop_word,
+        syllables,
+    )
+
+
+def tokenize(texts: Sequence[str], *, english: bool) -> Tokens:
+    """Tokens of texts that are all English, or all of other languages."""
+    return tokens_of(chunk_texts(texts, vocabulary(english=english)))
+
+
+def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them."""
+    return chunk_texts(texts, vocabulary(english=False)).words()
+
+
+def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:
+    """Hash of the `size` values from each place on; the last `size` - 1 places have none."""
+    if len(hashes) < size:
+        return np.empty(0, dtype=np.uint64)
+    count = len(hashes) - size + 1
+    total = hashes[:count].copy()
+    for step in range(1, size):
+        total = total * MULTIPLIER + hashes[step : step + count]
+    return mix(total)
+
+
+def shingles(hashes: np.ndarray, offsets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The set of word n-grams of each text, sorted, one after the other, and their offsets.
+
+    A text of fewer than `size` words is one n-gram of all its words; one without words has none.
+    """
+    grams = ngrams(hashes, size)
+    sets = []
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        if stop - start >= size:
+            ordered = np.sort(grams[start : stop - size + 1])
+            new = np.empty(len(ordered), dtype=bool)
+            new[0] = True
+            np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+            sets.append(ordered[new])
+        elif stop > start:
+            sets.append(ngrams(hashes[start:stop], stop - start))
+        else:
+            sets.append(hashes[:0])
+    ends = np.concatenate([[0], np.cumsum([len(values) for values in sets])]).astype(np.int64)
+    return (np.concatenate(sets) if sets else hashes[:0]), ends

@@ -1,0 +1,279 @@
+"""One table of everything scored: this model, chance, compressors, earlier models and published baselines.
+
+In: the folders of the suites' results, those of earlier models, and the lineage of all that was read. Out:
+`scorecard.json`. Each comparison says whether it is within noise. An earlier model is compared on the very same items
+and held-out text alone, item by item (`per_item`); for a published number, whose items nobody has, a difference of at
+most two standard errors of it is noise.
+
+Which earlier models there are depends on the store and not on this model. They are looked up when the scorecard is
+built and named in it by fingerprint, but are neither in its fingerprint nor in its content hash: training another
+model rebuilds no scorecard, and the same model has the same one in every store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.scores.baselines import Baseline, Baselines, read_baselines
+from pipeline.evaluation.scores.noise import judge, text_row, within_noise
+from pipeline.evaluation.scores.per_item import Scored
+from pipeline.evaluation.scores.results import Score, SuiteResult, read_result, rounded_values
+
+SCORECARD_VERSION: Final = "3"
+SCORECARD_FILE: Final = "scorecard.json"
+EARLIER: Final = "earlier"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another number for the same thing."""
+
+    name: str
+    kind: str
+    """`chance`, `compressor`, `published` or `earlier`."""
+    value: float
+    better: bool
+    """This model is better, whether or not by more than noise."""
+    within_noise: bool | None
+    """None where no standard error is known on either side, or the number was taken in another way."""
+    stderr: float | None = None
+    source: str = ""
+    comparable: bool = True
+    why_not: str = ""
+    """Why it is not comparable, in a few words."""
+    noise: float | None = None
+    """One standard error of the difference, where it was worked out item by item."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score and what stands beside it."""
+
+    suite: str
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    count: int
+    higher_is_better: bool
+    shots: int | None = None
+    version: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All rows, in the profile's order of suites, and where everything came from."""
+
+    content_hash: str
+    rows: tuple[Row, ...]
+    lineage: Mapping[str, Any]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Facts about the run, such as its `summary.json`."""
+    notes: tuple[str, ...] = ()
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each earlier model that was looked at, by its name here."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A model that was scored before this one."""
+
+    fingerprint: str
+    suites: Mapping[str, Path]
+    """Folder of each of its suites' results."""
+
+
+def build_scorecard(
+    suites: Mapping[str, Path],
+    lineage: Mapping[str, Any],
+    out: Path,
+    *,
+    earlier: Mapping[str, Earlier] | None = None,
+    model: Mapping[str, Any] | None = None,
+    baselines: Baselines | None = None,
+) -> Scorecard:
+    """Put all scores beside what they compare with; write `scorecard.json`.
+
+    Args:
+        suites: folder of each suite's result, by name.
+        lineage: fingerprints and content hashes of everything read, as the store knows them; kept as it is.
+        earlier: earlier models by a name people know them by.
+        model: facts about the model, kept as they are.
+
+    Raises:
+        EvaluationError: a suite's scores cannot be read.
+    """
+    start = time.monotonic()
+    baselines = baselines or read_baselines()
+    results = {name: Scored(read_result(folder), folder) for name, folder in suites.items()}
+    before = {
+        label: {name: Scored(read_result(folder), folder) for name, folder in model.suites.items() if name in suites}
+        for label, model in (earlier or {}).items()
+    }
+    rows = [
+        Row(
+            suite=name,
+            task=score.task,
+            metric=score.metric,
+            value=score.value,
+            stderr=score.stderr,
+            count=score.count,
+            higher_is_better=score.higher_is_better,
+            shots=score.shots,
+            version=score.version,
+            comparisons=tuple(_comparisons(name, score, scored, before, baselines)),
+        )
+        for name, scored in results.items()
+        for score in scored.result.scores
+    ]
+    notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in _notes(scored.result))
+    names = {label: model.fingerprint for label, model in (earlier or {}).items()}
+    body = {
+        "format": 1,
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "model": dict(model or {}),
+        "lineage": dict(lineage),
+        "notes": list(notes),
+        "earlier": names,
+    }
+    temporary = out / f"{SCORECARD_FILE}.tmp"
+    temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    temporary.replace(out / SCORECARD_FILE)
+    return Scorecard(
+        content_hash=_content_hash(body),
+        rows=tuple(rows),
+        lineage=lineage,
+        model=model or {},
+        notes=notes,
+        earlier=names,
+        seconds=time.monotonic() - start,
+    )
+
+
+def read_scorecard(folder: Path) -> Scorecard:
+    """A finished scorecard again. Raises EvaluationError naming the file when it cannot be read."""
+    path = folder / SCORECARD_FILE
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(
+            Row(**{**row, "comparisons": tuple(Comparison(**item) for item in row["comparisons"])})
+            for row in body["rows"]
+        )
+        facts = (body["lineage"], body["model"], tuple(body["notes"]), body.get("earlier", {}))
+        return Scorecard(_content_hash(body), rows, *facts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"{path}: not a scorecard ({error}); materialize scorecard again") from error
+
+
+def _content_hash(body: Mapping[str, Any]) -> str:
+    """Of everything that follows from the model and its suites, whatever else is in the store."""
+    rows = [
+        {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
+    ]
+    own = {**body, "rows": rows, "earlier": None}
+    return hashlib.sha256(
+        json.dumps(rounded_values(own), ensure_ascii=False, sort_keys=True).encode("utf-8")
+    ).hexdigest()
+
+
+def _comparisons(
+    suite: str,
+    score: Score,
+    scored: Scored,
+    earlier: Mapping[str, Mapping[str, Scored]],
+    baselines: Baselines,
+) -> Iterator[Comparison]:
+    result = scored.result
+    chance = baselines.chance.get(score.task)
+    if chance is not None and score.metric in ("acc", "acc_norm"):
+        yield _against(score, "guessing", "chance", chance)
+    if result.kind == "bits_per_byte":
+        row = text_row(result, score.task)
+        for name, value in row.get("compressors", {}).items():
+            yield _against(score, COMPRESSOR_NAMES[name], "compressor", value)
+    for label, suites in earlier.items():
+        other = suites.get(suite)
+        match = next((item for item in other.result.scores if item.name == score.name), None) if other else None
+        if other is not None and match is not None:
+            verdict = judge(score, match, scored, other)
+            if verdict.comparable:
+                yield dataclasses.replace(
+                    _against(score, label, EARLIER, match.value, stderr=match.stderr),
+                    within_noise=verdict.within_noise,
+                    noise=verdict.noise,
+                )
+    differs = result.details.get("not_as_published", {}).get(score.task, "")
+    for item in baselines.of(score.task, score.metric):
+        yield _against(
+            *(score, item.model, "published", item.value),
+            stderr=item.stderr,
+            source=item.source,
+            why_not=differs or _taken_otherwise(score, item),
+        )
+
+
+def _taken_otherwise(score: Score, published: Baseline) -> str:
+    """Why a published score is of something else than ours; empty where it is not."""
+    if not published.comparable:
+        return "taken otherwise"
+    if published.count is not None and published.count != score.count:
+        return f"of {published.count:,} items, this one of {score.count:,}"
+    if score.shots is not None and published.shots != score.shots:
+        return f"with {published.shots} shots, this one with {score.shots}"
+    return ""
+
+
+COMPRESSOR_NAMES: Final = {
+    "gzip": "gzip -9",
+    "xz": "xz -9e",
+    "zstd": "zstd -19",
+    "xz_primed": "xz -9e after training text",
+    "zstd_primed": "zstd -19 after training text",
+}
+
+
+def _against(
+    score: Score,
+    name: str,
+    kind: str,
+    value: float,
+    *,
+    stderr: float | None = None,
+    source: str = "",
+    why_not: str = "",
+) -> Comparison:
+    difference = score.value - value
+    return Comparison(
+        name=name,
+        kind=kind,
+        value=value,
+        better=difference > 0 if score.higher_is_better else difference < 0,
+        within_noise=None if why_not else within_noise(difference, score.stderr, stderr),
+        stderr=stderr,
+        source=source,
+        comparable=not why_not,
+        why_not=why_not,
+    )
+
+
+def _notes(result: SuiteResult) -> Iterator[tuple[str, str]]:
+    notes = result.details.get("notes", {})
+    if isinstance(notes, Mapping):
+        yield from notes.items()
+    else:
+        for note in notes:
+            yield result.kind.replace("_", " "), note
+    for task, count in result.details.get("cut", {}).items():
+        yield task, f"{count:,} prompts were cut on the left to the model's context"
+    for task, count in result.details.get("in_windows", {}).items():
+        yield task, f"{count:,} choices are longer than the model's context and were scored in windows"

@@ -1,0 +1,132 @@
+"""Reading YAML 1.2 with the line of every key, so that an error can say where it is.
+
+In: a YAML file, possibly one that `extends` another. Out: plain mappings and a `Locations` that finds the file and
+line of any dotted path in them. YAML 1.2, because in 1.1 `no` is false and `1e-3` a string.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.base.errors import ProfileError
+
+BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
+EXTENDS: Final = "extends"
+
+
+@dataclass
+class Locations:
+    """Where each path of a profile was written: (key, key, ...) -> (file, line from 1)."""
+
+    lines: dict[tuple[str, ...], tuple[Path, int]] = field(default_factory=dict)
+
+    def of(self, path: Sequence[str | int]) -> str:
+        """`file.yaml, line 12` of the deepest part of `path` that is in a file; empty when none is."""
+        keys = tuple(str(part) for part in path)
+        while keys:
+            if keys in self.lines:
+                file, line = self.lines[keys]
+                return f"{file.name}, line {line}"
+            keys = keys[:-1]
+        return ""
+
+
+def find_profile(name_or_path: str) -> Path:
+    """The file of a built-in profile, or the given path. Raises ProfileError naming what there is."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ProfileError(
+            f"the profile {path.absolute()} does not exist; SQUEEZE_PROFILE is a path or a built-in name"
+        )
+    file = BUILT_IN / f"{name_or_path}.yaml"
+    if file.is_file():
+        return file
+    known = sorted(item.stem for item in BUILT_IN.glob("*.yaml"))
+    raise ProfileError(
+        f"there is no profile named {name_or_path!r}{did_you_mean(name_or_path, known)}; built in: {', '.join(known)}; "
+        "your own goes by its path, ending in .yaml (SQUEEZE_PROFILE=my.yaml)"
+    )
+
+
+def read_profile_file(path: Path) -> tuple[dict[str, Any], Locations]:
+    """Read a profile with all it extends: mappings key by key, anything else replaced, null where a mapping goes."""
+    return _read(path, seen=())
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Locations]:
+    if path.resolve() in seen:
+        raise ProfileError(f"{path}: the profiles extend each other in a circle")
+    data = _parse(path)
+    locations = Locations()
+    plain = _plain(data, (), path, locations)
+    if seen:
+        plain.pop("name", None)  # what extends a profile is another one, with its own artifacts
+    parent = plain.pop(EXTENDS, None)
+    if parent is None:
+        return plain, locations
+    if not isinstance(parent, str):
+        raise ProfileError(
+            f"{locations.of([EXTENDS])}: extends: expected the name or path of a profile, found {parent!r}"
+        )
+    beside = path.parent / parent
+    base = beside if beside.suffix in (".yaml", ".yml") and beside.is_file() else find_profile(parent)
+    inherited, inherited_locations = _read(base, (*seen, path.resolve()))
+    return merge(inherited, plain), Locations(inherited_locations.lines | locations.lines)
+
+
+def _parse(path: Path) -> Mapping[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from error
+    except YAMLError as error:
+        raise ProfileError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(data, Mapping):
+        raise ProfileError(f"{path}: a profile is a mapping of sections; found {type(data).__name__}")
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid on it: mappings key by key, everything else replaced; null takes a mapping away."""
+    result = dict(base)
+    for key, value in over.items():
+        before = result.get(key)
+        if isinstance(before, Mapping) and value is None:
+            del result[key]
+        else:
+            result[key] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def did_you_mean(given: str, known: Sequence[str]) -> str:
+    """`; did you mean "..."?` when a known word is close, else nothing."""
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _plain(value: Any, path: tuple[str, ...], file: Path, locations: Locations) -> Any:
+    """Strip ruamel's types, noting the line of every key and list item on the way."""
+    if isinstance(value, Mapping):
+        own = value.lc.data or {}  # type: ignore[attr-defined]
+        for key in value:
+            # a key that `<<:` merged in has no place of its own: that of the mapping it is merged into
+            line = own[key][0] if key in own else value.lc.line  # type: ignore[attr-defined]
+            locations.lines[(*path, str(key))] = (file, line + 1)
+        return {str(key): _plain(item, (*path, str(key)), file, locations) for key, item in value.items()}
+    if isinstance(value, list):
+        for position in range(len(value)):
+            locations.lines[(*path, str(position))] = (file, value.lc.item(position)[0] + 1)  # type: ignore[attr-defined]
+        return [_plain(item, (*path, str(position)), file, locations) for position, item in enumerate(value)]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value

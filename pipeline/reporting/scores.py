@@ -1,0 +1,86 @@
+"""Scores as rows that people read: for the UI's tables, the console and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.evaluation.scores.results import SuiteResult
+from pipeline.evaluation.scores.scorecard import COMPRESSOR_NAMES, Comparison, Row, Scorecard
+
+
+def with_error(value: float, stderr: float | None) -> str:
+    """`0.2892 ± 0.0045`: the value and one standard error."""
+    return f"{value:.4f} ± {stderr:.4f}" if stderr is not None else f"{value:.4f}"
+
+
+def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
+    """A suite's scores, a row each."""
+    return [
+        {
+            "task": score.task,
+            "metric": score.metric,
+            "score": with_error(score.value, score.stderr),
+            "count": score.count,
+            "shots": score.shots,
+            "version": score.version,
+        }
+        for score in result.scores
+    ]
+
+
+def bits_per_byte_rows(result: SuiteResult) -> list[dict[str, Any]]:
+    """The bits per byte of each text beside the compressors'."""
+    rows = []
+    for row in result.details["rows"]:
+        line = {
+            "text": row["name"],
+            "documents": row["documents"],
+            "bytes": row["bytes"],
+            "model": with_error(row["bits_per_byte"], row["stderr"]),
+        }
+        rows.append(line | {COMPRESSOR_NAMES[name]: f"{value:.4f}" for name, value in row["compressors"].items()})
+    return rows
+
+
+def scorecard_rows(scorecard: Scorecard) -> list[dict[str, Any]]:
+    """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (worse)`."""
+    return [
+        {
+            "suite": row.suite,
+            "task": row.task,
+            "metric": row.metric,
+            "score": with_error(row.value, row.stderr),
+            "count": row.count,
+            "beside": " · ".join(comparison_words(item) for item in row.comparisons),
+        }
+        for row in scorecard.rows
+    ]
+
+
+def comparison_words(item: Comparison) -> str:
+    """A comparison in words; `better` and `worse` are this model's side of it."""
+    if not item.comparable:
+        verdict = f"not comparable: {item.why_not}"
+    elif item.within_noise:
+        verdict = "within noise"
+    else:
+        verdict = "this is better" if item.better else "this is worse"
+    return f"{item.name} {item.value:.4f} ({verdict})"
+
+
+def plottable(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows in the shape of `pipeline.reporting.plots.scores_png`, without numbers taken in another way."""
+    return [
+        {
+            "name": f"{row.task} {row.metric}" if row.metric != "bits_per_byte" else row.task,
+            "value": row.value,
+            "stderr": row.stderr,
+            "comparisons": [
+                {"name": item.name, "kind": item.kind, "value": item.value}
+                for item in row.comparisons
+                if item.comparable
+            ],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,120 @@
+"""Documents as columns of numpy arrays and one Arrow buffer of tokens: what a shard is written from.
+
+Tokens of variable length are gathered as Arrow binaries: `take` on a binary array copies 3 to 5 billion tokens a second
+on one core, 5 to 10 times as fast as on a list array, and the bytes are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.tokenization.corpus_tokens.store import fixed_binary, offsets_of
+from trainer.data.shards import DTYPE_BYTES, shard_schema
+
+
+@dataclass
+class Rows:
+    """Documents in order. `keys` are their sort keys; `tokens` is a LargeBinaryArray of little-endian tokens."""
+
+    keys: np.ndarray
+    """uint64 [n]."""
+    ids: np.ndarray
+    """uint8 [n, 16]."""
+    sources: np.ndarray
+    """uint16 [n]."""
+    bytes: np.ndarray
+    """UTF-8 length of the text, uint32 [n]."""
+    tokens: pa.LargeBinaryArray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def lengths(self, itemsize: int) -> np.ndarray:
+        """Tokens of each document, int64 [n]."""
+        return np.diff(binary_offsets(self.tokens)) // itemsize
+
+    def take(self, order: np.ndarray) -> Rows:
+        """The documents at positions `order`, copied."""
+        return Rows(
+            self.keys[order],
+            self.ids[order],
+            self.sources[order],
+            self.bytes[order],
+            self.tokens.take(pa.array(order)),
+        )
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """The documents [start, stop), as views."""
+        part = slice(start, stop)
+        return Rows(self.keys[part], self.ids[part], self.sources[part], self.bytes[part], self.tokens[part])
+
+    def sorted(self) -> Rows:
+        """In the order of (key, document id)."""
+        return self.take(reading_order(self.keys, self.ids))
+
+
+def reading_order(keys: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Positions of documents in the order of (key, document id): keys uint64 [n], ids uint8 [n, 16]."""
+    order = np.argsort(keys, kind="stable")
+    ascending = keys[order]
+    if (ascending[1:] == ascending[:-1]).any():
+        halves = np.ascontiguousarray(ids).view(">u8").reshape(-1, 2)
+        order = np.lexsort((halves[:, 1], halves[:, 0], keys))
+    return order
+
+
+def concat(rows: list[Rows]) -> Rows:
+    """Documents of all `rows`, one after the other."""
+    if len(rows) == 1:
+        return rows[0]
+    return Rows(
+        np.concatenate([part.keys for part in rows]),
+        np.concatenate([part.ids for part in rows]),
+        np.concatenate([part.sources for part in rows]),
+        np.concatenate([part.bytes for part in rows]),
+        pa.concat_arrays([part.tokens for part in rows]),
+    )
+
+
+def binary_offsets(array: pa.LargeBinaryArray) -> np.ndarray:
+    """Byte offsets of a binary array, the closing one included, as a view."""
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)
+    return offsets[array.offset : array.offset + len(array) + 1]
+
+
+def list_as_binary(column: Any, itemsize: int) -> pa.LargeBinaryArray:
+    """A list column of tokens as binaries over the same buffer."""
+    values = column.values
+    offsets = (offsets_of(column).astype(np.int64) + values.offset) * itemsize
+    buffers = [None, pa.py_buffer(offsets), values.buffers()[1]]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(column), buffers)
+
+
+def binary_as_list(array: pa.LargeBinaryArray, dtype: str) -> pa.ListArray:
+    """The inverse of `list_as_binary`, with 32-bit offsets from 0, as a shard's schema wants it."""
+    itemsize = DTYPE_BYTES[dtype]
+    offsets = binary_offsets(array)
+    values = array.buffers()[2]
+    size = int(offsets[-1] - offsets[0])
+    tokens = pa.Array.from_buffers(
+        getattr(pa, dtype)(),
+        size // itemsize,
+        [None, values.slice(int(offsets[0]), size) if size else pa.py_buffer(b"")],
+    )
+    starts = pa.array(((offsets - offsets[0]) // itemsize).astype(np.int32))
+    return pa.ListArray.from_arrays(starts, tokens, type=shard_schema(dtype).field("tokens").type)
+
+
+def shard_batch(rows: Rows, dtype: str) -> pa.RecordBatch:
+    """The documents as a record batch of a shard: no keys."""
+    columns = [
+        fixed_binary(rows.ids),
+        pa.array(np.ascontiguousarray(rows.sources)),
+        pa.array(np.ascontiguousarray(rows.bytes)),
+        binary_as_list(rows.tokens, dtype),
+    ]
+    return pa.record_batch(columns, schema=shard_schema(dtype))

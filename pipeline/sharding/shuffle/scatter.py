@@ -1,0 +1,223 @@
+"""First pass of the shuffle: a piece of a token store becomes sorted runs of the documents that the epoch selects.
+
+In: some record batches of one store and the epoch's slice of the schedule. Out: for each stage, run files of documents
+sorted by key, each bounded in memory, and an index of how many documents and tokens fall in each of 4,096 key ranges.
+
+A run says where its documents' tokens lie. Where the stores stay in the page cache, that is in the stores: reading
+documents here and there costs no more than reading them in order, and this pass moves 50 bytes a document. Where they
+do not, random reads would wait for the disk at every document, so the tokens are copied beside the run, in its order.
+
+Sorting inside a run costs little and buys much: the second pass finds any range of keys in a run as one contiguous
+stretch, so how it divides its work is decided there and then, and pieces, memory and workers never show in the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base import files
+from pipeline.sharding.keys import fractions, graded, id64, keys
+from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
+from pipeline.sharding.shuffle.rows import Rows, list_as_binary
+from pipeline.tokenization.corpus_tokens.store import (
+    StoreFile,
+    TokenStore,
+    describe,
+    ids_of,
+    map_batches,
+    offsets_of,
+    read_batches,
+    token_bytes,
+)
+from trainer.data.shards import DTYPE_BYTES
+
+RANGE_BITS: Final = 12
+RANGES: Final = 1 << RANGE_BITS
+"""Key ranges that the second pass can tell apart without reading a run."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some record batches of a store's file: what one task of the first pass reads."""
+
+    number: int
+    corpus: str
+    file: StoreFile
+    first: int
+    last: int
+    """Record batches [first, last)."""
+
+
+def pieces(stores: Mapping[str, TokenStore], epoch: Mapping[str, Any], part_bytes: int) -> list[Piece]:
+    """Divide the stores into pieces (whole record batches) whose documents, all copies of them, take `part_bytes`."""
+    result: list[Piece] = []
+    for corpus, store in stores.items():
+        itemsize = DTYPE_BYTES[store.tokenizer.dtype]
+        repeats = [part["repeats"] for stage in epoch["stages"] for part in stage["parts"] if part["source"] == corpus]
+        copies = math.ceil(max(repeats, default=1))
+        for file in store.files:
+            batches = read_batches(file, store.tokenizer.dtype)
+            first, size = 0, 0
+            for number, batch in enumerate(batches):
+                offsets = offsets_of(batch.column("tokens"))
+                size += int(offsets[-1] - offsets[0]) * itemsize if batch.num_rows else 0
+                size += batch.num_rows * copies * PLACE_BYTES
+                if size >= part_bytes or number + 1 == len(batches):
+                    result.append(Piece(len(result), corpus, file, first, number + 1))
+                    first, size = number + 1, 0
+    return result
+
+
+def scatter(piece: Piece, epoch: Mapping[str, Any], work: Path, part_bytes: int, copying: bool) -> None:
+    """Write the piece's runs, with their tokens if `copying`, and, last, its index (see `index_name`).
+
+    A piece whose index exists is finished and left alone. Raises `ShardError` for a damaged store or a full disk.
+    """
+    done = work / index_name(piece.number)
+    if done.exists():
+        return
+    dtype = epoch["tokenizer"]["dtype"]
+    whole, batches = map_batches(piece.file, dtype)
+    batches = [batch for batch in batches[piece.first : piece.last] if batch.num_rows]
+    if not copying:
+        files.read_ahead(piece.file.path)
+    stages: list[int] = []
+    counts: list[np.ndarray] = []
+    for stage in epoch["stages"]:
+        places = _selected(piece.corpus, batches, whole, epoch, stage)
+        if places is None:
+            continue
+        for run in _runs(places, part_bytes if copying else None):
+            written = _write_tokens(run, whole, work / tokens_name(piece.number, len(counts))) if copying else run
+            with files.whole_path(work / run_name(piece.number, len(counts))) as path:
+                write_run(written, path)
+            stages.append(stage["index"])
+            counts.append(_count(run, DTYPE_BYTES[dtype]))
+    with files.whole_path(done) as path, path.open("wb") as file:
+        np.savez(file, stages=np.array(stages, np.int64), counts=np.array(counts, np.int64).reshape(-1, 2, RANGES))
+
+
+def _runs(places: Places, run_bytes: int | None) -> list[Places]:
+    """The documents in parts of about `run_bytes`, if that is given."""
+    if run_bytes is None:
+        return [places]
+    numbers = (np.cumsum(places.sizes) - 1) // run_bytes
+    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(places)]
+    return [places.take(slice(first, last)) for first, last in itertools.pairwise(cuts)]
+
+
+def _write_tokens(places: Places, whole: pa.Buffer, path: Path) -> Places:
+    """Copy the documents' tokens, in order, to `path`; the documents as they lie there."""
+    ends = np.cumsum(places.sizes)
+    tokens = memoryview(bytearray(int(ends[-1])))
+    copy_stretches(places, [memoryview(whole).cast("B")], tokens)
+    with files.whole_path(path) as partial, partial.open("wb") as file:
+        file.write(tokens)
+    return replace(places, starts=ends - places.sizes)
+
+
+def run_name(piece: int, run: int) -> str:
+    """File name of a piece's run."""
+    return f"piece_{piece:05d}_run_{run:03d}.arrow"
+
+
+def tokens_name(piece: int, run: int) -> str:
+    """File name of the tokens of a piece's run, where they are copied."""
+    return f"piece_{piece:05d}_run_{run:03d}.tokens"
+
+
+def index_name(piece: int) -> str:
+    """File name of a piece's index: `stages` int64 [runs], `counts` int64 [runs, 2, RANGES] documents and tokens."""
+    return f"piece_{piece:05d}.npz"
+
+
+def _count(places: Places, itemsize: int) -> np.ndarray:
+    """Documents and tokens by key range, int64 [2, RANGES]."""
+    where = (places.keys >> np.uint64(64 - RANGE_BITS)).astype(np.int64)
+    counts = np.zeros((2, RANGES), dtype=np.int64)
+    counts[0] = np.bincount(where, minlength=RANGES)
+    counts[1] = np.bincount(where, weights=places.sizes // itemsize, minlength=RANGES)  # float64: exact below 2^53
+    return counts
+
+
+def _selected(
+    corpus: str, batches: list[pa.RecordBatch], whole: pa.Buffer, epoch: Mapping[str, Any], stage: Mapping[str, Any]
+) -> Places | None:
+    """The batches' documents in a stage, copies included, in order of their keys; none where it takes none."""
+    parts = [part for part in stage["parts"] if part["source"] == corpus]
+    if not parts:
+        return None
+    source = sorted(epoch["sources"]).index(corpus)
+    itemsize = DTYPE_BYTES[epoch["tokenizer"]["dtype"]]
+    found = []
+    for batch in batches:
+        chosen, sort_keys = choose(batch, corpus, epoch, stage, parts)
+        starts, sizes = token_bytes(batch.column("tokens"), whole, itemsize)
+        found.append(
+            Places(
+                keys=sort_keys,
+                ids=ids_of(batch.column("doc_id"))[chosen],
+                sources=np.full(len(chosen), source, dtype=np.uint16),
+                bytes=bytes_of(batch)[chosen],
+                starts=starts[chosen],
+                sizes=sizes[chosen],
+                files=np.zeros(len(chosen), dtype=np.int64),
+            )
+        )
+    places = concat(found) if found else None
+    return places.sorted() if places else None
+
+
+def rows_of(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
+    """All documents of a store's batch, keys still 0."""
+    source = sorted(epoch["sources"]).index(corpus)
+    return Rows(
+        keys=np.zeros(batch.num_rows, dtype=np.uint64),
+        ids=ids_of(batch.column("doc_id")),
+        sources=np.full(batch.num_rows, source, dtype=np.uint16),
+        bytes=bytes_of(batch),
+        tokens=list_as_binary(batch.column("tokens"), DTYPE_BYTES[epoch["tokenizer"]["dtype"]]),
+    )
+
+
+def bytes_of(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 lengths of the documents, uint32 [n]."""
+    return batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.uint32, copy=False)
+
+
+def choose(
+    batch: pa.RecordBatch,
+    corpus: str,
+    epoch: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    parts: list[Mapping[str, Any]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the batch of the documents selected, one for each copy, and their keys."""
+    documents = describe(batch)
+    ids = id64(documents.ids)
+    where = fractions(ids, epoch["seed"], corpus)
+    first, count = np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=np.int64)
+    for part in parts:
+        mine = slice(None) if part["lang"] is None else _of_language(documents, part["lang"])
+        (from_pass, from_fraction), (to_pass, to_fraction) = part["from"], part["to"]
+        first[mine] = from_pass + (where[mine] < from_fraction)
+        count[mine] = to_pass + (where[mine] < to_fraction) - first[mine]
+    chosen = np.repeat(np.arange(len(ids)), count)
+    copies = np.arange(len(chosen)) - np.repeat(np.cumsum(count) - count, count) + first[chosen]
+    sort_keys = keys(ids[chosen], epoch["seed"], epoch["epoch"], stage["index"], corpus, copies)
+    if "grade_edges" in stage:
+        sort_keys = graded(sort_keys, documents.grades[chosen], np.array(stage["grade_edges"]))
+    return chosen, sort_keys
+
+
+def _of_language(documents: Any, lang: str) -> np.ndarray:
+    number = documents.lang_names.index(lang) if lang in documents.lang_names else -1
+    return documents.langs == number

@@ -1,0 +1,254 @@
+"""A curated corpus as tokens: encoded once, unshuffled, reused by every epoch and every run.
+
+In: a corpus's documents with their selection, its held-out documents, a tokenizer's folder. Out: `train-00000.arrow`
+and `heldout-00000.arrow` onwards (see `pipeline.tokenization.corpus_tokens.writer`) and `tokens.json`. Every document
+ends in the end-of-text token. Memory does not grow with the corpus: text passes through in chunks, and reading,
+encoding, the gate and writing overlap, each a chunk ahead of the next.
+
+The fast path is compared with the reference on documents of this very corpus, from its beginning to its end: some of
+the first chunk and every document whose id falls below a share. One differing id, and the whole corpus is encoded
+again by the reference, and the summary says so. A killed run goes on after its finished files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.corpus_tokens.ahead import ahead
+from pipeline.tokenization.corpus_tokens.writer import PartCounts, TokenWriter
+from pipeline.tokenization.encoders.arrow import as_strings, end_documents, text_bytes
+from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
+from pipeline.tokenization.folder import load_tokenizer, write_bytes, write_text
+from pipeline.tokenization.progress import Progress
+from pipeline.tokenization.training.mixture import CuratedCorpus
+
+log = logging.getLogger(__name__)
+
+TOKENS_VERSION: Final = "2"
+CHUNK_BYTES: Final = 16_000_000
+GATE_SHARE: Final = 1 / 512
+REFUSED: Final = "bulk-refused.tmp"
+COLUMNS: Final = ("doc_id", "text", "bytes", "lang")
+GRADE: Final = "grade"  # the documents' reading grade, by which a stage may order them
+
+
+Read = Callable[..., Iterator[pa.RecordBatch]]
+
+
+class _GateError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class TokensSummary:
+    """What was encoded. `encoder` names the path: gigatoken, or the reference and why."""
+
+    content_hash: str
+    corpus: str
+    tokenizer: str
+    vocab_size: int
+    dtype: str
+    encoder: str
+    gate_documents: int
+    """Documents on which the fast path was compared with the reference."""
+    train: PartCounts
+    heldout: PartCounts
+    bytes_per_token: float
+    """Bytes of text per token of text: end-of-text tokens do not count."""
+
+
+def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) -> TokensSummary:
+    """Encode the training and the held-out part of a corpus into `out`.
+
+    Raises TokenizerError where there is no training document, or a document's `bytes` is not its text's length.
+    """
+    encoder = load_tokenizer(tokenizer)
+    refused = out / REFUSED
+    if refused.is_file():
+        encoder.refuse_bulk(refused.read_text(encoding="utf-8"))
+    run = _Run(name, corpus, encoder, out)
+    failure = run.encode()
+    if failure is not None:
+        encoder.refuse_bulk(failure)
+        # before the note: killed in between, the next attempt must not take what was refused for finished
+        for path in (*out.glob("train-*.arrow"), *out.glob("heldout-*.arrow")):
+            path.unlink()
+        write_bytes(refused, failure.encode())
+        run = _Run(name, corpus, encoder, out)
+        run.encode()
+    summary = run.summary()
+    record = {
+        "format": "squeeze-tokens",
+        "version": 1,
+        "corpus": name,
+        "tokenizer": {
+            "content_hash": encoder.content_hash,
+            "vocab_size": encoder.vocab_size,
+            "eot_id": encoder.eot_id,
+            "dtype": encoder.dtype,
+        },
+        "encoder": summary.encoder,
+        "train": asdict(summary.train),
+        "heldout": asdict(summary.heldout),
+        "content_hash": summary.content_hash,
+    }
+    write_text(out / "tokens.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+    refused.unlink(missing_ok=True)
+    return summary
+
+
+class _Run:
+    """One attempt at a corpus with one path of the encoder."""
+
+    def __init__(self, name: str, corpus: CuratedCorpus, tokenizer: Tokenizer, out: Path) -> None:
+        self.name, self.corpus, self.tokenizer, self.out = name, corpus, tokenizer, out
+        self.gated = 0
+        self.counts: dict[str, PartCounts] = {}
+        self.hashes: dict[str, str] = {}
+
+    def encode(self) -> str | None:
+        """Write both parts; what the gate found wrong, which ends the run, or None."""
+        from pipeline.curation.read import iter_heldout, iter_selected
+
+        corpus = self.corpus
+        graded = (*COLUMNS, GRADE) if has_column(corpus.documents, GRADE) else COLUMNS
+        try:
+            self._part("train", graded, partial(iter_selected, corpus.documents, corpus.selection))
+            if not self.counts["train"].documents:
+                raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
+            self._part("heldout", COLUMNS, partial(iter_heldout, corpus.heldout))
+        except _GateError as error:
+            return str(error)
+        return None
+
+    def summary(self) -> TokensSummary:
+        import hashlib
+
+        train, heldout = self.counts["train"], self.counts["heldout"]
+        basis = json.dumps([self.tokenizer.content_hash, self.hashes], sort_keys=True)
+        return TokensSummary(
+            content_hash=hashlib.sha256(basis.encode()).hexdigest(),
+            corpus=self.name,
+            tokenizer=self.tokenizer.content_hash,
+            vocab_size=self.tokenizer.vocab_size,
+            dtype=self.tokenizer.dtype,
+            encoder=self.tokenizer.bulk_path,
+            gate_documents=self.gated,
+            train=train,
+            heldout=heldout,
+            bytes_per_token=train.bytes / max(1, train.tokens - train.documents),
+        )
+
+    def _part(self, part: str, columns: tuple[str, ...], read: Read) -> None:
+        writer = TokenWriter(self.out, part, self.tokenizer.dtype, graded=GRADE in columns)
+        progress = Progress(log, f"{self.name}: encoded", f"{part} documents")
+        if writer.documents:
+            log.info("%s: going on after %s finished documents", self.name, f"{writer.documents:,}")
+        with ThreadPoolExecutor(1) as gate:
+            for chunk, tokens, verdict in ahead(
+                self._encoded(ahead(self._texts(columns, read, writer.documents)), gate)
+            ):
+                # nothing is written that the gate has not seen: a finished file is never looked at again
+                if verdict is not None:
+                    self.gated += verdict.result()
+                writer.write([chunk.column(column) for column in columns if column != "text"], tokens)
+                progress.add(chunk.num_rows, pc.sum(chunk.column("bytes")).as_py() or 0)
+        self.counts[part] = writer.close()
+        self.hashes[part] = writer.content_hash
+        progress.finish()
+
+    def _texts(self, columns: tuple[str, ...], read: Read, finished: int) -> Iterator[tuple[pa.Table, pa.Array]]:
+        for chunk in chunks(skip_rows(read(columns=columns), finished), CHUNK_BYTES):
+            texts = as_strings(chunk.column("text"))
+            self._check_bytes(chunk, texts)
+            yield chunk, texts
+
+    def _encoded(
+        self, read: Iterator[tuple[pa.Table, pa.Array]], gate: Executor
+    ) -> Iterator[tuple[pa.Table, pa.Array, Future[int] | None]]:
+        """Chunks with their ids, ended, and the gate's verdict on them, which a thread of its own works out."""
+        first = True
+        for chunk, texts in read:
+            bulk = self.tokenizer.bulk_encoder()
+            tokens = bulk(texts) if bulk else self.tokenizer.reference_arrow(texts)
+            verdict = None
+            if bulk is not None:
+                rows = np.flatnonzero(id_share(chunk.column("doc_id")) < GATE_SHARE)
+                taken = pa.array(np.union1d(rows, np.asarray(sample_rows(texts))) if first else rows)
+                verdict = gate.submit(self._gate, texts.take(taken), tokens.take(taken))
+            first = False
+            yield chunk, end_documents(tokens, self.tokenizer.eot_id), verdict
+
+    def _gate(self, texts: pa.Array, tokens: pa.Array) -> int:
+        """How many documents were compared. Raises _GateError where one has other ids."""
+        wrong = self.tokenizer.gate(texts, tokens) if len(texts) else None
+        if wrong is not None:
+            raise _GateError(wrong)
+        return len(texts)
+
+    def _check_bytes(self, chunk: pa.Table, texts: pa.Array) -> None:
+        wrong = np.flatnonzero(np.asarray(chunk.column("bytes")) != text_bytes(texts))
+        if len(wrong):
+            row = int(wrong[0])
+            raise TokenizerError(
+                f"corpus {self.name}: document {chunk.column('doc_id')[row].as_py().hex()} is said to have "
+                f"{chunk.column('bytes')[row].as_py():,} bytes, its text has {text_bytes(texts)[row]:,}; bits per byte "
+                "would be wrong. Build its documents again."
+            )
+
+
+def has_column(documents: Path, name: str) -> bool:
+    """Whether the documents' parts have the column."""
+    import pyarrow.parquet as pq
+
+    return any(name in pq.read_schema(path).names for path in sorted(documents.glob("part-*.parquet"))[:1])
+
+
+def id_share(doc_ids: pa.ChunkedArray) -> np.ndarray:
+    """Each document's place in [0, 1) by the first four bytes of its id, which is a hash: uniform and fixed."""
+    ids = pa.concat_arrays(doc_ids.chunks) if doc_ids.num_chunks else pa.array([], pa.binary(16))
+    raw = np.frombuffer(ids.buffers()[1] or b"", dtype=np.uint8).reshape(-1, 16)
+    return raw[ids.offset : ids.offset + len(ids), :4].copy().view("<u4").ravel() / 2.0**32
+
+
+def skip_rows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The batches without their first `rows` rows."""
+    for batch in batches:
+        if rows >= batch.num_rows:
+            rows -= batch.num_rows
+            continue
+        yield batch.slice(rows)
+        rows = 0
+
+
+def chunks(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of about `size` bytes of text (column `bytes`), at least one document each."""
+    pending: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        ends = np.cumsum(np.asarray(batch.column("bytes")).astype(np.int64))
+        start = 0
+        while start < batch.num_rows:
+            before = int(ends[start - 1]) if start else 0
+            stop = int(np.searchsorted(ends, before + size - held, side="left")) + 1
+            piece = batch.slice(start, stop - start)
+            pending.append(piece)
+            held += int(ends[min(stop, batch.num_rows) - 1]) - before
+            start += piece.num_rows
+            if held >= size:
+                yield pa.Table.from_batches(pending)
+                pending, held = [], 0
+    if pending:
+        yield pa.Table.from_batches(pending)

@@ -1,0 +1,187 @@
+"""Token stores as the shuffle reads them: record batches by memory map, documents described by a few columns.
+
+In: a folder `tokens/<corpus>` with its `tokens.json`. Out: Arrow record batches, and per batch the ids, languages and
+lengths as numpy arrays. Tokens are not copied and hardly touched here: scanning a store for its documents reads some
+40 bytes a document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.base.errors import ShardError
+from trainer.data.shards import DTYPE_BYTES, TokenizerRef
+
+INDEX_NAME = "tokens.json"
+
+
+class StoreFile(NamedTuple):
+    """One Arrow file of a token store."""
+
+    path: Path
+    documents: int
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """A corpus encoded with one tokenizer; `files` are those of one split, `train` or `heldout`."""
+
+    corpus: str
+    tokenizer: TokenizerRef
+    content_hash: str
+    files: tuple[StoreFile, ...]
+
+    @property
+    def documents(self) -> int:
+        return sum(file.documents for file in self.files)
+
+    @property
+    def tokens(self) -> int:
+        return sum(file.tokens for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def open_store(folder: Path, split: str = "train") -> TokenStore:
+    """Read `tokens.json`. Raises `ShardError` where it is missing or malformed."""
+    path = folder / INDEX_NAME
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] != "squeeze-tokens" or data["version"] != 1:
+            raise ShardError(
+                f"{path}: format {data['format']!r} version {data['version']!r}, expected squeeze-tokens 1"
+            )
+        files = tuple(
+            StoreFile(folder / file["path"], file["documents"], file["tokens"], file["bytes"])
+            for file in data[split]["files"]
+        )
+        tokenizer = TokenizerRef(**{key: data["tokenizer"][key] for key in TokenizerRef.__dataclass_fields__})
+        store = TokenStore(data["corpus"], tokenizer, data["content_hash"], files)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardError(f"{path}: not a readable token store ({error!r}); materialize its tokens again") from None
+    if store.tokenizer.dtype not in DTYPE_BYTES:
+        raise ShardError(f"{path}: tokens of type {store.tokenizer.dtype!r}, known: {', '.join(DTYPE_BYTES)}")
+    return store
+
+
+def open_stores(folders: dict[str, Path], split: str = "train") -> dict[str, TokenStore]:
+    """Stores by corpus, sorted by name; all must be of one tokenizer."""
+    stores = {name: open_store(folders[name], split) for name in sorted(folders)}
+    hashes = {store.tokenizer.content_hash: name for name, store in stores.items()}
+    if len(hashes) > 1:
+        found = ", ".join(f"{name} {value[:12]}" for value, name in hashes.items())
+        raise ShardError(f"token stores of different tokenizers ({found}); materialize tokens again with one of them")
+    return stores
+
+
+def read_batches(file: StoreFile, dtype: str) -> list[pa.RecordBatch]:
+    """The record batches of a store's file, mapped into memory; raises `ShardError` where the file is damaged."""
+    return map_batches(file, dtype)[1]
+
+
+def map_batches(file: StoreFile, dtype: str) -> tuple[pa.Buffer, list[pa.RecordBatch]]:
+    """A store's file as one mapped buffer, and its record batches, which lie in it; raises as `read_batches`."""
+    try:
+        with pa.memory_map(str(file.path)) as source:
+            whole = source.read_buffer()
+        reader = pa.ipc.open_file(whole)
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        _check(batches, file, dtype)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ShardError(
+            f"{file.path}: missing, cut short or damaged ({error}); run `squeeze verify`, then materialize tokens again"
+        ) from None
+    return whole, batches
+
+
+def _check(batches: list[pa.RecordBatch], file: StoreFile, dtype: str) -> None:
+    if sum(batch.num_rows for batch in batches) != file.documents:
+        raise pa.ArrowInvalid(f"{sum(b.num_rows for b in batches)} documents, tokens.json says {file.documents}")
+    tokens = 0
+    for batch in batches:
+        column = batch.column("tokens")
+        if str(column.type.value_type) != dtype or batch.schema.field("doc_id").type != pa.binary(16):
+            raise pa.ArrowInvalid(f"columns {batch.schema.names} of types {batch.schema.types}")
+        tokens += int(offsets_of(column)[-1] - offsets_of(column)[0]) if batch.num_rows else 0
+    if tokens != file.tokens:
+        raise pa.ArrowInvalid(f"{tokens} tokens, tokens.json says {file.tokens}")
+
+
+def offsets_of(column: Any) -> np.ndarray:
+    """Offsets of a list column (int32 or int64), the closing one included, as a view."""
+    dtype = np.int64 if pa.types.is_large_list(column.type) else np.int32
+    offsets = np.frombuffer(column.buffers()[1], dtype=dtype)
+    return offsets[column.offset : column.offset + len(column) + 1]
+
+
+def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each document's tokens lie in the mapped file `whole`, and how long they are: bytes, int64 [n] each.
+
+    Raises `ShardError` where the tokens are elsewhere, as those of a compressed file are.
+    """
+    values = column.values
+    offsets = (offsets_of(column).astype(np.int64) + values.offset) * itemsize
+    offsets += values.buffers()[1].address - whole.address
+    if offsets[0] < 0 or offsets[-1] > whole.size:
+        raise ShardError("tokens: the file is compressed, which shuffling does not read; materialize tokens again")
+    return offsets[:-1], np.diff(offsets)
+
+
+def ids_of(column: Any) -> np.ndarray:
+    """Document ids as uint8 [n, 16], a view."""
+    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    return data[16 * column.offset : 16 * (column.offset + len(column))].reshape(-1, 16)
+
+
+def fixed_binary(ids: np.ndarray) -> pa.Array:
+    """The inverse of `ids_of`."""
+    ids = np.ascontiguousarray(ids)
+    return pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
+
+
+class Described(NamedTuple):
+    """Documents of one record batch: what the schedule needs to know of them."""
+
+    ids: np.ndarray
+    """uint8 [n, 16]."""
+    lengths: np.ndarray
+    """Tokens, int64 [n]."""
+    langs: np.ndarray
+    """Index into `lang_names`, int64 [n]."""
+    lang_names: list[str]
+    grades: np.ndarray
+    """Reading grade, float64 [n]; NaN where there is none, or the store has no such column."""
+
+
+def describe(batch: pa.RecordBatch) -> Described:
+    """Ids, lengths and languages of a batch's documents."""
+    column = batch.column("lang")
+    encoded = pc.dictionary_encode(pc.fill_null(column, ""))
+    names = encoded.dictionary.to_pylist()
+    langs = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = np.diff(offsets_of(batch.column("tokens"))).astype(np.int64)
+    if "grade" in batch.schema.names:
+        grades = pc.fill_null(batch.column("grade"), float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
+    else:
+        grades = np.full(batch.num_rows, np.nan)
+    return Described(ids_of(batch.column("doc_id")), lengths, langs, names, grades)
+
+
+def scan(store: TokenStore) -> Iterator[Described]:
+    """Every batch of a store, described."""
+    for file in store.files:
+        for batch in read_batches(file, store.tokenizer.dtype):
+            if batch.num_rows:
+                yield describe(batch)

@@ -1,0 +1,204 @@
+"""The token store's files: Arrow IPC, uncompressed, so that a reader maps them and copies nothing.
+
+Columns: `doc_id` fixed_size_binary(16), `bytes` uint32 (UTF-8 length of the text), `lang` string, `grade` float32
+(reading grade, NaN where unknown; only where the documents have it), `tokens` list<uint16 | uint32>. A record batch is
+the fewest documents with TOKENS_PER_BATCH tokens, a file the fewest batches with TOKENS_PER_FILE, so the same documents
+give the same files however they arrive. A file is written under another name and renamed when it is whole; a writer
+that finds whole files goes on after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.tokenization.encoders.arrow import list_parts
+
+TOKENS_PER_BATCH: Final = 2_000_000
+TOKENS_PER_FILE: Final = 64_000_000
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """One file of the store."""
+
+    path: str
+    documents: int
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """The training or the held-out part; `tokens` include the end-of-text tokens."""
+
+    documents: int
+    tokens: int
+    bytes: int
+    files: tuple[FileCounts, ...]
+
+
+def schema(dtype: str, *, graded: bool = False) -> pa.Schema:
+    """The files' schema for ids of `uint16` or `uint32`, with the documents' reading grade or without."""
+    values = pa.uint16() if dtype == "uint16" else pa.uint32()
+    return pa.schema(
+        [
+            pa.field("doc_id", pa.binary(16), nullable=False),
+            pa.field("bytes", pa.uint32(), nullable=False),
+            pa.field("lang", pa.string(), nullable=False),
+            *([pa.field("grade", pa.float32(), nullable=False)] if graded else []),
+            pa.field("tokens", pa.list_(pa.field("item", values, nullable=False)), nullable=False),
+        ]
+    )
+
+
+class TokenWriter:
+    """Writes one part (`train` or `heldout`) of a corpus; `documents` says how many finished files hold."""
+
+    def __init__(
+        self,
+        out: Path,
+        part: str,
+        dtype: str,
+        *,
+        graded: bool = False,
+        batch_tokens: int = TOKENS_PER_BATCH,
+        file_tokens: int = TOKENS_PER_FILE,
+    ) -> None:
+        self._out, self._part = out, part
+        self._schema = schema(dtype, graded=graded)
+        self._grade = [name for name in self._schema.names if name == "grade"]
+        self._batch_tokens, self._file_tokens = batch_tokens, file_tokens
+        self._hashes = {name: hashlib.sha256() for name in (*self._schema.names, "lengths")}
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_tokens = 0
+        self._files: list[FileCounts] = []
+        self._sink: pa.RecordBatchFileWriter | None = None
+        self._open = [0, 0, 0]  # documents, tokens, bytes of the file being written
+        while (path := self._path(len(self._files))).is_file():
+            self._take_finished(path)
+
+    @property
+    def documents(self) -> int:
+        """Documents in finished files."""
+        return sum(file.documents for file in self._files)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over every column's content in document order, however it is cut into batches and files."""
+        return hashlib.sha256(b"".join(self._hashes[name].digest() for name in sorted(self._hashes))).hexdigest()
+
+    def write(self, columns: Sequence[Any], tokens: pa.Array) -> None:
+        """Append documents: the schema's other columns in order, and a list array of ids ending in end-of-text."""
+        offsets, values = list_parts(tokens)
+        start = 0
+        while start < len(tokens):
+            limit = int(offsets[start]) + self._batch_tokens - self._pending_tokens
+            stop = min(int(np.searchsorted(offsets[1:], limit, side="left")) + 1, len(tokens))
+            rows = slice(start, stop)
+            batch = self._batch([column[rows] for column in columns], offsets[start : stop + 1], values)
+            self._pending.append(batch)
+            self._pending_tokens += int(offsets[stop] - offsets[start])
+            if self._pending_tokens >= self._batch_tokens:
+                self._flush()
+            start = stop
+
+    def close(self) -> PartCounts:
+        """Write what is left and return the counts of the whole part."""
+        self._flush()
+        self._finish_file()
+        return PartCounts(
+            documents=sum(file.documents for file in self._files),
+            tokens=sum(file.tokens for file in self._files),
+            bytes=sum(file.bytes for file in self._files),
+            files=tuple(self._files),
+        )
+
+    def _batch(self, columns: Sequence[Any], offsets: Any, values: Any) -> pa.RecordBatch:
+        first, last = int(offsets[0]), int(offsets[-1])
+        lists = pa.ListArray.from_arrays(
+            pa.array((offsets - first).astype(np.int32)),
+            pa.array(values[first:last]),
+            type=self._schema.field("tokens").type,
+        )
+        return pa.RecordBatch.from_arrays([*map(_one, columns), lists], schema=self._schema)
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        batch = self._canonical(pa.Table.from_batches(self._pending))
+        self._pending, self._pending_tokens = [], 0
+        if self._sink is None:
+            self._sink = pa.ipc.new_file(str(self._path(len(self._files))) + ".tmp", self._schema)
+        self._sink.write_batch(batch)
+        for i, count in enumerate(self._digest(batch)):
+            self._open[i] += count
+        if self._open[1] >= self._file_tokens:
+            self._finish_file()
+
+    def _canonical(self, table: pa.Table) -> pa.RecordBatch:
+        """One batch with the same buffers for the same rows: no validity bitmaps, no slack, offsets from 0."""
+        lists = table.column("tokens").chunks
+        lengths = np.concatenate([np.diff(np.asarray(part.offsets)) for part in lists])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        values = np.concatenate([list_parts(part)[1] for part in lists])
+        columns = [
+            pa.array(table.column("doc_id").to_pylist(), pa.binary(16)),
+            pa.array(np.concatenate([np.asarray(part) for part in table.column("bytes").chunks])),
+            pa.array(table.column("lang").to_pylist(), pa.string()),
+            *(_floats(table.column(name)) for name in self._grade),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self._schema.field("tokens").type),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _finish_file(self) -> None:
+        if self._sink is None:
+            return
+        self._sink.close()
+        self._sink = None
+        path = self._path(len(self._files))
+        Path(str(path) + ".tmp").replace(path)
+        self._files.append(FileCounts(path.name, *self._open))
+        self._open = [0, 0, 0]
+
+    def _take_finished(self, path: Path) -> None:
+        counts = [0, 0, 0]
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            for i in range(reader.num_record_batches):
+                for j, count in enumerate(self._digest(reader.get_batch(i))):
+                    counts[j] += count
+        self._files.append(FileCounts(path.name, *counts))
+
+    def _digest(self, batch: pa.RecordBatch) -> tuple[int, int, int]:
+        """Feed a batch to the hashes; its documents, tokens and bytes."""
+        offsets, values = list_parts(batch.column("tokens"))
+        sizes = np.asarray(batch.column("bytes"))
+        langs = "\n".join(batch.column("lang").to_pylist()) + "\n"
+        self._hashes["doc_id"].update(b"".join(batch.column("doc_id").to_pylist()))
+        self._hashes["bytes"].update(sizes.astype("<u4").data)
+        self._hashes["lang"].update(langs.encode())
+        self._hashes["lengths"].update(np.diff(offsets).astype("<i8").data)
+        for name in self._grade:
+            self._hashes[name].update(np.asarray(batch.column(name)).astype("<f4").data)
+        self._hashes["tokens"].update(np.ascontiguousarray(values).data)
+        return batch.num_rows, len(values), int(sizes.sum())
+
+    def _path(self, number: int) -> Path:
+        return self._out / f"{self._part}-{number:05d}.arrow"
+
+
+def _floats(column: pa.ChunkedArray) -> pa.Array:
+    return pa.array(np.concatenate([np.asarray(part) for part in column.chunks]), pa.float32())
+
+
+def _one(column: Any) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return column

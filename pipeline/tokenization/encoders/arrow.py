@@ -1,0 +1,97 @@
+"""Arrow strings in, Arrow lists of ids out, through numpy views: no Python object a token or a document.
+
+The one shape of encoded text everywhere in the project is `large_list<uint16 | uint32>`: int64 offsets over one
+contiguous buffer of ids. These functions only make, extend and cut such arrays; nothing here knows a tokenizer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.errors import TokenizerError
+
+LARGEST_UINT16_VOCABULARY: Final = 65_536
+
+Strings: TypeAlias = pa.Array | pa.ChunkedArray
+
+
+def dtype_for(vocab_size: int) -> str:
+    """`uint16` where every id fits, `uint32` where the vocabulary is over 65,536."""
+    return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"
+
+
+def as_strings(texts: Strings) -> pa.Array:
+    """One `large_string` array of a string array or chunked array.
+
+    Raises TokenizerError for another type or for nulls: a document without text is a fault of what wrote it.
+    """
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        raise TokenizerError(f"text to encode must be an Arrow string array, not {texts.type}")
+    if texts.null_count:
+        raise TokenizerError(f"text to encode has {texts.null_count} nulls among {len(texts)} documents")
+    if isinstance(texts, pa.ChunkedArray):
+        # cast before joining: 2 GiB of text and more overflow the int32 offsets of `string`
+        texts = texts.cast(pa.large_string()).combine_chunks()
+        if isinstance(texts, pa.ChunkedArray):
+            return pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], pa.large_string())
+    return texts.cast(pa.large_string())
+
+
+def list_array(offsets: np.ndarray[Any, Any], values: np.ndarray[Any, Any], dtype: str) -> pa.Array:
+    """Ids of N documents as `large_list<dtype>`: offsets int64 (N + 1), values any unsigned dtype (tokens)."""
+    return pa.LargeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(offsets, dtype=np.int64)),
+        pa.array(values.astype(dtype, copy=False)),
+    )
+
+
+def list_parts(lists: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Offsets (int64, starting at 0) and values of a list array, as views; slices are honoured."""
+    offsets = np.asarray(lists.offsets)
+    values = np.asarray(lists.values)
+    first = int(offsets[0]) if len(offsets) else 0
+    return (offsets - first if first else offsets), values[first : int(offsets[-1])]
+
+
+def end_documents(lists: pa.Array, eot_id: int) -> pa.Array:
+    """The same documents, each followed by the end-of-text token."""
+    offsets, values = list_parts(lists)
+    ended = offsets + np.arange(len(offsets), dtype=np.int64)
+    out = np.full(int(ended[-1]), eot_id, dtype=values.dtype)
+    text = np.ones(len(out), dtype=bool)
+    text[ended[1:] - 1] = False
+    out[text] = values
+    return list_array(ended, out, str(values.dtype))
+
+
+def from_rows(rows: list[np.ndarray[Any, Any]], dtype: str) -> pa.Array:
+    """A list array from one numpy array of ids a document."""
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    values = np.concatenate(rows) if rows else np.empty(0, dtype=dtype)
+    return list_array(offsets, values, dtype)
+
+
+def differing_rows(left: pa.Array, right: pa.Array) -> np.ndarray[Any, Any]:
+    """Row numbers at which two list arrays of equal length differ, ascending."""
+    offsets_l, values_l = list_parts(left)
+    offsets_r, values_r = list_parts(right)
+    if np.array_equal(offsets_l, offsets_r) and np.array_equal(values_l, values_r):
+        return np.empty(0, dtype=np.int64)
+    rows = [
+        row
+        for row in range(len(left))
+        if not np.array_equal(
+            values_l[offsets_l[row] : offsets_l[row + 1]], values_r[offsets_r[row] : offsets_r[row + 1]]
+        )
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+def text_bytes(strings: pa.Array) -> np.ndarray[Any, Any]:
+    """Length in bytes of every text of a `large_string` array (int64)."""
+    offsets = np.frombuffer(strings.buffers()[1] or b"\0" * 8, dtype=np.int64)
+    return np.diff(offsets[strings.offset : strings.offset + len(strings) + 1])

@@ -1,0 +1,112 @@
+"""Byte-level BPE: exact round trips for any Unicode text, and ids equal to `tokenizers`' or tiktoken's.
+
+Trained ones have `tokenizers` as their reference (it trained them), published rank files have tiktoken. The fast
+path is gigatoken, made from a `tokenizer.json` without the special token, so that no text can become it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.encoders.arrow import from_rows
+from pipeline.tokenization.encoders.bulk import bulk_encoder
+from pipeline.tokenization.encoders.digits import regroup, three_digit_form
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
+from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
+
+if TYPE_CHECKING:
+    import tiktoken
+    import tokenizers
+
+Reference = Literal["tokenizers", "tiktoken"]
+REFERENCE_BATCH = 1_000
+
+
+class ByteLevelTokenizer(Tokenizer):
+    """A byte-level BPE, trained here or published."""
+
+    def __init__(self, pairs: BytePairs, *, reference: Reference, content_hash: str | None = None) -> None:
+        """`content_hash` is worked out where the caller does not know it."""
+        super().__init__(
+            kind="byte_level_bpe",
+            vocab_size=pairs.vocab_size,
+            eot_id=pairs.eot_id,
+            end_of_text=pairs.end_of_text,
+            content_hash=content_hash or pairs.content_hash,
+        )
+        self.pairs = pairs
+        self.reference: Reference = reference
+
+    @property
+    def reference_name(self) -> str:
+        return f"{self.reference} {version(self.reference)}"
+
+    @cached_property
+    def _hugging_face(self) -> tokenizers.Tokenizer:
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+        return HuggingFaceTokenizer.from_str(self.pairs.tokenizer_json(with_end_of_text=False))
+
+    @cached_property
+    def _tiktoken(self) -> tiktoken.Encoding:
+        import tiktoken
+
+        # no special tokens: their text is ordinary text here, whatever tiktoken's arguments say
+        return tiktoken.Encoding(
+            self.content_hash, pat_str=self.pairs.pattern, mergeable_ranks=self.pairs.ranks(), special_tokens={}
+        )
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        table = [b""] * self.vocab_size
+        for i, token in self.pairs.tokens.items():
+            table[i] = token
+        table[self.eot_id] = self.end_of_text.encode()
+        return table
+
+    def encode(self, text: str) -> list[int]:
+        checked = checked_text(text)
+        if self.reference == "tiktoken":
+            return self._tiktoken.encode_ordinary(checked)
+        ids: list[int] = self._hugging_face.encode(checked, add_special_tokens=False).ids
+        return ids
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        table = self._bytes
+        for i in ids:
+            if not 0 <= i < self.vocab_size:
+                raise TokenizerError(f"id {i} is outside the vocabulary of {self.vocab_size:,} (0 to {len(table) - 1})")
+        return b"".join([table[i] for i in ids])
+
+    def token_bytes(self) -> list[bytes]:
+        return list(self._bytes)
+
+    def reference_arrow(self, texts: pa.Array) -> pa.Array:
+        rows: list[np.ndarray] = []
+        for start in range(0, len(texts), REFERENCE_BATCH):
+            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+            if self.reference == "tiktoken":
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    encoded = pool.map(partial(self._tiktoken.encode_to_numpy, disallowed_special=()), batch)
+                    rows.extend(ids.astype(self.dtype) for ids in encoded)
+            else:
+                encodings = self._hugging_face.encode_batch_fast(batch, add_special_tokens=False)
+                rows.extend(np.array(encoding.ids, dtype=self.dtype) for encoding in encodings)
+        return from_rows(rows, self.dtype)
+
+    def _make_bulk(self) -> BulkEncoder:
+        import gigatoken
+
+        detour = three_digit_form(self.pairs)
+        data = (detour or self.pairs).tokenizer_json(with_end_of_text=False)
+        fast = bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)
+        return regroup(self.pairs, fast, self.reference_arrow) if detour else fast

@@ -1,0 +1,118 @@
+"""Any `tokenizer.json` of Hugging Face's `tokenizers`, encoded by that library.
+
+Special tokens' text is ordinary text: the reference is told so (`encode_special_tokens`), and the fast path gets the
+same file without its special tokens. No post-processor adds tokens, and nothing is truncated or padded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.encoders.arrow import from_rows
+from pipeline.tokenization.encoders.bulk import bulk_encoder
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
+from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, from_characters
+
+REFERENCE_BATCH = 1_000
+BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class HuggingFaceTokenizer(Tokenizer):
+    """A `tokenizer.json`, whole, as its text."""
+
+    def __init__(self, data: str, end_of_text: str, *, where: str = "tokenizer.json") -> None:
+        from tokenizers import Tokenizer as Reference
+
+        try:
+            self._json: dict[str, Any] = json.loads(data)
+            reference = Reference.from_str(data)
+        except Exception as error:  # `tokenizers` raises bare Exception for what it cannot read
+            raise TokenizerError(f"{where} is not a tokenizer.json that `tokenizers` reads: {error}") from error
+        reference.no_truncation()
+        reference.no_padding()
+        reference.encode_special_tokens = True
+        self._reference = reference
+        vocab: dict[str, int] = reference.get_vocab(with_added_tokens=True)
+        if end_of_text not in vocab:
+            special = [token["content"] for token in self._json.get("added_tokens", []) if token["special"]]
+            raise TokenizerError(
+                f"{where} has no end-of-text token {end_of_text!r}; set `end_of_text` in the specification to one of "
+                f"its special tokens ({', '.join(special[:8]) or 'it has none'})"
+            )
+        self._tokens = {i: token for token, i in vocab.items()}
+        identity = {key: value for key, value in self._json.items() if key not in ("truncation", "padding")}
+        basis = json.dumps([identity, end_of_text], sort_keys=True, separators=(",", ":"))
+        super().__init__(
+            kind="tokenizer_json",
+            vocab_size=max(self._tokens) + 1,
+            eot_id=vocab[end_of_text],
+            end_of_text=end_of_text,
+            content_hash=hashlib.sha256(basis.encode()).hexdigest(),
+        )
+
+    @property
+    def reference_name(self) -> str:
+        return f"tokenizers {version('tokenizers')}"
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._reference.encode(checked_text(text), add_special_tokens=False).ids
+        return ids
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        unknown = [i for i in ids if i not in self._tokens]
+        if unknown:
+            raise TokenizerError(f"id {unknown[0]} is outside the vocabulary of {self.vocab_size:,}")
+        table = self.token_bytes() if self._is_byte_level() else None
+        if table is not None:
+            return b"".join([table[i] for i in ids])
+        text: str = self._reference.decode(list(ids), skip_special_tokens=False)
+        return text.encode("utf-8", errors="replace")
+
+    def token_bytes(self) -> list[bytes] | None:
+        byte_level = self._is_byte_level()
+        if not byte_level and not self._json["model"].get("byte_fallback"):
+            return None
+        table = [b""] * self.vocab_size
+        added = {token["id"] for token in self._json.get("added_tokens", [])}
+        for i, token in self._tokens.items():
+            if i in added or (byte_level and not set(token) <= CHARACTER_TO_BYTE.keys()):
+                table[i] = token.encode()
+            elif byte_level:
+                table[i] = from_characters(token)
+            else:
+                byte = BYTE_PIECE.fullmatch(token)
+                table[i] = bytes.fromhex(byte[1]) if byte else token.replace("▁", " ").encode()
+        return table
+
+    def decode_arrow(self, lists: pa.Array) -> pa.Array:
+        if self._is_byte_level():
+            return super().decode_arrow(lists)
+        return pa.array([self.decode_bytes(ids) for ids in lists.to_pylist()], pa.large_binary())
+
+    def reference_arrow(self, texts: pa.Array) -> pa.Array:
+        rows: list[np.ndarray] = []
+        for start in range(0, len(texts), REFERENCE_BATCH):
+            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+            encodings = self._reference.encode_batch_fast(batch, add_special_tokens=False)
+            rows.extend(np.array(encoding.ids, dtype=self.dtype) for encoding in encodings)
+        return from_rows(rows, self.dtype)
+
+    def _is_byte_level(self) -> bool:
+        decoder = self._json.get("decoder") or {}
+        return bool(decoder.get("type") == "ByteLevel")
+
+    def _make_bulk(self) -> BulkEncoder:
+        import gigatoken
+
+        ordinary = [token for token in self._json.get("added_tokens", []) if not token["special"]]
+        plain = json.dumps({**self._json, "added_tokens": ordinary, "truncation": None, "padding": None})
+        return bulk_encoder(lambda: gigatoken.Tokenizer.from_json(plain), self.dtype)

@@ -1,0 +1,112 @@
+"""A sentencepiece model, encoded by sentencepiece.
+
+Lossy by design: U+2581 becomes a space, and most published models fold runs of spaces or normalise characters. The
+comparison counts what does not come back. Control pieces (the end-of-text token among them) never come out of text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.encoders.arrow import from_rows
+from pipeline.tokenization.encoders.bulk import bulk_encoder
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
+from pipeline.tokenization.formats.sentence_piece_json import BPE, SentencePieceModel, tokenizer_json
+
+if TYPE_CHECKING:
+    import sentencepiece
+
+REFERENCE_BATCH = 1_000
+BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A `tokenizer.model`, whole, as its bytes."""
+
+    def __init__(self, model: bytes, end_of_text: str, *, where: str = "tokenizer.model") -> None:
+        import sentencepiece
+
+        self.model = model
+        try:
+            processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise TokenizerError(f"{where} is not a sentencepiece model: {error}") from error
+        self._processor: sentencepiece.SentencePieceProcessor = processor
+        size = processor.get_piece_size()
+        eot_id = processor.piece_to_id(end_of_text)
+        if processor.id_to_piece(eot_id) != end_of_text:
+            control = [processor.id_to_piece(i) for i in range(size) if processor.is_control(i)]
+            raise TokenizerError(
+                f"{where} has no end-of-text token {end_of_text!r}; set `end_of_text` in the specification to one of "
+                f"its control pieces ({', '.join(control[:8]) or 'it has none'})"
+            )
+        super().__init__(
+            kind="sentencepiece",
+            vocab_size=size,
+            eot_id=eot_id,
+            end_of_text=end_of_text,
+            content_hash=hashlib.sha256(model + b"\0" + end_of_text.encode()).hexdigest(),
+        )
+
+    @property
+    def reference_name(self) -> str:
+        return f"sentencepiece {version('sentencepiece')}"
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._processor.encode(checked_text(text))
+        return ids
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        for i in ids:
+            if not 0 <= i < self.vocab_size:
+                raise TokenizerError(f"id {i} is outside the vocabulary of {self.vocab_size:,}")
+        text: str = self._processor.decode(list(ids))
+        return text.encode()
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        return [self._piece_bytes(i) for i in range(self.vocab_size)]
+
+    def token_bytes(self) -> list[bytes]:
+        return list(self._bytes)
+
+    def _piece_bytes(self, i: int) -> bytes:
+        piece: str = self._processor.id_to_piece(i)
+        if self._processor.is_byte(i):
+            found = BYTE_PIECE.fullmatch(piece)
+            return bytes.fromhex(found[1]) if found else b""
+        if self._processor.is_control(i) or self._processor.is_unknown(i):
+            return b""
+        return piece.replace("▁", " ").encode()
+
+    def decode_arrow(self, lists: pa.Array) -> pa.Array:
+        # not the pieces' bytes in a row: the first space is not text, and only sentencepiece knows which ones are
+        texts = self._processor.decode(lists.to_pylist()) if len(lists) else []
+        return pa.array([text.encode() for text in texts], pa.large_binary())
+
+    def reference_arrow(self, texts: pa.Array) -> pa.Array:
+        rows: list[np.ndarray] = []
+        for start in range(0, len(texts), REFERENCE_BATCH):
+            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+            for ids in self._processor.encode(batch, num_threads=os.cpu_count() or 1):
+                rows.append(np.array(ids, dtype=self.dtype))
+        return from_rows(rows, self.dtype)
+
+    def _make_bulk(self) -> BulkEncoder:
+        import gigatoken
+
+        model = SentencePieceModel.parse(self.model)
+        if model.model_type != BPE or not model.byte_fallback:
+            raise TokenizerError("gigatoken takes sentencepiece models that are BPE with byte fallback, no others")
+        data = tokenizer_json(model, special=False)
+        return bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)

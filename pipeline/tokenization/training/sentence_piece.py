@@ -1,0 +1,70 @@
+"""Training a sentencepiece BPE or unigram model on the mixture's sample, by sentencepiece itself.
+
+Byte fallback spells what has no piece, so every text has ids. Runs of spaces are kept, and a dummy space is put first,
+so that a word has one piece wherever it stands. The trainer takes lines: a line break is the byte piece <0x0A>.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.specs import BYTES, SentencepieceTrainedSpec
+
+LONGEST_LINE = 1 << 20  # bytes; the trainer leaves longer lines out without a word
+
+
+def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterator[str]) -> bytes:
+    """The trained model's bytes, the same for the same text and threads.
+
+    Raises TokenizerError where the vocabulary is smaller than the alphabet or larger than the text can fill.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    lines = (line for text in texts for line in text.split("\n") if line)
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            model_type=spec.kind.removeprefix("sentencepiece_"),
+            vocab_size=spec.vocab_size,
+            character_coverage=spec.character_coverage,
+            normalization_rule_name=spec.normalization,
+            split_digits=spec.split_digits,
+            num_threads=spec.threads,
+            byte_fallback=True,
+            unk_id=0,
+            eos_id=1,
+            eos_piece=spec.end_of_text,
+            bos_id=-1,
+            pad_id=-1,
+            add_dummy_prefix=True,
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            max_sentence_length=LONGEST_LINE,
+            input_sentence_size=0,
+            shuffle_input_sentence=False,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise TokenizerError(f"tokenizer {name}: {_explain(spec, str(error))}") from error
+    return model.getvalue()
+
+
+def _explain(spec: SentencepieceTrainedSpec, message: str) -> str:
+    high = re.search(r"set it to a value <= (\d+)", message)
+    if high:
+        return (
+            f"vocab_size is {spec.vocab_size:,}, but the sample fills only {int(high[1]):,}. Set vocab_size to that or "
+            "less, or give the mixture more text."
+        )
+    low = re.search(r"required_chars\. (\d+) vs (\d+)", message)
+    if low:
+        return (
+            f"vocab_size is {spec.vocab_size:,}, smaller than the alphabet: {int(low[2]):,} rows go to the characters "
+            f"of the sample, the {BYTES} bytes and the special tokens. Raise vocab_size or lower character_coverage."
+        )
+    return f"sentencepiece cannot train it: {message}"

@@ -1,0 +1,240 @@
+"""What learns: the model, its optimizer and average on one rank, and the two halves of a step.
+
+In: this rank's share of a batch. Out: gradients of the whole batch on every rank, then one update. The loss is a sum
+over this rank's tokens scaled by W / (G * T), so that DDP's mean over W ranks is the mean over the batch whether or not
+the ranks' shares are equal, and however a share is cut into micro-batches.
+
+DDP arranges its buckets anew after the first backward pass, which changes the order of sums: `warm_up` spends one pass
+on that before a state is loaded, in every run, so that a resumed run adds up in the same order as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from trainer.config import RunConfig
+from trainer.errors import TrainerError
+from trainer.model import GPT, document_index
+from trainer.model.loss import IGNORE
+from trainer.optim import Ema, build_optimizer
+from trainer.optim.schedule import learning_rate_factor, muon_momentum
+from trainer.process.ranks import Ranks
+from trainer.run.checkpoint import RunState, load_checkpoint, model_tensors, save_checkpoint
+
+log = logging.getLogger(__name__)
+
+# Tokens computed at once when nothing is asked for: what fits a CPU's caches, and more than enough to fill a GPU.
+MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536, "mps": 8192}
+
+# How a CPU's allocator, oneDNN (which finds no room for the code it generates) and C++ say that memory has run out.
+OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive", "could not create a memory", "bad_alloc")
+
+
+class _Loss(nn.Module):
+    """The model's loss as a forward pass, which is what DDP and torch.compile wrap."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ids_BT: Tensor, targets_BT: Tensor, seeds_B: Tensor | None, documents_BT: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        parts = self.model.loss(
+            ids_BT, targets_BT, reduction="sum", sequence_seeds_B=seeds_B, documents_BT=documents_BT
+        )
+        return parts.total, parts.cross_entropy
+
+
+class Learner:
+    """One rank's model with all that trains it. Weights are initialised from `training.seed` alone."""
+
+    def __init__(self, config: RunConfig, ranks: Ranks, eot_id: int) -> None:
+        self.config, self.training, self.ranks, self.eot_id = config, config.training, ranks, eot_id
+        self.sequences_per_batch = self.training.sequences_per_batch(config.model.context)
+        torch.manual_seed(self.training.seed)
+        self.model = GPT(config.model).to(ranks.device)
+        self.optimizer = build_optimizer(self.model, self.training)
+        self.ema = Ema(self.model, self.training.ema_horizon) if self.training.ema_horizon else None
+        self.micro_batch = 1
+        self.expert_imbalance: float | None = None
+        """The busiest expert's load over the mean, of the last step; none for a dense model."""
+        loss: nn.Module = _Loss(self.model)
+        if self.training.compile == "on" or (self.training.compile == "auto" and ranks.device.type == "cuda"):
+            loss = torch.compile(loss)  # type: ignore[assignment]
+        self._ddp: nn.parallel.DistributedDataParallel | None = None
+        if ranks.world_size > 1:
+            loss = self._ddp = _distribute(loss, ranks.device)
+        self._loss = loss
+
+    def warm_up(self, wanted: int | None) -> None:
+        """Spend one pass that changes nothing, and find the micro-batch: `wanted` or by the device, halved to fit.
+
+        Call it once, before a state is loaded. Raises `TrainerError` where not even one sequence fits.
+        """
+        share = -(-self.sequences_per_batch // self.ranks.world_size)
+        most = max(1, MICRO_BATCH_TOKENS[self.ranks.device.type] // self.config.model.context)
+        self.micro_batch = min(share, wanted or most)
+        before = {name: tensor.clone() for name, tensor in model_tensors(self.model).items()}
+        while not self._fits():
+            self._halve_micro_batch()
+        self.micro_batch = int(self.ranks.minimum(self.micro_batch))
+        self._pass(*self._invented_batch(), sync=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.config.model.mlp == "moe":
+            self.model.balance_experts(self._all_reduce())
+        for name, tensor in model_tensors(self.model).items():
+            tensor.copy_(before[name])
+
+    def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray) -> float:
+        """Gradients of the whole batch from this rank's windows, int64 [N, T + 1]; returns its summed loss in nats.
+
+        On out-of-memory the micro-batch is halved and the share computed again, unless gradients were already being
+        exchanged with other ranks: then `TrainerError` names the setting.
+        """
+        while True:
+            try:
+                return self._accumulate(windows_NT1, ids_N)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if self.ranks.world_size > 1 and len(windows_NT1) <= self.micro_batch:
+                    raise TrainerError(
+                        f"out of memory with {self.micro_batch} sequences at once; set training.micro_batch to "
+                        f"{max(1, self.micro_batch // 2)} and start again to go on from the last checkpoint"
+                    ) from error
+            self.optimizer.zero_grad(set_to_none=True)
+            self._halve_micro_batch()
+
+    def clip(self) -> float:
+        """Scale the gradient down to `training.clip_norm`; returns its norm before, equal on every rank."""
+        limit = float("inf") if self.training.clip_norm is None else self.training.clip_norm
+        return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+
+    def update(self, step: int, steps: int) -> float:
+        """One optimizer step and the average's; returns the learning rate as a share of its peak."""
+        factor = learning_rate_factor(step, steps, self.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+            if "momentum" in group:
+                group["momentum"] = muon_momentum(step, self.training)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.config.model.mlp == "moe":
+            self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_over_mean
+        if self.ema is not None:
+            self.ema.update()
+        return factor
+
+    def discard_gradients(self) -> None:
+        """Forget a bad batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def averaged_weights(self) -> contextlib.AbstractContextManager[Any]:
+        """Within it the model has the average's weights, where one is kept: for evaluation."""
+        return self.ema.swapped() if self.ema is not None else contextlib.nullcontext()
+
+    def save(self, checkpoints: Path, state: RunState) -> Path:
+        """Write a checkpoint of everything here and `state`. The first rank's business."""
+        state.micro_batch, state.world_size = self.micro_batch, self.ranks.world_size
+        return save_checkpoint(checkpoints, state, self.model, self.config.model, self.optimizer, self.averages())
+
+    def load(self, place: Path, state: RunState) -> None:
+        """Take everything from a checkpoint that `read_state` found whole."""
+        load_checkpoint(place, self.model, self.optimizer, self.averages())
+        if self.ema is not None:
+            self.ema.steps = state.updates
+
+    def averages(self) -> dict[str, Tensor] | None:
+        """The average's tensors by the model's names, buffers being the model's own; none where none is kept."""
+        return None if self.ema is None else {**model_tensors(self.model), **self.ema.state_dict()}
+
+    def _accumulate(self, windows_NT1: Tensor, ids_N: np.ndarray) -> float:
+        total = torch.zeros((), dtype=torch.float32, device=self.ranks.device)
+        for start in range(0, len(windows_NT1), self.micro_batch):
+            part = slice(start, start + self.micro_batch)
+            last = start + self.micro_batch >= len(windows_NT1)
+            total += self._pass(windows_NT1[part], ids_N[part], sync=last)
+        return float(total)
+
+    def _pass(self, windows_nT1: Tensor, ids_n: np.ndarray, *, sync: bool) -> Tensor:
+        """Forward and backward of one micro-batch, gradients exchanged only with `sync`; returns the summed loss."""
+        device = self.ranks.device
+        windows_nT1 = windows_nT1.to(device, non_blocking=True)
+        ids_nT, targets_nT = windows_nT1[:, :-1], windows_nT1[:, 1:].contiguous()
+        ids_nT = ids_nT.masked_fill(ids_nT == IGNORE, self.eot_id)  # where a packed row ends before the context does
+        seeds_n = _sequence_seeds(ids_n, self.training.seed).to(device) if self.config.model.dropout else None
+        documents_nT = document_index(ids_nT, self.eot_id) if self.training.document_mask else None
+        waiting = contextlib.nullcontext() if sync or self._ddp is None else self._ddp.no_sync()
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
+        with waiting:
+            with autocast:
+                total, cross_entropy = self._loss(ids_nT, targets_nT, seeds_n, documents_nT)
+            (total * (self.ranks.world_size / self.training.batch_tokens)).backward()
+        return cross_entropy.detach()
+
+    def _fits(self) -> bool:
+        try:
+            self._pass(*self._invented_batch(), sync=self._ddp is None)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            log.info("%d sequences do not fit: %s", self.micro_batch, str(error).partition("\n")[0])
+            return False
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        return True
+
+    def _invented_batch(self) -> tuple[Tensor, np.ndarray]:
+        generator = torch.Generator().manual_seed(0)
+        size = (self.micro_batch, self.config.model.context + 1)
+        windows = torch.randint(self.config.model.vocab_size, size, generator=generator)
+        return windows, np.arange(self.micro_batch, dtype=np.int64)
+
+    def _halve_micro_batch(self) -> None:
+        if self.micro_batch == 1:
+            raise TrainerError(
+                "out of memory with a single sequence at once; use a shorter model.context, a smaller model or a "
+                "device with more memory (python -m trainer plan shows what is needed)"
+            )
+        self.micro_batch //= 2
+        log.warning("out of memory: computing %d sequences at once from here on", self.micro_batch)
+        if self.ranks.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _all_reduce(self) -> Callable[[Tensor], Any] | None:
+        return dist.all_reduce if self.ranks.world_size > 1 else None
+
+
+def _distribute(loss: nn.Module, device: torch.device) -> nn.parallel.DistributedDataParallel:
+    with warnings.catch_warnings():
+        # torch 2.13 renames broadcast_buffers, 2.12 does not know the new name yet
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.parallel.DistributedDataParallel(
+            loss,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
+
+
+def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:
+    """A seed for each sequence, int64 and not negative: splitmix64's mix of its run-wide number and the run's seed."""
+    mixed = ids_N.astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return torch.from_numpy(((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(1)).astype(np.int64))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)

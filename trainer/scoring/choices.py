@@ -1,0 +1,164 @@
+"""Multiple-choice questions scored while a run goes on: which of a few continuations does the model find likeliest?
+
+In: a JSON file of items as token ids, which whoever holds the texts and the tokenizer writes (`write_choices`); so the
+trainer needs neither lm-eval nor the pipeline. Out: `acc`, where the likeliest choice is the answer, and `acc_norm`,
+where each choice's log-likelihood is first divided by its length in characters, which is lm-eval's definition of both.
+
+    {"schema": 1, "name": "hellaswag", "tokenizer": "<content hash of the shards' tokenizer>",
+     "items": [{"prompt": [17, 4], "choices": [[5, 6], [7]], "lengths": [11, 6], "answer": 1}]}
+
+What is longer than the context loses the beginning of its prompt, as in lm-eval: the last context + 1 tokens count,
+and the last of them is only a target. Items are shared among the ranks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import ChoiceData
+from trainer.data.shards import TokenizerRef
+from trainer.errors import ConfigError, DataError
+from trainer.process.ranks import Ranks
+from trainer.scoring.documents import evaluating, score_targets
+from trainer.strict import from_mapping
+
+if TYPE_CHECKING:
+    from trainer.model import GPT
+
+SCHEMA = 1
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class ChoiceItem:
+    """One question."""
+
+    prompt: tuple[int, ...]
+    """Token ids; never empty (an empty prompt is the end-of-text token)."""
+    choices: tuple[tuple[int, ...], ...]
+    """The continuations' token ids, each at least one."""
+    lengths: tuple[int, ...]
+    """Each choice's length in characters, which `acc_norm` divides by."""
+    answer: int
+    """Which choice is right."""
+
+    def __post_init__(self) -> None:
+        if not self.prompt or len(self.choices) < 2 or not all(self.choices):
+            raise ConfigError("an item needs a prompt and at least two choices, none of them empty")
+        if len(self.lengths) != len(self.choices) or min(self.lengths) < 1:
+            raise ConfigError(f"{len(self.choices)} choices need as many lengths above 0, found {list(self.lengths)}")
+        if not 0 <= self.answer < len(self.choices):
+            raise ConfigError(f"answer is {self.answer}, but there are {len(self.choices)} choices, counted from 0")
+
+
+@dataclass(frozen=True)
+class ChoiceSet:
+    """The items of one task."""
+
+    name: str
+    items: tuple[ChoiceItem, ...]
+
+    def first_items(self, most: int | None) -> ChoiceSet:
+        """The first `most` items; none: all."""
+        return ChoiceSet(self.name, self.items[:most])
+
+
+def write_choices(path: Path, name: str, items: Sequence[ChoiceItem], tokenizer: str) -> None:
+    """Write the file that `read_choices` reads; `tokenizer` is the content hash of the tokenizer the ids come from."""
+    data = {"schema": SCHEMA, "name": name, "tokenizer": tokenizer, "items": [asdict(item) for item in items]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def read_choices(sets: Sequence[ChoiceData], tokenizer: TokenizerRef, context: int) -> list[ChoiceSet]:
+    """Read the items a run scores.
+
+    Raises `DataError` naming the file for one that is missing or damaged, without items, made with another tokenizer,
+    or with a choice longer than the context.
+    """
+    return [ChoiceSet(item.name, _read(Path(item.path), tokenizer, context)) for item in sets]
+
+
+def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem, ...]:
+    try:
+        data = json.loads(path.read_bytes())
+        if data["schema"] != SCHEMA:
+            raise DataError(f"{path}: choices of schema {data['schema']!r}, this trainer reads {SCHEMA}; write it anew")
+        made_with = data["tokenizer"]
+        items = tuple(from_mapping(ChoiceItem, item, f"item {number}") for number, item in enumerate(data["items"]))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); data.choices names its path") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a file of multiple-choice items: {error}; write it anew") from None
+    if made_with != tokenizer.content_hash:
+        raise DataError(
+            f"{path}: made with tokenizer {str(made_with)[:12]}, the shards with {tokenizer.content_hash[:12]}; "
+            "encode the items with the shards' tokenizer"
+        )
+    if not items:
+        raise DataError(f"{path}: holds no items; leave it out of data.choices")
+    longest = max(len(choice) for item in items for choice in item.choices)
+    if longest > context:
+        raise DataError(f"{path}: a choice has {longest} tokens, the model sees {context}; leave such items out")
+    tokens = {token for item in items for part in (item.prompt, *item.choices) for token in part}
+    outside = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < tokenizer.vocab_size), None)
+    if outside is not None:
+        raise DataError(f"{path}: token {outside} is outside the tokenizer's {tokenizer.vocab_size}; write it anew")
+    return items
+
+
+def score_choices(model: GPT, sets: Sequence[ChoiceSet], *, context: int, ranks: Ranks) -> dict[str, dict[str, float]]:
+    """`{name: {acc, acc_norm, acc_stderr, acc_norm_stderr, items}}`, equal on every rank."""
+    results = {}
+    for task in sets:
+        own = task.items[ranks.rank :: ranks.world_size]
+        nats = iter(choice_nats(model, own, context=context))
+        right = right_norm = 0
+        for item in own:
+            scores = [next(nats) for _ in item.choices]
+            by_length = [score / length for score, length in zip(scores, item.lengths, strict=True)]
+            right += scores.index(min(scores)) == item.answer
+            right_norm += by_length.index(min(by_length)) == item.answer
+        count = len(task.items)
+        values: dict[str, float] = {}
+        for name, total in zip(("acc", "acc_norm"), ranks.sum([right, right_norm]), strict=True):
+            share = total / count
+            values[name] = share
+            values[f"{name}_stderr"] = math.sqrt(share * (1 - share) / max(count - 1, 1))
+        results[task.name] = {**values, "items": count}
+    return results
+
+
+def choice_nats(
+    model: Any, items: Sequence[ChoiceItem], *, context: int, batch_tokens: int = BATCH_TOKENS
+) -> list[float]:
+    """Nats of every choice of every item after its prompt, in order. `model` as for `evaluate.score_documents`."""
+    import torch
+
+    rows = [(item.prompt, choice) for item in items for choice in item.choices]
+    order = sorted(range(len(rows)), key=lambda number: -(len(rows[number][0]) + len(rows[number][1])))
+    answers = [0.0] * len(rows)
+    with evaluating(model) as device, torch.inference_mode():
+        first = 0
+        while first < len(order):
+            longest = min(sum(map(len, rows[order[first]])) - 1, context)
+            batch = order[first : first + max(1, batch_tokens // longest)]
+            ids_BT = torch.zeros(len(batch), longest, dtype=torch.int64)
+            scored_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
+            for row, number in enumerate(batch):
+                prompt, choice = rows[number]
+                seen = (*prompt, *choice)[-(context + 1) : -1]
+                ids_BT[row, : len(seen)] = torch.tensor(seen)
+                scored_BT[row, len(seen) - len(choice) : len(seen)] = True
+            targets_N = torch.tensor([token for number in batch for token in rows[number][1]], device=device)
+            hidden_NC = model.hidden(ids_BT.to(device))[scored_BT.to(device)]
+            nats_N, _ = score_targets(model, hidden_NC, targets_N)
+            lengths = [len(rows[number][1]) for number in batch]
+            for number, part in zip(batch, nats_N.cpu().double().split(lengths), strict=True):
+                answers[number] = float(part.sum())
+            first += len(batch)
+    return answers
