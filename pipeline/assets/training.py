@@ -158,7 +158,8 @@ def _summary(out: Path) -> dict[str, Any] | None:
 def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = job.out / RUN_FILE
     config.write_text(json.dumps(run_config(job, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
-    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
+    ranks = ranks_to_launch(launch.ranks, job.settings.training.device, job.context.log)
+    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
     words += ["-m", "trainer", "train", "--config", str(config)]
     environment = dict(os.environ)
     if launch.threads_per_rank is not None:
@@ -169,6 +170,28 @@ def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> N
             client.run(context=job.context, command=[sys.executable, *words])
         except DagsterPipesExecutionError as error:
             raise SqueezeError(_why_it_failed(config, error)) from error
+
+
+def ranks_to_launch(asked: int, device: str, say: logging.Logger) -> int:
+    """The ranks asked for, or fewer where each needs a GPU of its own and there are not as many; says so where it is.
+
+    The batch is counted over all ranks: fewer of them compute the same batches, each a larger share.
+    """
+    from trainer.ranks import most_ranks
+
+    most = most_ranks(device)
+    if most is None or asked <= most:
+        return asked
+    name = "MPS device" if device == "mps" else "GPU"
+    say.warning(
+        f"launch.ranks: {_count(asked, 'rank')} asked for, {_count(most, name)}: running {_count(most, 'rank')}; "
+        "the batch stays"
+    )
+    return most
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:
