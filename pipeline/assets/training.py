@@ -23,7 +23,7 @@ from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Job, Metadata, Stage
 from pipeline.base.errors import SqueezeError
 from pipeline.base.settings import attribute_docstrings
-from pipeline.profile.profile import LaunchSettings, Profile
+from pipeline.profile.profile.profile import LaunchSettings, Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
@@ -158,7 +158,8 @@ def _summary(out: Path) -> dict[str, Any] | None:
 def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = job.out / RUN_FILE
     config.write_text(json.dumps(run_config(job, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
-    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={launch.ranks}"]
+    ranks = ranks_to_launch(launch.ranks, job.settings.training.device, job.context.log)
+    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
     words += ["-m", "trainer", "train", "--config", str(config)]
     environment = dict(os.environ)
     if launch.threads_per_rank is not None:
@@ -169,6 +170,28 @@ def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> N
             client.run(context=job.context, command=[sys.executable, *words])
         except DagsterPipesExecutionError as error:
             raise SqueezeError(_why_it_failed(config, error)) from error
+
+
+def ranks_to_launch(asked: int, device: str, say: logging.Logger) -> int:
+    """The ranks asked for, or fewer where each needs a GPU of its own and there are not as many; says so where it is.
+
+    The batch is counted over all ranks: fewer of them compute the same batches, each a larger share.
+    """
+    from trainer.process.ranks import most_ranks
+
+    most = most_ranks(device)
+    if most is None or asked <= most:
+        return asked
+    name = "MPS device" if device == "mps" else "GPU"
+    say.warning(
+        f"launch.ranks: {_count(asked, 'rank')} asked for, {_count(most, name)}: running {_count(most, 'rank')}; "
+        "the batch stays"
+    )
+    return most
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:

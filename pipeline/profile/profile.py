@@ -22,7 +22,7 @@ from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
-from pipeline.profile.yaml import Locations, did_you_mean, find_profile, merge, read_profile_file
+from pipeline.profile.profile.yaml import Locations, did_you_mean, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.settings import StudySettings, check_study
 from pipeline.tokenization.settings import TokenizationSettings
@@ -42,7 +42,8 @@ class LaunchSettings(Settings):
     """How the trainer is launched. None of it changes the result beyond float tolerance."""
 
     ranks: int = runtime(1, ge=1)
-    """Processes torchrun starts on this machine: one per GPU, or a few on a CPU."""
+    """Processes torchrun starts on this machine: one per GPU, or a few on a CPU. Where there are fewer GPUs, as many
+    as those; the batch stays."""
     threads_per_rank: int | None = runtime(None, ge=1)
     """CPU threads of a rank; none: this machine's cores shared out evenly."""
 

@@ -93,6 +93,18 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
     return Ranks(rank, world_size, place)
 
 
+def most_ranks(device: str) -> int | None:
+    """How many ranks this machine can give a device each where `device` is asked for: its GPUs, one with MPS.
+
+    None where any number may share: the CPU, and a device that is not there, which `join_ranks` refuses.
+    """
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return 1 if device == "mps" else None  # `auto` takes MPS for a single rank only
+
+
 def leave_ranks(ranks: Ranks) -> None:
     """Leave the process group after an orderly end. After an error the process just ends: peers may be gone."""
     import torch.distributed as dist

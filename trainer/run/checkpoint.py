@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, ConfigError
 from trainer.model.config import ModelConfig
 from trainer.strict import from_mapping
 
@@ -84,7 +84,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     ema: Mapping[str, Tensor] | None,
 ) -> Path:
-    """Write `checkpoints/step_<step>` whole or not at all, and return it."""
+    """Write `checkpoints/step_<step>` whole or not at all, and return it. One of the same step is replaced."""
     place = checkpoints / f"step_{state.step:08d}"
     temporary = checkpoints / f"{place.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -108,29 +108,39 @@ def save_checkpoint(
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The checkpoint of the highest step whose files are whole; damaged ones are named in the log and passed over."""
+    """The checkpoint of the highest step that can be used, or none where there are no checkpoints at all.
+
+    Unusable ones above it are named in the log and passed over. Raises `CheckpointError` with the reason for each where
+    none can be used: starting anew would throw away what they may still be worth.
+    """
+    reasons: list[str] = []
     for place in sorted_checkpoints(checkpoints)[::-1]:
         try:
             read_state(place)
         except CheckpointError as error:
-            log.warning("%s; trying the one before", error)
+            reasons.append(str(error))
         else:
+            for reason in reasons:
+                log.warning("%s; taking %s, the newest before it that can be used", reason, place.name)
             return place
-    return None
+    if not reasons:
+        return None
+    raise CheckpointError(
+        f"{checkpoints}: none of {len(reasons)} checkpoint{'s' * (len(reasons) > 1)} can be used: "
+        f"{'; '.join(reasons)}. To go on, put a whole one back or use the version that wrote them; to begin anew, move "
+        "them away or train into another `out`"
+    )
 
 
 def sorted_checkpoints(checkpoints: Path) -> list[Path]:
     """All finished checkpoints, lowest step first."""
     places = [place for place in checkpoints.glob("step_*") if _NAME.fullmatch(place.name)]
-    return sorted(places, key=lambda place: int(place.name[5:]))
+    return sorted(places, key=step_of)
 
 
-def remove_old_checkpoints(checkpoints: Path, keep: int) -> None:
-    """Keep the newest `keep` checkpoints and the best one."""
-    best = read_best(checkpoints)
-    for place in sorted_checkpoints(checkpoints)[:-keep]:
-        if best is None or int(place.name[5:]) != best["step"]:
-            shutil.rmtree(place, ignore_errors=True)
+def step_of(place: Path) -> int:
+    """The step that a checkpoint's name says."""
+    return int(place.name.removeprefix("step_"))
 
 
 def read_best(checkpoints: Path) -> dict[str, Any] | None:
@@ -142,23 +152,37 @@ def read_best(checkpoints: Path) -> dict[str, Any] | None:
 def read_state(place: Path) -> tuple[RunState, ModelConfig]:
     """The state and model configuration of a checkpoint, after its files' hashes were checked.
 
-    Raises `CheckpointError` naming the file that is missing, damaged or of a newer version.
+    Raises `CheckpointError`, and nothing else, naming the file that is missing, damaged or of a newer version.
     """
     path = place / STATE_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # neither JSON nor UTF-8
         raise CheckpointError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path}: damaged (expected a mapping, found {type(document).__name__})")
     if document.get("format") != FORMAT or document.get("version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: expected {FORMAT} version {FORMAT_VERSION}, found {document.get('format')!r} version "
             f"{document.get('version')!r}; this trainer cannot go on from it"
         )
-    for name, expected in document["files"].items():
-        found = file_hash(place / name) if (place / name).exists() else "no file"
+    hashes = document.get("files")
+    if not isinstance(hashes, dict) or not {MODEL_FILE, OPTIMIZER_FILE} <= hashes.keys():
+        raise CheckpointError(f"{path}: damaged (`files` does not name {MODEL_FILE} and {OPTIMIZER_FILE})")
+    for name, expected in hashes.items():
+        try:
+            found = file_hash(place / name) if (place / name).exists() else "no file"
+        except OSError as error:
+            raise CheckpointError(f"{place / name}: cannot be read ({error})") from None
         if found != expected:
             raise CheckpointError(f"{place / name}: damaged (sha256 {expected} expected, found {found})")
-    return from_mapping(RunState, document["run"], str(path)), ModelConfig.from_dict(document["model"])
+    try:
+        return (
+            from_mapping(RunState, document.get("run"), f"{path}: run"),
+            ModelConfig.from_dict(document.get("model"), f"{path}: model"),
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{error}; damaged, or written by another version") from None
 
 
 def load_checkpoint(

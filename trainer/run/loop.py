@@ -41,8 +41,8 @@ from trainer.run.checkpoint import (
     newest_checkpoint,
     read_best,
     read_state,
-    remove_old_checkpoints,
     save_tensors,
+    step_of,
     write_json,
 )
 from trainer.run.guards import MOST_ROLL_BACKS, LossGuard
@@ -50,6 +50,7 @@ from trainer.run.learner import Learner
 from trainer.run.lock import only_writer
 from trainer.run.metrics import MetricsLog, duration
 from trainer.run.resume import check_same_run, identity
+from trainer.run.retention import Retention
 from trainer.run.summary import RunMeter, summarise
 from trainer.scoring.choices import ChoiceSet, read_choices, score_choices
 from trainer.scoring.scores import Evaluation
@@ -93,6 +94,7 @@ class _Run:
         self.reader, self.heldout, self.choices = reader, heldout, choices
         self.out = Path(config.out)
         self.checkpoints = self.out / "checkpoints"
+        self.retention = Retention(self.checkpoints, self.training.keep_checkpoints)
         self.batch = self.training.sequences_per_batch(config.model.context)
         whole = reader.steps(self.batch)
         self.steps = min(whole, self.training.max_steps or whole)
@@ -215,7 +217,10 @@ class _Run:
         if self.roll_backs > MOST_ROLL_BACKS:
             raise TrainerError(f"{where}. Rolled back {MOST_ROLL_BACKS} times already; lower training.learning_rate")
         self.ranks.sum([0.0])  # the first rank may still be writing the checkpoint
-        checkpoint = self._newest()
+        try:
+            checkpoint = self._newest()
+        except CheckpointError as error:
+            raise CheckpointError(f"{where}. {error}") from None
         if checkpoint is None:
             raise TrainerError(f"{where}. There is no checkpoint left to go back to")
         skipped = [*self.state.skipped_steps, self.state.step]
@@ -232,9 +237,13 @@ class _Run:
         self.reader.load_state_dict(self.state.reader)
 
     def _newest(self) -> Path | None:
-        """The newest whole checkpoint, chosen by the first rank for all."""
+        """The newest checkpoint that can be used, chosen by the first rank for all; none where there is none at all.
+
+        Raises `CheckpointError` where there are some and none can be used. The others then wait for the first rank's
+        choice until its end ends them: the message that is left is the one with the reasons.
+        """
         place = newest_checkpoint(self.checkpoints) if self.ranks.is_first else None
-        step = int(self.ranks.sum([int(place.name[5:]) + 1 if place else 0])[0]) - 1
+        step = int(self.ranks.sum([step_of(place) + 1 if place else 0])[0]) - 1
         if step < 0:
             return None
         place = self.checkpoints / f"step_{step:08d}"
@@ -246,12 +255,12 @@ class _Run:
         self.meter.tick(self.state)
         if not self.ranks.is_first:
             return
-        self.learner.save(self.checkpoints, self.state)
+        place = self.learner.save(self.checkpoints, self.state)
         if evaluated and evaluated.validation:
             loss, best = mean_loss(evaluated.validation), read_best(self.checkpoints)
             if best is None or loss < best["loss"]:
                 write_json(self.checkpoints / "best.json", {"step": self.state.step, "loss": loss})
-        remove_old_checkpoints(self.checkpoints, self.training.keep_checkpoints)
+        self.retention.remove_old(place)
 
     def _keep_best(self) -> dict[str, Any] | None:
         """Put the weights that evaluated best during the run beside the final ones, as they were evaluated."""

@@ -1,0 +1,51 @@
+"""Which of a run's checkpoints may go: `training.keep_checkpoints` of them stay, and the best one.
+
+A checkpoint is counted, and can be deleted, only where this run wrote it or has read it whole. One that cannot be read
+is its owner's to judge: a copy may mend it, another version may read it. And if it counted, a damaged one of a higher
+step would push out every good one as it is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from trainer.errors import CheckpointError
+from trainer.run.checkpoint import read_best, read_state, sorted_checkpoints, step_of
+
+log = logging.getLogger(__name__)
+
+
+class Retention:
+    """Deletes the checkpoints that newer ones make superfluous. For one rank alone."""
+
+    def __init__(self, checkpoints: Path, keep: int) -> None:
+        self._checkpoints, self._keep = checkpoints, keep
+        self._usable: dict[Path, bool] = {}
+        """By place, so that what earlier runs left is read once."""
+
+    def remove_old(self, written: Path) -> None:
+        """Keep `written`, the newest before it until there are `keep` that can be used, and the best one.
+
+        What is of a higher step than `written` was passed over when the run started, and is left alone.
+        """
+        self._usable[written] = True
+        places = [place for place in sorted_checkpoints(self._checkpoints) if step_of(place) <= step_of(written)]
+        if len(places) <= self._keep:
+            return
+        best = read_best(self._checkpoints)
+        for place in [place for place in places if self._can_be_used(place)][: -self._keep]:
+            if best is None or step_of(place) != best["step"]:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _can_be_used(self, place: Path) -> bool:
+        if place not in self._usable:
+            try:
+                read_state(place)
+            except CheckpointError as error:
+                log.warning("%s; %s stays where it is beside the %d to keep", error, place.name, self._keep)
+                self._usable[place] = False
+            else:
+                self._usable[place] = True
+        return self._usable[place]
