@@ -187,7 +187,7 @@ def _report_metadata(artifact: Artifact) -> Metadata:
     )
     return {
         **{name: facts[name] for name in ("arms", "finished", "runs")},
-        "effects": table([{name: row[name] for name in shown} for row in facts["effects"]]),
+        "effects": table([{name: row.get(name) for name in shown} for row in facts["effects"]]),
         "report": dg.MetadataValue.md(facts["markdown"]),
     }
 

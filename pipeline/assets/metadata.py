@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.reporting.tables import bar, bar_table, markdown_table
+from pipeline.reporting.tables import bar, bar_table, columns_of, markdown_table
 
 DIGITS: Final = 5
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.MarkdownMetadataValue:
-    """Rows as a table; all rows have the keys of the first. Values that a table cannot hold become text."""
+    """Rows as a table with a column for every key of any row, empty where a row has none of it.
+
+    Dagster refuses rows of unequal keys. Values that a table cannot hold become text.
+    """
     if not rows:
         return dg.MetadataValue.md("none")
-    records = [dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows]
+    columns = columns_of(rows)
+    records = [dg.TableRecord({str(key): _cell(row.get(key)) for key in columns}) for row in rows]
     return dg.MetadataValue.table(records)
 
 
@@ -43,5 +48,7 @@ def rounded(value: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, float):
+        if not math.isfinite(value):  # of a run that diverged
+            return str(value)
         return float(f"{value:.4g}") if abs(value) < 1e4 else round(value)
     return value if isinstance(value, str | int | bool) else "" if value is None else str(value)

@@ -2,12 +2,14 @@
 
 A `Stage` says what an asset is built from and by which plain function; `asset_of` wraps it. The wrapper does the same
 for every asset: take the inputs' current artifacts, ask the store to reuse or build, and show the result, which is
-read from the artifact's manifest, so a reused asset shows what a fresh one did.
+read from the artifact's manifest, so a reused asset shows what a fresh one did. Showing never fails an asset: what
+cannot be drawn or shown is a warning.
 """
 
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ import dagster as dg
 
 from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.settings import identity_of
+from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
 from trainer.errors import TrainerError
@@ -92,7 +95,8 @@ class Stage:
     build: Callable[[Job], Summary]
     metadata: Callable[[Artifact], Metadata] = no_metadata
     pictures: Callable[[Mapping[str, Any], Path], Mapping[str, bytes]] | None = None
-    """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it."""
+    """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it; if that fails, the
+    artifact has none."""
     kinds: frozenset[str] = frozenset({"python"})
     runtime: Mapping[str, Any] = field(default_factory=dict)
     optional: Sequence[str] = ()
@@ -132,11 +136,7 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         context.log.info(f"{stage.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.artifact.content_hash),
-            metadata={
-                **pictures_of(outcome.artifact),
-                **stage.metadata(outcome.artifact),
-                **common_metadata(outcome),
-            },
+            metadata=metadata_of(stage, outcome, context.log),
             tags={"reused": str(outcome.reused).lower()},
         )
 
@@ -156,7 +156,7 @@ def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> 
         summary = stage.build(Job(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
         facts = json.loads(json.dumps(dataclasses.asdict(summary)))  # type: ignore[call-overload]
-        for name, png in (stage.pictures(facts, out) if stage.pictures else {}).items():
+        for name, png in drawn(stage, facts, out, context.log).items():
             (out / f"{name}.png").write_bytes(png)
         return Built(facts.pop("content_hash"), facts)
 
@@ -185,6 +185,32 @@ def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:
                     f"{key} needs {label} and {parent}, and {label} was made from another version of {parent}: "
                     f"materialize {label} first, or run the whole job, which does everything in order"
                 )
+
+
+def drawn(stage: Stage, facts: Mapping[str, Any], out: Path, log: logging.Logger) -> Mapping[str, bytes]:
+    """The stage's pictures; none, and a warning, where they cannot be drawn."""
+    if stage.pictures is not None:
+        with decorating(log, f"{stage.key} is built without pictures, which cannot be drawn"):
+            return stage.pictures(facts, out)
+    return {}
+
+
+def metadata_of(stage: Stage, outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
+    """All that the asset's page shows of its artifact; what cannot be made or is no metadata is left out, with a
+    warning."""
+    artifact = outcome.artifact
+    makers: dict[str, Callable[[], Metadata]] = {
+        "pictures": lambda: pictures_of(artifact),
+        "own figures": lambda: stage.metadata(artifact),
+        "record": lambda: common_metadata(outcome),
+    }
+    shown: dict[str, Any] = {}
+    for what, make in makers.items():
+        with decorating(log, f"{stage.key} is shown without its {what}"):
+            for name, value in make().items():
+                with decorating(log, f"{stage.key} is shown without {name}"):
+                    shown |= dg.AssetMaterialization(asset_key(stage.key), metadata={name: value}).metadata
+    return shown
 
 
 def pictures_of(artifact: Artifact) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Job, Metadata, Stage
 from pipeline.base.errors import SqueezeError
 from pipeline.base.settings import attribute_docstrings
-from pipeline.profile.profile.profile import LaunchSettings, Profile
+from pipeline.profile.profile import LaunchSettings, Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown

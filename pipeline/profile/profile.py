@@ -22,7 +22,7 @@ from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
-from pipeline.profile.profile.yaml import Locations, did_you_mean, find_profile, merge, read_profile_file
+from pipeline.profile.yaml import Locations, did_you_mean, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.settings import StudySettings, check_study
 from pipeline.tokenization.settings import TokenizationSettings

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pipeline.reporting import plots
 from pipeline.reporting.facts import Facts, Lineage
 from pipeline.reporting.scores import bits_per_byte_rows, comparison_words, plottable, with_error
-from pipeline.reporting.tables import shown
+from pipeline.reporting.tables import columns_of, shown
 
 SHORT: Final = 24
 STYLE: Final = """
@@ -218,7 +218,7 @@ def lineage_tree(lineage: Sequence[Lineage]) -> list[str]:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    names = list(dict.fromkeys(key for row in rows for key in row))
+    names = columns_of(rows)
     right = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
     head = "".join(f"<th{_right(right[name])}>{escape(name)}</th>" for name in names)
     lines = [

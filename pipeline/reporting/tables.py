@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
@@ -12,11 +12,11 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
     """Rows as a markdown table; numbers to the right. Empty text for no rows.
 
     Args:
-        columns: key in the rows -> heading, in order; none: the first row's keys.
+        columns: key in the rows -> heading, in order; none: every key of any row.
     """
     if not rows:
         return ""
-    headings = dict(columns or {key: str(key) for key in rows[0]})
+    headings = dict(columns or {key: str(key) for key in columns_of(rows)})
     numeric = [all(_is_number(row.get(key)) for row in rows) for key in headings]
     lines = [
         "| " + " | ".join(_escape(heading) for heading in headings.values()) + " |",
@@ -24,6 +24,11 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
     ]
     lines += ["| " + " | ".join(_escape(shown(row.get(key))) for key in headings) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every key of any row, in the order they are first seen: a row may lack what others have."""
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def shown(value: Any) -> str:

@@ -8,6 +8,7 @@ stays. An arm without runs is shown as not run.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import StudyError
+from pipeline.reporting.decorating import decorating
 from pipeline.study.answers import SQUEEZED, answers
 from pipeline.study.benchmarks import Spread, bits_spread, spreads
 from pipeline.study.effects import (
@@ -28,6 +30,8 @@ from pipeline.study.effects import (
 from pipeline.study.settings import POOLED, StudySettings
 from pipeline.study.statistics import interval, shown
 from pipeline.study.tables import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_csv, write_runs
+
+log = logging.getLogger(__name__)
 
 REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
@@ -73,7 +77,10 @@ def build_report(runs: Sequence[Run], speed: Mapping[str, float], study: StudySe
     rows = [effect_row(item) for item in found]
     columns = dict.fromkeys(name for row in rows for name in row)  # an arm that diverged has none of the corpora's
     write_csv(out / EFFECTS_FILE, list(columns) or ["arm"], rows)
-    for name, png in pictures(runs, found, curve_arms(runs, study)).items():
+    drawn: dict[str, bytes] = {}
+    with decorating(log, "the study's report has no pictures, which cannot be drawn"):
+        drawn = pictures(runs, found, curve_arms(runs, study))
+    for name, png in drawn.items():
         (out / f"{name}.png").write_bytes(png)
     files = b"".join((out / name).read_bytes() for name in (RUNS_FILE, CURVES_FILE, EFFECTS_FILE))
     finished = len({run.arm for run in runs})

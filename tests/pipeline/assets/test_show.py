@@ -3,7 +3,7 @@
 import json
 
 from pipeline.assets.live import last_values, live_metadata
-from pipeline.assets.metadata import chart
+from pipeline.assets.metadata import chart, table
 
 INLINE = 1000  # characters of markdown that the UI renders without a click
 
@@ -13,6 +13,21 @@ def test_a_chart_has_a_bar_for_each_amount_and_is_shown_inline():
     assert "251" in text
     assert text.count("█") > 16
     assert len(text) < INLINE
+
+
+def test_a_table_has_a_column_for_every_key_of_any_row_and_an_empty_cell_where_a_row_lacks_it():
+    shown = table([{"text": "books", "gzip": "3.1"}, {"text": "tales", "primed": "2.2", "gzip": None}])
+    assert [column.name for column in shown.schema.columns] == ["text", "gzip", "primed"]
+    assert [record.data for record in shown.records] == [
+        {"text": "books", "gzip": "3.1", "primed": ""},
+        {"text": "tales", "gzip": "", "primed": "2.2"},
+    ]
+    assert table([]).value == "none"
+
+
+def test_a_table_shows_the_numbers_of_a_run_that_diverged_as_words():
+    (record,) = table([{"loss": float("nan"), "most": float("inf"), "tokens": 12345.6}]).records
+    assert record.data == {"loss": "nan", "most": "inf", "tokens": 12346}
 
 
 def test_live_values_are_numbers_to_plot_a_line_and_the_time_left(tmp_path):

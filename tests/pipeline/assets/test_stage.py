@@ -141,3 +141,46 @@ def test_an_error_the_user_can_put_right_fails_the_run_in_its_own_words(run):
     result = run(stage(build=build), raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_failure_data.user_failure_data.description.startswith("corpus books has no documents left")
+
+
+def warnings_of(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if " - WARNING - " in line]
+
+
+def test_pictures_that_cannot_be_drawn_are_a_warning_and_the_artifact_is_kept(run, capsys):
+    def draw(facts, folder):
+        raise ZeroDivisionError("no documents to draw")
+
+    result = run(stage(pictures=draw))
+    assert metadata_of(result)[0]["why"] == "first build"
+    (said,) = warnings_of(capsys)
+    assert "corpus/books is built without pictures" in said
+    assert "ZeroDivisionError: no documents to draw" in said
+    assert metadata_of(run(stage(pictures=draw)))[0]["reused"]
+
+
+def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, capsys):
+    def count(artifact):
+        return {"documents": artifact.summary["no such fact"]}
+
+    shown, tags = metadata_of(run(stage(metadata=count, pictures=lambda facts, folder: {"waterfall": b"PNG"})))
+    assert {"waterfall", "fingerprint", "path"} <= shown.keys()
+    assert "documents" not in shown
+    assert tags["dagster/data_version"] == "hash of 50"
+    (said,) = warnings_of(capsys)
+    assert "corpus/books is shown without its own figures: KeyError: 'no such fact'" in said
+
+
+def test_a_figure_that_is_no_metadata_is_left_out_alone(run, capsys):
+    shown, _ = metadata_of(run(stage(metadata=lambda artifact: {"words": {1, 2}, "documents": 50})))
+    assert shown["documents"] == 50
+    assert "words" not in shown
+    (said,) = warnings_of(capsys)
+    assert "corpus/books is shown without words: DagsterInvalidMetadata" in said
+
+
+def test_a_build_that_fails_still_fails_the_asset(run):
+    def build(job):
+        raise ZeroDivisionError("no documents")
+
+    assert not run(stage(build=build), raise_on_error=False).success

@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.assets.metadata import table
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.heldout import Heldout, encode_exactly
 from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.evaluation.settings import BitsPerByteSuite
 from pipeline.evaluation.suites.bits_per_byte import DOCUMENTS_FILE, evaluate_bits_per_byte
 from pipeline.evaluation.suites.compressors import added_bytes, compressed_bytes
@@ -72,6 +74,21 @@ def test_compressors_see_the_very_same_bytes(uniform, heldout, tmp_path):
     assert row["compressors"]["xz_primed"] < row["compressors"]["xz"]
     assert row["compressors"]["zstd_primed"] < row["compressors"]["zstd"]
     assert "xz -9e after training text" in bits_per_byte_rows(result)[-1]
+
+
+def test_a_language_that_the_priming_text_lacks_has_no_primed_figure_and_reads_as_empty(uniform, heldout, tmp_path):
+    training = {"books": lambda: iter([("The fox sleeps in the sun by the river. ", "en")] * 50)}
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
+    rows = {row["name"]: row["compressors"] for row in result.details["rows"]}
+    assert "xz_primed" in rows["books/en"]
+    assert set(rows["books/fr"]) == set(rows["web"]) == {"gzip", "xz", "zstd"}
+    shown = {record.data["text"]: record.data for record in table(bits_per_byte_rows(result)).records}
+    assert shown["books/fr"]["xz -9e after training text"] == ""
+    assert shown["books/en"]["xz -9e after training text"] == f"{rows['books/en']['xz_primed']:.4f}"
+    card = build_scorecard({"bits_per_byte": tmp_path}, {}, tmp_path)
+    beside = {row.task: [item.name for item in row.comparisons] for row in card.rows}
+    assert beside["books/fr"] == ["gzip -9", "xz -9e", "zstd -19"]
+    assert "xz -9e after training text" in beside["books/en"]
 
 
 def test_the_result_is_the_same_again_byte_for_byte(scorer, heldout, tmp_path):

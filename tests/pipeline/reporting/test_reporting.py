@@ -1,5 +1,6 @@
 """Pictures, tables, the page, the card and the comparison: what they promise the UI and the reader."""
 
+import dataclasses
 import io
 import math
 import re
@@ -144,6 +145,28 @@ def test_tables_align_numbers_and_let_nothing_break_out():
         "| a\\|b &lt;x> | 1,234,567 | — |",
     ]
     assert markdown_table([]) == ""
+
+
+def test_a_table_has_the_columns_of_every_row_and_a_dash_where_a_row_lacks_one():
+    assert markdown_table([{"text": "tales", "gzip": 3.5}, {"text": "books", "primed": 2.5}]).splitlines() == [
+        "| text | gzip | primed |",
+        "| --- | ---: | ---: |",
+        "| tales | 3.5 | — |",
+        "| books | — | 2.5 |",
+    ]
+
+
+def test_the_page_and_the_card_show_a_compressor_that_was_primed_for_some_texts_alone():
+    given = facts()
+    (row,) = given.suites["bits"].details["rows"]
+    primed = {**row, "name": "tales", "compressors": {"gzip": 3.0, "xz_primed": 2.125}}
+    bits = SuiteResult("b", "bits_per_byte", (), {"rows": [row, primed]})
+    given = dataclasses.replace(given, suites={**given.suites, "bits": bits})
+    line = next(line for line in model_card(given).splitlines() if line.startswith("| books | 3"))
+    assert line.endswith("| 3.0000 | — |")
+    for text in (report_html(given), model_card(given)):
+        assert "xz -9e after training text" in text
+        assert "2.1250" in text
 
 
 def test_bars_are_an_eighth_of_a_character_fine():

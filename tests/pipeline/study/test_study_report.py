@@ -246,6 +246,18 @@ def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_ans
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_whose_pictures_cannot_be_drawn_is_still_written_and_says_so(study, tmp_path, monkeypatch, caplog):
+    def no_font(*_):
+        raise OSError("no such font")
+
+    monkeypatch.setattr("pipeline.study.figures.pictures", no_font)
+    found = build_report(runs(), {}, study, tmp_path)
+    assert found.finished == 2
+    assert read_csv(tmp_path / "effects.csv")
+    assert not list(tmp_path.glob("*.png"))
+    assert "OSError: no such font" in caplog.text
+
+
 def test_each_curve_is_drawn_once_also_where_the_baseline_is_the_tuned_one(study):
     assert tuned_baseline(runs(), study) == "baseline"
     assert curve_arms(runs(run("squeezed", 1, 2.0)), study) == ["baseline", "squeezed"]
