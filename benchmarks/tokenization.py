@@ -34,9 +34,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenization_text import corpus_in, documents, write_corpus
 
+from pipeline.base.arrow import differing_rows, from_rows, text_bytes
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
-from pipeline.tokenization.encoders.arrow import differing_rows, from_rows, text_bytes
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import load_spec, parse_spec

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.base.files import write_text
 from pipeline.curation.inspection import INSPECTION_VERSION, Finding
 from pipeline.store import Artifact, Store
-from pipeline.store.files import write_atomically
 from pipeline.store.fingerprint import fingerprint
 
 
@@ -28,5 +28,5 @@ def remembered(
     finding = look()
     if finding.passed:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(asdict(finding), ensure_ascii=False))
+        write_text(file, json.dumps(asdict(finding), ensure_ascii=False))
     return finding

@@ -15,8 +15,8 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import rounded
+from pipeline.base.numbers import duration
 from pipeline.reporting.plots import sparkline_markdown
-from trainer.run.metrics import duration
 
 log = logging.getLogger(__name__)
 

@@ -229,7 +229,7 @@ def _choices(job: Job, relative: Callable[[Path], str]) -> tuple[ChoiceData, ...
 
 def export(job: Job) -> ExportSummary:
     """Export to the transformers class that holds the model's switches."""
-    from pipeline.store.files import sha256_of
+    from pipeline.base.files import sha256_of
     from trainer.export import export_hf
     from trainer.run.checkpoint import load_model
 

@@ -13,8 +13,16 @@ class StoreError(SqueezeError):
     """An artifact that is missing, damaged, or written by a newer version."""
 
 
+class DiskFullError(StoreError):
+    """No room for what a build writes. Its finished parts are kept."""
+
+
 class SourceError(SqueezeError):
     """A source of documents that cannot be fetched or read."""
+
+
+class WorkerError(SqueezeError):
+    """A worker process that was killed from outside."""
 
 
 class CurationError(SqueezeError):

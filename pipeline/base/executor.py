@@ -1,68 +1,180 @@
-"""A local process pool for the independent parts of a stage.
+"""What maps a function over the independent parts of a stage: in this process, or in a few fresh ones.
 
-Workers are spawned, not forked (a forked child would inherit locks, threads and open files), and die with the process
-that started them, however that ends. One worker, or one part, runs in the caller's own process: small jobs do not pay
-for a pool.
+A stage function takes an `Executor` and never learns what is behind it. The plan is the stage's own: what a part is
+never depends on how many workers there are, so the bytes are the same everywhere, and an executor is only a queue.
+
+The contract of a part, which lets it run on any engine:
+
+- it is a module-level function of picklable arguments, and it changes none of them;
+- it reads the files named in its arguments, and writes only below folders named in its arguments, under names of its
+  own, an index last;
+- it may run twice, even at once: the same arguments give the same files.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
+import functools
 import os
+import pickle
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Final
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
-from pipeline.base.errors import ShardError
+from pipeline.base.errors import WorkerError
 
+R = TypeVar("R")
+T = TypeVar("T")
 _PR_SET_PDEATHSIG: Final = 1
-FEW_TOKENS: Final = 250_000_000
-"""Work on fewer tokens than this ends before a pool has started."""
+_AHEAD: Final = 4
+"""Tasks a slot that wait in a process's queue: enough to keep it busy, few enough to pickle late."""
 
 
 def cpu_count() -> int:
-    """Cores this process may use."""
+    """Cores this process may use: in a container of 2 of 64 cores, 2."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Workers:
-    """Maps functions over tasks in up to `count` processes, started at the first use: `with Workers(2) as workers`."""
+class Shared(Generic[T]):
+    """A value that many tasks read and none changes, sent once to each worker instead of once with each task."""
 
-    def __init__(self, count: int | None) -> None:
-        self.count = count or cpu_count()
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(self, value: T, file: Path | None = None) -> None:
+        self._value: T | None = value
+        self._file = file
 
-    def __enter__(self) -> Workers:
+    @property
+    def value(self) -> T:
+        if self._value is None and self._file is not None:
+            self._value = _unpickled(self._file)
+        return self._value  # type: ignore[return-value]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With a file, the file's place alone travels."""
+        return {"_value": None if self._file else self._value, "_file": self._file}
+
+
+class Executor(Protocol):
+    """Maps functions over parts. Used as a context manager; workers end with the block."""
+
+    slots: int
+    """Tasks that run at the same time."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def share(self, value: T) -> Shared[T]:
+        """Hand a large value to every task: pass what this returns, and read its `value` in the task."""
+        ...
+
+    def map(
+        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+    ) -> Iterator[R]:
+        """`function(*task)` for every task, results in the tasks' order, or as they finish where not `ordered`.
+
+        Where the work is not `worth` starting workers for, or there is one task, it is done in this process. Raises
+        what a task raises; WorkerError where a worker was killed from outside.
+        """
+        ...
+
+
+class InProcess:
+    """Everything in this process, one task after the other: what tests and small work use."""
+
+    slots: int = 1
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if self._pool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def share(self, value: T) -> Shared[T]:
+        return Shared(value)
+
+    def map(
+        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+    ) -> Iterator[R]:
+        return (function(*task) for task in tasks)
+
+
+class Processes(InProcess):
+    """Fresh processes on this machine, started when the first work comes that is worth it.
+
+    They are spawned, not forked (a forked child would inherit locks, threads and open files), and die with the process
+    that started them, however that ends.
+    """
+
+    def __init__(self, slots: int = 0, *, setting: str = "workers") -> None:
+        """slots: processes; 0 takes one a core. setting: what to lower where memory runs out, for the error's text."""
+        self.slots = slots or cpu_count()
+        self._setting = setting
+        self._pool: ProcessPoolExecutor | None = None
+        self._folder: Path | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            if kind is not None:  # nobody waits for what the running tasks would still write
+                for worker in list(self._pool._processes.values()):
+                    worker.kill()
             self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
-    def run(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """`function(*task)` for every task, results in the order they finish.
+    def share(self, value: T) -> Shared[T]:
+        if self.slots == 1:
+            return Shared(value)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="squeeze-shared-"))
+        file = self._folder / f"{len(list(self._folder.iterdir()))}.pickle"
+        with file.open("wb") as stream:
+            pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        return Shared(value, file)
 
-        Raises what a task raises; `ShardError` where a worker was killed from outside.
-        """
-        if self.count == 1 or len(tasks) < 2:
-            for task in tasks:
-                yield function(*task)
+    def map(
+        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+    ) -> Iterator[R]:
+        if self.slots == 1 or len(tasks) < 2 or not worth:
+            yield from super().map(function, tasks)
             return
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.count, context, initializer=die_with_parent, initargs=(os.getpid(),))
-        futures = [self._pool.submit(function, *task) for task in tasks]
+            parent = (os.getpid(),)
+            self._pool = ProcessPoolExecutor(
+                self.slots, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=parent
+            )
+        futures: list[Future[R]] = []
+        waiting = iter(tasks)
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while True:
+                few = self.slots * _AHEAD - len(futures)
+                futures += [self._pool.submit(function, *task) for task in islice(waiting, few)]
+                if not futures:
+                    return
+                done = futures[:1] if ordered else list(wait(futures, return_when=FIRST_COMPLETED).done)
+                for future in done:
+                    futures.remove(future)
+                    yield future.result()
         except BrokenProcessPool:
-            raise ShardError(
-                "shards: a worker process was killed, most likely for want of memory; lower shards.memory_mb or "
-                "shards.workers and run again: finished parts are kept"
+            raise WorkerError(
+                f"a worker process was killed, most likely for want of memory; lower {self._setting} and run the same "
+                "command again: finished parts are kept"
             ) from None
         finally:
             for future in futures:
@@ -75,3 +187,10 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+@functools.lru_cache(maxsize=4)
+def _unpickled(file: Path) -> Any:
+    """A shared value, once a worker: every map's values have files of their own."""
+    with file.open("rb") as stream:
+        return pickle.load(stream)

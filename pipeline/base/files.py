@@ -1,51 +1,56 @@
-"""Files that are either whole or not there: written beside their place, synced, then renamed into it.
+"""Files that are either whole or not there, and what else every stage does with a file.
 
-A full disk is turned into a `ShardError` that says what was written and that finished parts are kept.
+The trainer's own kit (`trainer.files`), handed on, and what only the pipeline needs beside it.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.base.errors import ShardError
+from pipeline.base.errors import DiskFullError
+from trainer.files import TEMPORARY, sha256_of, sync_folder, whole_file, whole_path, write_json, write_text
+
+__all__ = [
+    "TEMPORARY",
+    "HashingWriter",
+    "naming_full_disk",
+    "read_ahead",
+    "remove_unfinished",
+    "sha256_of",
+    "sync_folder",
+    "whole_file",
+    "whole_path",
+    "write_json",
+    "write_text",
+]
 
 
 @contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; on success it is renamed to `path`. Nothing is synced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
+def naming_full_disk(folder: Path, what: str) -> Iterator[None]:
+    """Turn a full disk in the block, which writes `what` under `folder`, into a DiskFullError that says what to do."""
     try:
-        yield partial
-        partial.replace(path)
+        yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ShardError(
-                f"{path}: the disk is full; free some space and run the same command again: finished parts are kept"
-            ) from error
-        raise
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(folder).free if folder.exists() else 0
+        raise DiskFullError(
+            f"the disk is full while building {what} in {folder} ({free:,} bytes free): make room, for example with "
+            "`squeeze gc`, and run the same command again; finished parts are kept"
+        ) from error
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears as `path` once it is written and synced."""
-    with whole_path(path) as partial, partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a closing newline."""
-    with whole_file(path) as file:
-        file.write((json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed attempts left half-written anywhere in a folder that nobody else writes into."""
+    for leftover in folder.rglob(f"*{TEMPORARY}"):
+        leftover.unlink()
 
 
 def read_ahead(path: Path) -> None:

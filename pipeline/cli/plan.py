@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.base.arrow import dtype_for
 from pipeline.base.errors import SqueezeError
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.plan import estimated_holdings, holdings, plan_rows
 from pipeline.store import Artifact, Store
-from pipeline.tokenization.encoders.arrow import dtype_for
 from trainer.config import DataConfig, RunConfig
 
 

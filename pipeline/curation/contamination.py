@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.pool import WORTH_BYTES, Pool
-from pipeline.curation.settings import ContaminationSettings
+from pipeline.base.executor import Processes, Shared
+from pipeline.curation.settings import WORKERS_SETTING, WORTH_BYTES, ContaminationSettings
 from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
@@ -80,9 +80,10 @@ def find_contamination(
     by_task: Counter[str] = Counter()
     by_corpus: Counter[str] = Counter()
     every = [path for folder in documents.values() for path in parts(folder)]
-    with Pool(workers) as pool:
+    with Processes(workers, setting=WORKERS_SETTING) as executor:
         worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
-        scanned = list(pool.map(find_suspects, [(path, index.hashes) for path in every], worth=worth))
+        hashes = executor.share(index.hashes)
+        scanned = list(executor.map(find_suspects, [(path, hashes) for path in every], worth=worth))
     suspects_of = {path: rows for path, (rows, _) in zip(every, scanned, strict=True)}
     index.narrow([matched for _, matched in scanned])
     for corpus in sorted(documents):
@@ -122,16 +123,16 @@ def read_items(folder: Path) -> Iterator[EvaluationItem]:
         yield from zip(*(batch.column(name).to_pylist() for name in ITEMS.names), strict=True)
 
 
-def find_suspects(path: Path, hashes: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def find_suspects(path: Path, hashes: Shared[Mapping[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a part (int64) with an n-gram whose hash is among the items' (by n-gram length), and those hashes."""
-    tables = {size: _table(wanted) for size, wanted in hashes.items()}
+    tables = {size: _table(wanted) for size, wanted in hashes.value.items()}
     rows: list[int] = []
     matched = [np.empty(0, dtype=np.uint64)]
     first = 0
-    for batch in iter_file(path, ("text",)) if hashes else ():
+    for batch in iter_file(path, ("text",)) if tables else ():
         words, offsets = word_hashes(batch.column("text").to_pylist())
         suspects: set[int] = set()
-        for size, wanted in hashes.items():
+        for size, wanted in hashes.value.items():
             grams = ngrams(words, size)
             likely = np.flatnonzero(tables[size][grams >> _TABLE_SHIFT])
             near = np.minimum(np.searchsorted(wanted, grams[likely]), len(wanted) - 1)

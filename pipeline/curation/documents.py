@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +20,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
+from pipeline.base.executor import Processes, cpu_count
+from pipeline.base.files import write_text
+from pipeline.base.progress import Progress
 from pipeline.curation.heldout import group_keys
-from pipeline.curation.pool import KILLED, process_pool
-from pipeline.curation.settings import DocumentsSettings
+from pipeline.curation.settings import WORKERS_SETTING, DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
 from pipeline.curation.sources.formats import Record, Refused
 from pipeline.curation.sources.hub import commit_of
@@ -34,7 +32,6 @@ from pipeline.curation.sources.units import Unit, list_units, read_unit
 from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.splitting import split_document
-from pipeline.store.files import write_atomically
 
 DOCUMENTS_VERSION: Final = "1"
 COMMITS: Final = "commits.json"
@@ -98,7 +95,7 @@ def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
                 source = source.model_copy(update={"hub": source.hub.model_copy(update={"revision": commit})})
         sources.append(source)
     if known:
-        write_atomically(record, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        write_text(record, json.dumps(known, indent=2, sort_keys=True) + "\n")
     return settings.model_copy(update={"sources": sources})
 
 
@@ -108,22 +105,16 @@ def _part(out: Path, number: int) -> Path:
 
 def _run(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], workers: int) -> None:
     """Build parts in this process or, where there is enough to do, in a pool of fresh ones."""
-    progress = _Progress(corpus, len(tasks))
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
-    if workers < 2 or not _worth_a_pool([unit for unit, _, _ in tasks]):
-        for task in tasks:
-            progress.add(*build_part(*task, report=progress.add))
-        return
-    with process_pool(workers) as pool:
-        futures = [pool.submit(build_part, *task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                progress.add(*future.result())
-        except BrokenProcessPool:
-            raise CurationError(KILLED) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    progress = Progress(log, f"{corpus}: documents")
+    if not _worth_a_pool([unit for unit, _, _ in tasks]):
+        workers = 1
+    with Processes(min(workers or cpu_count(), max(len(tasks), 1)), setting=WORKERS_SETTING) as executor:
+        if executor.slots == 1:
+            for task in tasks:
+                progress.add(*build_part(*task, report=progress.add))
+            return
+        for written in executor.map(build_part, tasks, ordered=False):
+            progress.add(*written)
 
 
 def _worth_a_pool(units: list[Unit]) -> bool:
@@ -251,22 +242,3 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         quarantined=dict(reasons.most_common()),
         quarantine_examples=[item for some in examples.values() for item in some],
     )
-
-
-class _Progress:
-    """Logs documents, megabytes and speed, at most every two seconds."""
-
-    def __init__(self, corpus: str, parts: int) -> None:
-        self._corpus, self._parts = corpus, parts
-        self._start = self._last = time.monotonic()
-        self._documents = self._bytes = 0
-
-    def add(self, documents: int, size: int) -> None:
-        self._documents += documents
-        self._bytes += size
-        now = time.monotonic()
-        if now - self._last >= 2:
-            self._last = now
-            megabytes = self._bytes / 1e6
-            speed = megabytes / (now - self._start)
-            log.info("%s: documents %s · %.1f MB · %.1f MB/s", self._corpus, f"{self._documents:,}", megabytes, speed)

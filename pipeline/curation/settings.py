@@ -9,7 +9,7 @@ near duplicates and contamination.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,11 @@ from pipeline.curation.filters.settings import Filters
 
 Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+WORTH_BYTES: Final = 24_000_000
+"""Starting processes takes about a second, in which one core reads this much text word by word."""
+WORKERS_SETTING: Final = "curation.workers"
+"""What to lower where memory runs out."""
 
 
 class HubDataset(Settings):

@@ -14,6 +14,7 @@ Disk needed while it runs: the shards, and as much again where the stores do not
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,18 +22,20 @@ from typing import Any, Final
 
 from pipeline.base import files
 from pipeline.base.errors import ShardError
-from pipeline.base.executor import FEW_TOKENS, Workers
+from pipeline.base.executor import Processes
 from pipeline.base.memory import available_memory
 from pipeline.base.progress import Progress
 from pipeline.sharding.output import statistics
 from pipeline.sharding.output.commit import EpochSummary, commit, summarize
 from pipeline.sharding.output.writer import ShardResult
-from pipeline.sharding.settings import ShardSettings
+from pipeline.sharding.settings import MEMORY_SETTINGS, ShardSettings
 from pipeline.sharding.shuffle.gather import Layout, ShardTask, gather, mapped
-from pipeline.sharding.shuffle.scatter import pieces, scatter
+from pipeline.sharding.shuffle.scatter import Piece, pieces, scatter
 from pipeline.sharding.shuffle.within import build_within
 from pipeline.tokenization.corpus_tokens.store import TokenStore, open_stores
 from trainer.data.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
+
+log = logging.getLogger(__name__)
 
 SHARDS_VERSION: Final = "1"
 WORK_NAME: Final = "_work"
@@ -53,10 +56,12 @@ def build_epoch(
     else:
         stores = _matching_stores(epoch, tokens)
         build = _two_passes if settings.mode == "global" else build_within
-        results = build(epoch, stores, settings, out)
-        packing = settings.packing.context if settings.packing else None
-        manifest = commit(epoch, settings.mode, packing, results, out)
+        with files.naming_full_disk(out, f"epoch {epoch['epoch']}"):
+            results = build(epoch, stores, settings, out)
+            packing = settings.packing.context if settings.packing else None
+            manifest = commit(epoch, settings.mode, packing, results, out)
     shutil.rmtree(out / WORK_NAME, ignore_errors=True)
+    files.remove_unfinished(out)
     return summarize(manifest, json.loads((out / statistics.NAME).read_bytes()))
 
 
@@ -82,15 +87,16 @@ def _two_passes(
     itemsize = DTYPE_BYTES[epoch["tokenizer"]["dtype"]]
     total = sum(store.tokens for store in stores.values())
     copying = not _stay_in_page_cache(stores, itemsize)
-    with Workers(settings.workers or (1 if total < FEW_TOKENS else None)) as workers:
-        workers.count = min(workers.count, max(1, settings.memory_mb // WORKER_MB))
-        part_bytes = _part_bytes(settings, workers.count, total * itemsize)
+    slots = min(settings.slots(total), max(1, settings.memory_mb // WORKER_MB))
+    with Processes(slots, setting=MEMORY_SETTINGS) as executor:
+        part_bytes = _part_bytes(settings, slots, total * itemsize)
         todo = pieces(stores, epoch, part_bytes)
         _keep_runs_of_same_layout(work, {"part_bytes": part_bytes, "pieces": len(todo), "copying": copying})
         _check_disk(epoch, out, itemsize, copying)
-        progress = Progress(f"epoch {epoch['epoch']}: scattered", total)
-        for _ in workers.run(scatter, [(piece, epoch, work, part_bytes, copying) for piece in todo]):
-            progress.parts(1, len(todo))
+        progress = Progress(log, f"epoch {epoch['epoch']}: scattered", total=len(todo), unit="Mtok")
+        scatters = [(piece, epoch, work, part_bytes, copying) for piece in todo]
+        for size in executor.map(_scatter, scatters, ordered=False):
+            progress.add(1, size)
         results: dict[int, list[ShardResult]] = {}
         layouts = {stage["index"]: Layout.read(work, todo, stage["index"], copying) for stage in epoch["stages"]}
         tasks = [
@@ -98,15 +104,21 @@ def _two_passes(
             for stage in epoch["stages"]
             for task in _shard_tasks(stage, epoch, settings, layouts[stage["index"]], part_bytes)
         ]
-        progress = Progress(f"epoch {epoch['epoch']}: shards written", sum(s["tokens"] for s in epoch["stages"]))
+        progress = Progress(log, f"epoch {epoch['epoch']}: shards written", total=len(tasks), unit="Mtok")
         try:
-            for stage, result in workers.run(_gather, tasks):
-                progress.parts(1, len(tasks))
+            for stage, result in executor.map(_gather, tasks, ordered=False):
+                progress.add(1, result.entry.tokens if result else 0)
                 if result:
                     results.setdefault(stage, []).append(result)
         finally:
             mapped.cache_clear()
     return results
+
+
+def _scatter(piece: Piece, *arguments: Any) -> int:
+    """The tokens of a piece that is scattered."""
+    scatter(piece, *arguments)
+    return piece.tokens
 
 
 def _gather(task: ShardTask, *arguments: Any) -> tuple[int, ShardResult | None]:

@@ -9,49 +9,17 @@ because XOR of all values before one hash gave two epochs the same keys for sequ
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 import numpy as np
+
+from pipeline.base.ids import chain, name64
 
 FRACTION_BITS: Final = 16
 FRACTIONS: Final = 1 << FRACTION_BITS
 """A source's documents fall into this many fractions by hash; schedules take intervals of fractions."""
 
-_GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
-_M1: Final = np.uint64(0xBF58476D1CE4E5B9)
-_M2: Final = np.uint64(0x94D049BB133111EB)
 _SELECT: Final = 0x53454C454354  # "SELECT": keeps the selection's chain apart from the permutation's
-
-
-def splitmix64(x: np.ndarray) -> np.ndarray:
-    """One step of splitmix64 on uint64 values: state + gamma, then the finaliser."""
-    z = x + _GAMMA
-    z ^= z >> np.uint64(30)
-    z *= _M1
-    z ^= z >> np.uint64(27)
-    z *= _M2
-    z ^= z >> np.uint64(31)
-    return z
-
-
-def chain(values: np.ndarray, *rest: int | np.ndarray) -> np.ndarray:
-    """splitmix64 of `values` (uint64), then of that XOR each of `rest` in turn."""
-    h = splitmix64(values)
-    for value in rest:
-        h = splitmix64(h ^ (value if isinstance(value, np.ndarray) else np.uint64(value)))
-    return h
-
-
-def id64(doc_ids: np.ndarray) -> np.ndarray:
-    """Fold 16-byte document ids, given as uint8 [n, 16], into uint64 [n]: both halves count, little-endian."""
-    halves = np.ascontiguousarray(doc_ids).view("<u8").astype(np.uint64, copy=False).reshape(-1, 2)
-    return splitmix64(halves[:, 0]) ^ halves[:, 1]
-
-
-def name64(name: str) -> int:
-    """A source's number in the chain: the first 8 bytes of blake2b of its name, so no list order enters."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def fractions(ids64: np.ndarray, seed: int, source: str) -> np.ndarray:

@@ -6,11 +6,17 @@ corpora is checked here; what needs their sizes is checked by `pipeline.sharding
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.base.executor import cpu_count
 from pipeline.base.settings import Settings, runtime
+
+FEW_TOKENS: Final = 250_000_000
+"""Work on fewer tokens than this ends before other processes have started."""
+MEMORY_SETTINGS: Final = "shards.memory_mb or shards.workers"
+"""What to lower where memory runs out."""
 
 
 class SourceMix(Settings):
@@ -131,6 +137,10 @@ class ShardSettings(Settings):
     """Processes; by default one a core."""
     memory_mb: int = runtime(768, ge=64)
     """Anonymous memory to stay within, over all workers; smaller values mean more, smaller parts."""
+
+    def slots(self, tokens: int) -> int:
+        """Processes for work on `tokens` tokens: one where it ends before others have started."""
+        return self.workers or (1 if tokens < FEW_TOKENS else cpu_count())
 
     @model_validator(mode="after")
     def _batches_fill_shards(self) -> ShardSettings:

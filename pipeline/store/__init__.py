@@ -4,7 +4,8 @@ Layout: `<root>/<asset key>/<fingerprint>/{manifest.json, files...}` and one poi
 `<root>/<asset key>/CURRENT.<profile>`. The manifest on disk is the truth; it outlives Dagster's history.
 """
 
-from pipeline.store.fingerprint import canonical_json, fingerprint
+from pipeline.base.canonical import canonical_json
+from pipeline.store.fingerprint import fingerprint
 from pipeline.store.manifest import Artifact, Manifest
 from pipeline.store.store import Built, Outcome, Store
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.files import sha256_of
 from pipeline.base.lock import exclusive_if_free
-from pipeline.store.files import sha256_of
 from pipeline.store.manifest import Artifact
 from pipeline.store.store import BUILDING, CURRENT, DAMAGED, Store
 

@@ -9,11 +9,9 @@ the folder is renamed into place: a killed build leaves nothing that reads as fi
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import StoreError
+from pipeline.base.files import naming_full_disk, sync_folder, write_text
 from pipeline.base.lock import exclusive
-from pipeline.store.files import sync_and_hash, sync_folder, write_atomically
-from pipeline.store.fingerprint import canonical_json, differences, fingerprint, short
+from pipeline.store.files import sync_and_hash
+from pipeline.store.fingerprint import differences, fingerprint, short
 from pipeline.store.manifest import FORMAT, MANIFEST, Artifact, Input, Manifest, Provenance
 from pipeline.store.provenance import git_commit, libraries
 
@@ -82,7 +82,7 @@ class Store:
                 )
         else:
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(marker, json.dumps({"format": FORMAT}))
+            write_text(marker, json.dumps({"format": FORMAT}))
         return self
 
     @property
@@ -184,7 +184,7 @@ class Store:
                     made = (key, name, code_version, identity, parents)
                     artifact = self._build(*made, build, runtime or {}, reason)
                     outcome = Outcome(artifact, reused=False, reason=reason)
-        write_atomically(self.root / key / f"{CURRENT}{self.profile}", name + "\n")
+        write_text(self.root / key / f"{CURRENT}{self.profile}", name + "\n")
         return outcome
 
     def lock_file(self, key: str, name: str) -> Path:
@@ -218,11 +218,11 @@ class Store:
         final = self.root / key / name
         folder = final.with_name(BUILDING + name)
         started = time.monotonic()
-        try:
+        with naming_full_disk(folder, key):
             folder.mkdir(parents=True, exist_ok=True)
             result = build(folder)
             if inputs:
-                write_atomically(folder / LINEAGE, self._lineage(inputs))
+                write_text(folder / LINEAGE, self._lineage(inputs))
             manifest = Manifest(
                 key=key,
                 fingerprint=name,
@@ -244,15 +244,7 @@ class Store:
                 ),
             )
             canonical_json(manifest.summary, where=f"{key}: summary")
-            write_atomically(folder / MANIFEST, manifest.to_json())
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StoreError(
-                f"the disk is full while building {key} in {folder} "
-                f"({shutil.disk_usage(self.root).free:,} bytes free): make room, for example with `squeeze gc`, "
-                "and run the same command again; finished parts are kept"
-            ) from error
+            write_text(folder / MANIFEST, manifest.to_json())
         if final.exists():
             final.replace(final.with_name(f"{DAMAGED}{name}-{time.time_ns()}"))
         folder.rename(final)

@@ -28,6 +28,7 @@ from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError, ConfigError, TrainerError
 from trainer.model.loss import IGNORE
+from trainer.numbers import duration
 from trainer.optim.schedule import steps_in_time
 from trainer.process.ranks import Ranks
 from trainer.process.signals import GRACE_SECONDS, StopRequest
@@ -48,7 +49,7 @@ from trainer.run.checkpoint import (
 from trainer.run.guards import MOST_ROLL_BACKS, LossGuard
 from trainer.run.learner import Learner
 from trainer.run.lock import only_writer
-from trainer.run.metrics import MetricsLog, duration
+from trainer.run.metrics import MetricsLog
 from trainer.run.resume import check_same_run, identity
 from trainer.run.retention import Retention
 from trainer.run.summary import RunMeter, summarise

@@ -17,6 +17,7 @@ from typing import Any
 
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
+from trainer.numbers import duration
 from trainer.scoring.scores import Evaluation
 
 log = logging.getLogger(__name__)
@@ -128,13 +129,6 @@ def progress_line(values: dict[str, Any], steps: int) -> str:
     parts.append(f"{values['memory_bytes'] / 2**30:.1f} GiB")
     parts.append(f"{duration(values['eta_seconds'])} left")
     return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """`1:02:03` or `2:03`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def cut_metrics(path: Path, step: int) -> None:

@@ -27,12 +27,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.executor import Executor, Processes
 from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_held, write_table
 from pipeline.curation.duplicates.rows import Rows, load_rows
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.duplicates.similarity import BandFiles, Clusters
-from pipeline.curation.pool import WORTH_BYTES, Pool
-from pipeline.curation.settings import NearDuplicateSettings
+from pipeline.curation.settings import WORKERS_SETTING, WORTH_BYTES, NearDuplicateSettings
 from pipeline.curation.signals.signals import MINHASH_PERMUTATIONS
 from pipeline.curation.tables import DOC_ID, TableWriter, binary_ids, hash_batches, iter_file
 
@@ -97,8 +97,8 @@ def find_near_duplicates(
     clusters = Clusters(rows.distinct)
     candidates = edges = 0
     if settings.enabled:
-        with Pool(workers) as pool:
-            for compared, joined in _join(settings, rows, clusters, out, pool):
+        with Processes(workers, setting=WORKERS_SETTING) as executor:
+            for compared, joined in _join(settings, rows, clusters, out, executor):
                 candidates, edges = candidates + compared, edges + joined
     path = out / "clusters.parquet"
     by_corpus, sizes = _write(rows, clusters.finish(), path)
@@ -117,7 +117,7 @@ def find_near_duplicates(
 
 
 def _join(
-    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, out: Path, pool: Pool
+    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, out: Path, executor: Executor
 ) -> Iterator[tuple[int, int]]:
     """Find and verify candidate pairs and join clusters; gives the pairs compared and found similar as it goes."""
     bands = BandFiles(out, settings.bands)
@@ -125,16 +125,16 @@ def _join(
     pairs_path = out / "heldout-pairs.tmp"
     try:
         wanted = _suspects(rows, bands)
-        held, hits, sizes = _scan(settings, rows, wanted, sets, out, pool)
+        held, hits, sizes = _scan(settings, rows, wanted, sets, out, executor)
         with pairs_path.open("wb") as file:
             for pairs in candidate_pairs(held, hits, sizes, settings.similarity):
                 wanted[pairs] = True
                 file.write(pairs.astype("<i4").tobytes())
-        _store_missing(rows, wanted, sets, out, pool)
+        _store_missing(rows, wanted, sets, out, executor)
         rounds = (pairs for buckets in bands.buckets() for pairs in buckets.rounds())
         for pairs in chain(rounds, _read_pairs(pairs_path)):
             apart = clusters.apart(pairs)
-            found = sets.similar(apart, settings.similarity, pool)
+            found = sets.similar(apart, settings.similarity, executor)
             clusters.join(found)
             yield len(apart), len(found)
     finally:
@@ -162,7 +162,7 @@ def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
 
 
 def _scan(
-    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, pool: Pool
+    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, executor: Executor
 ) -> tuple[list[Path], list[Path], np.ndarray]:
     """One pass over all text; stores the wanted sets.
 
@@ -172,7 +172,7 @@ def _scan(
     held = [out / f"held-{place:03d}.tmp" for place in range(len(rows.heldout))]
     tasks = [(*each, settings.similarity, path) for each, path in zip(rows.heldout, held, strict=True)]
     table = out / "held-bits.tmp"
-    write_table(held, sum(pool.map(write_held, tasks, worth=worth)), table)
+    write_table(held, sum(executor.map(write_held, tasks, worth=worth)), table)
     scans = []
     for place, part in enumerate(rows.parts):
         first = rows.first[part.start : part.stop]
@@ -181,14 +181,16 @@ def _scan(
         scans.append((part.path, first, numbers, wanted[numbers], table, settings.similarity, path))
     sizes = np.zeros(rows.distinct, dtype=np.int32)
     hits = []
-    for (_, _, numbers, mine, _, _, path), found in zip(scans, pool.map(scan_part, scans, worth=worth), strict=True):
+    for (_, _, numbers, mine, _, _, path), found in zip(
+        scans, executor.map(scan_part, scans, worth=worth), strict=True
+    ):
         sizes[numbers] = found
         sets.add(path.with_suffix(".sets.tmp"), numbers[mine], found[mine])
         hits.append(path.with_suffix(".hits.tmp"))
     return held, hits, sizes
 
 
-def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, pool: Pool) -> None:
+def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, executor: Executor) -> None:
     """Store the sets that only the held-out join asks for."""
     tasks, numbers = [], []
     for place, part in enumerate(rows.parts):
@@ -197,7 +199,7 @@ def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, po
         if asked.any():
             tasks.append((part.path, asked, out / f"late-{place:05d}.tmp"))
             numbers.append(number[asked])
-    for task, mine, sizes in zip(tasks, numbers, pool.map(write_sets, tasks, worth=len(tasks) > 8), strict=True):
+    for task, mine, sizes in zip(tasks, numbers, executor.map(write_sets, tasks, worth=len(tasks) > 8), strict=True):
         sets.add(task[2], mine, sizes)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.curation.pool import Pool
+from pipeline.base.executor import Executor
 from pipeline.curation.signals.signals import SHINGLE_WORDS
 from pipeline.curation.tables import iter_file
 from pipeline.curation.text.words import shingles, word_hashes
@@ -66,7 +66,7 @@ class SetStore:
         """Which documents' sets are there, bool."""
         return self._slot[numbers] >= 0
 
-    def similar(self, pairs: np.ndarray, similarity: float, pool: Pool) -> np.ndarray:
+    def similar(self, pairs: np.ndarray, similarity: float, executor: Executor) -> np.ndarray:
         """Those pairs (int64 [M, 2]) whose Jaccard similarity is at least `similarity`."""
         for name in ("_file", "_start", "_size"):
             columns = getattr(self, name)
@@ -80,7 +80,7 @@ class SetStore:
         for begin in range(0, len(likely), _CHUNK):
             some = slots[likely[begin : begin + _CHUNK]]
             tasks.append((self._paths, self._file[0][some], self._start[0][some], self._size[0][some], similarity))
-        found = [np.empty(0, dtype=bool), *pool.map(compare, tasks, worth=len(likely) > 4 * _CHUNK)]
+        found = [np.empty(0, dtype=bool), *executor.map(compare, tasks, worth=len(likely) > 4 * _CHUNK)]
         return pairs[likely[np.concatenate(found)]]
 
     def remove(self) -> None:

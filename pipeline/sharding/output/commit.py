@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import canonical, files
+from pipeline.base import files
+from pipeline.base.canonical import canonical_hash
 from pipeline.sharding.output import statistics
 from pipeline.sharding.output.packing import pack_stage
 from pipeline.sharding.output.writer import ShardResult
@@ -87,7 +88,7 @@ def commit(
         tokens=sum(stage.tokens for stage in stages),
         content_hash="",
         parents={f"tokens/{name}": value for name, value in epoch["sources"].items()}
-        | {"schedule": canonical.sha256(epoch)},
+        | {"schedule": canonical_hash(epoch)},
     )
     manifest = dataclasses.replace(manifest, content_hash=content_hash(manifest))
     files.write_json(out / statistics.NAME, statistics.collect(manifest, results))

@@ -24,9 +24,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.base import canonical, files
+from pipeline.base import files
+from pipeline.base.canonical import canonical_hash, canonical_json
 from pipeline.base.errors import ShardError
-from pipeline.sharding.keys import FRACTIONS, fractions, id64
+from pipeline.base.ids import id64
+from pipeline.sharding.keys import FRACTIONS, fractions
 from pipeline.sharding.schedule.amounts import Part, epoch_amounts
 from pipeline.sharding.settings import ScheduleSettings, StageSettings
 from pipeline.tokenization.corpus_tokens.store import TokenStore, open_stores, scan
@@ -105,7 +107,7 @@ def build_schedule(settings: ScheduleSettings, tokens: Mapping[str, Path], out: 
     }
     epochs = [_epoch(settings, epoch, stores, lines, available) for epoch in range(1, settings.epochs + 1)]
     data: dict[str, Any] = {"format": FORMAT, "version": 1, "epochs": epochs}
-    data["content_hash"] = canonical.sha256(data)
+    data["content_hash"] = canonical_hash(data)
     files.write_json(out / SCHEDULE_NAME, data)
     rows = tuple(schedule_rows(data))
     stages = [stage for epoch in epochs for stage in epoch["stages"]]
@@ -202,7 +204,7 @@ def read_schedule(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
         known = data.get("format") == FORMAT and data.get("version") == 1
-        intact = known and data.pop("content_hash") == canonical.sha256(data)
+        intact = known and data.pop("content_hash") == canonical_hash(data)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ShardError(f"{path}: cannot be read as a schedule ({error!r}); materialize the schedule again") from None
     if not intact:
@@ -222,7 +224,7 @@ def epoch_slice(schedule: Mapping[str, Any], epoch: int) -> dict[str, Any]:
 
 def slice_json(schedule: Mapping[str, Any], epoch: int) -> str:
     """`epoch_slice` as canonical JSON: what enters the fingerprint of that epoch's shards."""
-    return canonical.dumps(epoch_slice(schedule, epoch))
+    return canonical_json(epoch_slice(schedule, epoch))
 
 
 def schedule_rows(schedule: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.sharding.keys import fractions, graded, id64, keys
+from pipeline.base.ids import id64
+from pipeline.sharding.keys import fractions, graded, keys
 from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
 from pipeline.sharding.shuffle.rows import Rows, list_as_binary
 from pipeline.tokenization.corpus_tokens.store import (
@@ -54,6 +55,7 @@ class Piece:
     first: int
     last: int
     """Record batches [first, last)."""
+    tokens: int
 
 
 def pieces(stores: Mapping[str, TokenStore], epoch: Mapping[str, Any], part_bytes: int) -> list[Piece]:
@@ -65,14 +67,14 @@ def pieces(stores: Mapping[str, TokenStore], epoch: Mapping[str, Any], part_byte
         copies = math.ceil(max(repeats, default=1))
         for file in store.files:
             batches = read_batches(file, store.tokenizer.dtype)
-            first, size = 0, 0
+            first = places = tokens = 0
             for number, batch in enumerate(batches):
                 offsets = offsets_of(batch.column("tokens"))
-                size += int(offsets[-1] - offsets[0]) * itemsize if batch.num_rows else 0
-                size += batch.num_rows * copies * PLACE_BYTES
-                if size >= part_bytes or number + 1 == len(batches):
-                    result.append(Piece(len(result), corpus, file, first, number + 1))
-                    first, size = number + 1, 0
+                tokens += int(offsets[-1] - offsets[0]) if batch.num_rows else 0
+                places += batch.num_rows * copies
+                if tokens * itemsize + places * PLACE_BYTES >= part_bytes or number + 1 == len(batches):
+                    result.append(Piece(len(result), corpus, file, first, number + 1, tokens))
+                    first, places, tokens = number + 1, 0, 0
     return result
 
 
@@ -97,11 +99,11 @@ def scatter(piece: Piece, epoch: Mapping[str, Any], work: Path, part_bytes: int,
             continue
         for run in _runs(places, part_bytes if copying else None):
             written = _write_tokens(run, whole, work / tokens_name(piece.number, len(counts))) if copying else run
-            with files.whole_path(work / run_name(piece.number, len(counts))) as path:
+            with files.whole_path(work / run_name(piece.number, len(counts)), sync=False) as path:
                 write_run(written, path)
             stages.append(stage["index"])
             counts.append(_count(run, DTYPE_BYTES[dtype]))
-    with files.whole_path(done) as path, path.open("wb") as file:
+    with files.whole_path(done, sync=False) as path, path.open("wb") as file:
         np.savez(file, stages=np.array(stages, np.int64), counts=np.array(counts, np.int64).reshape(-1, 2, RANGES))
 
 
@@ -119,7 +121,7 @@ def _write_tokens(places: Places, whole: pa.Buffer, path: Path) -> Places:
     ends = np.cumsum(places.sizes)
     tokens = memoryview(bytearray(int(ends[-1])))
     copy_stretches(places, [memoryview(whole).cast("B")], tokens)
-    with files.whole_path(path) as partial, partial.open("wb") as file:
+    with files.whole_path(path, sync=False) as partial, partial.open("wb") as file:
         file.write(tokens)
     return replace(places, starts=ends - places.sizes)
 

@@ -10,6 +10,7 @@ still not on workers or memory.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.base.executor import FEW_TOKENS, Workers
+from pipeline.base.executor import Processes
+from pipeline.base.ids import chain
 from pipeline.base.progress import Progress
-from pipeline.sharding.keys import chain
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
-from pipeline.sharding.settings import ShardSettings
+from pipeline.sharding.settings import MEMORY_SETTINGS, ShardSettings
 from pipeline.sharding.shuffle.rows import Rows, concat
 from pipeline.sharding.shuffle.scatter import choose, rows_of
 from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, offsets_of, read_batches
 from trainer.data.shards import DTYPE_BYTES
+
+log = logging.getLogger(__name__)
 
 WORK_NAME = "_work"
 
@@ -66,14 +69,12 @@ def build_within(
     itemsize = DTYPE_BYTES[epoch["tokenizer"]["dtype"]]
     total = sum(stage["tokens"] for stage in epoch["stages"])
     fitting = max(1, settings.memory_mb * 1_000_000 // (4 * itemsize * min(settings.tokens_per_shard, total)))
-    wanted = settings.workers or (1 if total < FEW_TOKENS else None)
     results: dict[int, list[ShardResult]] = {}
-    with Workers(wanted) as workers:
-        workers.count = min(workers.count, fitting)
+    with Processes(min(settings.slots(total), fitting), setting=MEMORY_SETTINGS) as executor:
         tasks = [(task, epoch, out) for stage in epoch["stages"] for task in _tasks(stage, epoch, stores, settings)]
-        progress = Progress(f"epoch {epoch['epoch']}: shards written", total)
-        for stage, result in workers.run(write_within, tasks):
-            progress.parts(1, len(tasks))
+        progress = Progress(log, f"epoch {epoch['epoch']}: shards written", total=len(tasks), unit="Mtok")
+        for stage, result in executor.map(write_within, tasks, ordered=False):
+            progress.add(1, result.entry.tokens if result else 0)
             if result:
                 results.setdefault(stage, []).append(result)
     return {stage: _in_order(shards) for stage, shards in results.items()}

@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.settings import Settings
 from pipeline.tokenization.corpus_tokens.encode import chunks
-from pipeline.tokenization.encoders.arrow import as_strings, list_parts, text_bytes
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer, write_text
 from pipeline.tokenization.settings import ComparisonSettings

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import end_documents, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import end_documents, list_parts, text_bytes
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import ProxySettings

@@ -25,13 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.base.progress import Progress
 from pipeline.tokenization.corpus_tokens.ahead import ahead
 from pipeline.tokenization.corpus_tokens.writer import PartCounts, TokenWriter
-from pipeline.tokenization.encoders.arrow import as_strings, end_documents, text_bytes
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.folder import load_tokenizer, write_bytes, write_text
-from pipeline.tokenization.progress import Progress
 from pipeline.tokenization.training.mixture import CuratedCorpus
 
 log = logging.getLogger(__name__)

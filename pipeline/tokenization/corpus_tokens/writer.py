@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.tokenization.encoders.arrow import list_parts
+from pipeline.base.arrow import list_parts
 
 TOKENS_PER_BATCH: Final = 2_000_000
 TOKENS_PER_FILE: Final = 64_000_000

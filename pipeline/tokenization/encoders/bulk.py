@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import list_array, text_bytes
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import list_array, text_bytes
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder
 
 if TYPE_CHECKING:

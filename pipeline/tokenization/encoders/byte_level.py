@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import from_rows
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text

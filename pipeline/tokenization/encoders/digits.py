@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.tokenization.encoders.arrow import list_array, list_parts
+from pipeline.base.arrow import list_array, list_parts
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
 from pipeline.tokenization.formats.patterns import PATTERNS, pattern_for

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import from_rows
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
 from pipeline.tokenization.formats.sentence_piece_json import BPE, SentencePieceModel, tokenizer_json

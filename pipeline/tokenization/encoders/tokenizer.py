@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, text_bytes
 
 log = logging.getLogger(__name__)
 

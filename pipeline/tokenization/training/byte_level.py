@@ -19,8 +19,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipeline.base.arrow import list_parts
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.arrow import list_parts
 from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.encoders.tokenizer import bulk_name
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, BytePairs, from_characters

@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import TokenizerError
+from pipeline.base.progress import Progress
 from pipeline.tokenization.folder import write_text
-from pipeline.tokenization.progress import Progress
 from pipeline.tokenization.settings import SampleSettings
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import StoreError
 from pipeline.base.settings import Settings, identity_of, runtime
-from pipeline.store.fingerprint import canonical_json, differences, fingerprint, short
+from pipeline.store.fingerprint import differences, fingerprint, short
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)

@@ -1,0 +1,103 @@
+"""An executor is a queue: what a function makes of its parts is the same wherever they run."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.base.errors import WorkerError
+from pipeline.base.executor import Executor, InProcess, Processes, Shared
+
+TASKS = [(number,) for number in range(20)]
+
+
+def square_slowly(number: int) -> int:
+    time.sleep(0.01 * (number % 3))
+    return number * number
+
+
+def look_up(table: Shared[np.ndarray], place: int) -> tuple[int, int]:
+    return int(table.value[place]), os.getpid()
+
+
+def fail_at(number: int) -> int:
+    if number == 3:
+        raise KeyError("three")
+    return number
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("executor", [InProcess(), Processes(1), Processes(2)])
+def test_results_come_in_the_order_of_the_tasks_or_as_they_finish(executor: Executor) -> None:
+    with executor:
+        expected = [number * number for number in range(20)]
+        assert list(executor.map(square_slowly, TASKS)) == expected
+        assert sorted(executor.map(square_slowly, TASKS, ordered=False)) == expected
+        assert list(executor.map(square_slowly, [])) == []
+
+
+@pytest.mark.parametrize("executor", [InProcess(), Processes(2)])
+def test_a_shared_value_is_the_same_in_every_task(executor: Executor) -> None:
+    with executor:
+        table = executor.share(np.arange(100, 120))
+        found = list(executor.map(look_up, [(table, place) for place in range(20)]))
+    assert [value for value, _ in found] == list(range(100, 120))
+    assert (os.getpid() in {process for _, process in found}) == (executor.slots == 1)
+
+
+def test_what_a_task_raises_comes_out(tmp_path: Path) -> None:
+    with Processes(2) as executor, pytest.raises(KeyError, match="three"):
+        list(executor.map(fail_at, TASKS))
+    assert not multiprocessing.active_children(), "no worker outlives the block"
+
+
+def test_small_work_starts_no_process() -> None:
+    with Processes(2) as executor:
+        assert list(executor.map(abs, [(-1,)])) == [1]
+        assert list(executor.map(abs, [(-1,), (-2,)], worth=False)) == [1, 2]
+        assert not multiprocessing.active_children()
+
+
+@pytest.mark.fault
+def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
+    with (
+        Processes(2, setting="shards.memory_mb") as executor,
+        pytest.raises(WorkerError, match=r"lower shards\.memory"),
+    ):
+        list(executor.map(die, [(1,), (2,)]))
+
+
+@pytest.mark.fault
+def test_workers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, time\n"
+        "from pipeline.base.executor import Processes\n"
+        "def sleep(n):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+        "if __name__ == '__main__':\n    with Processes(2) as e:\n        list(e.map(sleep, [(1,), (2,)]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        children = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in children):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
