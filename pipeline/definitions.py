@@ -18,16 +18,16 @@ from pipeline.profile.profile import Profile, load_profile, squeeze_home
 def build_definitions(profile: Profile, root: str) -> dg.Definitions:
     """Everything Dagster shows, for one profile and one store."""
     modules = (curation, tokenization, sharding, training, evaluation, ablations)
-    stages = [stage for module in modules for stage in module.stages(profile)]
+    stored = [asset for module in modules for asset in module.stored_assets(profile)]
     store = StoreResource(root=root, profile=profile.name)
     return dg.Definitions(
-        assets=[asset_of(stage) for stage in stages],
+        assets=[asset_of(asset) for asset in stored],
         asset_checks=checks(profile),
         jobs=[*jobs(profile), *ablations.jobs(profile)],
         sensors=sensors(profile, store),
         schedules=schedules(),
         resources={"store": store},
-        # stages use all cores themselves, and a step process would pay for its imports again
+        # assets use all cores themselves, and a step process would pay for its imports again
         executor=dg.in_process_executor,
     )
 

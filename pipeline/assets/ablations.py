@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.evaluation import items_stage
+from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
@@ -37,8 +37,8 @@ JOB: Final = "ablations"
 REPORT: Final = "ablation_report"
 
 
-def stages(profile: Profile) -> list[Stage]:
-    """The study's stages; none for a profile without a study."""
+def stored_assets(profile: Profile) -> list[StoredAsset]:
+    """The study's assets; none for a profile without a study."""
     study = profile.study
     if study is None:
         return []
@@ -46,14 +46,14 @@ def stages(profile: Profile) -> list[Stage]:
     corpora = sorted({source for stages in mixed.values() for stage in stages for source in stage.mixture})
     tokenizers = dict.fromkeys(tokenizer_of(profile, study, name) for name in study.data)
     return [
-        Stage(
+        StoredAsset(
             key=HELDOUT,
             group=GROUP,
             description="The held-out text every arm is scored on: whole documents in the order of a hash.",
             version=STUDY_HELDOUT_VERSION,
             settings=study.heldout,
             inputs=[f"heldout/{name}" for name in study.heldout.bytes],
-            build=lambda job: sample_heldout(study.heldout, job.paths("heldout"), job.out),
+            make=lambda build: sample_heldout(study.heldout, build.paths("heldout"), build.out),
             metadata=_heldout_metadata,
             kinds=frozenset({"parquet"}),
         ),
@@ -62,7 +62,7 @@ def stages(profile: Profile) -> list[Stage]:
         *(_data(profile, study, name) for name in study.data),
         # all below 0, or the first arms whose data are there would run before the data of the arms that come first
         *(_arm(profile, study, name, -number) for number, name in enumerate(study.arms, start=1)),
-        Stage(
+        StoredAsset(
             key=REPORT,
             group=GROUP,
             description="What each idea is worth, over the arms that are finished: tables, forest plot, curves.",
@@ -73,7 +73,7 @@ def stages(profile: Profile) -> list[Stage]:
             },
             inputs=[],
             optional=[arm_key(name) for name in study.arms],
-            build=lambda job: _report(job, profile, study),
+            make=lambda build: _report(build, profile, study),
             metadata=_report_metadata,
             kinds=frozenset({"csv"}),
             # the speeds are measured apart, on a quiet machine: what the file says is part of the report
@@ -100,25 +100,25 @@ def _stages_of(profile: Profile, study: StudySettings, data: str) -> Any:
     return study.data[data].stages or profile.schedule.stages
 
 
-def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> Stage:
-    def build(job: Job) -> Any:
-        return encode_corpora(curated(profile, job), job.path(f"tokenizer/{tokenizer}"), job.out)
+def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset:
+    def make(build: Build) -> Any:
+        return encode_corpora(curated(profile, build), build.path(f"tokenizer/{tokenizer}"), build.out)
 
-    return Stage(
+    return StoredAsset(
         key=f"ablation_tokens/{tokenizer}",
         group=GROUP,
         description=f"The study's corpora encoded with {tokenizer}.",
         version=STUDY_TOKENS_VERSION,
         settings={"corpora": corpora},
         inputs=[f"tokenizer/{tokenizer}", *(key for name in corpora for key in corpus_inputs(name))],
-        build=build,
+        make=make,
         metadata=_tokens_metadata,
         kinds=frozenset({"arrow"}),
     )
 
 
-def _items(profile: Profile, study: StudySettings, tokenizer: str) -> Stage:
-    return items_stage(
+def _items(profile: Profile, study: StudySettings, tokenizer: str) -> StoredAsset:
+    return items_asset(
         profile,
         study.benchmarks,
         key=f"{ITEMS}/{tokenizer}",
@@ -128,49 +128,49 @@ def _items(profile: Profile, study: StudySettings, tokenizer: str) -> Stage:
     )
 
 
-def _data(profile: Profile, study: StudySettings, name: str) -> Stage:
+def _data(profile: Profile, study: StudySettings, name: str) -> StoredAsset:
     data, stages = study.data[name], _stages_of(profile, study, name)
     tokens = f"ablation_tokens/{tokenizer_of(profile, study, name)}"
 
-    def build(job: Job) -> Any:
-        stores = {folder.name: folder for folder in job.path(tokens).iterdir() if folder.is_dir()}
-        return build_data(data, stages, stores, job.out, profile.shards.workers)
+    def make(build: Build) -> Any:
+        stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
+        return build_data(data, stages, stores, build.out, profile.shards.workers)
 
-    return Stage(
+    return StoredAsset(
         key=f"{DATA}/{name}",
         group=GROUP,
         description=f"Shards that arms train on: {data.epochs} epoch(s) of {data.tokens:,} tokens.",
         version=STUDY_DATA_VERSION,
         settings={"data": data, "stages": stages},
         inputs=[tokens],
-        build=build,
+        make=make,
         metadata=_data_metadata,
         kinds=frozenset({"arrow"}),
     )
 
 
-def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> Stage:
+def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> StoredAsset:
     run, arm = resolve(study, name, profile.model, profile.training), study.arms[name]
     tokenizer = tokenizer_of(profile, study, run.data)
-    return Stage(
+    return StoredAsset(
         key=arm_key(name),
         group=GROUP,
         description=f"{arm.title or name} (idea {arm.idea})" if arm.idea else arm.title or name,
         version=ARM_VERSION,
         settings=arm_identity(study, run),
         inputs=arm_inputs(study, run, tokenizer),
-        build=lambda job: run_arm(run, study, tokenizer, job.inputs, job.store, job.context.log),
+        make=lambda build: run_arm(run, study, tokenizer, build.inputs, build.store, build.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
         priority=priority,
     )
 
 
-def _report(job: Job, profile: Profile, study: StudySettings) -> ReportSummary:
-    found = finished_arms(profile, study, job.store)
-    for key in sorted(job.inputs.keys() - {arm_key(name) for name in found}):
-        job.context.log.warning(f"{key} is of other settings than the study's; materialize it again")
-    return build_report(collect(study, found), job.settings["speed"], study, job.out)
+def _report(build: Build, profile: Profile, study: StudySettings) -> ReportSummary:
+    found = finished_arms(profile, study, build.store)
+    for key in sorted(build.inputs.keys() - {arm_key(name) for name in found}):
+        build.context.log.warning(f"{key} is of other settings than the study's; materialize it again")
+    return build_report(collect(study, found), build.settings["speed"], study, build.out)
 
 
 def _report_metadata(artifact: Artifact) -> Metadata:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import bars, chart, table
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.settings import identity_of
 from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
@@ -26,28 +26,28 @@ SOURCES: Final = "sources"
 CURATION: Final = "curation"
 
 
-def stages(profile: Profile) -> list[Stage]:
-    """The stages from the sources to the curated corpora."""
+def stored_assets(profile: Profile) -> list[StoredAsset]:
+    """The assets from the sources to the curated corpora."""
     documents = [f"documents/{name}" for name in profile.corpora]
     heldout = [f"heldout/{name}" for name in profile.corpora]
     settings = profile.curation
 
-    def near_duplicates(job: Job) -> Any:
-        folders = (job.paths("documents"), job.paths("heldout"))
-        return find_near_duplicates(settings.near_duplicates, *folders, job.out, workers=settings.workers)
+    def near_duplicates(build: Build) -> Any:
+        folders = (build.paths("documents"), build.paths("heldout"))
+        return find_near_duplicates(settings.near_duplicates, *folders, build.out, workers=settings.workers)
 
-    def contamination(job: Job) -> Any:
+    def contamination(build: Build) -> Any:
         tasks = settings.decontaminate_against
-        items = evaluation_items(tasks, job.store.cache, profile.evaluation.archive) if tasks else iter(())
+        items = evaluation_items(tasks, build.store.cache, profile.evaluation.archive) if tasks else iter(())
         found = ((item.task, item.item_id, item.text) for item in items)
         return find_contamination(
-            settings.contamination, job.paths("documents"), found, job.out, workers=settings.workers
+            settings.contamination, build.paths("documents"), found, build.out, workers=settings.workers
         )
 
     return [
         *(_documents(profile, name) for name in profile.corpora),
         *(_heldout(profile, name) for name in profile.corpora),
-        Stage(
+        StoredAsset(
             key="near_duplicates",
             group=CURATION,
             description="Clusters of equal and nearly equal documents over all corpora, held-out ones included.",
@@ -55,11 +55,11 @@ def stages(profile: Profile) -> list[Stage]:
             # the order of corpora decides which copy of a cross-corpus duplicate stays
             settings={"near_duplicates": settings.near_duplicates, "corpora": list(profile.corpora)},
             inputs=[*documents, *heldout],
-            build=near_duplicates,
+            make=near_duplicates,
             metadata=_near_duplicates_metadata,
             kinds=frozenset({"parquet"}),
         ),
-        Stage(
+        StoredAsset(
             key="contamination",
             group=CURATION,
             description="Documents that share long n-grams with items of "
@@ -71,7 +71,7 @@ def stages(profile: Profile) -> list[Stage]:
                 "archive": profile.evaluation.archive if settings.decontaminate_against else None,
             },
             inputs=documents,
-            build=contamination,
+            make=contamination,
             metadata=_contamination_metadata,
             kinds=frozenset({"parquet"}),
         ),
@@ -79,14 +79,14 @@ def stages(profile: Profile) -> list[Stage]:
     ]
 
 
-def _documents(profile: Profile, name: str) -> Stage:
+def _documents(profile: Profile, name: str) -> StoredAsset:
     corpus = profile.corpora[name]
 
-    def build(job: Job) -> Any:
+    def make(build: Build) -> Any:
         workers = profile.curation.workers
-        return build_documents(name, corpus.documents, job.out, cache=job.store.cache, workers=workers)
+        return build_documents(name, corpus.documents, build.out, cache=build.store.cache, workers=workers)
 
-    return Stage(
+    return StoredAsset(
         key=f"documents/{name}",
         group=SOURCES,
         description=f"{corpus.description or name}: fetched, normalised, with the signals that filters judge by.",
@@ -94,7 +94,7 @@ def _documents(profile: Profile, name: str) -> Stage:
         settings=corpus.documents,
         inputs=[],
         override=_with_files,
-        build=build,
+        make=make,
         metadata=_documents_metadata,
         kinds=frozenset({"parquet"}),
     )
@@ -106,34 +106,36 @@ def _with_files(settings: DocumentsSettings, _: Any) -> Any:
     return identity_of(settings) | {"files": found} if found else settings
 
 
-def _heldout(profile: Profile, name: str) -> Stage:
+def _heldout(profile: Profile, name: str) -> StoredAsset:
     settings = profile.curation.heldout
     share = profile.corpora[name].heldout_share
 
-    def build(job: Job) -> Any:
-        return split_heldout(name, settings, job.path(f"documents/{name}"), job.out, share=share)
+    def make(build: Build) -> Any:
+        return split_heldout(name, settings, build.path(f"documents/{name}"), build.out, share=share)
 
-    return Stage(
+    return StoredAsset(
         key=f"heldout/{name}",
         group=SOURCES,
         description="Validation documents, split off by book or article before any filter, then frozen.",
         version=HELDOUT_VERSION,
         settings={"heldout": settings, "share": share},
         inputs=[f"documents/{name}"],
-        build=build,
+        make=make,
         metadata=_heldout_metadata,
         kinds=frozenset({"parquet"}),
     )
 
 
-def _corpus(profile: Profile, name: str) -> Stage:
+def _corpus(profile: Profile, name: str) -> StoredAsset:
     corpus = profile.corpora[name]
 
-    def build(job: Job) -> Any:
-        folders = (job.path(f"documents/{name}"), job.path(f"heldout/{name}"))
-        return select_corpus(name, corpus, *folders, job.path("near_duplicates"), job.path("contamination"), job.out)
+    def make(build: Build) -> Any:
+        folders = (build.path(f"documents/{name}"), build.path(f"heldout/{name}"))
+        return select_corpus(
+            name, corpus, *folders, build.path("near_duplicates"), build.path("contamination"), build.out
+        )
 
-    return Stage(
+    return StoredAsset(
         key=f"corpus/{name}",
         group=CURATION,
         description="The curated corpus: which documents pass the thresholds, are no duplicates and not contaminated. "
@@ -141,7 +143,7 @@ def _corpus(profile: Profile, name: str) -> Stage:
         version=SELECTION_VERSION,
         settings={"filters": corpus.filters, "languages": corpus.languages},
         inputs=[f"documents/{name}", f"heldout/{name}", "near_duplicates", "contamination"],
-        build=build,
+        make=make,
         metadata=_corpus_metadata,
         pictures=_waterfall_picture,
         kinds=frozenset({"parquet"}),

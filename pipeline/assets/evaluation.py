@@ -12,7 +12,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import chart, table
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.base.errors import EvaluationError
 from pipeline.curation.read import iter_selected
@@ -46,14 +46,14 @@ DESCRIPTIONS: Final = {
 }
 
 
-def stages(profile: Profile) -> list[Stage]:
-    """A stage per suite, the scorecard over them, and the report.
+def stored_assets(profile: Profile) -> list[StoredAsset]:
+    """An asset per suite, the scorecard over them, and the report.
 
     Raises EvaluationError for a task that lm-eval or the archive does not have: before hours go into the model.
     """
     suites = profile.evaluation.suites
     _check_tasks(profile)
-    while_training = items_stage(
+    while_training = items_asset(
         profile,
         profile.evaluation.while_training,
         key=TRAINING_ITEMS,
@@ -64,7 +64,7 @@ def stages(profile: Profile) -> list[Stage]:
     return [
         *([while_training] if profile.evaluation.while_training.tasks else []),
         *(_suite(profile, name, suite) for name, suite in suites.items()),
-        Stage(
+        StoredAsset(
             key="scorecard",
             group=GROUP,
             description="Every score beside chance, compressors, earlier models and published baselines, with its "
@@ -72,11 +72,11 @@ def stages(profile: Profile) -> list[Stage]:
             version=SCORECARD_VERSION,
             settings={},
             inputs=["model", *(f"eval/{name}" for name in suites)],
-            build=_scorecard,
+            make=_scorecard,
             metadata=_scorecard_metadata,
             pictures=_scorecard_pictures,
         ),
-        Stage(
+        StoredAsset(
             key="report",
             group=GROUP,
             description="One self-contained HTML page: what was trained on what, cost, curves, scores, lineage; and "
@@ -84,7 +84,7 @@ def stages(profile: Profile) -> list[Stage]:
             version=REPORT_VERSION,
             settings={"name": profile.name},
             inputs=["model", "scorecard", *(f"eval/{name}" for name in suites)],
-            build=lambda job: _report(job, profile.name),
+            make=lambda build: _report(build, profile.name),
             metadata=_report_metadata,
             kinds=frozenset({"html"}),
         ),
@@ -104,18 +104,18 @@ def _check_tasks(profile: Profile) -> None:
             raise EvaluationError(f"{where}: {error}") from error
 
 
-def items_stage(
+def items_asset(
     profile: Profile, asked: WhileTraining, *, key: str, group: str, tokenizer: str, description: str
-) -> Stage:
+) -> StoredAsset:
     """Tasks' items as ids of the tokenizer that the asset `tokenizer` holds."""
     archive, context = profile.evaluation.archive, profile.model.context
 
-    def build(job: Job) -> Any:
+    def make(build: Build) -> Any:
         return build_training_items(
-            job.path(tokenizer), asked, archive, context=context, cache=job.store.cache, out=job.out
+            build.path(tokenizer), asked, archive, context=context, cache=build.store.cache, out=build.out
         )
 
-    return Stage(
+    return StoredAsset(
         key=key,
         group=group,
         description=description,
@@ -126,13 +126,13 @@ def items_stage(
             **({"archive": archive} if asked.data == "archive" else {}),
         },
         inputs=[tokenizer],
-        build=build,
+        make=make,
         metadata=lambda artifact: {"tasks": table(artifact.summary["tasks"])},
         kinds=frozenset({"json"}),
     )
 
 
-def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
+def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset:
     evaluation = profile.evaluation
     reads_archive = getattr(suite, "data", None) == "archive"
     needs_text = suite.kind in NEEDS_TRAINING_TEXT
@@ -140,23 +140,23 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
     corpora = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
     wanted = corpora if needs_text else [key for key in corpora if needs_heldout and key.startswith("heldout/")]
 
-    def build(job: Job) -> SuiteResult:
+    def make(build: Build) -> SuiteResult:
         inputs = SuiteInputs(
-            model=job.path("model"),
-            tokenizer=job.path("tokenizer"),
-            cache=job.store.cache,
-            heldout=job.paths("heldout"),
-            training=_training_text(job, profile) if needs_text else {},
+            model=build.path("model"),
+            tokenizer=build.path("tokenizer"),
+            cache=build.store.cache,
+            heldout=build.paths("heldout"),
+            training=_training_text(build, profile) if needs_text else {},
         )
-        check_tokenizer(job)
+        check_tokenizer(build)
         return run_suite(
-            *(suite, inputs, job.out),
+            *(suite, inputs, build.out),
             archive=evaluation.archive,
             weights=evaluation.weights,
             device=usable_device(profile.training.device),
         )
 
-    return Stage(
+    return StoredAsset(
         key=f"eval/{name}",
         group=GROUP,
         description=DESCRIPTIONS[suite.kind],
@@ -167,15 +167,18 @@ def _suite(profile: Profile, name: str, suite: Suite) -> Stage:
             **({"archive": evaluation.archive} if reads_archive else {}),
         },
         inputs=["model", "tokenizer", *wanted],
-        build=build,
+        make=make,
         metadata=_suite_metadata,
         pictures=_suite_pictures,
     )
 
 
-def check_tokenizer(job: Job) -> None:
+def check_tokenizer(build: Build) -> None:
     """Raise EvaluationError where the tokenizer is no longer the one the model was trained with."""
-    trained, now = job.inputs["model"].manifest.inputs["tokenizer"].content_hash, job.inputs["tokenizer"].content_hash
+    trained, now = (
+        build.inputs["model"].manifest.inputs["tokenizer"].content_hash,
+        build.inputs["tokenizer"].content_hash,
+    )
     if trained != now:
         raise EvaluationError(
             f"the model was trained with the tokenizer {trained[:12]}, the profile's is {now[:12]}: materialize the "
@@ -183,10 +186,10 @@ def check_tokenizer(job: Job) -> None:
         )
 
 
-def _training_text(job: Job, profile: Profile) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
+def _training_text(build: Build, profile: Profile) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
     def reader(corpus: str) -> Callable[[], Iterator[tuple[str, str]]]:
         def read() -> Iterator[tuple[str, str]]:
-            places = (job.path(f"documents/{corpus}"), job.path(f"corpus/{corpus}"))
+            places = (build.path(f"documents/{corpus}"), build.path(f"corpus/{corpus}"))
             for batch in iter_selected(*places, columns=("text", "lang")):
                 yield from zip(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), strict=True)
 
@@ -195,10 +198,10 @@ def _training_text(job: Job, profile: Profile) -> dict[str, Callable[[], Iterato
     return {corpus: reader(corpus) for corpus in profile.corpora}
 
 
-def _scorecard(job: Job) -> Any:
+def _scorecard(build: Build) -> Any:
     ancestors: dict[str, Artifact] = {}
-    for item in job.inputs.values():
-        ancestors |= job.store.ancestry(item)
+    for item in build.inputs.values():
+        ancestors |= build.store.ancestry(item)
     keys = Counter(item.key for item in ancestors.values())
     # an ancestry may hold several artifacts of a key, such as the schedules of a reused and of a new epoch
     lineage = {
@@ -208,9 +211,9 @@ def _scorecard(job: Job) -> Any:
         }
         for item in sorted(ancestors.values(), key=lambda item: (item.key, item.fingerprint))
     }
-    model = job.inputs["model"]
-    earlier = earlier_models(job.store, model, list(job.paths("eval")))
-    return build_scorecard(job.paths("eval"), lineage, job.out, earlier=earlier, model=model.summary["run"])
+    model = build.inputs["model"]
+    earlier = earlier_models(build.store, model, list(build.paths("eval")))
+    return build_scorecard(build.paths("eval"), lineage, build.out, earlier=earlier, model=model.summary["run"])
 
 
 def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict[str, Earlier]:
@@ -244,15 +247,15 @@ class ReportSummary:
     bytes: int
 
 
-def _report(job: Job, name: str) -> ReportSummary:
-    model = job.inputs["model"]
+def _report(build: Build, name: str) -> ReportSummary:
+    model = build.inputs["model"]
     facts = collect(
-        model, job.store.ancestry(model), name=name, suites=job.paths("eval"), scorecard=job.path("scorecard")
+        model, build.store.ancestry(model), name=name, suites=build.paths("eval"), scorecard=build.path("scorecard")
     )
     page = report_html(facts).encode()
-    (job.out / REPORT_FILE).write_bytes(page)
+    (build.out / REPORT_FILE).write_bytes(page)
     card = model_card(facts).encode()
-    (job.out / CARD_FILE).write_bytes(card)
+    (build.out / CARD_FILE).write_bytes(card)
     return ReportSummary(hashlib.sha256(page + card).hexdigest(), len(page))
 
 

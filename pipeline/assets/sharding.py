@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.assets.metadata import bars, table
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
 from pipeline.sharding.schedule.schedule import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
@@ -19,27 +19,27 @@ GROUP: Final = "shards"
 VALIDATION: Final = "validation"
 
 
-def stages(profile: Profile) -> list[Stage]:
-    """The schedule, the validation set and one stage per epoch."""
+def stored_assets(profile: Profile) -> list[StoredAsset]:
+    """The schedule, the validation set and the shards of every epoch."""
     mixed = {source for stage in profile.schedule.stages for source in stage.mixture}
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
 
-    def schedule(job: Job) -> Any:
-        return build_schedule(profile.schedule, job.paths("tokens"), job.out)
+    def schedule(build: Build) -> Any:
+        return build_schedule(profile.schedule, build.paths("tokens"), build.out)
 
     return [
-        Stage(
+        StoredAsset(
             key="schedule",
             group=GROUP,
             description="Stages, mixture and repeats of every epoch, worked out in documents and tokens.",
             version=SCHEDULE_VERSION,
             settings=profile.schedule,
             inputs=tokens,
-            build=schedule,
+            make=schedule,
             metadata=_schedule_metadata,
             kinds=frozenset({"json"}),
         ),
-        Stage(
+        StoredAsset(
             key=VALIDATION,
             group=GROUP,
             description="Held-out documents in the shards' format, a stage per corpus and language: what is scored "
@@ -47,7 +47,7 @@ def stages(profile: Profile) -> list[Stage]:
             version=VALIDATION_VERSION,
             settings={name: getattr(profile.shards, name) for name in ("tokens_per_shard", "tokens_per_batch")},
             inputs=[f"tokens/{name}" for name in profile.corpora],
-            build=lambda job: build_validation(job.paths("tokens"), profile.shards, job.out),
+            make=lambda build: build_validation(build.paths("tokens"), profile.shards, build.out),
             metadata=_validation_metadata,
             pictures=_validation_pictures,
             kinds=frozenset({"arrow"}),
@@ -61,24 +61,24 @@ def epoch_key(epoch: int) -> str:
     return f"shards/epoch_{epoch:03d}"
 
 
-def _epoch(profile: Profile, tokens: list[str], epoch: int) -> Stage:
-    def build(job: Job) -> Any:
-        own = epoch_slice(read_schedule(job.path("schedule")), epoch)
-        return build_epoch(own, job.paths("tokens"), profile.shards, job.out)
+def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset:
+    def make(build: Build) -> Any:
+        own = epoch_slice(read_schedule(build.path("schedule")), epoch)
+        return build_epoch(own, build.paths("tokens"), profile.shards, build.out)
 
     def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:
         own = slice_json(read_schedule(inputs["schedule"].path), epoch)
         # the slice names the content of every token store the epoch reads; the others do not matter to it
         return {"schedule": hashlib.sha256(own.encode()).hexdigest()} | dict.fromkeys(tokens, "as in the schedule")
 
-    return Stage(
+    return StoredAsset(
         key=epoch_key(epoch),
         group=GROUP,
         description=f"Epoch {epoch}'s documents in an order of their own: a uniform permutation within each stage.",
         version=SHARDS_VERSION,
         settings=profile.shards,
         inputs=["schedule", *tokens],
-        build=build,
+        make=make,
         metadata=_epoch_metadata,
         pictures=_epoch_pictures,
         kinds=frozenset({"arrow"}),

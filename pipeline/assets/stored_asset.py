@@ -1,7 +1,7 @@
-"""From a stage to a Dagster asset.
+"""From a recipe to a Dagster asset.
 
-A `Stage` says what an asset is built from and by which plain function; `asset_of` wraps it. The wrapper does the same
-for every asset: take the inputs' current artifacts, ask the store to reuse or build, and show the result, which is
+A `StoredAsset` says what an asset is made from and by which plain function; `asset_of` wraps it. The wrapper does the
+same for every asset: take the inputs' current artifacts, ask the store to reuse or build, and show the result, which is
 read from the artifact's manifest, so a reused asset shows what a fresh one did. Showing never fails an asset: what
 cannot be drawn or shown is a warning.
 """
@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import dagster as dg
 
 from pipeline.base.errors import SqueezeError, StoreError
+from pipeline.base.executor import Executor, Processes
 from pipeline.base.settings import identity_of
 from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots import markdown_image
@@ -48,8 +49,8 @@ class StoreResource(dg.ConfigurableResource):
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a stage's function gets to work with."""
+class Build:
+    """What an asset's function gets to work with: the context of one build."""
 
     out: Path
     """Its folder; a killed attempt may have left finished parts in it."""
@@ -67,22 +68,29 @@ class Job:
         start = f"{prefix}/"
         return {label.removeprefix(start): item.path for label, item in self.inputs.items() if label.startswith(start)}
 
+    def executor(self, workers: int | None, setting: str) -> Executor:
+        """What maps a function over the parts of this build: the one place that decides which engine does.
+
+        workers: the profile's setting, none for one a core; setting: its name, for the error where memory runs out.
+        """
+        return Processes(workers or 0, setting=setting)
+
 
 class Summary(Protocol):
-    """What a stage's function returns: a dataclass of JSON values with the hash of the logical content."""
+    """What an asset's function returns: a dataclass of JSON values with the hash of the logical content."""
 
     @property
     def content_hash(self) -> str: ...
 
 
 def no_metadata(artifact: Artifact) -> Metadata:
-    """For a stage with nothing of its own to show."""
+    """For an asset with nothing of its own to show."""
     return {}
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One asset in the store's terms."""
+class StoredAsset:
+    """One asset in the store's terms: the recipe by which an artifact is made."""
 
     key: str
     group: str
@@ -92,7 +100,7 @@ class Stage:
     """Settings object, dataclass or mapping; its runtime fields stay out of the fingerprint."""
     inputs: Sequence[str]
     """Keys of the assets it is built from, which are also their labels."""
-    build: Callable[[Job], Summary]
+    make: Callable[[Build], Summary]
     metadata: Callable[[Artifact], Metadata] = no_metadata
     pictures: Callable[[Mapping[str, Any], Path], Mapping[str, bytes]] | None = None
     """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it; if that fails, the
@@ -102,7 +110,7 @@ class Stage:
     optional: Sequence[str] = ()
     """Keys of further inputs, which are taken where they are there."""
     priority: int = 0
-    """Of the stages that could run next, those with the highest run first."""
+    """Of the assets that could be made next, those with the highest are made first."""
     slices: Callable[[Mapping[str, Artifact]], Mapping[str, str]] | None = None
     """Hashes of the parts of inputs that count, where not all of an input does."""
     config: type[dg.Config] | None = None
@@ -111,63 +119,63 @@ class Stage:
     """(settings, launchpad values) -> settings; runs before fingerprinting."""
 
 
-def asset_of(stage: Stage) -> dg.AssetsDefinition:
-    """The Dagster asset that materializes a stage."""
+def asset_of(asset: StoredAsset) -> dg.AssetsDefinition:
+    """The Dagster asset that materializes a asset."""
 
     @dg.asset(
-        key=asset_key(stage.key),
-        group_name=stage.group,
-        description=stage.description,
-        deps=[asset_key(key) for key in (*stage.inputs, *stage.optional)],
-        op_tags={"dagster/priority": str(stage.priority)},
-        code_version=code_version(stage),
-        kinds=set(stage.kinds),
-        tags=tags_of(stage.key),
-        config_schema=stage.config.to_config_schema() if stage.config else None,  # type: ignore[arg-type]
+        key=asset_key(asset.key),
+        group_name=asset.group,
+        description=asset.description,
+        deps=[asset_key(key) for key in (*asset.inputs, *asset.optional)],
+        op_tags={"dagster/priority": str(asset.priority)},
+        code_version=code_version(asset),
+        kinds=set(asset.kinds),
+        tags=tags_of(asset.key),
+        config_schema=asset.config.to_config_schema() if asset.config else None,  # type: ignore[arg-type]
         required_resource_keys={"store"},
         output_required=True,
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         store: Store = context.resources.store.open(context.run_id)
         try:
-            outcome = run_stage(stage, store, context)
+            outcome = reuse_or_make(asset, store, context)
         except (SqueezeError, TrainerError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
-        context.log.info(f"{stage.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
+        context.log.info(f"{asset.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.artifact.content_hash),
-            metadata=metadata_of(stage, outcome, context.log),
+            metadata=metadata_of(asset, outcome, context.log),
             tags={"reused": str(outcome.reused).lower()},
         )
 
     return materialize
 
 
-def run_stage(stage: Stage, store: Store, context: dg.AssetExecutionContext) -> Outcome:
-    """Reuse or build one stage from the current artifacts of its inputs."""
-    settings = stage.settings
-    if stage.override is not None:
-        settings = stage.override(settings, context.op_execution_context.op_config or {})
-    inputs = {key: store.current(key) for key in stage.inputs}
-    inputs |= {key: found for key in stage.optional if (found := store.find_current(key)) is not None}
-    check_one_generation(stage.key, inputs)
+def reuse_or_make(asset: StoredAsset, store: Store, context: dg.AssetExecutionContext) -> Outcome:
+    """Reuse an asset's artifact, or make it from the current artifacts of its inputs."""
+    settings = asset.settings
+    if asset.override is not None:
+        settings = asset.override(settings, context.op_execution_context.op_config or {})
+    inputs = {key: store.current(key) for key in asset.inputs}
+    inputs |= {key: found for key in asset.optional if (found := store.find_current(key)) is not None}
+    check_one_generation(asset.key, inputs)
 
     def build(out: Path) -> Built:
-        summary = stage.build(Job(out, inputs, settings, store, context))
+        summary = asset.make(Build(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
         facts = json.loads(json.dumps(dataclasses.asdict(summary)))  # type: ignore[call-overload]
-        for name, png in drawn(stage, facts, out, context.log).items():
+        for name, png in drawn(asset, facts, out, context.log).items():
             (out / f"{name}.png").write_bytes(png)
         return Built(facts.pop("content_hash"), facts)
 
     return store.ensure(
-        stage.key,
-        code_version=stage.version,
+        asset.key,
+        code_version=asset.version,
         identity=identity_of(settings),
         inputs=inputs,
         build=build,
-        runtime=stage.runtime,
-        slices=stage.slices(inputs) if stage.slices else None,
+        runtime=asset.runtime,
+        slices=asset.slices(inputs) if asset.slices else None,
     )
 
 
@@ -187,29 +195,29 @@ def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:
                 )
 
 
-def drawn(stage: Stage, facts: Mapping[str, Any], out: Path, log: logging.Logger) -> Mapping[str, bytes]:
-    """The stage's pictures; none, and a warning, where they cannot be drawn."""
-    if stage.pictures is not None:
-        with decorating(log, f"{stage.key} is built without pictures, which cannot be drawn"):
-            return stage.pictures(facts, out)
+def drawn(asset: StoredAsset, facts: Mapping[str, Any], out: Path, log: logging.Logger) -> Mapping[str, bytes]:
+    """The asset's pictures; none, and a warning, where they cannot be drawn."""
+    if asset.pictures is not None:
+        with decorating(log, f"{asset.key} is built without pictures, which cannot be drawn"):
+            return asset.pictures(facts, out)
     return {}
 
 
-def metadata_of(stage: Stage, outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
+def metadata_of(asset: StoredAsset, outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
     """All that the asset's page shows of its artifact; what cannot be made or is no metadata is left out, with a
     warning."""
     artifact = outcome.artifact
     makers: dict[str, Callable[[], Metadata]] = {
         "pictures": lambda: pictures_of(artifact),
-        "own figures": lambda: stage.metadata(artifact),
+        "own figures": lambda: asset.metadata(artifact),
         "record": lambda: common_metadata(outcome),
     }
     shown: dict[str, Any] = {}
     for what, make in makers.items():
-        with decorating(log, f"{stage.key} is shown without its {what}"):
+        with decorating(log, f"{asset.key} is shown without its {what}"):
             for name, value in make().items():
-                with decorating(log, f"{stage.key} is shown without {name}"):
-                    shown |= dg.AssetMaterialization(asset_key(stage.key), metadata={name: value}).metadata
+                with decorating(log, f"{asset.key} is shown without {name}"):
+                    shown |= dg.AssetMaterialization(asset_key(asset.key), metadata={name: value}).metadata
     return shown
 
 
@@ -248,7 +256,7 @@ def tags_of(key: str) -> dict[str, str]:
     return {TAGS[folder]: name} if name and folder in TAGS else {}
 
 
-def code_version(stage: Stage) -> str:
-    """The stage's version with its settings folded in: Dagster's "stale" mark knows nothing of YAML files."""
-    settings = canonical_json(identity_of(stage.settings), where=stage.key)
-    return f"{stage.version}+{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+def code_version(asset: StoredAsset) -> str:
+    """The asset's version with its settings folded in: Dagster's "stale" mark knows nothing of YAML files."""
+    settings = canonical_json(identity_of(asset.settings), where=asset.key)
+    return f"{asset.version}+{hashlib.sha256(settings.encode()).hexdigest()[:8]}"

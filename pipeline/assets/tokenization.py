@@ -9,7 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import bars, chart, table
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer
@@ -24,25 +24,25 @@ GROUP: Final = "tokenizers"
 Proxy = Callable[[Mapping[str, Path], list[Any]], Mapping[str, float]]
 
 
-def stages(profile: Profile) -> list[Stage]:
-    """The stages from the curated corpora to their tokens."""
+def stored_assets(profile: Profile) -> list[StoredAsset]:
+    """The assets from the curated corpora to their tokens."""
     settings = profile.tokenizers
     folder = specs_folder(settings.folder)
     specs = load_specs(folder, settings.candidates)
     candidates = [f"tokenizer/{name}" for name in specs]
     corpora = [key for name in profile.corpora for key in corpus_inputs(name)]
 
-    def mixture(job: Job) -> Any:
-        return build_mixture(settings.sample, curated(profile, job), job.out)
+    def mixture(build: Build) -> Any:
+        return build_mixture(settings.sample, curated(profile, build), build.out)
 
-    def tokenizer(name: str) -> Stage:
+    def tokenizer(name: str) -> StoredAsset:
         spec = specs[name]
 
-        def build(job: Job) -> Any:
-            mixture = job.path("mixture") if is_trained(spec) else None
-            return build_tokenizer(name, spec, job.out, cache=job.store.cache, folder=folder, mixture=mixture)
+        def make(build: Build) -> Any:
+            mixture = build.path("mixture") if is_trained(spec) else None
+            return build_tokenizer(name, spec, build.out, cache=build.store.cache, folder=folder, mixture=mixture)
 
-        return Stage(
+        return StoredAsset(
             key=f"tokenizer/{name}",
             group=GROUP,
             description=f"{spec.kind} tokenizer, from tokenizers/{name}.yaml: "
@@ -50,76 +50,78 @@ def stages(profile: Profile) -> list[Stage]:
             version=TOKENIZER_VERSION,
             settings=spec,
             inputs=["mixture"] if is_trained(spec) else [],
-            build=build,
+            make=make,
             metadata=_tokenizer_metadata,
         )
 
-    def comparison(job: Job) -> Any:
-        folders = job.paths("tokenizer")
+    def comparison(build: Build) -> Any:
+        folders = build.paths("tokenizer")
         shape = model_shape(profile.model)
         return compare_tokenizers(
             settings.comparison,
             folders,
-            curated(profile, job),
-            job.path("mixture"),
-            job.out,
+            curated(profile, build),
+            build.path("mixture"),
+            build.out,
             shape=shape,
-            proxy=_proxy(profile, job),
+            proxy=_proxy(profile, build),
         )
 
-    def chosen(job: Job) -> Any:
-        return select_tokenizer(settings.select, job.path("tokenizer_comparison"), job.paths("tokenizer"), job.out)
+    def chosen(build: Build) -> Any:
+        return select_tokenizer(
+            settings.select, build.path("tokenizer_comparison"), build.paths("tokenizer"), build.out
+        )
 
     return [
-        Stage(
+        StoredAsset(
             key="mixture",
             group=GROUP,
             description="What there is, per corpus and language, and the balanced sample that trains tokenizers.",
             version=MIXTURE_VERSION,
             settings=settings.sample,
             inputs=corpora,
-            build=mixture,
+            make=mixture,
             metadata=_mixture_metadata,
             kinds=frozenset({"parquet"}),
         ),
         *map(tokenizer, specs),
-        Stage(
+        StoredAsset(
             key="tokenizer_comparison",
             group=GROUP,
             description="The candidates on the same held-out text: tokens they need, and what their vocabularies cost.",
             version=COMPARISON_VERSION,
             settings={"comparison": settings.comparison, "proxy": settings.proxy, "model": profile.model},
             inputs=["mixture", *candidates, *corpora],
-            build=comparison,
+            make=comparison,
             metadata=_comparison_metadata,
             pictures=_comparison_pictures,
         ),
-        Stage(
+        StoredAsset(
             key="tokenizer",
             group=GROUP,
             description=f"The tokenizer everything after uses: `select: {settings.select}`.",
             version=SELECT_VERSION,
             settings={"select": settings.select},
             inputs=["tokenizer_comparison", *candidates],
-            build=chosen,
+            make=chosen,
             metadata=_chosen_metadata,
         ),
         *(_tokens(profile, name) for name in profile.corpora),
     ]
 
 
-def _tokens(profile: Profile, name: str) -> Stage:
-    def build(job: Job) -> Any:
-        return encode_corpus(name, curated(profile, job)[name], job.path("tokenizer"), job.out)
+def _tokens(profile: Profile, name: str) -> StoredAsset:
+    def make(build: Build) -> Any:
+        return encode_corpus(name, curated(profile, build)[name], build.path("tokenizer"), build.out)
 
-    return Stage(
+    return StoredAsset(
         key=f"tokens/{name}",
         group=GROUP,
         description="The curated and held-out documents, encoded once, unshuffled; every epoch and run reuses them.",
         version=TOKENS_VERSION,
         settings={},
         inputs=["tokenizer", *corpus_inputs(name)],
-        build=build,
+        make=make,
         metadata=_tokens_metadata,
         kinds=frozenset({"arrow"}),
     )
@@ -130,12 +132,14 @@ def corpus_inputs(name: str) -> list[str]:
     return [f"documents/{name}", f"corpus/{name}", f"heldout/{name}"]
 
 
-def curated(profile: Profile, job: Job) -> dict[str, CuratedCorpus]:
-    """The curated corpora that are inputs of a job."""
+def curated(profile: Profile, build: Build) -> dict[str, CuratedCorpus]:
+    """The curated corpora that are inputs of a build."""
     return {
-        name: CuratedCorpus(job.path(f"documents/{name}"), job.path(f"corpus/{name}"), job.path(f"heldout/{name}"))
+        name: CuratedCorpus(
+            build.path(f"documents/{name}"), build.path(f"corpus/{name}"), build.path(f"heldout/{name}")
+        )
         for name in profile.corpora
-        if f"corpus/{name}" in job.inputs
+        if f"corpus/{name}" in build.inputs
     }
 
 
@@ -156,7 +160,7 @@ def model_shape(model: ModelConfig) -> ModelShape:
     )
 
 
-def _proxy(profile: Profile, job: Job) -> Proxy | None:
+def _proxy(profile: Profile, build: Build) -> Proxy | None:
     """The small training run a candidate, where the profile asks for it."""
     settings = profile.tokenizers.proxy
     if settings is None:
@@ -165,7 +169,7 @@ def _proxy(profile: Profile, job: Job) -> Proxy | None:
     def run(folders: Mapping[str, Path], heldout: list[Any]) -> Mapping[str, float]:
         from pipeline.tokenization.choosing.proxy import proxy_bits_per_byte
 
-        return proxy_bits_per_byte(settings, profile.model, folders, job.path("mixture"), heldout)
+        return proxy_bits_per_byte(settings, profile.model, folders, build.path("mixture"), heldout)
 
     return run
 

@@ -20,7 +20,7 @@ from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
-from pipeline.assets.stored_asset import Job, Metadata, Stage
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
 from pipeline.base.settings import attribute_docstrings
 from pipeline.profile.profile import LaunchSettings, Profile
@@ -88,12 +88,12 @@ TrainingOverrides = create_model(
 )
 
 
-def stages(profile: Profile) -> list[Stage]:
+def stored_assets(profile: Profile) -> list[StoredAsset]:
     """The trained model and its export."""
     epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
     questions = [TRAINING_ITEMS] if profile.evaluation.while_training.tasks else []
     return [
-        Stage(
+        StoredAsset(
             key="model",
             group=GROUP,
             description="The trained model: weights, settings, metrics of every step, cost. A run that was stopped or "
@@ -101,7 +101,7 @@ def stages(profile: Profile) -> list[Stage]:
             version=MODEL_VERSION,
             settings=Training(profile.model, profile.training),
             inputs=["tokenizer", *epochs, VALIDATION, *questions],
-            build=lambda job: train(job, profile.launch, len(epochs), packed=profile.shards.packing is not None),
+            make=lambda build: train(build, profile.launch, len(epochs), packed=profile.shards.packing is not None),
             metadata=_model_metadata,
             pictures=_model_pictures,
             kinds=frozenset({"pytorch"}),
@@ -109,14 +109,14 @@ def stages(profile: Profile) -> list[Stage]:
             override=override,
             runtime=profile.launch.model_dump(),
         ),
-        Stage(
+        StoredAsset(
             key="model_hf",
             group=GROUP,
             description="The model as a stock transformers class with its tokenizer: no remote code.",
             version=EXPORT_VERSION,
             settings={},
             inputs=["model", "tokenizer"],
-            build=export,
+            make=export,
             metadata=_export_metadata,
             kinds=frozenset({"huggingface"}),
         ),
@@ -132,21 +132,21 @@ def override(settings: Training, given: Mapping[str, Any]) -> Training:
     return dataclasses.replace(settings, training=TrainingConfig.from_dict(values, "launchpad: training"))
 
 
-def train(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> ModelSummary:
+def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> ModelSummary:
     """Run the trainer as a process group of its own and read what it left behind.
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
-    summary = _summary(job.out)
+    summary = _summary(build.out)
     if summary is None or summary["state"] == "interrupted":
-        _launch(job, launch, epochs, packed=packed)
-        summary = _summary(job.out)
+        _launch(build, launch, epochs, packed=packed)
+        summary = _summary(build.out)
         if summary is None or summary["state"] == "interrupted":
             raise SqueezeError(
                 "training was interrupted after a checkpoint; materialize model again to go on from there"
             )
-    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
-    return ModelSummary(summary["content_hash"], summary, _loss_curve(job.out))
+    shutil.rmtree(build.out / "checkpoints", ignore_errors=True)
+    return ModelSummary(summary["content_hash"], summary, _loss_curve(build.out))
 
 
 def _summary(out: Path) -> dict[str, Any] | None:
@@ -155,19 +155,19 @@ def _summary(out: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _launch(job: Job, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
-    config = job.out / RUN_FILE
-    config.write_text(json.dumps(run_config(job, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
-    ranks = ranks_to_launch(launch.ranks, job.settings.training.device, job.context.log)
+def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
+    config = build.out / RUN_FILE
+    config.write_text(json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
+    ranks = ranks_to_launch(launch.ranks, build.settings.training.device, build.context.log)
     words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
     words += ["-m", "trainer", "train", "--config", str(config)]
     environment = dict(os.environ)
     if launch.threads_per_rank is not None:
         environment["OMP_NUM_THREADS"] = str(launch.threads_per_rank)
     client = dg.PipesSubprocessClient(env=environment, termination_timeout_seconds=STOP_SECONDS)
-    with observe_metrics(job.context, job.out):
+    with observe_metrics(build.context, build.out):
         try:
-            client.run(context=job.context, command=[sys.executable, *words])
+            client.run(context=build.context, command=[sys.executable, *words])
         except DagsterPipesExecutionError as error:
             raise SqueezeError(_why_it_failed(config, error)) from error
 
@@ -194,52 +194,52 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def run_config(job: Job, epochs: int, *, packed: bool) -> RunConfig:
+def run_config(build: Build, epochs: int, *, packed: bool) -> RunConfig:
     """The run with paths relative to its folder, which stay right when the store renames or moves it."""
 
     def relative(path: Path) -> str:
-        return os.path.relpath(path, job.out)
+        return os.path.relpath(path, build.out)
 
-    tokenizer = job.inputs["tokenizer"].summary
-    settings: Training = job.settings
+    tokenizer = build.inputs["tokenizer"].summary
+    settings: Training = build.settings
     return RunConfig(
         model=dataclasses.replace(settings.model, vocab_size=tokenizer["vocab_size"]),
         training=settings.training,
         data=DataConfig(
-            epochs=tuple(relative(job.path(epoch_key(n)) / "shards.json") for n in range(1, epochs + 1)),
+            epochs=tuple(relative(build.path(epoch_key(n)) / "shards.json") for n in range(1, epochs + 1)),
             validation=tuple(
-                ValidationData(name, relative(job.path(VALIDATION) / "shards.json"))
-                for name, counts in job.inputs[VALIDATION].summary["sources"].items()
+                ValidationData(name, relative(build.path(VALIDATION) / "shards.json"))
+                for name, counts in build.inputs[VALIDATION].summary["sources"].items()
                 if counts["documents"]
             ),
-            choices=_choices(job, relative),
+            choices=_choices(build, relative),
             packed=packed,
         ),
         out=".",
     )
 
 
-def _choices(job: Job, relative: Callable[[Path], str]) -> tuple[ChoiceData, ...]:
+def _choices(build: Build, relative: Callable[[Path], str]) -> tuple[ChoiceData, ...]:
     """The multiple-choice items that the profile wants scored while the model trains."""
-    if TRAINING_ITEMS not in job.inputs:
+    if TRAINING_ITEMS not in build.inputs:
         return ()
-    tasks = [item["task"] for item in job.inputs[TRAINING_ITEMS].summary["tasks"]]
-    return tuple(ChoiceData(task, relative(job.path(TRAINING_ITEMS) / f"{task}.json")) for task in tasks)
+    tasks = [item["task"] for item in build.inputs[TRAINING_ITEMS].summary["tasks"]]
+    return tuple(ChoiceData(task, relative(build.path(TRAINING_ITEMS) / f"{task}.json")) for task in tasks)
 
 
-def export(job: Job) -> ExportSummary:
+def export(build: Build) -> ExportSummary:
     """Export to the transformers class that holds the model's switches."""
     from pipeline.base.files import sha256_of
     from trainer.export import export_hf
     from trainer.run.checkpoint import load_model
 
-    model = job.inputs["model"]
-    export_hf(load_model(model.path), job.path("tokenizer"), job.out)
-    card = model_card(collect(model, job.store.ancestry(model), name=f"squeeze-{job.store.profile}"))
-    (job.out / "README.md").write_text(card, encoding="utf-8")
-    architecture = json.loads((job.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]
-    files = sorted(file.relative_to(job.out).as_posix() for file in job.out.rglob("*") if file.is_file())
-    return ExportSummary(sha256_of(job.out / "model.safetensors"), architecture, files)
+    model = build.inputs["model"]
+    export_hf(load_model(model.path), build.path("tokenizer"), build.out)
+    card = model_card(collect(model, build.store.ancestry(model), name=f"squeeze-{build.store.profile}"))
+    (build.out / "README.md").write_text(card, encoding="utf-8")
+    architecture = json.loads((build.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    files = sorted(file.relative_to(build.out).as_posix() for file in build.out.rglob("*") if file.is_file())
+    return ExportSummary(sha256_of(build.out / "model.safetensors"), architecture, files)
 
 
 def _why_it_failed(config: Path, error: Exception) -> str:

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.assets.evaluation import stages
+from pipeline.assets.evaluation import stored_assets
 from pipeline.base.archives import Archive
 from pipeline.base.errors import EvaluationError, SourceError
 from pipeline.evaluation.lm_eval import offline_tasks
@@ -42,7 +42,7 @@ def test_an_unknown_task_is_refused_when_the_graph_is_laid_out_before_anything_i
         "extends: sample\nevaluation:\n  suites:\n    quiz: {kind: lm_eval, tasks: [arc_easy, helaswag]}\n"
     )
     with pytest.raises(EvaluationError, match=r"suite quiz: lm-eval has no task named 'helaswag'; .*hellaswag"):
-        stages(load_profile(str(tmp_path / "mine.yaml")))
+        stored_assets(load_profile(str(tmp_path / "mine.yaml")))
 
 
 def test_an_unknown_task_is_refused_with_the_nearest_names():

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.assets import evaluation, training
 from pipeline.assets.evaluation import TRAINING_ITEMS
-from pipeline.assets.stored_asset import Job
+from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
 from pipeline.evaluation.lm_eval.training_items import build_training_items
@@ -68,10 +68,10 @@ def test_a_profile_that_names_tasks_gives_the_trainer_their_files_and_no_other_p
         "extends: sample\nevaluation:\n  while_training: {tasks: [copa, sciq], items: 9}\n"
     )
     mine, sample = load_profile(str(tmp_path / "mine.yaml")), load_profile("sample")
-    keys = [[stage.key for stage in evaluation.stages(profile)] for profile in (mine, sample)]
+    keys = [[asset.key for asset in evaluation.stored_assets(profile)] for profile in (mine, sample)]
     assert [TRAINING_ITEMS in each for each in keys] == [True, False]
-    stages = [training.stages(profile)[0] for profile in (mine, sample)]
-    assert set(stages[0].inputs) - set(stages[1].inputs) == {TRAINING_ITEMS}
+    models = [training.stored_assets(profile)[0] for profile in (mine, sample)]
+    assert set(models[0].inputs) - set(models[1].inputs) == {TRAINING_ITEMS}
 
     store = Store(tmp_path / "store", "mine").open()
     facts = {
@@ -85,7 +85,7 @@ def test_a_profile_that_names_tasks_gives_the_trainer_their_files_and_no_other_p
         return store.ensure(key, code_version="1", identity={}, inputs={}, build=lambda _: Built("x", summary)).artifact
 
     inputs = {key: made(key, summary) for key, summary in facts.items()}
-    job = Job(tmp_path / "store" / "model" / "new", inputs, stages[0].settings, store, context=None)
-    found = training.run_config(job, 1, packed=False).data.choices
+    build = Build(tmp_path / "store" / "model" / "new", inputs, models[0].settings, store, context=None)
+    found = training.run_config(build, 1, packed=False).data.choices
     assert [item.name for item in found] == ["copa", "sciq"]
-    assert (job.out / found[0].path).resolve() == (inputs[TRAINING_ITEMS].path / "copa.json").resolve()
+    assert (build.out / found[0].path).resolve() == (inputs[TRAINING_ITEMS].path / "copa.json").resolve()

@@ -1,11 +1,11 @@
-"""A stage becomes an asset that reuses, explains itself, takes launchpad values, and fails in the user's words."""
+"""A recipe becomes an asset that reuses, explains itself, takes launchpad values, and fails in the user's words."""
 
 import dataclasses
 
 import dagster as dg
 import pytest
 
-from pipeline.assets.stored_asset import Stage, StoreResource, asset_of, code_version, tags_of
+from pipeline.assets.stored_asset import StoredAsset, StoreResource, asset_of, code_version, tags_of
 from pipeline.base.errors import CurationError
 from pipeline.base.settings import Settings, runtime
 
@@ -25,21 +25,21 @@ class Launchpad(dg.Config):
     min_words: int | None = None
 
 
-def stage(settings=None, *, build=None, **changes):
-    def write(job):
-        (job.out / "data.txt").write_text(str(job.settings.min_words))
-        return Found(f"hash of {job.settings.min_words}", job.settings.min_words)
+def stored(settings=None, *, make=None, **changes):
+    def write(build):
+        (build.out / "data.txt").write_text(str(build.settings.min_words))
+        return Found(f"hash of {build.settings.min_words}", build.settings.min_words)
 
     words = {"key": "corpus/books", "group": "curation", "description": "Books.", "version": "1", "inputs": []}
-    return Stage(**words, settings=settings or Filters(), build=build or write, **changes)
+    return StoredAsset(**words, settings=settings or Filters(), make=make or write, **changes)
 
 
 @pytest.fixture
 def run(tmp_path):
-    def materialize(*stages, config=None, raise_on_error=True):
+    def materialize(*recipes, config=None, raise_on_error=True):
         store = StoreResource(root=str(tmp_path / "store"), profile="sample")
         return dg.materialize(
-            [asset_of(item) for item in stages],
+            [asset_of(item) for item in recipes],
             resources={"store": store},
             run_config=config,
             raise_on_error=raise_on_error,
@@ -55,8 +55,8 @@ def metadata_of(result, key="corpus/books"):
 
 def test_a_second_materialization_is_reused_and_shows_the_same(run):
     shown = {"metadata": lambda artifact: {"documents": artifact.summary["documents"]}}
-    first, first_tags = metadata_of(run(stage(**shown)))
-    again, again_tags = metadata_of(run(stage(**shown)))
+    first, first_tags = metadata_of(run(stored(**shown)))
+    again, again_tags = metadata_of(run(stored(**shown)))
     assert (first["reused"], again["reused"]) == (False, True)
     assert (first_tags["reused"], again_tags["reused"]) == ("false", "true")
     assert first["documents"] == again["documents"] == 50
@@ -65,23 +65,23 @@ def test_a_second_materialization_is_reused_and_shows_the_same(run):
 
 
 def test_the_data_version_is_the_content_hash_so_equal_content_leaves_what_follows_fresh(run):
-    _, tags = metadata_of(run(stage()))
+    _, tags = metadata_of(run(stored()))
     assert tags["dagster/data_version"] == "hash of 50"
 
 
 def test_a_runtime_setting_neither_rebuilds_nor_looks_stale(run):
-    run(stage(Filters(workers=1)))
-    again, _ = metadata_of(run(stage(Filters(workers=8))))
+    run(stored(Filters(workers=1)))
+    again, _ = metadata_of(run(stored(Filters(workers=8))))
     assert again["reused"]
-    assert code_version(stage(Filters(workers=1))) == code_version(stage(Filters(workers=8)))
-    assert code_version(stage(Filters(min_words=40))) != code_version(stage())
+    assert code_version(stored(Filters(workers=1))) == code_version(stored(Filters(workers=8)))
+    assert code_version(stored(Filters(min_words=40))) != code_version(stored())
 
 
 def test_launchpad_values_are_laid_over_the_settings_before_fingerprinting(run):
     def override(settings, given):
         return Filters(min_words=given["min_words"]) if given.get("min_words") else settings
 
-    able = stage(config=Launchpad, override=override)
+    able = stored(config=Launchpad, override=override)
     run(able)
     config = {"ops": {"corpus__books": {"config": {"min_words": 40}}}}
     changed, _ = metadata_of(run(able, config=config))
@@ -91,16 +91,16 @@ def test_launchpad_values_are_laid_over_the_settings_before_fingerprinting(run):
 def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
     seen = []
 
-    def build(job):
-        seen.append(job.path("corpus/books"))
+    def make(build):
+        seen.append(build.path("corpus/books"))
         return Found("h", 1)
 
-    after = Stage("mixture", "tokenizers", "All.", "1", Filters(), ["corpus/books"], build)
+    after = StoredAsset("mixture", "tokenizers", "All.", "1", Filters(), ["corpus/books"], make)
     failed = run(after, raise_on_error=False)
     assert not failed.success
     (failure,) = [event for event in failed.all_events if event.is_step_failure]
     assert "corpus/books is not in the store" in failure.step_failure_data.user_failure_data.description
-    run(stage())
+    run(stored())
     run(after)
     assert (seen[0] / "data.txt").read_text() == "50"
 
@@ -108,12 +108,14 @@ def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
 def test_inputs_of_two_generations_are_refused_until_the_one_between_is_made_again(run):
     def chain(words, note="a"):
         def write(content):
-            return lambda job: Found(content, 1)
+            return lambda build: Found(content, 1)
 
-        documents = Stage("documents/books", "curation", "Text.", "1", {"words": words, "note": note}, [], write(words))
-        corpus = Stage("corpus/books", "curation", "Rows.", "1", {}, ["documents/books"], write(f"of {words}"))
+        documents = StoredAsset(
+            "documents/books", "curation", "Text.", "1", {"words": words, "note": note}, [], write(words)
+        )
+        corpus = StoredAsset("corpus/books", "curation", "Rows.", "1", {}, ["documents/books"], write(f"of {words}"))
         both = ["documents/books", "corpus/books"]
-        return documents, corpus, Stage("tokens/books", "tokens", "Ids.", "1", {}, both, write(f"ids of {words}"))
+        return documents, corpus, StoredAsset("tokens/books", "tokens", "Ids.", "1", {}, both, write(f"ids of {words}"))
 
     run(*chain("old"))
     documents, corpus, tokens = chain("new")
@@ -129,16 +131,16 @@ def test_inputs_of_two_generations_are_refused_until_the_one_between_is_made_aga
 
 
 def test_an_asset_is_tagged_with_what_it_is_about():
-    assert asset_of(stage()).specs_by_key[dg.AssetKey(["corpus", "books"])].tags["corpus"] == "books"
+    assert asset_of(stored()).specs_by_key[dg.AssetKey(["corpus", "books"])].tags["corpus"] == "books"
     assert tags_of("shards/epoch_001") == {"epoch": "epoch_001"}
     assert tags_of("model") == {}
 
 
 def test_an_error_the_user_can_put_right_fails_the_run_in_its_own_words(run):
-    def build(job):
+    def make(build):
         raise CurationError("corpus books has no documents left: lower min_words")
 
-    result = run(stage(build=build), raise_on_error=False)
+    result = run(stored(make=make), raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_failure_data.user_failure_data.description.startswith("corpus books has no documents left")
 
@@ -151,19 +153,19 @@ def test_pictures_that_cannot_be_drawn_are_a_warning_and_the_artifact_is_kept(ru
     def draw(facts, folder):
         raise ZeroDivisionError("no documents to draw")
 
-    result = run(stage(pictures=draw))
+    result = run(stored(pictures=draw))
     assert metadata_of(result)[0]["why"] == "first build"
     (said,) = warnings_of(capsys)
     assert "corpus/books is built without pictures" in said
     assert "ZeroDivisionError: no documents to draw" in said
-    assert metadata_of(run(stage(pictures=draw)))[0]["reused"]
+    assert metadata_of(run(stored(pictures=draw)))[0]["reused"]
 
 
 def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, capsys):
     def count(artifact):
         return {"documents": artifact.summary["no such fact"]}
 
-    shown, tags = metadata_of(run(stage(metadata=count, pictures=lambda facts, folder: {"waterfall": b"PNG"})))
+    shown, tags = metadata_of(run(stored(metadata=count, pictures=lambda facts, folder: {"waterfall": b"PNG"})))
     assert {"waterfall", "fingerprint", "path"} <= shown.keys()
     assert "documents" not in shown
     assert tags["dagster/data_version"] == "hash of 50"
@@ -172,7 +174,7 @@ def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, ca
 
 
 def test_a_figure_that_is_no_metadata_is_left_out_alone(run, capsys):
-    shown, _ = metadata_of(run(stage(metadata=lambda artifact: {"words": {1, 2}, "documents": 50})))
+    shown, _ = metadata_of(run(stored(metadata=lambda artifact: {"words": {1, 2}, "documents": 50})))
     assert shown["documents"] == 50
     assert "words" not in shown
     (said,) = warnings_of(capsys)
@@ -180,7 +182,7 @@ def test_a_figure_that_is_no_metadata_is_left_out_alone(run, capsys):
 
 
 def test_a_build_that_fails_still_fails_the_asset(run):
-    def build(job):
+    def make(build):
         raise ZeroDivisionError("no documents")
 
-    assert not run(stage(build=build), raise_on_error=False).success
+    assert not run(stored(make=make), raise_on_error=False).success

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.assets import evaluation, training
-from pipeline.assets.stored_asset import Job
+from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError, SqueezeError
 from pipeline.profile.profile import load_profile
 
@@ -17,8 +17,8 @@ def summary(state: str) -> str:
     return json.dumps({"state": state, "content_hash": "c"})
 
 
-def job(folder, **inputs) -> Job:
-    return Job(folder, inputs, None, None, None)  # type: ignore[arg-type]
+def build_in(folder, **inputs) -> Build:
+    return Build(folder, inputs, None, None, None)  # type: ignore[arg-type]
 
 
 def test_a_run_that_has_finished_is_not_trained_again(tmp_path, monkeypatch):
@@ -27,7 +27,7 @@ def test_a_run_that_has_finished_is_not_trained_again(tmp_path, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text("")
     launched = []
     monkeypatch.setattr(training, "_launch", lambda *_, **__: launched.append(1))
-    assert training.train(job(tmp_path), SimpleNamespace(), 1, packed=False).content_hash == "c"
+    assert training.train(build_in(tmp_path), SimpleNamespace(), 1, packed=False).content_hash == "c"
     assert launched == []
 
 
@@ -42,7 +42,7 @@ def test_a_run_that_has_not_is(tmp_path, monkeypatch, left):
         (tmp_path / "summary.json").write_text(summary("finished"))
 
     monkeypatch.setattr(training, "_launch", launch)
-    assert training.train(job(tmp_path), SimpleNamespace(), 1, packed=False).content_hash == "c"
+    assert training.train(build_in(tmp_path), SimpleNamespace(), 1, packed=False).content_hash == "c"
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -52,7 +52,7 @@ def test_a_run_that_was_interrupted_keeps_its_checkpoints(tmp_path, monkeypatch)
         training, "_launch", lambda *_, **__: (tmp_path / "summary.json").write_text(summary("interrupted"))
     )
     with pytest.raises(SqueezeError, match="materialize model again"):
-        training.train(job(tmp_path), SimpleNamespace(), 1, packed=False)
+        training.train(build_in(tmp_path), SimpleNamespace(), 1, packed=False)
     assert (tmp_path / "checkpoints").exists()
 
 
@@ -76,7 +76,7 @@ def test_no_more_ranks_are_launched_than_there_are_gpus(monkeypatch, caplog, gpu
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    log = logging.getLogger("test_training_stage")
+    log = logging.getLogger("test_training_asset")
     with caplog.at_level(logging.INFO, log.name):
         assert training.ranks_to_launch(asked, device, log) == launched
     assert [record.getMessage() for record in caplog.records] == ([f"launch.ranks: {said}"] if said else [])
@@ -94,8 +94,8 @@ def test_the_samples_first_command_trains_on_one_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "observe_metrics", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(training, "run_config", lambda *_, **__: SimpleNamespace(to_dict=dict))
     settings = training.Training(sample.model, sample.training)
-    context = SimpleNamespace(log=logging.getLogger("test_training_stage"))
-    training._launch(Job(tmp_path, {}, settings, None, context), sample.launch, 1, packed=False)
+    context = SimpleNamespace(log=logging.getLogger("test_training_asset"))
+    training._launch(Build(tmp_path, {}, settings, None, context), sample.launch, 1, packed=False)
     assert sample.launch.ranks == 2
     assert "--nproc-per-node=1" in commands[0]
 
@@ -106,6 +106,6 @@ def test_a_model_is_not_scored_with_another_tokenizer(tmp_path):
         return SimpleNamespace(manifest=SimpleNamespace(inputs={"tokenizer": tokenizer}))
 
     now = SimpleNamespace(content_hash="bpe now")
-    evaluation.check_tokenizer(job(tmp_path, model=model("bpe now"), tokenizer=now))
+    evaluation.check_tokenizer(build_in(tmp_path, model=model("bpe now"), tokenizer=now))
     with pytest.raises(EvaluationError, match="trained with the tokenizer bpe before"):
-        evaluation.check_tokenizer(job(tmp_path, model=model("bpe before"), tokenizer=now))
+        evaluation.check_tokenizer(build_in(tmp_path, model=model("bpe before"), tokenizer=now))
