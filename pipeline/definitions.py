@@ -12,7 +12,8 @@ from pipeline.assets.checks import checks
 from pipeline.assets.stored_asset import StoreResource, asset_of
 from pipeline.automation import schedules, sensors
 from pipeline.jobs import jobs
-from pipeline.profile.profile import Profile, load_profile, squeeze_home
+from pipeline.profile.profile import Profile, load_profile
+from pipeline.store.home import squeeze_home
 
 
 def build_definitions(profile: Profile, root: str) -> dg.Definitions:

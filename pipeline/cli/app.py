@@ -133,7 +133,8 @@ def plan(
     """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
     from pipeline.cli.plan import parse_sizes, training_figures
     from pipeline.cli.plan import plan as plan_schedule
-    from pipeline.profile.profile import load_profile, squeeze_home
+    from pipeline.profile.profile import load_profile
+    from pipeline.store.home import squeeze_home
     from trainer.plan import plan_table
 
     settings = load_profile(profile)
@@ -304,7 +305,8 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 def _store(profile: str | None) -> Store:
     """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
-    from pipeline.profile.profile import profile_name, squeeze_home
+    from pipeline.profile.profile import profile_name
+    from pipeline.store.home import squeeze_home
 
     root = squeeze_home()
     if not root.is_dir():

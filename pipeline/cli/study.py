@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pipeline.profile.profile import load_profile, squeeze_home
+    from pipeline.profile.profile import load_profile
     from pipeline.store import Store
+    from pipeline.store.home import squeeze_home
     from pipeline.study.arms import finished_arms
     from pipeline.study.report import build_report, write_page
     from pipeline.study.speed import measure, speed_file

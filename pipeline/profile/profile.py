@@ -20,9 +20,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
+from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
-from pipeline.profile.yaml import Locations, did_you_mean, find_profile, merge, read_profile_file
+from pipeline.profile.moved_keys import new_place
+from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.settings import StudySettings, check_study
 from pipeline.tokenization.settings import TokenizationSettings
@@ -31,9 +33,7 @@ from trainer.model.config import ModelConfig
 from trainer.presets import with_preset
 
 PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
-HOME_VARIABLE: Final = "SQUEEZE_HOME"
 DEFAULT_PROFILE: Final = "sample"
-DEFAULT_HOME: Final = ".squeeze"
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 MOST_ERRORS: Final = 8
 
@@ -96,13 +96,13 @@ class Profile(Settings):
                 if source not in self.corpora:
                     raise ValueError(
                         f"schedule stage {stage.name!r} mixes {source!r}, which is not in corpora"
-                        f"{did_you_mean(source, list(self.corpora))}; there are {', '.join(self.corpora)}"
+                        f"{did_you_mean(source, self.corpora)}; there are {', '.join(self.corpora)}"
                     )
         for corpus in self.schedule.language_temperature:
             if corpus not in self.corpora:
                 raise ValueError(
                     f"schedule.language_temperature: there is no corpus {corpus!r}"
-                    f"{did_you_mean(corpus, list(self.corpora))}; there are {', '.join(self.corpora)}"
+                    f"{did_you_mean(corpus, self.corpora)}; there are {', '.join(self.corpora)}"
                 )
         return self
 
@@ -144,11 +144,6 @@ def profile_name(name_or_path: str | None = None) -> str:
     return str(data.get("name", file.stem))
 
 
-def squeeze_home() -> Path:
-    """The store's root: SQUEEZE_HOME, or `.squeeze` in the working folder."""
-    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
-
-
 def _with_preset(data: dict[str, Any]) -> dict[str, Any]:
     """Fill `model` and `training` from the preset. Errors in the preset's name carry no line; they name the key."""
     if data.get("preset") is None:
@@ -166,7 +161,9 @@ def _explain(file: Path, error: ValidationError, data: Mapping[str, Any], locati
         path = _written_path(item["loc"], data)
         key = ".".join(str(part) for part in path) or "(profile)"
         place = locations.of(path) or file.name
-        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if (moved := new_place(path)) is not None and not isinstance(item["input"], Mapping):
+            text = f"this key has moved: write {moved}"
+        elif item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = _keys_at(Profile, path[:-1])
             text = f"unknown key{did_you_mean(str(path[-1]), known)}"
             text += f" (known: {', '.join(known)})" if known else ""

@@ -6,13 +6,13 @@ line of any dotted path in them. YAML 1.2, because in 1.1 `no` is false and `1e-
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import ProfileError
+from pipeline.base.suggestions import did_you_mean
 
 BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
 EXTENDS: Final = "extends"
@@ -105,12 +105,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def did_you_mean(given: str, known: Sequence[str]) -> str:
-    """`; did you mean "..."?` when a known word is close, else nothing."""
-    close = difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _plain(value: Any, path: tuple[str, ...], file: Path, locations: Locations) -> Any:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.settings import Settings, runtime
+from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.settings import WhileTraining
-from pipeline.profile.yaml import did_you_mean
 from pipeline.sharding.settings import StageSettings
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
@@ -135,7 +135,7 @@ class StudySettings(Settings):
                 raise ValueError(f"arms.{name}.data: there is no data set {arm.data!r}; there are {known}")
         for where, given in wanted:
             if given is not None and given not in self.arms:
-                raise ValueError(f"{where}: there is no arm {given!r}{did_you_mean(given, list(self.arms))}")
+                raise ValueError(f"{where}: there is no arm {given!r}{did_you_mean(given, self.arms)}")
         for name in self.arms:
             self.lineage(name)
         return self

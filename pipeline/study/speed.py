@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from pipeline.base.errors import StudyError
 from pipeline.base.settings import identity_of
-from pipeline.profile.profile import Profile, squeeze_home
+from pipeline.profile.profile import Profile
+from pipeline.store.home import squeeze_home
 from pipeline.study.arms import tokenizer_of
 from pipeline.study.settings import ArmRun, StudySettings, resolve
 from pipeline.study.tables import SPEED_FILE, write_csv

@@ -31,7 +31,7 @@ def write(folder: Path, names: list[str], cache: Path) -> list[str]:
 
 
 def main() -> int:
-    from pipeline.profile.profile import squeeze_home
+    from pipeline.store.home import squeeze_home
 
     folder, *names = sys.argv[1:] or [""]
     try:
