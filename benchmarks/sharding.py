@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import shutil
 import threading
@@ -27,6 +26,8 @@ import pyarrow as pa
 from pipeline.sharding import epoch
 from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
+from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts, TokenStoreIndex
+from trainer.data.shards import TokenizerRef
 
 EOT = 0
 MEAN = 1000
@@ -65,11 +66,15 @@ def synthetic_store(folder: Path, tokens: int) -> Path:
                 entry["bytes"] += int(4 * lengths.sum())
                 written += int(offsets[-1])
         listed.append(entry)
-    split = {key: sum(entry[key] for entry in listed) for key in ("documents", "tokens", "bytes")} | {"files": listed}
-    tokenizer = {"content_hash": "f" * 64, "vocab_size": 50_257, "eot_id": EOT, "dtype": "uint16"}
-    index = {"format": "squeeze-tokens", "version": 1, "corpus": "web", "tokenizer": tokenizer, "train": split}
-    index |= {"heldout": split | {"files": []}, "content_hash": f"{tokens:064d}"}
-    (folder / "tokens.json").write_text(json.dumps(index))
+    index = TokenStoreIndex(
+        corpus="web",
+        tokenizer=TokenizerRef("f" * 64, 50_257, EOT, "uint16"),
+        encoder="none",
+        train=SplitCounts.of(tuple(FileCounts(**entry) for entry in listed)),
+        heldout=SplitCounts.of(()),
+        content_hash=f"{tokens:064d}",
+    )
+    index.write(folder)
     return folder
 
 

@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,10 +29,12 @@ from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.progress import Progress
 from pipeline.tokenization.corpus_tokens.ahead import ahead
-from pipeline.tokenization.corpus_tokens.writer import PartCounts, TokenWriter
+from pipeline.tokenization.corpus_tokens.index import SplitCounts, TokenStoreIndex
+from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
-from pipeline.tokenization.folder import load_tokenizer, write_bytes, write_text
+from pipeline.tokenization.folder import load_tokenizer, write_bytes
 from pipeline.tokenization.training.mixture import CuratedCorpus
+from trainer.data.shards import TokenizerRef
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,8 @@ class TokensSummary:
     encoder: str
     gate_documents: int
     """Documents on which the fast path was compared with the reference."""
-    train: PartCounts
-    heldout: PartCounts
+    train: SplitCounts
+    heldout: SplitCounts
     bytes_per_token: float
     """Bytes of text per token of text: end-of-text tokens do not count."""
 
@@ -89,22 +91,15 @@ def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) 
         run = _Run(name, corpus, encoder, out)
         run.encode()
     summary = run.summary()
-    record = {
-        "format": "squeeze-tokens",
-        "version": 1,
-        "corpus": name,
-        "tokenizer": {
-            "content_hash": encoder.content_hash,
-            "vocab_size": encoder.vocab_size,
-            "eot_id": encoder.eot_id,
-            "dtype": encoder.dtype,
-        },
-        "encoder": summary.encoder,
-        "train": asdict(summary.train),
-        "heldout": asdict(summary.heldout),
-        "content_hash": summary.content_hash,
-    }
-    write_text(out / "tokens.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+    index = TokenStoreIndex(
+        corpus=name,
+        tokenizer=TokenizerRef(encoder.content_hash, encoder.vocab_size, encoder.eot_id, encoder.dtype),
+        encoder=summary.encoder,
+        train=summary.train,
+        heldout=summary.heldout,
+        content_hash=summary.content_hash,
+    )
+    index.write(out)
     refused.unlink(missing_ok=True)
     return summary
 
@@ -115,7 +110,7 @@ class _Run:
     def __init__(self, name: str, corpus: CuratedCorpus, tokenizer: Tokenizer, out: Path) -> None:
         self.name, self.corpus, self.tokenizer, self.out = name, corpus, tokenizer, out
         self.gated = 0
-        self.counts: dict[str, PartCounts] = {}
+        self.counts: dict[str, SplitCounts] = {}
         self.hashes: dict[str, str] = {}
 
     def encode(self) -> str | None:

@@ -7,7 +7,6 @@ lengths as numpy arrays. Tokens are not copied and hardly touched here: scanning
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import ShardError
-from trainer.data.shards import DTYPE_BYTES, TokenizerRef
-
-INDEX_NAME = "tokens.json"
+from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
+from trainer.data.shards import TokenizerRef
 
 
 class StoreFile(NamedTuple):
@@ -54,29 +52,19 @@ class TokenStore:
         return sum(file.bytes for file in self.files)
 
 
-def open_store(folder: Path, split: str = "train") -> TokenStore:
-    """Read `tokens.json`. Raises `ShardError` where it is missing or malformed."""
-    path = folder / INDEX_NAME
-    try:
-        data = json.loads(path.read_bytes())
-        if data["format"] != "squeeze-tokens" or data["version"] != 1:
-            raise ShardError(
-                f"{path}: format {data['format']!r} version {data['version']!r}, expected squeeze-tokens 1"
-            )
-        files = tuple(
-            StoreFile(folder / file["path"], file["documents"], file["tokens"], file["bytes"])
-            for file in data[split]["files"]
-        )
-        tokenizer = TokenizerRef(**{key: data["tokenizer"][key] for key in TokenizerRef.__dataclass_fields__})
-        store = TokenStore(data["corpus"], tokenizer, data["content_hash"], files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{path}: not a readable token store ({error!r}); materialize its tokens again") from None
-    if store.tokenizer.dtype not in DTYPE_BYTES:
-        raise ShardError(f"{path}: tokens of type {store.tokenizer.dtype!r}, known: {', '.join(DTYPE_BYTES)}")
-    return store
+def open_store(folder: Path, split: Split = "train") -> TokenStore:
+    """One split of the store in a folder. Raises `ShardError` where its `tokens.json` is missing or malformed."""
+    index = TokenStoreIndex.read(folder)
+    files = index.split(split).files
+    return TokenStore(
+        index.corpus,
+        index.tokenizer,
+        index.content_hash,
+        tuple(StoreFile(folder / file.path, file.documents, file.tokens, file.bytes) for file in files),
+    )
 
 
-def open_stores(folders: dict[str, Path], split: str = "train") -> dict[str, TokenStore]:
+def open_stores(folders: dict[str, Path], split: Split = "train") -> dict[str, TokenStore]:
     """Stores by corpus, sorted by name; all must be of one tokenizer."""
     stores = {name: open_store(folders[name], split) for name in sorted(folders)}
     hashes = {store.tokenizer.content_hash: name for name, store in stores.items()}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,29 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import list_parts
+from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts
 
 TOKENS_PER_BATCH: Final = 2_000_000
 TOKENS_PER_FILE: Final = 64_000_000
-
-
-@dataclass(frozen=True)
-class FileCounts:
-    """One file of the store."""
-
-    path: str
-    documents: int
-    tokens: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class PartCounts:
-    """The training or the held-out part; `tokens` include the end-of-text tokens."""
-
-    documents: int
-    tokens: int
-    bytes: int
-    files: tuple[FileCounts, ...]
 
 
 def schema(dtype: str, *, graded: bool = False) -> pa.Schema:
@@ -109,16 +89,11 @@ class TokenWriter:
                 self._flush()
             start = stop
 
-    def close(self) -> PartCounts:
+    def close(self) -> SplitCounts:
         """Write what is left and return the counts of the whole part."""
         self._flush()
         self._finish_file()
-        return PartCounts(
-            documents=sum(file.documents for file in self._files),
-            tokens=sum(file.tokens for file in self._files),
-            bytes=sum(file.bytes for file in self._files),
-            files=tuple(self._files),
-        )
+        return SplitCounts.of(tuple(self._files))
 
     def _batch(self, columns: Sequence[Any], offsets: Any, values: Any) -> pa.RecordBatch:
         first, last = int(offsets[0]), int(offsets[-1])

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-TOKENIZER = {"content_hash": "f" * 64, "vocab_size": 65_000, "eot_id": 0, "dtype": "uint16"}
+from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts, TokenStoreIndex
+from trainer.data.shards import TokenizerRef
+
 Document = tuple[bytes, str, list[int]]
 
 
@@ -43,7 +45,7 @@ def write_store(
 ) -> Path:
     """A token store of `docs`, in `files` files of batches of `batch` documents; a text is 3 bytes a token."""
     folder.mkdir(parents=True, exist_ok=True)
-    listed: list[dict[str, Any]] = []
+    listed: list[FileCounts] = []
     item = getattr(pa, dtype)()
     tokens_type = pa.large_list(item) if large else pa.list_(item)
     bounds = np.linspace(0, len(docs), files + 1).astype(int)
@@ -68,14 +70,16 @@ def write_store(
                 arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
                 writer.write(pa.record_batch(arrays, schema=schema))
         tokens = sum(len(d[2]) for d in part)
-        listed.append({"path": path.name, "documents": len(part), "tokens": tokens, "bytes": 3 * (tokens - len(part))})
-    split = {key: sum(file[key] for file in listed) for key in ("documents", "tokens", "bytes")} | {"files": listed}
-    empty = {"documents": 0, "tokens": 0, "bytes": 0, "files": []}
-    content = hashlib.sha256(repr(sorted(docs)).encode()).hexdigest()
-    index = {"format": "squeeze-tokens", "version": 1, "corpus": corpus, "train": split}
-    index |= {"tokenizer": TOKENIZER | {"dtype": dtype, "vocab_size": 65_000 if dtype == "uint16" else 200_000}}
-    index |= {"heldout": empty, "content_hash": content}
-    (folder / "tokens.json").write_text(json.dumps(index))
+        listed.append(FileCounts(path.name, len(part), tokens, 3 * (tokens - len(part))))
+    index = TokenStoreIndex(
+        corpus=corpus,
+        tokenizer=TokenizerRef("f" * 64, 65_000 if dtype == "uint16" else 200_000, 0, dtype),
+        encoder="none",
+        train=SplitCounts.of(tuple(listed)),
+        heldout=SplitCounts.of(()),
+        content_hash=hashlib.sha256(repr(sorted(docs)).encode()).hexdigest(),
+    )
+    index.write(folder)
     return folder
 
 
