@@ -17,7 +17,6 @@ from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
-from pipeline.study.arms import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
 from pipeline.study.data import (
     STUDY_DATA_VERSION,
     STUDY_HELDOUT_VERSION,
@@ -26,11 +25,12 @@ from pipeline.study.data import (
     encode_corpora,
     sample_heldout,
 )
-from pipeline.study.report import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.runs import DATA, HELDOUT, ITEMS, arm_inputs
+from pipeline.study.report.page import REPORT_VERSION, ReportSummary, build_report
+from pipeline.study.results.runs_table import collect, read_speed
+from pipeline.study.runs.arm import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
+from pipeline.study.runs.seeds import DATA, HELDOUT, ITEMS, arm_inputs
 from pipeline.study.settings import POOLED, StudySettings, resolve
 from pipeline.study.speed import speed_file
-from pipeline.study.tables import collect, read_speed
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"

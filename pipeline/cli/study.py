@@ -44,10 +44,10 @@ def _run(options: argparse.Namespace) -> None:
     from pipeline.profile.profile import load_profile
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
-    from pipeline.study.arms import finished_arms
-    from pipeline.study.report import build_report, write_page
+    from pipeline.study.report.page import build_report, write_page
+    from pipeline.study.results.runs_table import SPEED_FILE, collect, read_runs, read_speed
+    from pipeline.study.runs.arm import finished_arms
     from pipeline.study.speed import measure, speed_file
-    from pipeline.study.tables import SPEED_FILE, collect, read_runs, read_speed
 
     profile = load_profile(options.profile)
     study = profile.study

@@ -21,9 +21,9 @@ from pipeline.base.errors import StudyError
 from pipeline.base.settings import identity_of
 from pipeline.profile.profile import Profile
 from pipeline.store.home import squeeze_home
-from pipeline.study.arms import tokenizer_of
+from pipeline.study.results.runs_table import SPEED_FILE, write_csv
+from pipeline.study.runs.arm import tokenizer_of
 from pipeline.study.settings import ArmRun, StudySettings, resolve
-from pipeline.study.tables import SPEED_FILE, write_csv
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
 

@@ -17,8 +17,8 @@ from pipeline.assets import ablations
 from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
-from pipeline.study.arms import finished_arms
-from pipeline.study.seed import SEED_FILE, SeedTask, write_json
+from pipeline.study.runs.arm import finished_arms
+from pipeline.study.runs.seed_process import SEED_FILE, SeedTask, write_json
 from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.checkpoint import newest_checkpoint
 
@@ -166,7 +166,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
         heldout=str(store.current("ablation_heldout").path),
     )
     write_json(tmp_path / SEED_FILE, asdict(task))
-    words = [sys.executable, "-m", "pipeline.study.seed", str(tmp_path)]
+    words = [sys.executable, "-m", "pipeline.study.runs.seed_process", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(words, env=environment)
     while first.poll() is None and newest_checkpoint(tmp_path / "checkpoints") is None:

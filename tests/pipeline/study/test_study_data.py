@@ -11,7 +11,7 @@ import pytest
 from pipeline.base.errors import StudyError
 from pipeline.evaluation.heldout import read_heldout
 from pipeline.study.data import sample_heldout
-from pipeline.study.runs import side_by_side
+from pipeline.study.runs.seeds import side_by_side
 from pipeline.study.settings import HeldoutSample
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import StudyError
-from pipeline.study.benchmarks import spreads
-from pipeline.study.effects import begin_alike, effects, tuned_baseline
-from pipeline.study.report import BEGIN, END, build_report, curve_arms, markdown, write_page
+from pipeline.study.report.page import BEGIN, END, build_report, curve_arms, markdown, write_page
+from pipeline.study.results.benchmark_spread import spreads
+from pipeline.study.results.effects import begin_alike, effects, tuned_baseline
+from pipeline.study.results.runs_table import Run, collect, read_csv, read_runs, write_runs
 from pipeline.study.settings import StudySettings
-from pipeline.study.tables import Run, collect, read_csv, read_runs, write_runs
 
 T2 = 4.303  # Student's 97.5% quantile at two degrees of freedom, for three seeds
 CORPORA = ("books", "web")
@@ -250,7 +250,7 @@ def test_a_report_whose_pictures_cannot_be_drawn_is_still_written_and_says_so(st
     def no_font(*_):
         raise OSError("no such font")
 
-    monkeypatch.setattr("pipeline.study.figures.pictures", no_font)
+    monkeypatch.setattr("pipeline.study.report.pictures.pictures", no_font)
     found = build_report(runs(), {}, study, tmp_path)
     assert found.finished == 2
     assert read_csv(tmp_path / "effects.csv")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.study.statistics import T_975, at_common_cost, at_cost, cost_to_reach, interval, paired, welch
+from pipeline.study.results.intervals import T_975, at_common_cost, at_cost, cost_to_reach, interval, paired, welch
 
 stats = pytest.importorskip("scipy.stats")
 values = st.lists(st.floats(-10, 10), min_size=2, max_size=40)

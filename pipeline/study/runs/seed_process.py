@@ -1,7 +1,7 @@
-"""One run of an arm at one seed, in a process of its own: `python -m pipeline.study.seed FOLDER`.
+"""One run of an arm at one seed, in a process of its own: `python -m pipeline.study.runs.seed_process FOLDER`.
 
-In: `FOLDER/seed.json`, written by `pipeline.study.runs`. Out: `FOLDER/result.json`, once the run is trained and scored.
-The trainer leaves a checkpoint at every point of the curve; each is then scored by the code of the suite
+In: `FOLDER/seed.json`, written by `pipeline.study.runs.seeds`. Out: `FOLDER/result.json`, once the run is trained and
+scored. The trainer leaves a checkpoint at every point of the curve; each is then scored by the code of the suite
 `bits_per_byte`. Called again after it was stopped, training goes on from its newest checkpoint and scoring from its
 last score. A run whose loss is no longer finite is a result, not an error.
 

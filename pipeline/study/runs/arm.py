@@ -1,7 +1,7 @@
 """An arm of the study: what decides its results, what it is made from, and its runs, seed by seed.
 
 In: the study's settings and the artifacts that an arm is made from. Out: an `ArmSummary`. Each seed is an artifact of
-its own (`pipeline.study.runs`), so an arm that gets more seeds keeps those it has.
+its own (`pipeline.study.runs.seeds`), so an arm that gets more seeds keeps those it has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pipeline.base.executor import cpu_count
 from pipeline.base.settings import identity_of
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact, Built, Store
-from pipeline.study.runs import (
+from pipeline.study.runs.seed_process import SeedTask
+from pipeline.study.runs.seeds import (
     DATA,
     HELDOUT,
     ITEMS,
@@ -33,7 +34,6 @@ from pipeline.study.runs import (
     seed_key,
     side_by_side,
 )
-from pipeline.study.seed import SeedTask
 from pipeline.study.settings import POOLED, ArmRun, StudySettings, resolve
 
 ARM_VERSION: Final = "1"

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.study.effects import by_arm, difference, seed_runs
-from pipeline.study.statistics import Interval
-from pipeline.study.tables import FINISHED, Run
+from pipeline.study.results.effects import by_arm, difference, seed_runs
+from pipeline.study.results.intervals import Interval
+from pipeline.study.results.runs_table import FINISHED, Run
 
 ITEMS: Final = "items"
 BY_LENGTH: Final = "acc_norm"

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from pipeline.base.errors import StudyError
 from pipeline.reporting.decorating import decorating
-from pipeline.study.answers import SQUEEZED, answers
-from pipeline.study.benchmarks import Spread, bits_spread, spreads
-from pipeline.study.effects import (
+from pipeline.study.report.answers import SQUEEZED, answers
+from pipeline.study.results.benchmark_spread import Spread, bits_spread, spreads
+from pipeline.study.results.effects import (
     Differences,
     Effect,
     begin_alike,
@@ -27,9 +27,9 @@ from pipeline.study.effects import (
     effects,
     tuned_baseline,
 )
+from pipeline.study.results.intervals import interval, shown
+from pipeline.study.results.runs_table import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_csv, write_runs
 from pipeline.study.settings import POOLED, StudySettings
-from pipeline.study.statistics import interval, shown
-from pipeline.study.tables import CURVES_FILE, FINISHED, RUNS_FILE, Run, write_csv, write_runs
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class ReportSummary:
 
 def build_report(runs: Sequence[Run], speed: Mapping[str, float], study: StudySettings, out: Path) -> ReportSummary:
     """Write the CSV files and pictures of the runs to `out`."""
-    from pipeline.study.figures import pictures
+    from pipeline.study.report.pictures import pictures
 
     write_runs(runs, out)
     found = effects(runs, speed, study)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, new_panels
-from pipeline.study.effects import Effect, by_arm
+from pipeline.study.results.effects import Effect, by_arm
+from pipeline.study.results.intervals import Interval
+from pipeline.study.results.runs_table import FINISHED, Run
 from pipeline.study.settings import POOLED
-from pipeline.study.statistics import Interval
-from pipeline.study.tables import FINISHED, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

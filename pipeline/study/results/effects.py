@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pipeline.study.results.intervals import Curve, Interval, at_common_cost, cost_to_reach, paired, welch
+from pipeline.study.results.runs_table import FINISHED, Run
 from pipeline.study.settings import POOLED, StudySettings
-from pipeline.study.statistics import Curve, Interval, at_common_cost, cost_to_reach, paired, welch
-from pipeline.study.tables import FINISHED, Run
 
 SAME_COST: Final = 0.02
 """Ends whose costs differ by less than this share are compared as they are; budgets round to whole batches."""

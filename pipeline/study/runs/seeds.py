@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 from pipeline.base.errors import StudyError
 from pipeline.base.settings import identity_of
 from pipeline.store import Built, Store
-from pipeline.study.seed import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
+from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
 from pipeline.study.settings import ArmRun, StudySettings
 
 SEED_VERSION: Final = "2"
@@ -106,7 +106,9 @@ def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> Built:
     """
     if not (out / RESULT_FILE).exists():
         write_json(out / SEED_FILE, dataclasses.asdict(task))
-        status = _process([sys.executable, "-m", "pipeline.study.seed", str(out)], out / "output.txt", stop)
+        status = _process(
+            [sys.executable, "-m", "pipeline.study.runs.seed_process", str(out)], out / "output.txt", stop
+        )
         if status:
             raise StudyError(_why(out, status))
     result: dict[str, Any] = json.loads((out / RESULT_FILE).read_text(encoding="utf-8"))

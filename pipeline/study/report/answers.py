@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipeline.study.effects import end_difference, reach, seed_runs, tuned_baseline
+from pipeline.study.results.effects import end_difference, reach, seed_runs, tuned_baseline
+from pipeline.study.results.intervals import shown
+from pipeline.study.results.runs_table import FINISHED, Run
 from pipeline.study.settings import StudySettings
-from pipeline.study.statistics import shown
-from pipeline.study.tables import FINISHED, Run
 
 SQUEEZED: Final = "squeezed"
 """The arm that the study's questions are about."""
