@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.base.files import write_text
 from pipeline.curation.inspection import INSPECTION_VERSION, Finding
 from pipeline.store import Artifact, Store
-from pipeline.store.fingerprint import fingerprint
+from pipeline.store.fingerprint import fingerprint_of
 
 
 def remembered(
@@ -21,7 +21,7 @@ def remembered(
 ) -> Finding:
     """The finding of `check` on these artifacts under these settings; `look` is called where none is kept."""
     inputs = {f"{artifact.key}/{artifact.fingerprint}": artifact.content_hash for artifact in looked_at}
-    name = fingerprint(check, INSPECTION_VERSION, settings, inputs)
+    name = fingerprint_of(check, INSPECTION_VERSION, settings, inputs)
     file = store.cache / "findings" / f"{name}.json"
     if file.exists():
         return Finding(**json.loads(file.read_text(encoding="utf-8")))

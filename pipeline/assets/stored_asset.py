@@ -17,12 +17,13 @@ from typing import Any, Final, Protocol
 
 import dagster as dg
 
+from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
 from pipeline.base.settings import identity_of
 from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots import markdown_image
-from pipeline.store import Artifact, Built, Outcome, Store, canonical_json
+from pipeline.store import Artifact, Built, Outcome, Store
 from trainer.errors import TrainerError
 
 Metadata = Mapping[str, Any]

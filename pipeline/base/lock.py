@@ -1,73 +1,61 @@
-"""A lock between processes that dies with its holder.
+"""A lock between processes and threads that dies with its holder.
 
-`fcntl.lockf` locks belong to the process: a forked pool worker does not inherit them, and the kernel frees them when
-the holder is killed, so no stale lock is ever left behind. Being per process, they do not keep two threads apart;
-a table of thread locks in this module does.
+It is an flock on a file that stays (`filelock`): the kernel frees it when the holder is killed, so no stale lock is
+ever left behind. The holder's process id stands in the file, for whoever waits.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import logging
 import os
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.2
 SAY_EVERY_SECONDS: Final = 10.0
 
-_threads: dict[str, threading.Lock] = defaultdict(threading.Lock)
-
 
 @contextmanager
 def exclusive(path: Path, purpose: str) -> Iterator[None]:
     """Hold the lock file `path`, waiting for whoever has it and saying so in the log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _threads[str(path.absolute())], path.open("a+") as file:
-        said = -SAY_EVERY_SECONDS
-        while not _try(file.fileno()):
-            if time.monotonic() - said >= SAY_EVERY_SECONDS:
-                file.seek(0)
-                log.info("waiting for process %s, which is %s", file.read().strip() or "?", purpose)
-                said = time.monotonic()
-            time.sleep(POLL_SECONDS)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    lock = _lock(path)
+    patience = 0.0
+    while not lock.is_locked:
         try:
-            yield
-        finally:
-            fcntl.lockf(file.fileno(), fcntl.LOCK_UN)
+            lock.acquire(timeout=patience, poll_interval=POLL_SECONDS)
+        except Timeout:
+            log.info("waiting for process %s, which is %s", _holder(path), purpose)
+            patience = SAY_EVERY_SECONDS
+    try:
+        path.write_text(str(os.getpid()), encoding="ascii")
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def exclusive_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock if nobody else does; yields whether it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    thread = _threads[str(path.absolute())]
-    if not thread.acquire(blocking=False):
-        yield False
-        return
+    lock = _lock(path)
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=0)
     try:
-        with path.open("a+") as file:
-            held = _try(file.fileno())
-            yield held
-            if held:
-                fcntl.lockf(file.fileno(), fcntl.LOCK_UN)
+        yield lock.is_locked
     finally:
-        thread.release()
+        lock.release()
 
 
-def _try(descriptor: int) -> bool:
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _lock(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, thread_local=False)
+
+
+def _holder(path: Path) -> str:
+    return path.read_text(encoding="ascii", errors="replace").strip() or "?"

@@ -173,7 +173,7 @@ def gc(
     ] = None,
 ) -> None:
     """Remove what no profile's current artifacts need; asks first."""
-    from pipeline.store.maintenance import forget, garbage, remove
+    from pipeline.store.maintenance import forget, garbage
 
     store = _store(profile)
     if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
@@ -187,7 +187,7 @@ def gc(
     total = size_text(sum(item.bytes for item in found))
     if not (yes or typer.confirm(f"Remove these {len(found)} folders, {total}?")):
         raise typer.Exit(1)
-    kept = [item for item in found if not remove(item)]
+    kept = [item for item in found if not store.backend.remove(item)]
     for item in kept:
         console.print(f"kept, a build is using it: {escape(str(item.path))}", soft_wrap=True)
     console.print(f"removed {len(found) - len(kept)} folders")

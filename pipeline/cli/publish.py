@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.base.errors import SqueezeError
 from pipeline.store import Artifact
-from pipeline.store.manifest import MANIFEST
+from pipeline.store.backend import MANIFEST
 from pipeline.store.store import LINEAGE
 
 CARD: Final = "README.md"

@@ -10,13 +10,11 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import StoreError
 
 FORMAT: Final = 1
-MANIFEST: Final = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -75,18 +73,21 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
-        """Read a manifest file. Raises StoreError when it is damaged or of a newer format."""
+    def parse(cls, text: str, where: str) -> Manifest:
+        """Read a manifest's text; `where` says for people whose it is.
+
+        Raises StoreError when it is damaged or of a newer format.
+        """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            raw = json.loads(text)
+        except ValueError as error:
             raise StoreError(
-                f"{path}: this manifest cannot be read ({error}); remove its folder and build again"
+                f"{where}: this manifest cannot be read ({error}); remove its folder and build again"
             ) from error
-        found = raw.get("format") if isinstance(raw, dict) else None
-        if isinstance(found, int) and found > FORMAT:
+        version = raw.get("format") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > FORMAT:
             raise StoreError(
-                f"{path}: written by a newer version of squeeze (format {found}; this one reads up to {FORMAT}); "
+                f"{where}: written by a newer version of squeeze (format {version}; this one reads up to {FORMAT}); "
                 "upgrade squeeze-gpt, or point SQUEEZE_HOME at another folder"
             )
         try:
@@ -96,43 +97,5 @@ class Manifest:
             return cls(**raw)
         except (TypeError, KeyError, AttributeError) as error:
             raise StoreError(
-                f"{path}: not a manifest of this store ({error}); remove its folder and build again"
+                f"{where}: not a manifest of this store ({error}); remove its folder and build again"
             ) from error
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A finished folder of the store."""
-
-    path: Path
-    manifest: Manifest
-
-    @property
-    def key(self) -> str:
-        return self.manifest.key
-
-    @property
-    def fingerprint(self) -> str:
-        return self.manifest.fingerprint
-
-    @property
-    def content_hash(self) -> str:
-        return self.manifest.content_hash
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        return self.manifest.summary
-
-    def as_input(self, slice_hash: str | None = None) -> Input:
-        """As the input of another artifact; `slice_hash` where only a part of it counts."""
-        return Input(self.key, self.fingerprint, slice_hash or self.content_hash)
-
-    def damage(self) -> str | None:
-        """What a look at names and sizes finds wrong, or None. Contents are hashed by `verify`."""
-        for name, record in self.manifest.files.items():
-            file = self.path / name
-            if not file.is_file():
-                return f"the file {file} is missing"
-            if file.stat().st_size != record.bytes:
-                return f"the file {file} has {file.stat().st_size:,} bytes instead of {record.bytes:,}"
-        return None

@@ -167,6 +167,6 @@ def _made(folder: Path) -> Path:
 
 
 def _hash_of(value: Any) -> str:
-    from pipeline.store import canonical_json
+    from pipeline.base.canonical import canonical_json
 
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

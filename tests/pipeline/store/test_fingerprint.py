@@ -10,7 +10,8 @@ from pydantic import Field
 from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import StoreError
 from pipeline.base.settings import Settings, identity_of, runtime
-from pipeline.store.fingerprint import differences, fingerprint, short
+from pipeline.store.fingerprint import fingerprint_of
+from pipeline.store.rebuild_reason import differences, short
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
@@ -41,7 +42,7 @@ def test_a_value_without_a_stable_form_is_refused_with_its_place(value):
 )
 def test_everything_that_decides_a_result_is_in_its_name(change, same):
     base = {"key": "k", "code_version": "1", "identity": {"min_words": 50}, "inputs": {"documents": "aa"}}
-    assert (fingerprint(**base) == fingerprint(**(base | change))) is same
+    assert (fingerprint_of(**base) == fingerprint_of(**(base | change))) is same
 
 
 class Inner(Settings):

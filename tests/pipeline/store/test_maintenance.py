@@ -2,9 +2,8 @@
 
 import pytest
 
-from pipeline.base.lock import exclusive
 from pipeline.store import Built, Store
-from pipeline.store.maintenance import forget, garbage, remove, verify
+from pipeline.store.maintenance import forget, garbage, verify
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_the_ancestors_of_every_profiles_current_artifacts_are_kept(store):
     forget(store, "other")
     doomed = garbage(store)
     assert sorted(item.path.parent.name for item in doomed) == ["corpus", "corpus", "documents"]
-    assert all(remove(item) for item in doomed)
+    assert all(store.backend.remove(item) for item in doomed)
     assert {item.key for item in store.artifacts()} == {"corpus", "documents"}
     assert garbage(store) == []
 
@@ -67,8 +66,8 @@ def test_a_folder_that_is_being_built_is_not_removed(store):
     half.mkdir()
     assert garbage(store) == []  # a stopped build goes on from it
     (item,) = garbage(store, unfinished=True)
-    with exclusive(item.lock, "building corpus"):
-        assert not remove(item)
+    with store.backend.lease("corpus", "0" * 32, "building corpus"):
+        assert not store.backend.remove(item)
     assert half.exists()
-    assert remove(item)
+    assert store.backend.remove(item)
     assert not half.exists()

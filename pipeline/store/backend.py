@@ -1,0 +1,87 @@
+"""Where artifacts are, against a local folder with each of them.
+
+The store names artifacts by key and fingerprint, and keeps small texts beside them (records): a manifest for each, a
+pointer a profile, the store's own marker. A backend holds both. Stage functions know nothing of it: they build in a
+local folder, and read local folders.
+
+What always holds, whatever the backend: an artifact is there with its manifest or not at all; a record is read whole
+or not at all; and a lease ends when its holder does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from pipeline.store.manifest import Manifest
+
+MANIFEST: Final = "manifest.json"
+CURRENT: Final = "CURRENT."
+"""Begins the name of a pointer; the profile's name follows."""
+
+
+@dataclass(frozen=True)
+class Removable:
+    """An artifact, or what a build left, that somebody may want to remove."""
+
+    key: str
+    fingerprint: str
+    path: Path
+    """Its folder, for people."""
+    bytes: int
+    why: str
+
+
+class Backend(Protocol):
+    """Holds artifacts and records; `LocalBackend` is the one there is."""
+
+    def read(self, record: str) -> str | None:
+        """A record's text, or None where there is none."""
+        ...
+
+    def write(self, record: str, text: str) -> None:
+        """Put a record in the place of whatever is there."""
+        ...
+
+    def delete(self, record: str) -> None:
+        """Take a record away, if it is there."""
+        ...
+
+    def manifests(self, key: str | None = None) -> Iterator[tuple[str, str]]:
+        """(key, fingerprint) of every artifact, or of those of one key, in their order."""
+        ...
+
+    def pointers(self) -> Iterator[tuple[str, str]]:
+        """(key, profile) of every pointer, in their order."""
+        ...
+
+    def folder(self, key: str, fingerprint: str) -> Path:
+        """A local folder with the finished artifact's files."""
+        ...
+
+    def damage(self, manifest: Manifest) -> str | None:
+        """What a look at names and sizes finds wrong with an artifact, or None. Contents are hashed by `verify`."""
+        ...
+
+    def lease(self, key: str, fingerprint: str, purpose: str) -> AbstractContextManager[None]:
+        """Be the only one who builds that artifact, waiting for whoever does; `purpose` is said to those who wait."""
+        ...
+
+    def workspace(self, key: str, fingerprint: str) -> Path:
+        """The local folder to build in, with what an earlier attempt finished. For the holder of the lease."""
+        ...
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make the workspace, whose files the manifest lists, the artifact; a damaged one in its place goes aside."""
+        ...
+
+    def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
+        """Damaged artifacts that were built anew; with `unfinished` also the workspaces of stopped builds."""
+        ...
+
+    def remove(self, item: Removable) -> bool:
+        """Remove it unless a build holds its lease; returns whether it is gone."""
+        ...
