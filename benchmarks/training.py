@@ -203,7 +203,7 @@ def main() -> None:
     part = commands.add_parser("gpu")
     part.add_argument("--steps", type=int, default=20)
     part.add_argument("--toy", action="store_true", help="small models on a CPU, to see that the script runs")
-    part.add_argument("--peak-tflops", type=float, help="of a GPU that is not in trainer/run/costs.py, in bf16")
+    part.add_argument("--peak-tflops", type=float, help="of a GPU that is not in trainer/run/hardware.py, in bf16")
     part.set_defaults(run=gpu)
     arguments = parser.parse_args()
     arguments.run(arguments)

@@ -46,15 +46,15 @@ from trainer.run.checkpoint import (
     step_of,
     write_json,
 )
-from trainer.run.guards import MOST_ROLL_BACKS, LossGuard
 from trainer.run.learner import Learner
 from trainer.run.lock import only_writer
+from trainer.run.loss_guard import MOST_ROLL_BACKS, LossGuard
+from trainer.run.meter import RunMeter, summarise
 from trainer.run.metrics import MetricsLog
 from trainer.run.resume import check_same_run, identity
 from trainer.run.retention import Retention
-from trainer.run.summary import RunMeter, summarise
 from trainer.scoring.choices import ChoiceSet, read_choices, score_choices
-from trainer.scoring.scores import Evaluation
+from trainer.scoring.evaluation import Evaluation
 from trainer.scoring.validation import HeldoutSet, mean_loss, read_heldout, score
 
 log = logging.getLogger(__name__)

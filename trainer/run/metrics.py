@@ -18,7 +18,7 @@ from typing import Any
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
 from trainer.numbers import duration
-from trainer.scoring.scores import Evaluation
+from trainer.scoring.evaluation import Evaluation
 
 log = logging.getLogger(__name__)
 

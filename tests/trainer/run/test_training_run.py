@@ -21,9 +21,9 @@ from trainer.errors import CheckpointError, ConfigError, DataError, TrainerError
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.process.signals import StopRequest  # noqa: E402
 from trainer.run.checkpoint import load_model, sorted_checkpoints  # noqa: E402
-from trainer.run.guards import LossGuard  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
 from trainer.run.loop import train  # noqa: E402
+from trainer.run.loss_guard import LossGuard  # noqa: E402
 
 
 def losses(path: Path) -> dict[int, float]:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trainer.run.guards import LEAST_HISTORY, WINDOW, LossGuard
+from trainer.run.loss_guard import LEAST_HISTORY, WINDOW, LossGuard
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -16,9 +16,9 @@ from trainer.data.reader import SequenceReader
 from trainer.model import GPT
 from trainer.process.ranks import Ranks
 from trainer.run.checkpoint import EMA_FILE, MODEL_FILE, RunState, file_hash
-from trainer.run.costs import hardware_named, utilisation
-from trainer.run.guards import LossGuard
-from trainer.scoring.scores import Evaluation
+from trainer.run.hardware import hardware_named, utilisation
+from trainer.run.loss_guard import LossGuard
+from trainer.scoring.evaluation import Evaluation
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 

@@ -14,7 +14,7 @@ import pytest
 from trainer.errors import ConfigError
 from trainer.launch import check_port, threads_per_rank, torchrun_options
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_options_end_where_the_program_begins() -> None:
