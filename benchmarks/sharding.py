@@ -24,7 +24,7 @@ import psutil
 import pyarrow as pa
 
 from pipeline.sharding import epoch
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts, TokenStoreIndex
 from trainer.data.shards import TokenizerRef

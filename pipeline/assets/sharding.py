@@ -11,7 +11,7 @@ from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.schedule.schedule import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
 from pipeline.sharding.validation import VALIDATION_VERSION, build_validation
 from pipeline.store import Artifact
 

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.base.arrow import dtype_for
 from pipeline.base.errors import SqueezeError
 from pipeline.profile.profile import Profile
-from pipeline.sharding.schedule.plan import estimated_holdings, holdings, plan_rows
+from pipeline.sharding.schedule.forecast import estimated_holdings, holdings, plan_rows
 from pipeline.store import Artifact, Store
 from trainer.config import DataConfig, RunConfig
 

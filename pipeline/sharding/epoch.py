@@ -31,7 +31,7 @@ from pipeline.sharding.output.writer import ShardResult
 from pipeline.sharding.settings import MEMORY_SETTINGS, ShardSettings
 from pipeline.sharding.shuffle.gather import Layout, ShardTask, gather, mapped
 from pipeline.sharding.shuffle.scatter import Piece, pieces, scatter
-from pipeline.sharding.shuffle.within import build_within
+from pipeline.sharding.shuffle.within_shard import build_within
 from pipeline.tokenization.corpus_tokens.store import TokenStore, open_stores
 from trainer.data.shards import DTYPE_BYTES, MANIFEST_NAME, read_manifest
 

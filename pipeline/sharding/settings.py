@@ -1,7 +1,7 @@
 """Settings of the schedule (what is read when) and of the shards (how it is laid out on disk).
 
 In: the sections `schedule` and `shards` of a profile. Out: frozen, validated settings. What can be checked without the
-corpora is checked here; what needs their sizes is checked by `pipeline.sharding.schedule.schedule`.
+corpora is checked here; what needs their sizes is checked by `pipeline.sharding.schedule.build`.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ import numpy as np
 from pipeline.base.errors import ShardError
 from pipeline.sharding.output import statistics
 from pipeline.sharding.output.commit import EpochSummary, commit, summarize
+from pipeline.sharding.output.rows import Rows, concat
 from pipeline.sharding.output.writer import ShardResult, ShardWriter
 from pipeline.sharding.settings import ShardSettings
-from pipeline.sharding.shuffle.rows import Rows, concat
 from pipeline.sharding.shuffle.scatter import rows_of
 from pipeline.tokenization.corpus_tokens.store import TokenStore, describe, open_stores, read_batches
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.sharding.shuffle.rows import Rows, concat, shard_batch
+from pipeline.sharding.output.rows import Rows, concat, shard_batch
 from trainer.data.shards import DTYPE_BYTES, ShardEntry, shard_schema
 
 LENGTH_BINS: Final = 32

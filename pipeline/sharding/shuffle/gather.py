@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.sharding.output.rows import Rows
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
 from pipeline.sharding.shuffle.places import PLACE_BYTES, concat, map_file, read_run
-from pipeline.sharding.shuffle.rows import Rows
 from pipeline.sharding.shuffle.scatter import RANGES, Piece, index_name, run_name, tokens_name
 from trainer.data.shards import DTYPE_BYTES
 

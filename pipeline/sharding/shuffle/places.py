@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import ShardError
-from pipeline.sharding.shuffle.rows import Rows, reading_order
+from pipeline.sharding.output.rows import Rows, reading_order
 from pipeline.tokenization.corpus_tokens.store import fixed_binary, ids_of
 
 PLACE_BYTES = 160

@@ -26,8 +26,8 @@ import pyarrow as pa
 from pipeline.base import files
 from pipeline.base.ids import id64
 from pipeline.sharding.keys import fractions, graded, keys
+from pipeline.sharding.output.rows import Rows, list_as_binary
 from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
-from pipeline.sharding.shuffle.rows import Rows, list_as_binary
 from pipeline.tokenization.corpus_tokens.store import (
     StoreFile,
     TokenStore,

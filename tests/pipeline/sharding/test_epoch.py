@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import ShardError
 from pipeline.base.memory import available_memory
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.schedule.schedule import (
+from pipeline.sharding.schedule.build import (
     SCHEDULE_VERSION,
     build_schedule,
     epoch_slice,

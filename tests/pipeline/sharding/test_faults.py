@@ -19,7 +19,7 @@ import pytest
 from pipeline.base import files
 from pipeline.base.errors import DiskFullError, ShardError
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.curation.signals.signals import compute_signals
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.settings import SampleSettings

@@ -17,8 +17,8 @@ from pipeline.base.errors import ShardError
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.output.packing import pack
 from pipeline.sharding.schedule.amounts import Part
-from pipeline.sharding.schedule.plan import Holding, estimated_holdings, holdings, plan_rows
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.forecast import Holding, estimated_holdings, holdings, plan_rows
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from pipeline.sharding.validation import build_validation
 from trainer.config import ValidationData

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from trainer.data.shards import read_manifest
 

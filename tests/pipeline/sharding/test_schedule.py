@@ -17,7 +17,7 @@ from pipeline.base.errors import ShardError
 from pipeline.base.ids import chain, id64, splitmix64
 from pipeline.sharding.keys import FRACTIONS, fractions, keys
 from pipeline.sharding.schedule.amounts import Part, divide, epoch_amounts
-from pipeline.sharding.schedule.schedule import build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule, slice_json
 from pipeline.sharding.settings import ScheduleSettings
 
 KIDS_FIRST: dict[str, Any] = {

@@ -21,9 +21,9 @@ import numpy as np
 from pipeline.base.executor import Processes
 from pipeline.base.ids import chain
 from pipeline.base.progress import Progress
+from pipeline.sharding.output.rows import Rows, concat
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
 from pipeline.sharding.settings import MEMORY_SETTINGS, ShardSettings
-from pipeline.sharding.shuffle.rows import Rows, concat
 from pipeline.sharding.shuffle.scatter import choose, rows_of
 from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, offsets_of, read_batches
 from trainer.data.shards import DTYPE_BYTES
