@@ -40,6 +40,18 @@ def as_strings(texts: Strings) -> pa.Array:
     return texts.cast(pa.large_string())
 
 
+def offsets_of(array: Any) -> np.ndarray[Any, Any]:
+    """Offsets of a list, string or binary array, int32 or int64 by its type, the closing one included, as a view.
+
+    Slices are honoured: the first offset is then not 0.
+    """
+    kind = array.type
+    large = pa.types.is_large_list(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
+    dtype = np.dtype(np.int64 if large else np.int32)
+    offsets = np.frombuffer(array.buffers()[1] or bytes(dtype.itemsize), dtype=dtype)
+    return offsets[array.offset : array.offset + len(array) + 1]
+
+
 def list_array(offsets: np.ndarray[Any, Any], values: np.ndarray[Any, Any], dtype: str) -> pa.Array:
     """Ids of N documents as `large_list<dtype>`: offsets int64 (N + 1), values any unsigned dtype (tokens)."""
     return pa.LargeListArray.from_arrays(
@@ -93,5 +105,4 @@ def differing_rows(left: pa.Array, right: pa.Array) -> np.ndarray[Any, Any]:
 
 def text_bytes(strings: pa.Array) -> np.ndarray[Any, Any]:
     """Length in bytes of every text of a `large_string` array (int64)."""
-    offsets = np.frombuffer(strings.buffers()[1] or b"\0" * 8, dtype=np.int64)
-    return np.diff(offsets[strings.offset : strings.offset + len(strings) + 1])
+    return np.diff(offsets_of(strings))

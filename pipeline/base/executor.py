@@ -79,12 +79,19 @@ class Executor(Protocol):
         ...
 
     def map(
-        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+        self,
+        function: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        ordered: bool = True,
+        worth: bool = True,
+        most_at_once: int | None = None,
     ) -> Iterator[R]:
         """`function(*task)` for every task, results in the tasks' order, or as they finish where not `ordered`.
 
-        Where the work is not `worth` starting workers for, or there is one task, it is done in this process. Raises
-        what a task raises; WorkerError where a worker was killed from outside.
+        Where the work is not `worth` starting workers for, or there is one task, it is done in this process.
+        most_at_once: tasks that memory has room for, where those are fewer than the slots. Raises what a task raises;
+        WorkerError where a worker was killed from outside.
         """
         ...
 
@@ -106,7 +113,13 @@ class InProcess:
         return Shared(value)
 
     def map(
-        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+        self,
+        function: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        ordered: bool = True,
+        worth: bool = True,
+        most_at_once: int | None = None,
     ) -> Iterator[R]:
         return (function(*task) for task in tasks)
 
@@ -149,9 +162,16 @@ class Processes(InProcess):
         return Shared(value, file)
 
     def map(
-        self, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, ordered: bool = True, worth: bool = True
+        self,
+        function: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        ordered: bool = True,
+        worth: bool = True,
+        most_at_once: int | None = None,
     ) -> Iterator[R]:
-        if self.slots == 1 or len(tasks) < 2 or not worth:
+        slots = min(self.slots, most_at_once or self.slots)
+        if slots == 1 or len(tasks) < 2 or not worth:
             yield from super().map(function, tasks)
             return
         if self._pool is None:
@@ -159,12 +179,14 @@ class Processes(InProcess):
             self._pool = ProcessPoolExecutor(
                 self.slots, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=parent
             )
+        # a queue in front of every slot keeps it busy; fewer tasks than slots are kept to by having no queue
+        in_flight = self.slots * _AHEAD if slots == self.slots else slots
         futures: list[Future[R]] = []
         waiting = iter(tasks)
         try:
             while True:
-                few = self.slots * _AHEAD - len(futures)
-                futures += [self._pool.submit(function, *task) for task in islice(waiting, few)]
+                next_tasks = islice(waiting, in_flight - len(futures))
+                futures += [self._pool.submit(function, *task) for task in next_tasks]
                 if not futures:
                     return
                 done = futures[:1] if ordered else list(wait(futures, return_when=FIRST_COMPLETED).done)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Final
+
+CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes the page cache can take up: what the system says is available, within a container's limit.
+    """Bytes the page cache can take up: what the system says is available, within a container's limit."""
+    import psutil
 
-    Half of the machine's memory where neither is told (not Linux).
-    """
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        sizes = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-        sizes += _container_limit()
-        return min(sizes)
-    except OSError:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return min([int(psutil.virtual_memory().available), *_container_limit()])
 
 
 def _container_limit() -> list[int]:
-    """The control group's limit, where there is one: page cache counts towards it."""
+    """The control group's limit, where there is one: page cache counts towards it, and psutil does not know it."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
-        path = Path("/sys/fs/cgroup") / name
+        path = CGROUP / name
         if path.exists() and (text := path.read_text().strip()).isdigit():
             return [int(text)]
     return []

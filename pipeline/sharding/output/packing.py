@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.tokenization.corpus_tokens.store import offsets_of
+from pipeline.base.arrow import offsets_of
 from trainer.data.shards import Packing, ShardEntry, rows_schema
 from trainer.data.streams import open_batches
 

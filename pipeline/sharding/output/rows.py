@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.tokenization.corpus_tokens.store import fixed_binary, offsets_of
+from pipeline.base.arrow import offsets_of
+from pipeline.tokenization.corpus_tokens.store import fixed_binary
 from trainer.data.shards import DTYPE_BYTES, shard_schema
 
 
@@ -35,7 +36,7 @@ class Rows:
 
     def lengths(self, itemsize: int) -> np.ndarray:
         """Tokens of each document, int64 [n]."""
-        return np.diff(binary_offsets(self.tokens)) // itemsize
+        return np.diff(offsets_of(self.tokens)) // itemsize
 
     def take(self, order: np.ndarray) -> Rows:
         """The documents at positions `order`, copied."""
@@ -80,12 +81,6 @@ def concat(rows: list[Rows]) -> Rows:
     )
 
 
-def binary_offsets(array: pa.LargeBinaryArray) -> np.ndarray:
-    """Byte offsets of a binary array, the closing one included, as a view."""
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)
-    return offsets[array.offset : array.offset + len(array) + 1]
-
-
 def list_as_binary(column: Any, itemsize: int) -> pa.LargeBinaryArray:
     """A list column of tokens as binaries over the same buffer."""
     values = column.values
@@ -97,7 +92,7 @@ def list_as_binary(column: Any, itemsize: int) -> pa.LargeBinaryArray:
 def binary_as_list(array: pa.LargeBinaryArray, dtype: str) -> pa.ListArray:
     """The inverse of `list_as_binary`, with 32-bit offsets from 0, as a shard's schema wants it."""
     itemsize = DTYPE_BYTES[dtype]
-    offsets = binary_offsets(array)
+    offsets = offsets_of(array)
     values = array.buffers()[2]
     size = int(offsets[-1] - offsets[0])
     tokens = pa.Array.from_buffers(

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
+from pipeline.base.arrow import offsets_of
 from pipeline.sharding.output.rows import Rows, concat, shard_batch
 from trainer.data.shards import DTYPE_BYTES, ShardEntry, shard_schema
 
@@ -108,8 +109,8 @@ class ShardWriter:
     def _count(self, rows: Rows) -> None:
         """Statistics and the content hash: SHA-256 over each column's values, whatever batches they come in."""
         lengths = rows.lengths(self._itemsize)
-        offsets = np.frombuffer(rows.tokens.buffers()[1], dtype=np.int64)[rows.tokens.offset :]
-        tokens = memoryview(rows.tokens.buffers()[2])[int(offsets[0]) : int(offsets[len(rows)])]
+        offsets = offsets_of(rows.tokens)
+        tokens = memoryview(rows.tokens.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
         numbers = (rows.ids, rows.sources.astype("<u2"), rows.bytes.astype("<u4"), lengths.astype("<u4"))
         for column, values in zip(self._columns, numbers, strict=False):
             column.update(np.ascontiguousarray(values).data)

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
+from pipeline.base.arrow import offsets_of
 from pipeline.base.ids import id64
 from pipeline.sharding.keys import fractions, graded, keys
 from pipeline.sharding.output.rows import Rows, list_as_binary
@@ -34,7 +35,6 @@ from pipeline.tokenization.corpus_tokens.store import (
     describe,
     ids_of,
     map_batches,
-    offsets_of,
     read_batches,
     token_bytes,
 )

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.arrow import offsets_of
 from pipeline.base.executor import Processes
 from pipeline.base.ids import chain
 from pipeline.base.progress import Progress
@@ -25,7 +26,7 @@ from pipeline.sharding.output.rows import Rows, concat
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
 from pipeline.sharding.settings import MEMORY_SETTINGS, ShardSettings
 from pipeline.sharding.shuffle.scatter import choose, rows_of
-from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, offsets_of, read_batches
+from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, read_batches
 from trainer.data.shards import DTYPE_BYTES
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.arrow import offsets_of
 from pipeline.base.errors import ShardError
 from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
 from trainer.data.shards import TokenizerRef
@@ -105,13 +106,6 @@ def _check(batches: list[pa.RecordBatch], file: StoreFile, dtype: str) -> None:
         tokens += int(offsets_of(column)[-1] - offsets_of(column)[0]) if batch.num_rows else 0
     if tokens != file.tokens:
         raise pa.ArrowInvalid(f"{tokens} tokens, tokens.json says {file.tokens}")
-
-
-def offsets_of(column: Any) -> np.ndarray:
-    """Offsets of a list column (int32 or int64), the closing one included, as a view."""
-    dtype = np.int64 if pa.types.is_large_list(column.type) else np.int32
-    offsets = np.frombuffer(column.buffers()[1], dtype=dtype)
-    return offsets[column.offset : column.offset + len(column) + 1]
 
 
 def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarray, np.ndarray]:

@@ -67,6 +67,28 @@ def test_small_work_starts_no_process() -> None:
         assert not multiprocessing.active_children()
 
 
+def enter_and_leave(room: Path, number: int) -> int:
+    """Tasks that are in the room at the same time, this one included."""
+    (room / str(number)).touch()
+    time.sleep(0.05)
+    together = len(list(room.iterdir()))
+    (room / str(number)).unlink()
+    return together
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_no_more_tasks_run_at_once_than_memory_has_room_for(tmp_path: Path, ordered: bool) -> None:
+    tasks = [(tmp_path, number) for number in range(8)]
+    with Processes(3) as executor:
+        together = list(executor.map(enter_and_leave, tasks, ordered=ordered, most_at_once=2))
+        assert (len(together), max(together)) == (8, 2)
+        assert len(multiprocessing.active_children()) <= 2
+    with Processes(3) as executor:
+        assert list(executor.map(enter_and_leave, tasks, ordered=ordered, most_at_once=1)) == [1] * 8
+        assert not multiprocessing.active_children(), "one at a time is done in this process"
+        assert len(list(executor.map(enter_and_leave, tasks, ordered=ordered, most_at_once=9))) == 8
+
+
 @pytest.mark.fault
 def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
     with (
