@@ -40,8 +40,8 @@ from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import load_spec, parse_spec
+from pipeline.tokenization.training.bpe import train_bpe, train_reference
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.byte_level import train_bpe, train_reference
 from pipeline.tokenization.training.mixture import build_mixture
 from pipeline.tokenization.training.sample import sample_texts
 

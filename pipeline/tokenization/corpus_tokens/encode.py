@@ -28,8 +28,8 @@ import pyarrow.compute as pc
 from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.progress import Progress
-from pipeline.tokenization.corpus_tokens.ahead import ahead
 from pipeline.tokenization.corpus_tokens.index import SplitCounts, TokenStoreIndex
+from pipeline.tokenization.corpus_tokens.prefetch import ahead
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.folder import load_tokenizer, write_bytes

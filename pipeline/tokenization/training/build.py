@@ -16,7 +16,7 @@ from pipeline.tokenization.folder import write_byte_level, write_hugging_face, w
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs, merges_of, parse_gpt2, parse_rank_file
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.specs import BpeSpec, SentencepieceSpec, Spec, TiktokenSpec, TokenizerJsonSpec
-from pipeline.tokenization.training.byte_level import train_bpe
+from pipeline.tokenization.training.bpe import train_bpe
 from pipeline.tokenization.training.sample import sample_texts
 from pipeline.tokenization.training.sentence_piece import train_sentencepiece
 from pipeline.tokenization.training.sources import read_source

@@ -18,8 +18,8 @@ from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
-from pipeline.tokenization.corpus_tokens.ahead import ahead
 from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows
+from pipeline.tokenization.corpus_tokens.prefetch import ahead
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.specs import parse_spec

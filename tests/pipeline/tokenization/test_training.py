@@ -15,9 +15,9 @@ from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import BpeSpec, parse_spec
-from pipeline.tokenization.training import byte_level as train
+from pipeline.tokenization.training import bpe as train
+from pipeline.tokenization.training.bpe import train_bpe, train_bulk, train_reference
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.byte_level import train_bpe, train_bulk, train_reference
 from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture
 from pipeline.tokenization.training.sample import balance_rates, sample_texts
 
