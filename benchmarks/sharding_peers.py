@@ -63,11 +63,11 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
 
 
 def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
+    from pipeline.curation.read import CuratedCorpus
     from pipeline.sharding.epoch import build_epoch
     from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
     from pipeline.sharding.settings import ScheduleSettings, ShardSettings
     from pipeline.tokenization.corpus_tokens.encode import encode_corpus
-    from pipeline.tokenization.training.mixture import CuratedCorpus
 
     for name in ("tokens", "schedule", "epoch"):
         (out / name).mkdir()

@@ -10,6 +10,7 @@ import dagster as dg
 
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.curation.read import CuratedCorpus
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer
@@ -17,7 +18,7 @@ from pipeline.tokenization.choosing.comparison import COMPARISON_VERSION, ModelS
 from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, encode_corpus
 from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
 from pipeline.tokenization.training.build import TOKENIZER_VERSION, build_tokenizer
-from pipeline.tokenization.training.mixture import MIXTURE_VERSION, CuratedCorpus, build_mixture
+from pipeline.tokenization.training.mixture import MIXTURE_VERSION, build_mixture
 from trainer.model.config import ModelConfig
 
 GROUP: Final = "tokenizers"

@@ -6,6 +6,7 @@ Memory is bounded by one row group (about 8 MB of text); rows come in the docume
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,23 @@ from pipeline.base.errors import CurationError
 from pipeline.curation.tables import iter_file, iter_parts
 
 COLUMNS = ("doc_id", "text", "bytes", "lang")
+
+
+@dataclass(frozen=True)
+class CuratedCorpus:
+    """Where a curated corpus is: the folders of its documents, its selection and its held-out documents."""
+
+    documents: Path
+    selection: Path
+    heldout: Path
+
+    def iter_selected(self, columns: Sequence[str] = COLUMNS) -> Iterator[pa.RecordBatch]:
+        """Batches of the documents that were kept; raises as the function of this name."""
+        return iter_selected(self.documents, self.selection, columns)
+
+    def iter_heldout(self, columns: Sequence[str] = COLUMNS) -> Iterator[pa.RecordBatch]:
+        """Batches of the held-out documents; raises as the function of this name."""
+        return iter_heldout(self.heldout, columns)
 
 
 def iter_selected(documents: Path, selection: Path, columns: Sequence[str] = COLUMNS) -> Iterator[pa.RecordBatch]:

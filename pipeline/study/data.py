@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import StudyError
+from pipeline.curation.read import CuratedCorpus
 from pipeline.evaluation.heldout import HELDOUT_FILE
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
 from pipeline.study.settings import HeldoutSample, StudyData
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
-from pipeline.tokenization.training.mixture import CuratedCorpus
 
 STUDY_TOKENS_VERSION: Final = "1"
 STUDY_DATA_VERSION: Final = "1"

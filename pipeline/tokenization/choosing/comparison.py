@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.settings import Settings
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.encode import chunks
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer, write_text
 from pipeline.tokenization.settings import ComparisonSettings
-from pipeline.tokenization.training.mixture import CuratedCorpus
 
 log = logging.getLogger(__name__)
 
@@ -133,12 +133,10 @@ def heldout_groups(
     settings: ComparisonSettings, corpora: Mapping[str, CuratedCorpus]
 ) -> dict[tuple[str, str], pa.Array]:
     """Held-out documents a corpus and language, in order, until `bytes_per_group` is reached (`large_string`)."""
-    from pipeline.curation.read import iter_heldout
-
     groups: dict[tuple[str, str], list[pa.Array]] = {}
     held: dict[tuple[str, str], int] = {}
     for name, corpus in sorted(corpora.items()):
-        for batch in iter_heldout(corpus.heldout, columns=("text", "lang")):
+        for batch in corpus.iter_heldout(columns=("text", "lang")):
             for lang in sorted({value or "" for value in batch.column("lang").unique().to_pylist()}):
                 key = (name, lang)
                 rows = batch.filter(pc.equal(pc.fill_null(batch.column("lang"), ""), lang))

@@ -17,7 +17,6 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,12 +27,12 @@ import pyarrow.compute as pc
 from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.progress import Progress
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.index import SplitCounts, TokenStoreIndex
 from pipeline.tokenization.corpus_tokens.prefetch import ahead
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.folder import load_tokenizer, write_bytes
-from pipeline.tokenization.training.mixture import CuratedCorpus
 from trainer.data.shards import TokenizerRef
 
 log = logging.getLogger(__name__)
@@ -115,15 +114,13 @@ class _Run:
 
     def encode(self) -> str | None:
         """Write both parts; what the gate found wrong, which ends the run, or None."""
-        from pipeline.curation.read import iter_heldout, iter_selected
-
         corpus = self.corpus
         graded = (*COLUMNS, GRADE) if has_column(corpus.documents, GRADE) else COLUMNS
         try:
-            self._part("train", graded, partial(iter_selected, corpus.documents, corpus.selection))
+            self._part("train", graded, corpus.iter_selected)
             if not self.counts["train"].documents:
                 raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
-            self._part("heldout", COLUMNS, partial(iter_heldout, corpus.heldout))
+            self._part("heldout", COLUMNS, corpus.iter_heldout)
         except _GateError as error:
             return str(error)
         return None

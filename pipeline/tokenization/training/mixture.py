@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import TokenizerError
 from pipeline.base.progress import Progress
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.folder import write_text
 from pipeline.tokenization.settings import SampleSettings
 
@@ -37,15 +38,6 @@ SCHEMA: Final = pa.schema(
     [("text", pa.string()), ("lang", pa.string()), ("corpus", pa.string()), ("bytes", pa.uint32())]
 )
 KEY: Final = b"squeeze-tokenizer-sample"
-
-
-@dataclass(frozen=True)
-class CuratedCorpus:
-    """Where a curated corpus is: the folders of its documents, its selection and its held-out documents."""
-
-    documents: Path
-    selection: Path
-    heldout: Path
 
 
 @dataclass(frozen=True)
@@ -184,10 +176,8 @@ def is_taken(identity: bytes, rate: float) -> bool:
 
 
 def _count(corpus: CuratedCorpus) -> dict[str, Any]:
-    from pipeline.curation.read import iter_selected
-
     languages: dict[str, dict[str, int]] = {}
-    for batch in iter_selected(corpus.documents, corpus.selection, columns=("lang", "bytes")):
+    for batch in corpus.iter_selected(columns=("lang", "bytes")):
         table = pa.Table.from_batches([batch]).group_by("lang").aggregate([("bytes", "sum"), ("bytes", "count")])
         for row in table.to_pylist():
             numbers = languages.setdefault(row["lang"] or "", {"documents": 0, "bytes": 0})
@@ -201,10 +191,8 @@ def _count(corpus: CuratedCorpus) -> dict[str, Any]:
 
 
 def _sample(corpora: Mapping[str, CuratedCorpus], rates: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    from pipeline.curation.read import iter_selected
-
     for name, corpus in sorted(corpora.items()):
-        for batch in iter_selected(corpus.documents, corpus.selection, columns=("doc_id", "text", "lang")):
+        for batch in corpus.iter_selected(columns=("doc_id", "text", "lang")):
             ids, texts, langs = (batch.column(column) for column in ("doc_id", "text", "lang"))
             for i in range(batch.num_rows):
                 lang = langs[i].as_py() or ""

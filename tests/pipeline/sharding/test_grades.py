@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.curation.read import CuratedCorpus
 from pipeline.curation.signals.signals import compute_signals
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
@@ -21,7 +22,7 @@ from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.training.mixture import build_mixture
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 STEPS = 4

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.training.mixture import build_mixture
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import TokenizerError
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.choosing.choice import choose, select_tokenizer
 from pipeline.tokenization.choosing.comparison import (
@@ -20,7 +21,6 @@ from pipeline.tokenization.choosing.comparison import (
     measure,
 )
 from pipeline.tokenization.settings import ComparisonSettings
-from pipeline.tokenization.training.mixture import CuratedCorpus
 
 Document = tuple[str, str]
 Build = Callable[..., Path]

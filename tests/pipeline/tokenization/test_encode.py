@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
 from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows
@@ -24,7 +25,6 @@ from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.mixture import CuratedCorpus
 
 Document = tuple[str, str]
 Build = Callable[..., Path]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import TokenizerError
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.choosing.choice import choose
 from pipeline.tokenization.choosing.comparison import ModelShape, compare_tokenizers
 from pipeline.tokenization.choosing.proxy import proxy_bits_per_byte
 from pipeline.tokenization.settings import ComparisonSettings, ProxySettings
-from pipeline.tokenization.training.mixture import CuratedCorpus
 from trainer.model.config import ModelConfig
 
 Build = Callable[..., Path]

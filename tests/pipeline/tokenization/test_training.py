@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import TokenizerError
+from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
@@ -18,7 +19,7 @@ from pipeline.tokenization.specs import BpeSpec, parse_spec
 from pipeline.tokenization.training import bpe as train
 from pipeline.tokenization.training.bpe import train_bpe, train_bulk, train_reference
 from pipeline.tokenization.training.build import build_tokenizer
-from pipeline.tokenization.training.mixture import CuratedCorpus, build_mixture
+from pipeline.tokenization.training.mixture import build_mixture
 from pipeline.tokenization.training.sample import balance_rates, sample_texts
 
 Document = tuple[str, str]
