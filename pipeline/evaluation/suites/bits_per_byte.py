@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import EvaluationError
+from pipeline.base.files import whole_path
+from pipeline.base.progress import Progress
 from pipeline.evaluation.heldout import Heldout, TrainingText, encode_exactly, read_heldout, training_prefix
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.per_item import DOCUMENTS_FILE
@@ -97,8 +99,8 @@ def score_corpus(scorer: Scorer, heldout: Heldout, batch_tokens: int) -> Documen
     encoded = encode_exactly(scorer.tokenizer, heldout)
     text: list[Any] = []
     eot: list[Any] = []
-    begun = shown = time.monotonic()
-    first = done = 0
+    progress = Progress(log, f"{heldout.corpus}: scored", "documents", total=len(encoded), unit="kB")
+    first = 0
     while first < len(encoded):
         last, size = first, 0
         while last < len(encoded) and (last == first or size < CHUNK_BYTES):
@@ -109,14 +111,8 @@ def score_corpus(scorer: Scorer, heldout: Heldout, batch_tokens: int) -> Documen
         )
         text.append(nats_text)
         eot.append(nats_eot)
-        first, done = last, done + size
-        now = time.monotonic()
-        if now - shown >= 2 or first == len(encoded):
-            log.info(
-                "%s: scored %s of %s documents · %.2f MB · %.0f kB/s",
-                *(heldout.corpus, f"{first:,}", f"{len(encoded):,}", done / 1e6, done / 1e3 / max(now - begun, 1e-9)),
-            )
-            shown = now
+        progress.add(last - first, size)
+        first = last
     tokens = np.array([len(ids) for ids in encoded], dtype=np.int64)
     return Documents(heldout, tokens, np.concatenate(text), np.concatenate(eot))
 
@@ -220,6 +216,5 @@ def _write_documents(scored: Mapping[str, Documents], path: Path) -> None:
         )
         for corpus, documents in scored.items()
     ]
-    temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
-    temporary.replace(path)
+    with whole_path(path) as temporary:
+        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")

