@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.archives import fetch_archive
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.lm_eval.model import SqueezeLM
-from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.loading import load_scorer
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 

@@ -18,7 +18,7 @@ from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
 from pipeline.curation.selection import SELECTION_VERSION, select_corpus
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.sources.units import local_files
-from pipeline.evaluation.lm_eval.items import evaluation_items
+from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 

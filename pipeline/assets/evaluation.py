@@ -16,14 +16,14 @@ from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.base.errors import EvaluationError
 from pipeline.curation.read import iter_selected
-from pipeline.evaluation.lm_eval.items import check_items
+from pipeline.evaluation.lm_eval.item_texts import check_items
 from pipeline.evaluation.lm_eval.tasks import check_tasks
 from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items
 from pipeline.evaluation.loading import usable_device
-from pipeline.evaluation.scores.results import SuiteResult, read_result
+from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
 from pipeline.evaluation.settings import LmEvalSuite, Suite, WhileTraining
-from pipeline.evaluation.suites.run import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.evaluation.suites.suite import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.evaluation.results import Score
 from pipeline.evaluation.scores.noise import Verdict, judge
-from pipeline.evaluation.scores.per_item import Scored
-from pipeline.evaluation.scores.results import Score
+from pipeline.evaluation.scores.paired import Scored
 from pipeline.reporting.facts import Facts
 from pipeline.reporting.scores import with_error
 

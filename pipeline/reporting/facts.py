@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.evaluation.scores.results import SuiteResult, read_result
+from pipeline.evaluation.results import SuiteResult, read_result
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.store import Artifact, Store
 

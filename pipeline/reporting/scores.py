@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.evaluation.scores.results import SuiteResult
+from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import COMPRESSOR_NAMES, Comparison, Row, Scorecard
 
 

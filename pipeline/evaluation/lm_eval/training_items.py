@@ -57,7 +57,7 @@ def build_training_items(
             no item fits the context.
         SourceError: the archive cannot be fetched.
     """
-    from pipeline.evaluation.lm_eval.suite import load_tasks, quiet
+    from pipeline.evaluation.lm_eval.evaluator import load_tasks, quiet
     from pipeline.tokenization import load_tokenizer
 
     check_tasks(settings.tasks, data=settings.data)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.evaluation.scores.per_item import Scored, paired, same_items
-from pipeline.evaluation.scores.results import Score, SuiteResult
+from pipeline.evaluation.results import Score, SuiteResult
+from pipeline.evaluation.scores.paired import Scored, paired, same_items
 
 STANDARD_ERRORS: Final = 2.0
 """A difference beyond so many standard errors of it is not noise (about 95% of chance differences are within)."""

@@ -2,7 +2,7 @@
 
 In: the folders of the suites' results, those of earlier models, and the lineage of all that was read. Out:
 `scorecard.json`. Each comparison says whether it is within noise. An earlier model is compared on the very same items
-and held-out text alone, item by item (`per_item`); for a published number, whose items nobody has, a difference of at
+and held-out text alone, item by item (`paired`); for a published number, whose items nobody has, a difference of at
 most two standard errors of it is noise.
 
 Which earlier models there are depends on the store and not on this model. They are looked up when the scorecard is
@@ -22,10 +22,10 @@ from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError
 from pipeline.base.files import write_text
+from pipeline.evaluation.results import Score, SuiteResult, read_result, rounded_hash
 from pipeline.evaluation.scores.baselines import Baseline, Baselines, read_baselines
 from pipeline.evaluation.scores.noise import judge, text_row, within_noise
-from pipeline.evaluation.scores.per_item import Scored
-from pipeline.evaluation.scores.results import Score, SuiteResult, read_result, rounded_hash
+from pipeline.evaluation.scores.paired import Scored
 
 SCORECARD_VERSION: Final = "3"
 SCORECARD_FILE: Final = "scorecard.json"

@@ -21,8 +21,8 @@ from pipeline.base.files import whole_path
 from pipeline.base.progress import Progress
 from pipeline.evaluation.heldout import Heldout, TrainingText, encode_exactly, read_heldout, training_prefix
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.per_item import DOCUMENTS_FILE
-from pipeline.evaluation.scores.results import Score, SuiteResult, finish
+from pipeline.evaluation.results import Score, SuiteResult, finish
+from pipeline.evaluation.scores.paired import DOCUMENTS_FILE
 from pipeline.evaluation.settings import ENGLISH, BitsPerByteSuite
 from pipeline.evaluation.suites.compressors import measure
 

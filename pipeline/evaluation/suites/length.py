@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.results import Score, SuiteResult, finish
+from pipeline.evaluation.results import Score, SuiteResult, finish
 from pipeline.evaluation.settings import LengthExtrapolationSuite
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Final
 
 from pipeline.base.files import write_text
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.results import SuiteResult, finish
+from pipeline.evaluation.results import SuiteResult, finish
 from pipeline.evaluation.settings import SamplesSuite
 
 SAMPLES_VERSION: Final = "1"

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.assets.evaluation import EARLIER_MODELS, earlier_models
 from pipeline.base.errors import StoreError
-from pipeline.evaluation.scores.results import Score, finish
+from pipeline.evaluation.results import Score, finish
 from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.reporting.card import card_of
 from pipeline.store import Built, Store

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.assets.evaluation import REPORT_VERSION
-from pipeline.evaluation.lm_eval.suite import LM_EVAL_VERSION, evaluate_lm_eval
+from pipeline.evaluation.lm_eval.evaluator import LM_EVAL_VERSION, evaluate_lm_eval
 from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, build_scorecard

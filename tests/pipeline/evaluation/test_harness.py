@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.lm_eval.model import SqueezeLM
 from pipeline.evaluation.lm_eval.packing import pack, score_rows, segment_mask
-from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
-from pipeline.evaluation.scores.per_item import write_items
+from pipeline.evaluation.scores.paired import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 SEVEN = ("hellaswag", "arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "lambada_openai")

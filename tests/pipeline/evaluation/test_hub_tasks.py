@@ -9,8 +9,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
-from pipeline.evaluation.scores.per_item import Scored, paired
+from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval
+from pipeline.evaluation.scores.paired import Scored, paired
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 
 TRUTHS = {"choices": ["Water boils.", "The sky is green.", "Foxes fly."], "labels": [1, 0, 0]}

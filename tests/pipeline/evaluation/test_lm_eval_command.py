@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval
 from pipeline.evaluation.lm_eval.offline_tasks import write
-from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval
 from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 
 pytestmark = pytest.mark.slow

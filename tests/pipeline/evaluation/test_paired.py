@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.evaluation.results import Score, finish
 from pipeline.evaluation.scores.noise import judge
-from pipeline.evaluation.scores.per_item import Scored, mcnemar, paired, same_items, write_items
-from pipeline.evaluation.scores.results import Score, finish
+from pipeline.evaluation.scores.paired import Scored, mcnemar, paired, same_items, write_items
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard
 
 

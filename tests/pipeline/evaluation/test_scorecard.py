@@ -6,9 +6,9 @@ import math
 import pytest
 
 from pipeline.base.errors import EvaluationError
+from pipeline.evaluation.results import Score, finish, read_result
 from pipeline.evaluation.scores.baselines import read_baselines
 from pipeline.evaluation.scores.noise import within_noise
-from pipeline.evaluation.scores.results import Score, finish, read_result
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard, read_scorecard
 from pipeline.reporting.scores import comparison_words, plottable, scorecard_rows
 

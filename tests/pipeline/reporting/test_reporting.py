@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pipeline.evaluation.scores.results import Score, SuiteResult
+from pipeline.evaluation.results import Score, SuiteResult
 from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
 from pipeline.reporting import plots
 from pipeline.reporting.card import model_card

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.files import whole_path
-from pipeline.evaluation.scores.results import Score, SuiteResult
+from pipeline.evaluation.results import Score, SuiteResult
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,10 +10,10 @@ from typing import Final
 
 from pipeline.base.archives import Archive
 from pipeline.evaluation.heldout import TrainingText
-from pipeline.evaluation.lm_eval.suite import LM_EVAL_VERSION, evaluate_lm_eval
+from pipeline.evaluation.lm_eval.evaluator import LM_EVAL_VERSION, evaluate_lm_eval
 from pipeline.evaluation.lm_eval.tasks import check_tasks
 from pipeline.evaluation.loading import load_scorer
-from pipeline.evaluation.scores.results import SuiteResult
+from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.settings import (
     OLMO_EVAL,
     BitsPerByteSuite,

@@ -20,8 +20,8 @@ from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.lm_eval.archive_data import archive_set
 from pipeline.evaluation.lm_eval.tasks import check_tasks, task_manager
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.per_item import ITEMS_FILE, write_items
-from pipeline.evaluation.scores.results import Score, SuiteResult, finish
+from pipeline.evaluation.results import Score, SuiteResult, finish
+from pipeline.evaluation.scores.paired import ITEMS_FILE, write_items
 from pipeline.evaluation.settings import LmEvalSuite
 
 if TYPE_CHECKING:
