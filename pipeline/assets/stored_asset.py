@@ -21,6 +21,8 @@ from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
 from pipeline.base.settings import identity_of
+from pipeline.launch.launcher import Launcher
+from pipeline.launch.local import LocalLauncher
 from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store
@@ -75,6 +77,10 @@ class Build:
         workers: the profile's setting, none for one a core; setting: its name, for the error where memory runs out.
         """
         return Processes(workers or 0, setting=setting)
+
+    def launcher(self) -> Launcher:
+        """What starts programs that train: the one place that decides where they run."""
+        return LocalLauncher()
 
 
 class Summary(Protocol):

@@ -1,4 +1,4 @@
-"""Group `training`: the run, launched with torchrun through Dagster Pipes, and its export to transformers."""
+"""Group `training`: the run, in ranks of its own that a launcher starts, and its export to transformers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError  # what PipesSubprocessClient raises; not exported
 from pydantic import Field, create_model
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
@@ -23,7 +21,10 @@ from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
 from pipeline.base.settings import attribute_docstrings
-from pipeline.profile.profile import LaunchSettings, Profile
+from pipeline.launch.in_dagster import run_in_dagster
+from pipeline.launch.launcher import Program
+from pipeline.launch.settings import LaunchSettings
+from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 GROUP: Final = "training"
 MODEL_VERSION: Final = "3"
 EXPORT_VERSION: Final = "1"
-STOP_SECONDS: Final = 60.0
 RUN_FILE: Final = "run.json"
 
 
@@ -133,7 +133,7 @@ def override(settings: Training, given: Mapping[str, Any]) -> Training:
 
 
 def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> ModelSummary:
-    """Run the trainer as a process group of its own and read what it left behind.
+    """Run the trainer and read what it left behind.
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
@@ -158,40 +158,17 @@ def _summary(out: Path) -> dict[str, Any] | None:
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = build.out / RUN_FILE
     config.write_text(json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
-    ranks = ranks_to_launch(launch.ranks, build.settings.training.device, build.context.log)
-    words = ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
-    words += ["-m", "trainer", "train", "--config", str(config)]
-    environment = dict(os.environ)
-    if launch.threads_per_rank is not None:
-        environment["OMP_NUM_THREADS"] = str(launch.threads_per_rank)
-    client = dg.PipesSubprocessClient(env=environment, termination_timeout_seconds=STOP_SECONDS)
-    with observe_metrics(build.context, build.out):
-        try:
-            client.run(context=build.context, command=[sys.executable, *words])
-        except DagsterPipesExecutionError as error:
-            raise SqueezeError(_why_it_failed(config, error)) from error
-
-
-def ranks_to_launch(asked: int, device: str, say: logging.Logger) -> int:
-    """The ranks asked for, or fewer where each needs a GPU of its own and there are not as many; says so where it is.
-
-    The batch is counted over all ranks: fewer of them compute the same batches, each a larger share.
-    """
-    from trainer.process.ranks import most_ranks
-
-    most = most_ranks(device)
-    if most is None or asked <= most:
-        return asked
-    name = "MPS device" if device == "mps" else "GPU"
-    say.warning(
-        f"launch.ranks: {_count(asked, 'rank')} asked for, {_count(most, name)}: running {_count(most, 'rank')}; "
-        "the batch stays"
+    program = Program(
+        "trainer",
+        ("train", "--config", str(config)),
+        ranks=launch.ranks,
+        device=build.settings.training.device,
+        environment={"OMP_NUM_THREADS": str(launch.threads_per_rank)} if launch.threads_per_rank is not None else {},
     )
-    return most
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+    with observe_metrics(build.context, build.out):
+        status = run_in_dagster(build.launcher(), program, build.context)
+    if status:
+        raise SqueezeError(_why_it_failed(config, status))
 
 
 def run_config(build: Build, epochs: int, *, packed: bool) -> RunConfig:
@@ -242,13 +219,13 @@ def export(build: Build) -> ExportSummary:
     return ExportSummary(sha256_of(build.out / "model.safetensors"), architecture, files)
 
 
-def _why_it_failed(config: Path, error: Exception) -> str:
-    """The trainer's own words where it left any, else what Pipes saw."""
+def _why_it_failed(config: Path, status: int) -> str:
+    """The trainer's own words where it left any, else the status it ended with."""
     said = config.with_name(config.name + ".error")
     if said.is_file():
         return said.read_text(encoding="utf-8").strip()
     return (
-        f"the trainer ended before it was done ({error}); its output is in this run's stdout and stderr. "
+        f"the trainer ended with status {status} before it was done; its output is in this run's stdout and stderr. "
         "Materialize model again to go on from the newest checkpoint"
     )
 

@@ -23,6 +23,7 @@ from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
+from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.moved_keys import new_place
 from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
@@ -36,16 +37,6 @@ PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
 DEFAULT_PROFILE: Final = "sample"
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 MOST_ERRORS: Final = 8
-
-
-class LaunchSettings(Settings):
-    """How the trainer is launched. None of it changes the result beyond float tolerance."""
-
-    ranks: int = runtime(1, ge=1)
-    """Processes torchrun starts on this machine: one per GPU, or a few on a CPU. Where there are fewer GPUs, as many
-    as those; the batch stays."""
-    threads_per_rank: int | None = runtime(None, ge=1)
-    """CPU threads of a rank; none: this machine's cores shared out evenly."""
 
 
 class Profile(Settings):

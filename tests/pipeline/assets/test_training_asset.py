@@ -10,6 +10,7 @@ import pytest
 from pipeline.assets import evaluation, training
 from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError, SqueezeError
+from pipeline.launch.local import command
 from pipeline.profile.profile import load_profile
 
 
@@ -56,48 +57,20 @@ def test_a_run_that_was_interrupted_keeps_its_checkpoints(tmp_path, monkeypatch)
     assert (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize(
-    ("gpus", "device", "asked", "launched", "said"),
-    [
-        (0, "auto", 2, 2, None),
-        (0, "cuda", 2, 2, None),  # the trainer says that there is no GPU
-        (1, "auto", 1, 1, None),
-        (1, "auto", 2, 1, "2 ranks asked for, 1 GPU: running 1 rank; the batch stays"),
-        (1, "cuda", 2, 1, "2 ranks asked for, 1 GPU: running 1 rank; the batch stays"),
-        (1, "cpu", 2, 2, None),
-        (2, "auto", 2, 2, None),
-        (2, "auto", 8, 2, "8 ranks asked for, 2 GPUs: running 2 ranks; the batch stays"),
-        (2, "auto", 1, 1, None),
-        (0, "mps", 2, 1, "2 ranks asked for, 1 MPS device: running 1 rank; the batch stays"),
-    ],
-)
-def test_no_more_ranks_are_launched_than_there_are_gpus(monkeypatch, caplog, gpus, device, asked, launched, said):
-    """Torch's two answers about the machine are replaced."""
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    log = logging.getLogger("test_training_asset")
-    with caplog.at_level(logging.INFO, log.name):
-        assert training.ranks_to_launch(asked, device, log) == launched
-    assert [record.getMessage() for record in caplog.records] == ([f"launch.ranks: {said}"] if said else [])
-
-
 def test_the_samples_first_command_trains_on_one_gpu(tmp_path, monkeypatch):
     """The sample profile asks for two ranks on any device: on one GPU the trainer is started with one."""
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     sample = load_profile("sample")
-    commands = []
-    client = SimpleNamespace(run=lambda *, context, command: commands.append(command))
-    monkeypatch.setattr(training.dg, "PipesSubprocessClient", lambda **_: client)
+    programs = []
+    monkeypatch.setattr(training, "run_in_dagster", lambda launcher, program, context: programs.append(program) or 0)
     monkeypatch.setattr(training, "observe_metrics", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(training, "run_config", lambda *_, **__: SimpleNamespace(to_dict=dict))
     settings = training.Training(sample.model, sample.training)
-    context = SimpleNamespace(log=logging.getLogger("test_training_asset"))
-    training._launch(Build(tmp_path, {}, settings, None, context), sample.launch, 1, packed=False)
-    assert sample.launch.ranks == 2
-    assert "--nproc-per-node=1" in commands[0]
+    training._launch(Build(tmp_path, {}, settings, None, SimpleNamespace()), sample.launch, 1, packed=False)
+    assert programs[0].ranks == 2
+    assert "--nproc-per-node=1" in command(programs[0], logging.getLogger("test_training_asset"))
 
 
 def test_a_model_is_not_scored_with_another_tokenizer(tmp_path):

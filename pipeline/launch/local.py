@@ -1,0 +1,78 @@
+"""Programs on this machine: a process, or torchrun with its ranks, which dies with the thread that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+from typing import Final
+
+from pipeline.launch.launcher import Handle, Program
+
+STOP_SECONDS: Final = 60.0
+"""From the request to stop to the kill: a trainer takes up to `GRACE_SECONDS` for its checkpoint, torchrun a little
+more."""
+
+
+class LocalLauncher:
+    """Starts programs as processes of this machine."""
+
+    def start(self, program: Program, log: logging.Logger) -> Handle:
+        with contextlib.ExitStack() as files:
+            output = files.enter_context(program.output.open("ab")) if program.output is not None else None
+            process = subprocess.Popen(
+                command(program, log), env=os.environ | program.environment, stdout=output, stderr=output
+            )
+        return LocalHandle(process)
+
+
+class LocalHandle:
+    """A process of this machine."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        self._process.terminate()
+        if self.wait(STOP_SECONDS) is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def command(program: Program, log: logging.Logger) -> list[str]:
+    """The words that run a program here."""
+    words = [sys.executable]
+    if program.ranks is not None:
+        ranks = ranks_for(program.ranks, program.device, log)
+        words += ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
+    return [*words, "-m", program.module, *program.arguments]
+
+
+def ranks_for(asked: int, device: str, log: logging.Logger) -> int:
+    """The ranks asked for, or fewer where each needs a GPU of its own and there are not as many; says so where it is.
+
+    The batch is counted over all ranks: fewer of them compute the same batches, each a larger share.
+    """
+    from trainer.process.ranks import most_ranks
+
+    most = most_ranks(device)
+    if most is None or asked <= most:
+        return asked
+    kind = "MPS device" if device == "mps" else "GPU"
+    log.warning(
+        f"launch.ranks: {_count(asked, 'rank')} asked for, {_count(most, kind)}: running {_count(most, 'rank')}; "
+        "the batch stays"
+    )
+    return most
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
