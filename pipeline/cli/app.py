@@ -131,8 +131,8 @@ def plan(
     mfu: Annotated[float, typer.Option(help="Share of a GPU's peak to count on.")] = 0.4,
 ) -> None:
     """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
-    from pipeline.cli.plan import parse_sizes, training_figures
-    from pipeline.cli.plan import plan as plan_schedule
+    from pipeline.cli.planning import parse_sizes, training_figures
+    from pipeline.cli.planning import plan as plan_schedule
     from pipeline.profile.profile import load_profile
     from pipeline.store.home import squeeze_home
     from trainer.plan import plan_table
@@ -266,7 +266,7 @@ def export(
 
     The card has the scores that the model has by now.
     """
-    from pipeline.cli.publish import copy_model, push_model
+    from pipeline.cli.publishing import copy_model, push_model
     from pipeline.reporting.card import card_of
 
     if out is None and push_to_hub is None:

@@ -24,7 +24,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.base.settings import RUNTIME, attribute_docstrings
 from pipeline.cli.app import size_text
-from pipeline.cli.plan import plan, training_figures
+from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
 from pipeline.store import Store
