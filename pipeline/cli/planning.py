@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from pipeline.base.arrow import dtype_for
 from pipeline.base.errors import SqueezeError
 from pipeline.profile.profile import Profile
@@ -69,14 +71,11 @@ def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Sto
 
 def parse_sizes(words: Sequence[str]) -> dict[str, int]:
     """`books=1.5GB` as bytes by corpus. Raises SqueezeError for anything else."""
-    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
     sizes = {}
     for word in words:
         name, _, size = word.partition("=")
-        number = size.rstrip("BKMGTbkmgt")
-        unit = size[len(number) :].upper()
         try:
-            sizes[name] = int(float(number) * units[unit])
-        except (ValueError, KeyError):
+            sizes[name] = int(TypeAdapter(ByteSize).validate_python(size))
+        except ValidationError:
             raise SqueezeError(f"--size {word}: expected CORPUS=SIZE, such as books=1.5GB") from None
     return sizes

@@ -22,8 +22,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from pipeline.base.numbers import size
 from pipeline.base.settings import RUNTIME, attribute_docstrings
-from pipeline.cli.app import size_text
 from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
@@ -150,7 +150,7 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
     ended = f" It ends after {limit:g} minutes at the latest." if limit else ""
     lines = ["", f"## {profile.name}", "", f"{profile.description}.", ""]
     lines += textwrap.wrap(
-        f"About {size_text(fetched)} of text is fetched and {size_text(sum(row['disk_bytes'] for row in totals))} of "
+        f"About {size(fetched)} of text is fetched and {size(sum(row['disk_bytes'] for row in totals))} of "
         f"shards written. {figures['parameters']['total']:,} parameters, {figures['steps']:,} steps of "
         f"{profile.training.batch_tokens:,} tokens, {figures['tokens']:,} tokens in {profile.schedule.epochs} "
         f"epoch{'s' if profile.schedule.epochs > 1 else ''}; {figures['flops']:.2g} FLOPs.{ended}",
@@ -161,9 +161,7 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
         row = last.get(name)
         share = f"{row['tokens'] / totals[-1]['tokens']:.0%}" if row else "none"
         passes = f"{row['repeats_so_far']:.2f}" if row else "0"
-        lines.append(
-            f"| {name}: {corpus.description} | {size_text(corpus.estimated_bytes or 0)} | {share} | {passes} |"
-        )
+        lines.append(f"| {name}: {corpus.description} | {size(corpus.estimated_bytes or 0)} | {share} | {passes} |")
     if profile.training.device == "cpu" or figures["parameters"]["total"] < 1e7:
         return [*lines, "", "It trains on a CPU; a GPU would need seconds."]
     head = f"on {profile.launch.ranks} x"

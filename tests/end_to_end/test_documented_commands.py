@@ -77,10 +77,11 @@ def test_the_options_of_commands_exist():
 
     from pipeline.cli.app import app
 
-    group = typer.main.get_command(app)
     for item in ruled("options") + ruled("run"):
-        _, name, *words = shlex.split(item)
-        known = {option for parameter in group.commands[name].params for option in parameter.opts}
+        command, words = typer.main.get_command(app), shlex.split(item)[1:]
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, item
 
 

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 REPORT_VERSION: Final = "3"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
-BEGIN: Final = "<!-- made by python -m pipeline.cli.study: begin -->"
-END: Final = "<!-- made by python -m pipeline.cli.study: end -->"
+BEGIN: Final = "<!-- made by squeeze study: begin -->"
+END: Final = "<!-- made by squeeze study: end -->"
 IDEAS: Final = (
     "initialisation",
     "4n attention projection",

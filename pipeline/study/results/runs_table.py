@@ -182,6 +182,4 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise StudyError(
-            f"{path}: cannot be read ({error.strerror}); run `python -m pipeline.cli.study export`"
-        ) from None
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); run `squeeze study export`") from None

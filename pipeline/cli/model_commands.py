@@ -1,0 +1,122 @@
+"""Commands about models: a page about one, two side by side, text from one, and one taken out of the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from pipeline.base.errors import SqueezeError
+from pipeline.base.numbers import size
+from pipeline.cli.terminal import ProfileOption, console, open_store, print_rows
+from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.reporting.facts import Facts
+
+MODEL_KEY: Final = "model"
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    profile: ProfileOption = None,
+) -> None:
+    """Write the HTML page about the latest model, with whatever of it has been evaluated."""
+    from pipeline.reporting.facts import facts_of
+    from pipeline.reporting.html import report_html
+
+    store = open_store(profile)
+    out.write_text(report_html(facts_of(store, store.current(MODEL_KEY))), encoding="utf-8")
+    console.print(f"{out} ({size(out.stat().st_size)})")
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A profile, or the beginning of a model's fingerprint.")],
+    b: Annotated[str, typer.Argument(help="Another.")],
+) -> None:
+    """Two models side by side: what differs in settings and inputs, scores with a verdict, cost."""
+    from pipeline.reporting import compare as side_by_side
+
+    store = open_store(None)
+    facts = (_facts_of(store, a), _facts_of(store, b))
+    for title, rows in (
+        ("settings that differ", side_by_side.differing_settings(*facts)),
+        ("inputs that differ", side_by_side.differing_inputs(*facts)),
+        ("scores", side_by_side.compared_scores(*facts)),
+        ("cost", side_by_side.compared_costs(*facts)),
+    ):
+        print_rows(title, rows)
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    profile: ProfileOption = None,
+    tokens: Annotated[int, typer.Option(help="Most tokens to add.")] = 120,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token every time.")] = 0.8,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.95,
+    seed: int = 1,
+) -> None:
+    """Continue a text with the latest model."""
+    from pipeline.tokenization import load_tokenizer
+    from trainer.generate import generate as generate_ids
+    from trainer.run.checkpoint import load_model
+
+    store = open_store(profile)
+    made = store.current(MODEL_KEY)
+    model = load_model(made.path)
+    own = made.manifest.inputs["tokenizer"]  # another one may have been chosen since
+    tokenizer = load_tokenizer((store.get(own.key, own.fingerprint) or store.current("tokenizer")).path)
+    ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
+    continued = generate_ids(
+        model, ids, max_new_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed, eot_id=tokenizer.eot_id
+    )
+    added = list(continued)
+    console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    out: Annotated[Path | None, typer.Option(help="Folder to copy the model to; it must not exist.")] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="ORG/NAME", help="Repository of the Hugging Face hub to upload it to.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub.
+
+    The card has the scores that the model has by now.
+    """
+    from pipeline.cli.publishing import copy_model, push_model
+    from pipeline.reporting.card import card_of
+
+    if out is None and push_to_hub is None:
+        raise SqueezeError("say where to: --out FOLDER, --push-to-hub ORG/NAME, or both")
+    store = open_store(profile)
+    artifact = store.current("model_hf")
+    card = card_of(store, artifact)
+    if out is not None:
+        copy_model(artifact, out, card)
+        console.print(f"{out}: {artifact.summary['architecture']}, {size(artifact.manifest.size)}")
+    if push_to_hub is not None:
+        console.print(push_model(artifact, push_to_hub, card, private=private))
+
+
+def _facts_of(store: Store, name: str) -> Facts:
+    """Facts about the model that a profile's name or the beginning of a fingerprint stands for."""
+    from pipeline.reporting.facts import facts_of
+
+    models = {item.fingerprint: item for item in store.artifacts(MODEL_KEY)}
+    current = {profile: item for profile, key, item in store.pointers() if key == MODEL_KEY and item is not None}
+    found = [current[name]] if name in current else [item for print_, item in models.items() if print_.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join([*current, *(print_[:8] for print_ in models)])
+        raise SqueezeError(f"{name!r} stands for {len(found)} models of the store; there are {known or 'none'}")
+    return facts_of(store, found[0], name)

@@ -1,0 +1,127 @@
+"""Commands about the store: what is in it, where it came from, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from pipeline.base.numbers import age, size
+from pipeline.cli.terminal import ProfileOption, console, open_store
+from pipeline.store import Artifact
+
+app = typer.Typer()
+
+
+@app.command("ls")
+def list_artifacts(
+    profile: ProfileOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what no profile uses at present.")] = False,
+) -> None:
+    """Artifacts with their size, age, and the profiles they are current for."""
+    store = open_store(profile)
+    used: dict[str, list[str]] = {}
+    for name, _, artifact in store.pointers():
+        if artifact is not None:
+            used.setdefault(artifact.fingerprint, []).append(name)
+    table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
+    for column in (2, 3):
+        table.columns[column].justify = "right"
+    total = 0
+    for artifact in store.artifacts():
+        profiles = used.get(artifact.fingerprint, [])
+        mine = store.profile in profiles
+        if not (mine or everything):
+            continue
+        total += artifact.manifest.size
+        built = artifact.manifest.built
+        row = (artifact.key, artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
+        table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if mine else "dim")
+    console.print(table)
+    console.print(f"{table.row_count} artifacts, {size(total)}, in {store.root}")
+
+
+@app.command()
+def lineage(
+    asset: Annotated[str, typer.Argument(help="Asset key, such as scorecard or shards/epoch_001.")] = "model",
+    profile: ProfileOption = None,
+) -> None:
+    """The ancestry of an artifact as a tree with fingerprints."""
+    store = open_store(profile)
+    seen: set[str] = set()
+
+    def grow(tree: Tree, artifact: Artifact) -> None:
+        again = artifact.fingerprint in seen
+        seen.add(artifact.fingerprint)
+        branch = tree.add(f"{artifact.key} [cyan]{artifact.fingerprint[:8]}[/]" + (" [dim](above)[/]" if again else ""))
+        if again:
+            return
+        for label, parent in sorted(artifact.manifest.inputs.items()):
+            found = store.get(parent.key, parent.fingerprint)
+            if found is None:
+                branch.add(f"{label} [cyan]{parent.fingerprint[:8]}[/] [dim](removed)[/]")
+            else:
+                grow(branch, found)
+
+    root = Tree(f"[bold]{escape(store.profile)}[/]")
+    grow(root, store.current(asset))
+    console.print(root)
+
+
+@app.command()
+def verify(profile: ProfileOption = None) -> None:
+    """Hash everything on disk against the manifests; status 1 when something is damaged."""
+    from pipeline.store.maintenance import verify as faults_of
+
+    store = open_store(profile)
+    artifacts = list(store.artifacts())
+    faults = []
+    for artifact in artifacts:
+        found = list(faults_of(artifact))
+        faults += found
+        mark = "[red]damaged[/]" if found else "[green]ok[/]"
+        console.print(f"{mark} {artifact.key} [cyan]{artifact.fingerprint[:8]}[/] {size(artifact.manifest.size)}")
+    for fault in faults:
+        console.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
+    if faults:
+        console.print("remove a damaged folder and run the job again: it builds just that one anew")
+        raise typer.Exit(1)
+    console.print(f"{len(artifacts)} artifacts are whole")
+
+
+@app.command()
+def gc(
+    profile: ProfileOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Also the epochs' shards: rebuilt byte for byte when they are needed.")
+    ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also builds that were stopped and would go on, checkpoints included.")
+    ] = False,
+    forget_profile: Annotated[
+        str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
+    ] = None,
+) -> None:
+    """Remove what no profile's current artifacts need; asks first."""
+    from pipeline.store.maintenance import forget, garbage
+
+    store = open_store(profile)
+    if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
+        console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
+    found = garbage(store, epochs=epochs, unfinished=unfinished)
+    if not found:
+        console.print("nothing to remove: everything in the store is needed")
+        return
+    for item in found:
+        console.print(f"{size(item.bytes):>9}  {escape(str(item.path))}  [dim]{item.why}[/]", soft_wrap=True)
+    total = size(sum(item.bytes for item in found))
+    if not (yes or typer.confirm(f"Remove these {len(found)} folders, {total}?")):
+        raise typer.Exit(1)
+    kept = [item for item in found if not store.backend.remove(item)]
+    for item in kept:
+        console.print(f"kept, a build is using it: {escape(str(item.path))}", soft_wrap=True)
+    console.print(f"removed {len(found) - len(kept)} folders")

@@ -1,0 +1,42 @@
+"""What the commands share: the terminal, tables on it, and the store as a profile sees it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.base.errors import SqueezeError
+from pipeline.store import Store
+
+PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or a pipe
+
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name or path; default SQUEEZE_PROFILE.")]
+
+
+def open_store(profile: str | None) -> Store:
+    """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
+    from pipeline.profile.profile import profile_name
+    from pipeline.store.home import squeeze_home
+
+    root = squeeze_home()
+    if not root.is_dir():
+        raise SqueezeError(f"there is no store at {root}: run `dagster job execute -j full_train`, or set SQUEEZE_HOME")
+    return Store(root, profile_name(profile)).open()
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows as a table under a title; the first row's keys are its columns."""
+    console.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
+    if rows:
+        table = Table(*rows[0], box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape("-" if value is None else str(value)) for value in row.values()))
+        console.print(table)
