@@ -11,10 +11,10 @@ from rich.markup import escape
 from pipeline.base.errors import SqueezeError
 from pipeline.base.numbers import size
 from pipeline.cli.terminal import ProfileOption, console, open_store, print_rows
-from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.reporting.facts import Facts
+    from pipeline.store import Store
 
 MODEL_KEY: Final = "model"
 

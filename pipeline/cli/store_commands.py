@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,9 @@ from rich.tree import Tree
 
 from pipeline.base.numbers import age, size
 from pipeline.cli.terminal import ProfileOption, console, open_store
-from pipeline.store import Artifact
+
+if TYPE_CHECKING:
+    from pipeline.store import Artifact
 
 app = typer.Typer()
 

@@ -1,10 +1,13 @@
-"""What the commands share: the terminal, tables on it, and the store as a profile sees it."""
+"""What the commands share: the terminal, tables on it, and the store as a profile sees it.
+
+What a command alone needs is imported when it runs: `squeeze --help` answers at once.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -12,7 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.base.errors import SqueezeError
-from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
 
 PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or a pipe
 
@@ -24,6 +29,7 @@ ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name
 def open_store(profile: str | None) -> Store:
     """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
     from pipeline.profile.profile import profile_name
+    from pipeline.store import Store
     from pipeline.store.home import squeeze_home
 
     root = squeeze_home()
