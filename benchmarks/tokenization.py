@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import os
 import platform
 import resource
@@ -37,6 +36,7 @@ from tokenization_text import corpus_in, documents, write_corpus
 from pipeline.base.arrow import differing_rows, from_rows, text_bytes
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+from pipeline.tokenization.formats.card import TokenizerCard
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.specs import load_spec, parse_spec
@@ -72,7 +72,7 @@ def run_encode(work: str, opened: str, name: str, contestant: str) -> tuple[floa
         print(f"    {summary.encoder}, {summary.gate_documents} documents in the gate", file=sys.stderr)
         return 0.0, *seconds
     encode = _tokenizers_encoder(tokenizer) if contestant == "tokenizers" else _tiktoken_encoder(tokenizer)
-    eot = json.loads((tokenizer / "squeeze_tokenizer.json").read_text())["eot_id"]
+    eot = TokenizerCard.read(tokenizer).eot_id
     schema = pa.schema([("doc_id", pa.binary(16)), ("tokens", pa.list_(pa.uint16()))])
     opening = clock.read()[0]
     with pa.ipc.new_file(str(out / "train-00000.arrow"), schema) as sink:
@@ -95,7 +95,7 @@ def _tokenizers_encoder(folder: Path) -> Callable[[list[str]], list[list[int]]]:
 def _tiktoken_encoder(folder: Path) -> Callable[[list[str]], list[list[int]]]:
     import tiktoken
 
-    pattern = json.loads((folder / "squeeze_tokenizer.json").read_text())["pattern"]
+    pattern = TokenizerCard.read(folder).details["pattern"]
     lines = (line.split() for line in (folder / "ranks.tiktoken").read_bytes().splitlines())
     ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
     encoding = tiktoken.Encoding("peer", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
@@ -195,7 +195,7 @@ def run_train(folder: str, contestant: str) -> tuple[float, float]:
     work = Path(folder)
     clock = Clock()
     if contestant == "train":
-        merges = train_bpe("bench", spec, work / "whole")[0].merges
+        merges = train_bpe("bench", spec, sample_texts(work / "whole"))[0].merges
     else:
         merges = train_reference(PATTERNS["gpt2"], 32_767 - 256, 2, sample_texts(work / "whole"))
     seconds = clock.read()

@@ -16,7 +16,7 @@ from pipeline.store import Artifact
 from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer
 from pipeline.tokenization.choosing.comparison import COMPARISON_VERSION, ModelShape, compare_tokenizers
 from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, encode_corpus
-from pipeline.tokenization.specs import is_trained, load_specs, specs_folder
+from pipeline.tokenization.specs import load_specs, specs_folder
 from pipeline.tokenization.training.build import TOKENIZER_VERSION, build_tokenizer
 from pipeline.tokenization.training.mixture import MIXTURE_VERSION, build_mixture
 from trainer.model.config import ModelConfig
@@ -40,17 +40,17 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
         spec = specs[name]
 
         def make(build: Build) -> Any:
-            mixture = build.path("mixture") if is_trained(spec) else None
+            mixture = build.path("mixture") if spec.trained else None
             return build_tokenizer(name, spec, build.out, cache=build.store.cache, folder=folder, mixture=mixture)
 
         return StoredAsset(
             key=f"tokenizer/{name}",
             group=GROUP,
             description=f"{spec.kind} tokenizer, from tokenizers/{name}.yaml: "
-            + ("trained on the mixture's balanced sample." if is_trained(spec) else "loaded from a pinned file."),
+            + ("trained on the mixture's balanced sample." if spec.trained else "loaded from a pinned file."),
             version=TOKENIZER_VERSION,
             settings=spec,
-            inputs=["mixture"] if is_trained(spec) else [],
+            inputs=["mixture"] if spec.trained else [],
             make=make,
             metadata=_tokenizer_metadata,
         )

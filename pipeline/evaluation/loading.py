@@ -33,11 +33,11 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
     Raises:
         EvaluationError: a folder is no model or no tokenizer, or the two have different vocabularies.
     """
-    from pipeline.tokenization import load_tokenizer
+    from pipeline.tokenization import is_tokenizer, load_tokenizer
     from trainer.run.checkpoint import load_model
 
     vocab_size = configured(model_folder).get("vocab_size")
-    if not (tokenizer_folder / "squeeze_tokenizer.json").is_file():
+    if not is_tokenizer(tokenizer_folder):
         raise EvaluationError(
             f"{tokenizer_folder} holds no tokenizer (squeeze_tokenizer.json is missing): give the folder of the "
             "tokenizer that the model was trained on, tokenizer/<name> in the store"

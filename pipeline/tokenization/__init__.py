@@ -5,6 +5,6 @@
 """
 
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
-from pipeline.tokenization.folder import load_tokenizer
+from pipeline.tokenization.folder import is_tokenizer, load_tokenizer
 
-__all__ = ["Tokenizer", "load_tokenizer"]
+__all__ = ["Tokenizer", "is_tokenizer", "load_tokenizer"]

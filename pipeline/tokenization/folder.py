@@ -1,6 +1,6 @@
 """The folder of a tokenizer: what is in it, how it is written, how it is read back.
 
-    squeeze_tokenizer.json   kind, vocabulary size, end-of-text id, content hash, the specification it came from
+    squeeze_tokenizer.json   the card: kind, vocabulary size, end-of-text id, content hash, the specification
     tokenizer.json           for `tokenizers` and transformers' AutoTokenizer (all kinds that have one)
     tokenizer_config.json    for AutoTokenizer
     ranks.tiktoken           byte-level BPE: tiktoken's rank file, where ranks say the same as the merges
@@ -11,22 +11,27 @@ A folder is self-contained: it is read without the specification, the archive or
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer, Reference
+from pipeline.base.files import whole_file, write_text
+from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.encoders.hugging_face import HuggingFaceTokenizer
 from pipeline.tokenization.encoders.sentence_piece import SentencePieceTokenizer
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
-from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
-from pipeline.tokenization.formats.sentence_piece_json import export_tokenizer_json
+from pipeline.tokenization.formats.card import CARD_NAME, TokenizerCard
 
-FORMAT: Final = "squeeze-tokenizer"
-VERSION: Final = 1
-CARD: Final = "squeeze_tokenizer.json"
+ENCODERS: Final[dict[str, type[Tokenizer]]] = {
+    encoder.kind: encoder for encoder in (ByteLevelTokenizer, HuggingFaceTokenizer, SentencePieceTokenizer)
+}
+"""What reads a folder, by the kind on its card."""
+
+
+def is_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer."""
+    return (folder / CARD_NAME).is_file()
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -35,83 +40,47 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises TokenizerError where the folder holds none, was written by a newer version, or does not give the content
     hash on its card.
     """
-    path = folder / CARD
-    if not path.is_file():
-        raise TokenizerError(f"{folder} holds no tokenizer: there is no {CARD}")
-    card = json.loads(path.read_text(encoding="utf-8"))
-    if card.get("format") != FORMAT or card.get("version", 0) > VERSION:
+    card = TokenizerCard.read(folder)
+    if card.kind not in ENCODERS:
         raise TokenizerError(
-            f"{path} is {card.get('format')!r} version {card.get('version')}; this release reads {FORMAT} up to "
-            f"version {VERSION}. Build the tokenizer again, or use the release that wrote it."
+            f"{folder / CARD_NAME} has kind {card.kind!r}; this release reads {', '.join(ENCODERS)}. Build the "
+            "tokenizer again, or use the release that wrote it."
         )
-    tokenizer = _read(folder, card)
-    if tokenizer.content_hash != card["content_hash"]:
+    tokenizer = ENCODERS[card.kind].read(folder, card)
+    if tokenizer.content_hash != card.content_hash:
         raise TokenizerError(
-            f"{folder} is damaged: its files hash to {tokenizer.content_hash}, its {CARD} says {card['content_hash']}. "
-            "Delete the folder and build the tokenizer again."
+            f"{folder} is damaged: its files hash to {tokenizer.content_hash}, its {CARD_NAME} says "
+            f"{card.content_hash}. Delete the folder and build the tokenizer again."
         )
     return tokenizer
 
 
-def _read(folder: Path, card: dict[str, Any]) -> Tokenizer:
-    if card["kind"] == "byte_level_bpe":
-        data = (folder / "tokenizer.json").read_bytes()
-        pairs = BytePairs.from_tokenizer_json(
-            data.decode("utf-8"),
-            pattern=card["pattern"],
-            end_of_text=card["end_of_text"],
-            vocab_size=card["vocab_size"],
-        )
-        # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
-        whole = hashlib.sha256(data).hexdigest() == card.get("tokenizer_json_sha256")
-        content_hash = card["content_hash"] if whole else None
-        return ByteLevelTokenizer(pairs, reference=card["reference"], content_hash=content_hash)
-    if card["kind"] == "tokenizer_json":
-        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
-        return HuggingFaceTokenizer(text, card["end_of_text"], where=str(folder / "tokenizer.json"))
-    if card["kind"] == "sentencepiece":
-        model = folder / "tokenizer.model"
-        return SentencePieceTokenizer(model.read_bytes(), card["end_of_text"], where=str(model))
-    raise TokenizerError(f"{folder / CARD} has kind {card['kind']!r}, which this release does not read")
+def write_tokenizer(out: Path, tokenizer: Tokenizer, spec: dict[str, Any]) -> tuple[str, ...]:
+    """Write a tokenizer's folder, its card last; what a reader should know of the files, such as why one is missing.
+
+    spec: the identity of the specification that the tokenizer came from.
+    """
+    exported = tokenizer.export()
+    for name, data in exported.files.items():
+        with whole_file(out / name) as file:
+            file.write(data)
+    if "tokenizer.json" in exported.files:
+        _write_auto_config(out, tokenizer.end_of_text)
+    card = TokenizerCard(
+        kind=tokenizer.kind,
+        vocab_size=tokenizer.vocab_size,
+        eot_id=tokenizer.eot_id,
+        end_of_text=tokenizer.end_of_text,
+        dtype=tokenizer.dtype,
+        content_hash=tokenizer.content_hash,
+        spec=spec,
+        details=exported.details,
+    )
+    card.write(out)
+    return exported.notes
 
 
-def write_byte_level(out: Path, pairs: BytePairs, *, reference: Reference, spec: dict[str, Any]) -> ByteLevelTokenizer:
-    """Write a byte-level BPE's folder and hand the tokenizer back."""
-    data = pairs.tokenizer_json()
-    write_text(out / "tokenizer.json", data)
-    if pairs.ranks_agree:
-        write_bytes(out / "ranks.tiktoken", pairs.rank_file())
-    write_auto_config(out, pairs.end_of_text)
-    tokenizer = ByteLevelTokenizer(pairs, reference=reference)
-    digest = hashlib.sha256(data.encode()).hexdigest()
-    write_card(out, tokenizer, spec, pattern=pairs.pattern, reference=reference, tokenizer_json_sha256=digest)
-    return tokenizer
-
-
-def write_hugging_face(out: Path, data: str, end_of_text: str, *, spec: dict[str, Any], where: str) -> Tokenizer:
-    """Write the folder of a `tokenizer.json`, as it is, and hand the tokenizer back."""
-    tokenizer = HuggingFaceTokenizer(data, end_of_text, where=where)
-    write_text(out / "tokenizer.json", data)
-    write_auto_config(out, end_of_text)
-    write_card(out, tokenizer, spec)
-    return tokenizer
-
-
-def write_sentencepiece(
-    out: Path, model: bytes, end_of_text: str, *, spec: dict[str, Any], where: str
-) -> tuple[Tokenizer, str | None]:
-    """Write a sentencepiece model's folder; the tokenizer, and why there is no `tokenizer.json` where there is none."""
-    tokenizer = SentencePieceTokenizer(model, end_of_text, where=where)
-    write_bytes(out / "tokenizer.model", model)
-    data, why = export_tokenizer_json(tokenizer)
-    if data is not None:
-        write_text(out / "tokenizer.json", data)
-        write_auto_config(out, end_of_text)
-    write_card(out, tokenizer, spec)
-    return tokenizer, why
-
-
-def write_auto_config(out: Path, end_of_text: str) -> None:
+def _write_auto_config(out: Path, end_of_text: str) -> None:
     """`tokenizer_config.json`, by which `transformers.AutoTokenizer` loads `tokenizer.json` without remote code."""
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -122,32 +91,3 @@ def write_auto_config(out: Path, end_of_text: str) -> None:
         "model_max_length": 1_000_000_000,
     }
     write_text(out / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_card(out: Path, tokenizer: Tokenizer, spec: dict[str, Any], **more: Any) -> None:
-    """`squeeze_tokenizer.json`, written last: it is what makes the folder a tokenizer."""
-    card = {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": tokenizer.kind,
-        "vocab_size": tokenizer.vocab_size,
-        "eot_id": tokenizer.eot_id,
-        "end_of_text": tokenizer.end_of_text,
-        "dtype": tokenizer.dtype,
-        "content_hash": tokenizer.content_hash,
-        "spec": spec,
-        **more,
-    }
-    write_text(out / CARD, json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: another name first, then renamed."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one step: another name first, then renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

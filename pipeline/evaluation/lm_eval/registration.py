@@ -17,6 +17,7 @@ from typing import Any, Final
 from pipeline.base.errors import EvaluationError, SqueezeError
 from pipeline.evaluation.lm_eval.model import SqueezeLM
 from pipeline.evaluation.loading import Scorer, load_scorer, usable_device
+from pipeline.tokenization import is_tokenizer
 
 NAME: Final = "squeeze"
 
@@ -94,7 +95,7 @@ def _through_manifests(model: Path) -> Path | None:
     while waiting:
         folder = waiting.pop(0)
         seen.add(folder)
-        if (folder / "squeeze_tokenizer.json").is_file():
+        if is_tokenizer(folder):
             return folder
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import TokenizerError
+from pipeline.base.files import whole_path
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import CRITERIA
 
@@ -53,9 +54,8 @@ def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Pat
         raise TokenizerError(f"tokenizers.select is {name!r}, which is none of {', '.join(tokenizers)}")
     for path in sorted(tokenizers[name].iterdir()):
         if path.is_file() and path.name != "manifest.json":
-            temporary = out / f"{path.name}.tmp"
-            shutil.copyfile(path, temporary)
-            temporary.replace(out / path.name)
+            with whole_path(out / path.name) as temporary:
+                shutil.copyfile(path, temporary)
     chosen = load_tokenizer(out)
     return SelectionSummary(
         content_hash=chosen.content_hash,

@@ -22,11 +22,12 @@ import pyarrow.compute as pc
 
 from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.base.files import write_text
 from pipeline.base.settings import Settings
 from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.encode import chunks
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
-from pipeline.tokenization.folder import load_tokenizer, write_text
+from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import ComparisonSettings
 
 log = logging.getLogger(__name__)

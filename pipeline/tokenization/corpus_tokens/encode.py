@@ -12,6 +12,7 @@ again by the reference, and the summary says so. A killed run goes on after its 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -26,13 +27,14 @@ import pyarrow.compute as pc
 
 from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.base.files import write_text
 from pipeline.base.progress import Progress
 from pipeline.curation.read import CuratedCorpus
-from pipeline.tokenization.corpus_tokens.index import SplitCounts, TokenStoreIndex
-from pipeline.tokenization.corpus_tokens.prefetch import ahead
+from pipeline.tokenization.corpus_tokens.index import Split, SplitCounts, TokenStoreIndex
+from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
-from pipeline.tokenization.folder import load_tokenizer, write_bytes
+from pipeline.tokenization.folder import load_tokenizer
 from trainer.data.shards import TokenizerRef
 
 log = logging.getLogger(__name__)
@@ -70,29 +72,29 @@ class TokensSummary:
     """Bytes of text per token of text: end-of-text tokens do not count."""
 
 
-def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) -> TokensSummary:
-    """Encode the training and the held-out part of a corpus into `out`.
+def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer_folder: Path, out: Path) -> TokensSummary:
+    """Encode the training and the held-out documents of a corpus into `out`.
 
     Raises TokenizerError where there is no training document, or a document's `bytes` is not its text's length.
     """
-    encoder = load_tokenizer(tokenizer)
+    tokenizer = load_tokenizer(tokenizer_folder)
     refused = out / REFUSED
     if refused.is_file():
-        encoder.refuse_bulk(refused.read_text(encoding="utf-8"))
-    run = _Run(name, corpus, encoder, out)
-    failure = run.encode()
+        tokenizer.refuse_bulk(refused.read_text(encoding="utf-8"))
+    attempt = _Attempt(name, corpus, tokenizer, out)
+    failure = attempt.encode()
     if failure is not None:
-        encoder.refuse_bulk(failure)
+        tokenizer.refuse_bulk(failure)
         # before the note: killed in between, the next attempt must not take what was refused for finished
         for path in (*out.glob("train-*.arrow"), *out.glob("heldout-*.arrow")):
             path.unlink()
-        write_bytes(refused, failure.encode())
-        run = _Run(name, corpus, encoder, out)
-        run.encode()
-    summary = run.summary()
+        write_text(refused, failure)
+        attempt = _Attempt(name, corpus, tokenizer, out)
+        attempt.encode()
+    summary = attempt.summary()
     index = TokenStoreIndex(
         corpus=name,
-        tokenizer=TokenizerRef(encoder.content_hash, encoder.vocab_size, encoder.eot_id, encoder.dtype),
+        tokenizer=TokenizerRef(tokenizer.content_hash, tokenizer.vocab_size, tokenizer.eot_id, tokenizer.dtype),
         encoder=summary.encoder,
         train=summary.train,
         heldout=summary.heldout,
@@ -103,7 +105,7 @@ def encode_corpus(name: str, corpus: CuratedCorpus, tokenizer: Path, out: Path) 
     return summary
 
 
-class _Run:
+class _Attempt:
     """One attempt at a corpus with one path of the encoder."""
 
     def __init__(self, name: str, corpus: CuratedCorpus, tokenizer: Tokenizer, out: Path) -> None:
@@ -113,21 +115,19 @@ class _Run:
         self.hashes: dict[str, str] = {}
 
     def encode(self) -> str | None:
-        """Write both parts; what the gate found wrong, which ends the run, or None."""
+        """Write both splits; what the gate found wrong, which ends the attempt, or None."""
         corpus = self.corpus
         graded = (*COLUMNS, GRADE) if has_column(corpus.documents, GRADE) else COLUMNS
         try:
-            self._part("train", graded, corpus.iter_selected)
+            self._write("train", graded, corpus.iter_selected)
             if not self.counts["train"].documents:
                 raise TokenizerError(f"corpus {self.name} has no training documents to encode; see its selection")
-            self._part("heldout", COLUMNS, corpus.iter_heldout)
+            self._write("heldout", COLUMNS, corpus.iter_heldout)
         except _GateError as error:
             return str(error)
         return None
 
     def summary(self) -> TokensSummary:
-        import hashlib
-
         train, heldout = self.counts["train"], self.counts["heldout"]
         basis = json.dumps([self.tokenizer.content_hash, self.hashes], sort_keys=True)
         return TokensSummary(
@@ -143,22 +143,23 @@ class _Run:
             bytes_per_token=train.bytes / max(1, train.tokens - train.documents),
         )
 
-    def _part(self, part: str, columns: tuple[str, ...], read: Read) -> None:
-        writer = TokenWriter(self.out, part, self.tokenizer.dtype, graded=GRADE in columns)
-        progress = Progress(log, f"{self.name}: encoded", f"{part} documents")
-        if writer.documents:
-            log.info("%s: going on after %s finished documents", self.name, f"{writer.documents:,}")
-        with ThreadPoolExecutor(1) as gate:
-            for chunk, tokens, verdict in ahead(
-                self._encoded(ahead(self._texts(columns, read, writer.documents)), gate)
-            ):
+    def _write(self, split: Split, columns: tuple[str, ...], read: Read) -> None:
+        progress = Progress(log, f"{self.name}: encoded", f"{split} documents")
+        with (
+            TokenWriter(self.out, split, self.tokenizer.dtype, graded=GRADE in columns) as writer,
+            ThreadPoolExecutor(1) as gate,
+        ):
+            if writer.documents:
+                log.info("%s: going on after %s finished documents", self.name, f"{writer.documents:,}")
+            texts = prefetched(self._texts(columns, read, writer.documents))
+            for chunk, tokens, verdict in prefetched(self._encoded(texts, gate)):
                 # nothing is written that the gate has not seen: a finished file is never looked at again
                 if verdict is not None:
                     self.gated += verdict.result()
                 writer.write([chunk.column(column) for column in columns if column != "text"], tokens)
                 progress.add(chunk.num_rows, pc.sum(chunk.column("bytes")).as_py() or 0)
-        self.counts[part] = writer.close()
-        self.hashes[part] = writer.content_hash
+            self.counts[split] = writer.close()
+            self.hashes[split] = writer.content_hash
         progress.finish()
 
     def _texts(self, columns: tuple[str, ...], read: Read, finished: int) -> Iterator[tuple[pa.Table, pa.Array]]:

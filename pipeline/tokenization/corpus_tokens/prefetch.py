@@ -14,7 +14,7 @@ T = TypeVar("T")
 _END: Final = object()
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def prefetched(items: Iterator[T]) -> Iterator[T]:
     """The same items, the next one being made while one is used. What making an item raises is raised in its place."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, items, _END)

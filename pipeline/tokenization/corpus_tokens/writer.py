@@ -3,22 +3,25 @@
 Columns: `doc_id` fixed_size_binary(16), `bytes` uint32 (UTF-8 length of the text), `lang` string, `grade` float32
 (reading grade, NaN where unknown; only where the documents have it), `tokens` list<uint16 | uint32>. A record batch is
 the fewest documents with TOKENS_PER_BATCH tokens, a file the fewest batches with TOKENS_PER_FILE, so the same documents
-give the same files however they arrive. A file is written under another name and renamed when it is whole; a writer
-that finds whole files goes on after them.
+give the same files however they arrive. A file appears under its name when it is whole; a writer that finds whole
+files goes on after them.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import list_parts
-from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts
+from pipeline.base.files import TEMPORARY, whole_path
+from pipeline.tokenization.corpus_tokens.index import FileCounts, Split, SplitCounts
 
 TOKENS_PER_BATCH: Final = 2_000_000
 TOKENS_PER_FILE: Final = 64_000_000
@@ -39,19 +42,22 @@ def schema(dtype: str, *, graded: bool = False) -> pa.Schema:
 
 
 class TokenWriter:
-    """Writes one part (`train` or `heldout`) of a corpus; `documents` says how many finished files hold."""
+    """Writes one split of a corpus; `documents` says how many finished files hold.
+
+    A context manager: where its block ends with an error, the file being written is removed.
+    """
 
     def __init__(
         self,
         out: Path,
-        part: str,
+        split: Split,
         dtype: str,
         *,
         graded: bool = False,
         batch_tokens: int = TOKENS_PER_BATCH,
         file_tokens: int = TOKENS_PER_FILE,
     ) -> None:
-        self._out, self._part = out, part
+        self._out, self._split = out, split
         self._schema = schema(dtype, graded=graded)
         self._grade = [name for name in self._schema.names if name == "grade"]
         self._batch_tokens, self._file_tokens = batch_tokens, file_tokens
@@ -59,10 +65,21 @@ class TokenWriter:
         self._pending: list[pa.RecordBatch] = []
         self._pending_tokens = 0
         self._files: list[FileCounts] = []
+        self._file = ExitStack()
         self._sink: pa.RecordBatchFileWriter | None = None
         self._open = [0, 0, 0]  # documents, tokens, bytes of the file being written
+        for leftover in out.glob(f"{split}-*{TEMPORARY}"):
+            leftover.unlink()
         while (path := self._path(len(self._files))).is_file():
             self._take_finished(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, trace)
 
     @property
     def documents(self) -> int:
@@ -90,7 +107,7 @@ class TokenWriter:
             start = stop
 
     def close(self) -> SplitCounts:
-        """Write what is left and return the counts of the whole part."""
+        """Write what is left and return the counts of the whole split."""
         self._flush()
         self._finish_file()
         return SplitCounts.of(tuple(self._files))
@@ -110,7 +127,8 @@ class TokenWriter:
         batch = self._canonical(pa.Table.from_batches(self._pending))
         self._pending, self._pending_tokens = [], 0
         if self._sink is None:
-            self._sink = pa.ipc.new_file(str(self._path(len(self._files))) + ".tmp", self._schema)
+            temporary = self._file.enter_context(whole_path(self._path(len(self._files))))
+            self._sink = self._file.enter_context(pa.ipc.new_file(str(temporary), self._schema))
         self._sink.write_batch(batch)
         for i, count in enumerate(self._digest(batch)):
             self._open[i] += count
@@ -135,11 +153,9 @@ class TokenWriter:
     def _finish_file(self) -> None:
         if self._sink is None:
             return
-        self._sink.close()
+        self._file.close()
         self._sink = None
-        path = self._path(len(self._files))
-        Path(str(path) + ".tmp").replace(path)
-        self._files.append(FileCounts(path.name, *self._open))
+        self._files.append(FileCounts(self._path(len(self._files)).name, *self._open))
         self._open = [0, 0, 0]
 
     def _take_finished(self, path: Path) -> None:
@@ -166,7 +182,7 @@ class TokenWriter:
         return batch.num_rows, len(values), int(sizes.sum())
 
     def _path(self, number: int) -> Path:
-        return self._out / f"{self._part}-{number:05d}.arrow"
+        return self._out / f"{self._split}-{number:05d}.arrow"
 
 
 def _floats(column: pa.ChunkedArray) -> pa.Array:

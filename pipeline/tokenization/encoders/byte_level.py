@@ -6,22 +6,25 @@ path is gigatoken, made from a `tokenizer.json` without the special token, so th
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
+from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
+from pipeline.tokenization.formats.card import TokenizerCard
 
 if TYPE_CHECKING:
     import tiktoken
@@ -34,10 +37,11 @@ REFERENCE_BATCH = 1_000
 class ByteLevelTokenizer(Tokenizer):
     """A byte-level BPE, trained here or published."""
 
+    kind: ClassVar[str] = "byte_level_bpe"
+
     def __init__(self, pairs: BytePairs, *, reference: Reference, content_hash: str | None = None) -> None:
         """`content_hash` is worked out where the caller does not know it."""
         super().__init__(
-            kind="byte_level_bpe",
             vocab_size=pairs.vocab_size,
             eot_id=pairs.eot_id,
             end_of_text=pairs.end_of_text,
@@ -45,6 +49,26 @@ class ByteLevelTokenizer(Tokenizer):
         )
         self.pairs = pairs
         self.reference: Reference = reference
+
+    @classmethod
+    def read(cls, folder: Path, card: TokenizerCard) -> Self:
+        data = (folder / "tokenizer.json").read_bytes()
+        pairs = BytePairs.from_tokenizer_json(
+            data.decode(), pattern=card.details["pattern"], end_of_text=card.end_of_text, vocab_size=card.vocab_size
+        )
+        # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
+        whole = hashlib.sha256(data).hexdigest() == card.details.get("tokenizer_json_sha256")
+        reference = cast(Reference, card.details["reference"])
+        return cls(pairs, reference=reference, content_hash=card.content_hash if whole else None)
+
+    def export(self) -> Export:
+        data = self.pairs.tokenizer_json().encode()
+        ranks = {"ranks.tiktoken": self.pairs.rank_file()} if self.pairs.ranks_agree else {}
+        digest = hashlib.sha256(data).hexdigest()
+        return Export(
+            {"tokenizer.json": data, **ranks},
+            {"pattern": self.pairs.pattern, "reference": self.reference, "tokenizer_json_sha256": digest},
+        )
 
     @property
     def reference_name(self) -> str:
@@ -95,7 +119,7 @@ class ByteLevelTokenizer(Tokenizer):
         for start in range(0, len(texts), REFERENCE_BATCH):
             batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
             if self.reference == "tiktoken":
-                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                with ThreadPoolExecutor(cpu_count()) as pool:
                     encoded = pool.map(partial(self._tiktoken.encode_to_numpy, disallowed_special=()), batch)
                     rows.extend(ids.astype(self.dtype) for ids in encoded)
             else:

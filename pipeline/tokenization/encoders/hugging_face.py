@@ -11,7 +11,8 @@ import json
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,9 @@ import pyarrow as pa
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.bulk import bulk_encoder
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, from_characters
+from pipeline.tokenization.formats.card import TokenizerCard
 
 REFERENCE_BATCH = 1_000
 BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -29,9 +31,12 @@ BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class HuggingFaceTokenizer(Tokenizer):
     """A `tokenizer.json`, whole, as its text."""
 
+    kind: ClassVar[str] = "tokenizer_json"
+
     def __init__(self, data: str, end_of_text: str, *, where: str = "tokenizer.json") -> None:
         from tokenizers import Tokenizer as Reference
 
+        self.data = data
         try:
             self._json: dict[str, Any] = json.loads(data)
             reference = Reference.from_str(data)
@@ -52,12 +57,19 @@ class HuggingFaceTokenizer(Tokenizer):
         identity = {key: value for key, value in self._json.items() if key not in ("truncation", "padding")}
         basis = json.dumps([identity, end_of_text], sort_keys=True, separators=(",", ":"))
         super().__init__(
-            kind="tokenizer_json",
             vocab_size=max(self._tokens) + 1,
             eot_id=vocab[end_of_text],
             end_of_text=end_of_text,
             content_hash=hashlib.sha256(basis.encode()).hexdigest(),
         )
+
+    @classmethod
+    def read(cls, folder: Path, card: TokenizerCard) -> Self:
+        path = folder / "tokenizer.json"
+        return cls(path.read_text(encoding="utf-8"), card.end_of_text, where=str(path))
+
+    def export(self) -> Export:
+        return Export({"tokenizer.json": self.data.encode()})
 
     @property
     def reference_name(self) -> str:

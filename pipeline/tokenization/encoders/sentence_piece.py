@@ -7,21 +7,28 @@ comparison counts what does not come back. Control pieces (the end-of-text token
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
+from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, checked_text
-from pipeline.tokenization.formats.sentence_piece_json import BPE, SentencePieceModel, tokenizer_json
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
+from pipeline.tokenization.formats.card import TokenizerCard
+from pipeline.tokenization.formats.sentence_piece_json import (
+    BPE,
+    SentencePieceModel,
+    export_tokenizer_json,
+    tokenizer_json,
+)
 
 if TYPE_CHECKING:
     import sentencepiece
@@ -32,6 +39,8 @@ BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 class SentencePieceTokenizer(Tokenizer):
     """A `tokenizer.model`, whole, as its bytes."""
+
+    kind: ClassVar[str] = "sentencepiece"
 
     def __init__(self, model: bytes, end_of_text: str, *, where: str = "tokenizer.model") -> None:
         import sentencepiece
@@ -51,12 +60,21 @@ class SentencePieceTokenizer(Tokenizer):
                 f"its control pieces ({', '.join(control[:8]) or 'it has none'})"
             )
         super().__init__(
-            kind="sentencepiece",
             vocab_size=size,
             eot_id=eot_id,
             end_of_text=end_of_text,
             content_hash=hashlib.sha256(model + b"\0" + end_of_text.encode()).hexdigest(),
         )
+
+    @classmethod
+    def read(cls, folder: Path, card: TokenizerCard) -> Self:
+        path = folder / "tokenizer.model"
+        return cls(path.read_bytes(), card.end_of_text, where=str(path))
+
+    def export(self) -> Export:
+        data, why_not = export_tokenizer_json(SentencePieceModel.parse(self.model), self.encode)
+        files = {"tokenizer.model": self.model} | ({} if data is None else {"tokenizer.json": data.encode()})
+        return Export(files, notes=(why_not,) if why_not else ())
 
     @property
     def reference_name(self) -> str:
@@ -98,7 +116,7 @@ class SentencePieceTokenizer(Tokenizer):
         rows: list[np.ndarray] = []
         for start in range(0, len(texts), REFERENCE_BATCH):
             batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
-            for ids in self._processor.encode(batch, num_threads=os.cpu_count() or 1):
+            for ids in self._processor.encode(batch, num_threads=cpu_count()):
                 rows.append(np.array(ids, dtype=self.dtype))
         return from_rows(rows, self.dtype)
 

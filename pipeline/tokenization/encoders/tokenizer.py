@@ -12,13 +12,16 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.tokenization.formats.card import TokenizerCard
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +30,24 @@ GATE_BYTES: Final = 256_000
 GATE_DOCUMENTS: Final = 64
 
 
+@dataclass(frozen=True)
+class Export:
+    """A tokenizer as the files of its folder, apart from the card."""
+
+    files: dict[str, bytes]
+    details: dict[str, str] = field(default_factory=dict)
+    """What the card must say for `Tokenizer.read`."""
+    notes: tuple[str, ...] = ()
+    """What people should know, such as why a file is missing."""
+
+
 class Tokenizer(ABC):
     """Text to ids and back. Ids are below `vocab_size`; `eot_id` never comes out of text."""
 
-    def __init__(self, *, kind: str, vocab_size: int, eot_id: int, end_of_text: str, content_hash: str) -> None:
-        self.kind = kind
+    kind: ClassVar[str]
+    """What its card says."""
+
+    def __init__(self, *, vocab_size: int, eot_id: int, end_of_text: str, content_hash: str) -> None:
         self.vocab_size = vocab_size
         self.eot_id = eot_id
         self.end_of_text = end_of_text
@@ -42,6 +58,15 @@ class Tokenizer(ABC):
         self._gated = False
 
     # -- what every kind provides
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path, card: TokenizerCard) -> Self:
+        """The tokenizer in a folder whose card has this kind. Raises TokenizerError for files that are not of it."""
+
+    @abstractmethod
+    def export(self) -> Export:
+        """The files that hold it whole, and those for other libraries."""
 
     @property
     @abstractmethod

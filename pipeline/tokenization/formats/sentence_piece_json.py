@@ -12,12 +12,9 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from pipeline.tokenization.encoders.sentence_piece import SentencePieceTokenizer
+from typing import Any, Final
 
 UNIGRAM, BPE = 1, 2
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
@@ -72,11 +69,12 @@ class SentencePieceModel:
         )
 
 
-def export_tokenizer_json(tokenizer: SentencePieceTokenizer) -> tuple[str | None, str | None]:
-    """The `tokenizer.json`, or None and why there is none."""
+def export_tokenizer_json(
+    model: SentencePieceModel, encode: Callable[[str], list[int]]
+) -> tuple[str | None, str | None]:
+    """The `tokenizer.json`, or None and why there is none. `encode` gives sentencepiece's ids of a text."""
     from tokenizers import Tokenizer
 
-    model = SentencePieceModel.parse(tokenizer.model)
     if model.model_type not in (UNIGRAM, BPE):
         return None, "no tokenizer.json: the model is neither unigram nor BPE"
     data = tokenizer_json(model)
@@ -86,7 +84,7 @@ def export_tokenizer_json(tokenizer: SentencePieceTokenizer) -> tuple[str | None
         return None, f"no tokenizer.json: `tokenizers` does not read it ({error})"
     exported.encode_special_tokens = True
     for text in PROBES:
-        if exported.encode(text, add_special_tokens=False).ids != tokenizer.encode(text):
+        if exported.encode(text, add_special_tokens=False).ids != encode(text):
             return None, f"no tokenizer.json: `tokenizers` would give other ids than sentencepiece for {text[:30]!r}"
     return data, None
 

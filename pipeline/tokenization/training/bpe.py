@@ -1,4 +1,4 @@
-r"""Training a byte-level BPE on the mixture's sample.
+r"""The kind `bpe`: a byte-level BPE trained on the mixture's sample.
 
 The reference trainer is `tokenizers`'. gigatoken's is faster and knows one pattern, GPT-2's; it is used behind a gate:
 on a part of the very sample both must learn the same merges in the same order, and its last merge must still be of a
@@ -14,19 +14,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal, Self
 
 import pyarrow as pa
+from pydantic import Field, model_validator
 
 from pipeline.base.arrow import list_parts
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
-from pipeline.tokenization.encoders.tokenizer import bulk_name
+from pipeline.tokenization.encoders.tokenizer import Tokenizer, bulk_name
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, BytePairs, from_characters
 from pipeline.tokenization.formats.patterns import PATTERNS, pattern_for
-from pipeline.tokenization.specs import BYTES, BpeSpec
-from pipeline.tokenization.training.sample import sample_texts
+from pipeline.tokenization.training.specification import BYTES, Inputs, TrainedSpecification
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +37,41 @@ BATCH: Final = 4_000
 Merges = list[tuple[bytes, bytes]]
 
 
-def train_bpe(name: str, spec: BpeSpec, mixture: Path) -> tuple[BytePairs, str]:
+class BpeSpec(TrainedSpecification):
+    """Byte-level BPE (Sennrich et al. 2016 on bytes), trained here."""
+
+    kind: Literal["bpe"]
+    pattern: Literal["gpt2", "cl100k", "o200k"] = "cl100k"
+    """The pre-tokenisation pattern."""
+    digits: Literal[1, 2, 3] | None = None
+    """Most digits in a piece; null is the pattern's own (3; whole numbers for gpt2, which takes no other)."""
+    min_frequency: int = Field(2, ge=1)
+    """A pair seen less often than this is not merged."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.vocab_size < BYTES + 1:
+            raise ValueError(
+                f"vocab_size is {self.vocab_size}, smaller than the alphabet: byte-level BPE needs {BYTES} bytes and "
+                f"the end-of-text token, so at least {BYTES + 1}"
+            )
+        if self.pattern == "gpt2" and self.digits is not None:
+            raise ValueError("pattern gpt2 takes whole numbers; for `digits` use cl100k or o200k")
+        return self
+
+    def build(self, inputs: Inputs) -> tuple[Tokenizer, list[str]]:
+        pairs, note = train_bpe(inputs.name, self, self.texts(inputs))
+        return ByteLevelTokenizer(pairs, reference="tokenizers"), [note]
+
+
+def train_bpe(name: str, spec: BpeSpec, texts: Iterable[str]) -> tuple[BytePairs, str]:
     """The specified byte-level BPE, and which trainer trained it (and why, if not the faster one).
 
     Raises TokenizerError where the text has too few pairs to fill the vocabulary.
     """
     pattern = pattern_for(spec.pattern, spec.digits)
     wanted = spec.vocab_size - 1 - BYTES
-    texts = list(sample_texts(mixture, spec.temperature, spec.sample_bytes))
+    texts = list(texts)
     merges, note = None, f"trained by tokenizers: {bulk_name()} trains with the pattern gpt2 alone"
     if pattern == PATTERNS["gpt2"]:
         merges, note = _train_behind_gate(spec, wanted, texts)

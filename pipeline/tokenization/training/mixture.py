@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import TokenizerError
+from pipeline.base.files import whole_path, write_text
 from pipeline.base.progress import Progress
 from pipeline.curation.read import CuratedCorpus
-from pipeline.tokenization.folder import write_text
 from pipeline.tokenization.settings import SampleSettings
 
 log = logging.getLogger(__name__)
@@ -73,9 +73,11 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
     digest = hashlib.sha256()
     taken: dict[str, int] = dict.fromkeys(available, 0)
     pieces = 0
-    temporary = out / "sample.parquet.tmp"
     progress = Progress(log, "sampled", "pieces")
-    with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with (
+        whole_path(out / "sample.parquet") as path,
+        pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
+    ):
         rows: list[dict[str, Any]] = []
         for row in _sample(corpora, rates):
             for value in (row["corpus"], row["lang"], row["text"]):
@@ -89,7 +91,6 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
                 rows = []
         if rows:
             writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-    temporary.replace(out / "sample.parquet")
     progress.finish()
 
     total, sampled = sum(available.values()), sum(taken.values())

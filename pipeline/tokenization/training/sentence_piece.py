@@ -1,7 +1,8 @@
-"""Training a sentencepiece BPE or unigram model on the mixture's sample, by sentencepiece itself.
+"""The kinds of sentencepiece: `sentencepiece` loads a published model, `sentencepiece_bpe` and `_unigram` train one.
 
-Byte fallback spells what has no piece, so every text has ids. Runs of spaces are kept, and a dummy space is put first,
-so that a word has one piece wherever it stands. The trainer takes lines: a line break is the byte piece <0x0A>.
+sentencepiece itself trains, on the mixture's sample. Byte fallback spells what has no piece, so every text has ids.
+Runs of spaces are kept, and a dummy space is put first, so that a word has one piece wherever it stands. The trainer
+takes lines: a line break is the byte piece <0x0A>.
 """
 
 from __future__ import annotations
@@ -9,11 +10,54 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from typing import Final, Literal
+
+from pydantic import Field
 
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.specs import BYTES, SentencepieceTrainedSpec
+from pipeline.tokenization.encoders.sentence_piece import SentencePieceTokenizer
+from pipeline.tokenization.encoders.tokenizer import Tokenizer
+from pipeline.tokenization.training.specification import (
+    BYTES,
+    Inputs,
+    PinnedFile,
+    Specification,
+    TrainedSpecification,
+)
 
-LONGEST_LINE = 1 << 20  # bytes; the trainer leaves longer lines out without a word
+LONGEST_LINE: Final = 1 << 20  # bytes; the trainer leaves longer lines out without a word
+END_OF_TEXT: Final = "</s>"
+
+
+class SentencepieceSpec(Specification):
+    """Any sentencepiece model."""
+
+    kind: Literal["sentencepiece"]
+    end_of_text: str = Field(END_OF_TEXT, min_length=1)
+    file: PinnedFile
+
+    def build(self, inputs: Inputs) -> tuple[Tokenizer, list[str]]:
+        model = inputs.read(self.file)
+        return SentencePieceTokenizer(model, self.end_of_text, where=inputs.where(self.file)), []
+
+
+class SentencepieceTrainedSpec(TrainedSpecification):
+    """A sentencepiece model trained here, with byte fallback so that every text has ids."""
+
+    kind: Literal["sentencepiece_bpe", "sentencepiece_unigram"]
+    end_of_text: str = Field(END_OF_TEXT, min_length=1)
+    character_coverage: float = Field(0.9995, gt=0.9, le=1.0)
+    """Share of the text's characters that get a piece of their own; the rest are spelled in bytes."""
+    normalization: Literal["identity", "nfkc", "nmt_nfkc"] = "identity"
+    """sentencepiece's normalisation rule; all but identity change the text for good."""
+    split_digits: bool = True
+    """Every digit is a piece of its own."""
+    threads: int = Field(2, ge=1, le=128)
+    """Threads of the trainer. Part of the identity: the unigram trainer's result depends on it."""
+
+    def build(self, inputs: Inputs) -> tuple[Tokenizer, list[str]]:
+        model = train_sentencepiece(inputs.name, self, self.texts(inputs))
+        return SentencePieceTokenizer(model, self.end_of_text, where=f"tokenizer {inputs.name}"), []
 
 
 def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterator[str]) -> bytes:

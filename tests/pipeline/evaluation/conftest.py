@@ -34,7 +34,7 @@ def tokenizer_folder(tmp_path_factory) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pipeline.tokenization.specs import BpeSpec
+    from pipeline.tokenization.training.bpe import BpeSpec
     from pipeline.tokenization.training.build import build_tokenizer
 
     mixture, folder = tmp_path_factory.mktemp("mixture"), tmp_path_factory.mktemp("tokenizer")

@@ -20,7 +20,8 @@ from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
 from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows
-from pipeline.tokenization.corpus_tokens.prefetch import ahead
+from pipeline.tokenization.corpus_tokens.index import Split
+from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.specs import parse_spec
@@ -150,8 +151,8 @@ def test_a_killed_run_goes_on_after_its_finished_files(
     }
 
 
-def _small_files(out: Path, part: str, dtype: str, *, graded: bool) -> TokenWriter:
-    return TokenWriter(out, part, dtype, graded=graded, batch_tokens=100, file_tokens=300)
+def _small_files(out: Path, split: Split, dtype: str, *, graded: bool) -> TokenWriter:
+    return TokenWriter(out, split, dtype, graded=graded, batch_tokens=100, file_tokens=300)
 
 
 def test_the_documents_reading_grade_goes_with_the_training_tokens(
@@ -277,8 +278,8 @@ def test_a_step_ahead_keeps_order_and_raises_in_its_place() -> None:
         yield from range(3)
         raise TokenizerError("after 2")
 
-    steps = ahead(numbers())
+    steps = prefetched(numbers())
     assert [next(steps) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(TokenizerError, match="after 2"):
         next(steps)
-    assert list(ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    assert list(prefetched(iter(range(5)))) == [0, 1, 2, 3, 4]

@@ -13,8 +13,9 @@ import tiktoken.load
 from pipeline.base.archives import fetch_archive, open_member
 from pipeline.base.errors import SourceError
 from pipeline.tokenization import Tokenizer, load_tokenizer
-from pipeline.tokenization.specs import TiktokenSpec, load_spec
+from pipeline.tokenization.specs import load_spec
 from pipeline.tokenization.training.build import build_tokenizer
+from pipeline.tokenization.training.rank_file import TiktokenSpec
 
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
 Document = tuple[str, str]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.settings import TokenizationSettings
-from pipeline.tokenization.specs import BpeSpec, load_spec, load_specs, parse_spec, specs_folder
+from pipeline.tokenization.specs import load_spec, load_specs, parse_spec, specs_folder
+from pipeline.tokenization.training.bpe import BpeSpec
 
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
 
@@ -47,13 +48,18 @@ def test_a_description_is_no_part_of_the_identity() -> None:
         ({"kind": "wordpiece"}, "kind 'wordpiece'; use one of tiktoken, tokenizer_json"),
         ({"vocab_size": 300}, "no kind; use one of"),
         ([1], "a specification is a mapping"),
-        ({"kind": "bpe", "vocab_size": 300, "patern": "gpt2"}, "unknown key patern; did you mean pattern?"),
+        ({"kind": "bpe", "vocab_size": 300, "patern": "gpt2"}, "unknown key patern; did you mean .pattern.\\?"),
         ({"kind": "bpe"}, "vocab_size is missing"),
         ({"kind": "bpe", "vocab_size": 256}, "smaller than the alphabet.*at least 257"),
         ({"kind": "bpe", "vocab_size": 300, "digits": 4}, "digits: .*(found 4)"),
         ({"kind": "bpe", "vocab_size": 300, "pattern": "gpt2", "digits": 1}, "use cl100k or o200k"),
         ({"kind": "tokenizer_json", "file": {"sha256": "0" * 64}}, "give either `path`, or `archive`"),
         ({"kind": "tokenizer_json", "file": {"path": "x", "sha256": "12"}}, "file.sha256"),
+        (
+            {"kind": "tokenizer_json", "file": {"pth": "x", "sha256": "0" * 64}},
+            "file.pth; did you mean .path.",
+        ),
+        ({"kind": ["bpe"]}, "kind .'bpe'.; use one of"),
     ],
 )
 def test_a_wrong_specification_names_the_file_and_the_key(data: object, message: str) -> None:
@@ -63,7 +69,7 @@ def test_a_wrong_specification_names_the_file_and_the_key(data: object, message:
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:
-    with pytest.raises(TokenizerError, match=r"no tokenizer 'gpt_2'.*did you mean gpt2\?"):
+    with pytest.raises(TokenizerError, match=r"no tokenizer 'gpt_2'.*did you mean 'gpt2'\?; the folder has bpe_16k, "):
         load_spec(SPECS, "gpt_2")
 
 

@@ -15,9 +15,9 @@ from pipeline.curation.read import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.formats.patterns import PATTERNS
 from pipeline.tokenization.settings import SampleSettings
-from pipeline.tokenization.specs import BpeSpec, parse_spec
+from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training import bpe as train
-from pipeline.tokenization.training.bpe import train_bpe, train_bulk, train_reference
+from pipeline.tokenization.training.bpe import BpeSpec, train_bpe, train_bulk, train_reference
 from pipeline.tokenization.training.build import build_tokenizer
 from pipeline.tokenization.training.mixture import build_mixture
 from pipeline.tokenization.training.sample import balance_rates, sample_texts
@@ -41,7 +41,7 @@ def test_both_trainers_learn_the_same_merges_on_real_text(shared_documents: Call
 
 
 def test_the_faster_trainer_is_used_where_it_learns_the_same(mixture: Path) -> None:
-    pairs, note = train_bpe("fast", spec(), mixture)
+    pairs, note = train_bpe("fast", spec(), sample_texts(mixture))
     assert note.startswith("trained by gigatoken")
     assert pairs.merges == train_reference(PATTERNS["gpt2"], 320 - 257, 2, sample_texts(mixture))
 
@@ -49,15 +49,15 @@ def test_the_faster_trainer_is_used_where_it_learns_the_same(mixture: Path) -> N
 def test_the_reference_trains_where_the_faster_one_learns_otherwise(
     mixture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, _ = train_bpe("right", spec(), mixture)
+    expected, _ = train_bpe("right", spec(), sample_texts(mixture))
     monkeypatch.setattr(train, "train_bulk", lambda merges, texts: [(b"x", b"y")] * merges)
-    pairs, note = train_bpe("right", spec(), mixture)
+    pairs, note = train_bpe("right", spec(), sample_texts(mixture))
     assert pairs == expected
     assert "learned other merges" in note
 
 
 def test_the_reference_trains_what_the_faster_one_has_no_pattern_for(mixture: Path) -> None:
-    pairs, note = train_bpe("o200k", spec(pattern="o200k"), mixture)
+    pairs, note = train_bpe("o200k", spec(pattern="o200k"), sample_texts(mixture))
     assert "trains with the pattern gpt2 alone" in note
     assert pairs.pattern == PATTERNS["o200k"]
 
@@ -65,9 +65,9 @@ def test_the_reference_trains_what_the_faster_one_has_no_pattern_for(mixture: Pa
 @pytest.mark.parametrize("pattern", ["gpt2", "cl100k"])
 def test_a_pair_seen_once_is_no_merge(mixture: Path, pattern: str) -> None:
     with pytest.raises(TokenizerError, match=r"sample fills only (\d+)") as error:
-        train_bpe("big", spec(pattern=pattern, vocab_size=2_000), mixture)
+        train_bpe("big", spec(pattern=pattern, vocab_size=2_000), sample_texts(mixture))
     filled = int(str(error.value).split("fills only ")[1].split(":")[0])
-    pairs, _ = train_bpe("fits", spec(pattern=pattern, vocab_size=filled), mixture)
+    pairs, _ = train_bpe("fits", spec(pattern=pattern, vocab_size=filled), sample_texts(mixture))
     assert len(pairs.tokens) + 1 == filled
 
 
