@@ -37,11 +37,6 @@ def test_a_kind_s_own_details_stand_beside_the_rest(tmp_path: Path) -> None:
     assert text == json.dumps(data, indent=2, sort_keys=True) + "\n"
     assert (data["format"], data["version"]) == ("squeeze-tokenizer", 1)
     assert (data["pattern"], data["eot_id"]) == (r"\p{L}+", 319)
-        "squeeze-tokenizer",
-        1,
-        r"\p{L}+",
-        319,
-    )
 
 
 @pytest.mark.parametrize(
