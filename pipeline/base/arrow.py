@@ -106,3 +106,10 @@ def differing_rows(left: pa.Array, right: pa.Array) -> np.ndarray[Any, Any]:
 def text_bytes(strings: pa.Array) -> np.ndarray[Any, Any]:
     """Length in bytes of every text of a `large_string` array (int64)."""
     return np.diff(offsets_of(strings))
+
+
+def fixed_bytes(values: pa.Array) -> np.ndarray[Any, Any]:
+    """The values of a fixed-size binary array of width W as uint8 [N, W], a view; slices are honoured."""
+    width = values.type.byte_width
+    rows = np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8).reshape(-1, width)
+    return rows[values.offset : values.offset + len(values)]

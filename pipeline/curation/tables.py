@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import CurationError
+from pipeline.base.files import whole_path
 
 DOC_ID: Final = pa.binary(16)
 """blake2b-128 of the normalised text in UTF-8."""
@@ -66,13 +70,12 @@ def _canonical(column: pa.Array) -> Iterator[bytes | memoryview]:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
         data = pc.fill_null(column, "" if not pa.types.is_binary(kind) else b"").cast(pa.large_binary())
-        offsets = np.frombuffer(data.buffers()[1], dtype=np.int64)[data.offset : data.offset + len(data) + 1]
+        offsets = offsets_of(data)
         yield np.diff(offsets).astype("<u4").tobytes()
         if len(data) and data.buffers()[2] is not None:
             yield memoryview(data.buffers()[2])[offsets[0] : offsets[-1]]
     elif pa.types.is_fixed_size_binary(kind):
-        width = kind.byte_width
-        yield memoryview(column.buffers()[1])[column.offset * width : (column.offset + len(column)) * width]
+        yield memoryview(fixed_bytes(column).reshape(-1))
     elif pa.types.is_boolean(kind):
         yield column.cast(pa.uint8()).to_numpy(zero_copy_only=False).tobytes()
     elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
@@ -87,10 +90,8 @@ class TableWriter:
     """A Parquet file that appears under its name only once it is complete."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._path = path
-        self._unfinished = path.with_name(path.name + ".tmp")
-        self._writer = pq.ParquetWriter(self._unfinished, schema, compression="zstd", compression_level=3)
-        self._schema = schema
+        self._path, self._schema = path, schema
+        self._open = ExitStack()
 
     def write(self, table: pa.Table | pa.RecordBatch) -> None:
         """Append rows as one row group."""
@@ -98,13 +99,16 @@ class TableWriter:
             table = pa.Table.from_batches([table])
         self._writer.write_table(table.cast(self._schema), row_group_size=max(table.num_rows, 1))
 
-    def __enter__(self) -> TableWriter:
+    def __enter__(self) -> Self:
+        unfinished = self._open.enter_context(whole_path(self._path))
+        writer = pq.ParquetWriter(unfinished, self._schema, compression="zstd", compression_level=3)
+        self._writer = self._open.enter_context(writer)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        self._writer.close()
-        if kind is None:
-            self._unfinished.replace(self._path)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
 
 
 def write_table(path: Path, columns: dict[str, Any], schema: pa.Schema, rows: int = 1 << 20) -> None:
@@ -149,14 +153,7 @@ def hash_batches(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> str
 
 def ids_of(batch: pa.RecordBatch) -> np.ndarray:
     """The batch's doc_ids as two uint64 [N, 2], whose order is that of the bytes."""
-    column = batch.column("doc_id")
-    pairs = np.frombuffer(column.buffers()[1], dtype=">u8").reshape(-1, 2)
-    return pairs[column.offset : column.offset + len(column)].astype(np.uint64)
-
-
-def id_bytes(pair: np.ndarray) -> bytes:
-    """The doc_id of one row of `ids_of`."""
-    return pair.astype(">u8").tobytes()
+    return fixed_bytes(batch.column("doc_id")).view(">u8").astype(np.uint64)
 
 
 def binary_ids(ids: np.ndarray) -> pa.Array:
