@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -248,8 +249,17 @@ def run_stages(data: Path, megabytes: int) -> None:
                 "filters": {"gopher_quality": {}, "gopher_repetition": {}, "c4": {}, "fineweb": {}},
             }
         )
-        first = {"documents": lambda: build_documents("web", settings.documents, root / "documents", cache=root)}
+        build = partial(build_documents, "web", settings.documents, root / "documents", cache=root)
+        first = {"documents": lambda: with_processes(build)}
         timed(f"all stages over {megabytes} MB", megabytes, {**first, **later_stages(root, settings, items)})
+
+
+def with_processes(stage: Callable[..., object]) -> object:
+    """Run a stage on as many processes as there are cores, which end with it: only then their time is counted."""
+    from pipeline.base.executor import Processes
+
+    with Processes() as executor:
+        return stage(executor=executor)
 
 
 def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]) -> dict[str, Callable[[], object]]:
@@ -261,10 +271,12 @@ def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]
     from pipeline.curation.settings import ContaminationSettings, HeldoutSettings, NearDuplicateSettings
 
     web, held, near, contaminated = (root / name for name in ("documents", "heldout", "near", "contamination"))
+    duplicates = partial(find_near_duplicates, NearDuplicateSettings(), {"web": web}, {"web": held}, near)
+    contamination = partial(find_contamination, ContaminationSettings(), {"web": web}, items, contaminated)
     return {
         "heldout": lambda: split_heldout("web", HeldoutSettings(), web, held),
-        "near_duplicates": lambda: find_near_duplicates(NearDuplicateSettings(), {"web": web}, {"web": held}, near),
-        "contamination": lambda: find_contamination(ContaminationSettings(), {"web": web}, items, contaminated),
+        "near_duplicates": lambda: with_processes(duplicates),
+        "contamination": lambda: with_processes(contamination),
         "corpus": lambda: select_corpus("web", settings, web, held, near, contaminated, root / "corpus"),  # type: ignore[arg-type]
     }
 

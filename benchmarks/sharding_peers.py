@@ -63,7 +63,7 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
 
 
 def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
-    from pipeline.curation.read import CuratedCorpus
+    from pipeline.curation.corpus import CuratedCorpus
     from pipeline.sharding.epoch import build_epoch
     from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
     from pipeline.sharding.settings import ScheduleSettings, ShardSettings

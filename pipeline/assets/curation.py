@@ -24,6 +24,8 @@ from pipeline.store import Artifact
 
 SOURCES: Final = "sources"
 CURATION: Final = "curation"
+WORKERS: Final = "curation.workers"
+"""What to lower where memory runs out."""
 
 
 def stored_assets(profile: Profile) -> list[StoredAsset]:
@@ -34,15 +36,17 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
 
     def near_duplicates(build: Build) -> Any:
         folders = (build.paths("documents"), build.paths("heldout"))
-        return find_near_duplicates(settings.near_duplicates, *folders, build.out, workers=settings.workers)
+        with build.executor(settings.workers, WORKERS) as executor:
+            return find_near_duplicates(settings.near_duplicates, *folders, build.out, executor=executor)
 
     def contamination(build: Build) -> Any:
         tasks = settings.decontaminate_against
         items = evaluation_items(tasks, build.store.cache, profile.evaluation.archive) if tasks else iter(())
-        found = ((item.task, item.item_id, item.text) for item in items)
-        return find_contamination(
-            settings.contamination, build.paths("documents"), found, build.out, workers=settings.workers
-        )
+        texts = ((item.task, item.item_id, item.text) for item in items)
+        with build.executor(settings.workers, WORKERS) as executor:
+            return find_contamination(
+                settings.contamination, build.paths("documents"), texts, build.out, executor=executor
+            )
 
     return [
         *(_documents(profile, name) for name in profile.corpora),
@@ -83,8 +87,8 @@ def _documents(profile: Profile, name: str) -> StoredAsset:
     corpus = profile.corpora[name]
 
     def make(build: Build) -> Any:
-        workers = profile.curation.workers
-        return build_documents(name, corpus.documents, build.out, cache=build.store.cache, workers=workers)
+        with build.executor(profile.curation.workers, WORKERS) as executor:
+            return build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
 
     return StoredAsset(
         key=f"documents/{name}",

@@ -15,7 +15,7 @@ from pipeline.assets.metadata import chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.base.errors import EvaluationError
-from pipeline.curation.read import iter_selected
+from pipeline.curation.selection import iter_selected
 from pipeline.evaluation.lm_eval.item_texts import check_items
 from pipeline.evaluation.lm_eval.tasks import check_tasks
 from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items

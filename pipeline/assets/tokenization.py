@@ -10,7 +10,7 @@ import dagster as dg
 
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
 from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer

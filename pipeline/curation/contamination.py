@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
-from pipeline.base.executor import Processes, Shared
-from pipeline.curation.settings import WORKERS_SETTING, WORTH_BYTES, ContaminationSettings
+from pipeline.base.executor import Executor, Shared
+from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
 from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
@@ -63,7 +63,7 @@ def find_contamination(
     items: Iterable[EvaluationItem],
     out: Path,
     *,
-    workers: int = 0,
+    executor: Executor,
 ) -> ContaminationSummary:
     """Write which documents share an n-gram with which items.
 
@@ -72,7 +72,7 @@ def find_contamination(
         documents: folder of `documents/<corpus>` for each corpus.
         items: (task, item_id, text) of every evaluation item.
         out: output folder.
-        workers: processes; 0 takes one a core. Never changes the result.
+        executor: shares out the documents' parts. Never changes the result.
     """
     items = list(items)
     index = ItemIndex(settings, items)
@@ -80,10 +80,9 @@ def find_contamination(
     by_task: Counter[str] = Counter()
     by_corpus: Counter[str] = Counter()
     every = [path for folder in documents.values() for path in parts(folder)]
-    with Processes(workers, setting=WORKERS_SETTING) as executor:
-        worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
-        hashes = executor.share(index.hashes)
-        scanned = list(executor.map(find_suspects, [(path, hashes) for path in every], worth=worth))
+    worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
+    hashes = executor.share(index.hashes)
+    scanned = list(executor.map(find_suspects, [(path, hashes) for path in every], worth=worth))
     suspects_of = {path: rows for path, (rows, _) in zip(every, scanned, strict=True)}
     index.narrow([matched for _, matched in scanned])
     for corpus in sorted(documents):

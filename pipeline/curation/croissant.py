@@ -7,11 +7,10 @@ where its text comes from, its files with their hashes, and its columns. The tex
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.files import sha256_of, write_json
 from pipeline.curation.settings import CorpusSettings, Source
 
 _CONTEXT: Final[dict[str, Any]] = {
@@ -65,7 +64,6 @@ def write_croissant(
         content_hash: of the selection; the data set's version.
         out: folder of `corpus/<corpus>`.
     """
-    selection = out / "selection.parquet"
     about = settings.description or f"Curated corpus {corpus}"
     description = {
         "@context": _CONTEXT,
@@ -86,7 +84,7 @@ def write_croissant(
                 "description": "Rows of the documents' parts that belong to the corpus.",
                 "contentUrl": "selection.parquet",
                 "encodingFormat": "application/x-parquet",
-                "sha256": hashlib.sha256(selection.read_bytes()).hexdigest(),
+                "sha256": sha256_of(out / "selection.parquet"),
             }
         ],
         "recordSet": [
@@ -102,10 +100,8 @@ def write_croissant(
             }
         ],
     }
-    cleaned = {name: value for name, value in description.items() if value not in (None, [])}
-    unfinished = out / "croissant.json.tmp"
-    unfinished.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(out / "croissant.json")
+    known = {name: value for name, value in description.items() if value not in (None, [])}
+    write_json(out / "croissant.json", known, indent=2)
 
 
 def _field(name: str, kind: str, description: str) -> dict[str, Any]:

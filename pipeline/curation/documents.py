@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
-from pipeline.base.executor import Processes, cpu_count
-from pipeline.base.files import write_text
+from pipeline.base.executor import Executor
+from pipeline.base.files import remove_unfinished, write_json, write_text
 from pipeline.base.progress import Progress
 from pipeline.curation.heldout import group_keys
-from pipeline.curation.settings import WORKERS_SETTING, DocumentsSettings
+from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
 from pipeline.curation.sources.formats import Record, Refused
 from pipeline.curation.sources.hub import commit_of
@@ -55,7 +55,7 @@ class DocumentsSummary:
 
 
 def build_documents(
-    corpus: str, settings: DocumentsSettings, out: Path, *, cache: Path, workers: int = 0
+    corpus: str, settings: DocumentsSettings, out: Path, *, cache: Path, executor: Executor
 ) -> DocumentsSummary:
     """Build the documents of one corpus in `out`, going on from finished parts there.
 
@@ -64,20 +64,21 @@ def build_documents(
         settings: sources, normalising and splitting.
         out: folder for the parts; may hold those of a killed build with the same settings.
         cache: folder of downloaded package archives.
-        workers: processes; 0 takes one a core. Never changes the result.
+        executor: shares out the parts. Never changes the result.
 
     Raises:
         SourceError: a source cannot be fetched or read.
         CurationError: no document came out.
     """
     out.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(out)
     settings = _at_commits(settings, out / COMMITS)
     units = list_units(settings.sources, cache)
     missing = [number for number in range(len(units)) if not _part(out, number).exists()]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
     tasks = [(units[number], settings, _part(out, number)) for number in missing]
-    _run(corpus, tasks, workers)
+    _build_parts(corpus, tasks, executor)
     return _summarise(corpus, settings, out)
 
 
@@ -95,7 +96,7 @@ def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
                 source = source.model_copy(update={"hub": source.hub.model_copy(update={"revision": commit})})
         sources.append(source)
     if known:
-        write_text(record, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        write_json(record, dict(sorted(known.items())), indent=2)
     return settings.model_copy(update={"sources": sources})
 
 
@@ -103,21 +104,18 @@ def _part(out: Path, number: int) -> Path:
     return out / f"part-{number:05d}.parquet"
 
 
-def _run(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], workers: int) -> None:
-    """Build parts in this process or, where there is enough to do, in a pool of fresh ones."""
+def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], executor: Executor) -> None:
+    """Build parts; those built in this process report on the way, since one may be a file of gigabytes."""
     progress = Progress(log, f"{corpus}: documents")
-    if not _worth_a_pool([unit for unit, _, _ in tasks]):
-        workers = 1
-    with Processes(min(workers or cpu_count(), max(len(tasks), 1)), setting=WORKERS_SETTING) as executor:
-        if executor.slots == 1:
-            for task in tasks:
-                progress.add(*build_part(*task, report=progress.add))
-            return
-        for written in executor.map(build_part, tasks, ordered=False):
-            progress.add(*written)
+    if executor.slots == 1 or len(tasks) == 1 or not _worth_workers([unit for unit, _, _ in tasks]):
+        for task in tasks:
+            progress.add(*build_part(*task, report=progress.add))
+        return
+    for written in executor.map(build_part, tasks, ordered=False):
+        progress.add(*written)
 
 
-def _worth_a_pool(units: list[Unit]) -> bool:
+def _worth_workers(units: list[Unit]) -> bool:
     """Starting processes takes about a second, in which one core cleans 4 MB."""
     local = [Path(unit.path) for unit in units if unit.member is None and "://" not in unit.path]
     return len(local) < len(units) or sum(path.stat().st_size for path in local) > 16_000_000
@@ -192,18 +190,17 @@ def _refuse(record: Record, reason: str) -> Refused:
 
 
 def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
-        for item in refused:
-            line = {
-                "source": unit.source.label,
-                "entry": item.entry,
-                "row": item.row,
-                "reason": item.reason,
-                "excerpt": item.excerpt.encode("utf-8", errors="backslashreplace").decode(),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    unfinished.replace(path)
+    lines = (
+        {
+            "source": unit.source.label,
+            "entry": item.entry,
+            "row": item.row,
+            "reason": item.reason,
+            "excerpt": item.excerpt.encode("utf-8", errors="backslashreplace").decode(),
+        }
+        for item in refused
+    )
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:

@@ -1,15 +1,16 @@
 """The stage `heldout/<corpus>`: the validation documents, split off by group before any filter and then frozen.
 
-In: `documents/<corpus>`. Out: `heldout.parquet`, self-contained. Groups (a book, an article, a page) are taken in the
-order of a keyed hash of their names until the target share of bytes is reached, so the choice does not depend on the
-order of the input, and new documents move no old group past another. A group is never split, neither side empty.
+In: `documents/<corpus>`. Out: `heldout.parquet`, self-contained; whoever reads it does so through this module. Groups
+(a book, an article, a page) are taken in the order of a keyed hash of their names until the target share of bytes is
+reached, so the choice does not depend on the order of the input, and new documents move no old group past another. A
+group is never split, neither side empty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,16 +18,31 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.settings import HeldoutSettings
-from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_parts
+from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, ids_of, iter_file, iter_parts
 
 HELDOUT_VERSION: Final = "1"
+HELDOUT_FILE: Final = "heldout.parquet"
 SCHEMA: Final = pa.schema(
     [field for field in CORE_FIELDS if field.name in ("doc_id", "text", "bytes", "group", "lang")]
 )
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldoutDocument:
+    """A held-out document. A study's sample of them has neither ids nor groups, which are empty there."""
+
+    text: str
+    size: int
+    """UTF-8 length of the text."""
+    lang: str
+    group: str = ""
+    """What the split kept together: its book, article or page."""
+    doc_id: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ def split_heldout(
     out.mkdir(parents=True, exist_ok=True)
     hashed = ColumnsHash(["doc_id", "bytes", "group", "lang"])
     size = row = 0
-    with TableWriter(out / "heldout.parquet", SCHEMA) as writer:
+    with TableWriter(out / HELDOUT_FILE, SCHEMA) as writer:
         for batch in iter_parts(documents, SCHEMA.names):
             kept = batch.filter(pa.array(group_of[row : row + batch.num_rows] < chosen)).select(SCHEMA.names)
             row += batch.num_rows
@@ -79,6 +95,40 @@ def split_heldout(
                 writer.write(kept)
     log.info("%s: %d of %d documents, %.2f MB held out", corpus, hashed.rows, row, size / 1e6)
     return HeldoutSummary(hashed.hexdigest(), hashed.rows, size, chosen, row, int(totals.sum()), len(groups))
+
+
+def iter_heldout(heldout: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of the held-out documents in `heldout`, the folder of `heldout/<corpus>`, in the documents' order.
+
+    Raises:
+        CurationError: the file is missing or damaged, or lacks a column.
+    """
+    path = _file(heldout)
+    try:
+        yield from (batch.select(list(columns)) for batch in iter_file(path, columns))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CurationError(f"{path} is damaged: {error}. Delete the artifact and materialize it again") from error
+
+
+def heldout_documents(heldout: Path) -> Iterator[HeldoutDocument]:
+    """The same documents one by one. Raises as `iter_heldout` does."""
+    there = pq.read_schema(_file(heldout)).names
+    names = ["text", "bytes", "lang", *(name for name in ("group", "doc_id") if name in there)]
+    for batch in iter_heldout(heldout, names):
+        for row in batch.to_pylist():
+            yield HeldoutDocument(row["text"], row["bytes"], row["lang"], row.get("group", ""), row.get("doc_id", b""))
+
+
+def heldout_ids(heldout: Path) -> np.ndarray:
+    """Ids of the held-out documents, uint64 [N, 2] as `ids_of` gives them. Raises as `iter_heldout` does."""
+    return np.concatenate([np.empty((0, 2), np.uint64), *map(ids_of, iter_heldout(heldout, ("doc_id",)))])
+
+
+def _file(heldout: Path) -> Path:
+    path = heldout / HELDOUT_FILE
+    if not path.is_file():
+        raise CurationError(f"{path} is missing: the held-out split was not built")
+    return path
 
 
 def group_keys(corpus: str, seed: int, groups: Iterable[str]) -> np.ndarray:

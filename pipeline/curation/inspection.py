@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.curation.contamination import read_items
-from pipeline.curation.read import iter_heldout, iter_selected
+from pipeline.curation.heldout import iter_heldout
+from pipeline.curation.selection import iter_selected
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
 from pipeline.curation.signals.signals import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
 from pipeline.curation.text.words import words_of
@@ -80,7 +81,9 @@ def inspect_duplicates(
     """
     digests = [_digests(batch.column("text").to_pylist()) for batch in iter_selected(documents, selection, ("text",))]
     kept = np.concatenate([np.empty(0, dtype=np.uint64), *digests])
-    frozen = [_digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder)]
+    frozen = [
+        _digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder, ("text",))
+    ]
     equal = len(kept) - len(np.unique(kept))
     leaked = int(np.isin(kept, np.concatenate([np.empty(0, dtype=np.uint64), *frozen])).sum())
     if equal or leaked:
@@ -170,7 +173,7 @@ def _signatures(documents: Path, selection: Path, heldout: Collection[Path]) -> 
         yield np.frombuffer(values, dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
     yield np.empty((0, MINHASH_PERMUTATIONS), dtype="<u4")
     for folder in heldout:
-        for batch in iter_heldout(folder):
+        for batch in iter_heldout(folder, ("text",)):
             yield minhash(batch.column("text").to_pylist())
 
 
@@ -219,7 +222,7 @@ def _similar(
             row += 1
     row = -1
     for folder in heldout if wanted else ():
-        for batch in iter_heldout(folder):
+        for batch in iter_heldout(folder, ("text",)):
             for text in batch.column("text").to_pylist():
                 if row in wanted:
                     sets[row] = _shingles(words_of(text))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,18 +22,12 @@ import pyarrow.parquet as pq
 from pipeline.base.errors import CurationError
 from pipeline.curation.croissant import write_croissant
 from pipeline.curation.filters.filters import SIGNALS, failures
+from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.tables import (
-    DOC_ID,
-    TableWriter,
-    contains_ids,
-    hash_batches,
-    ids_of,
-    iter_file,
-    iter_parts,
-)
+from pipeline.curation.tables import DOC_ID, TableWriter, contains_ids, hash_batches, ids_of, iter_file, iter_parts
 
 SELECTION_VERSION: Final = "2"
+SELECTION_FILE: Final = "selection.parquet"
 SCHEMA: Final = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("doc_id", DOC_ID, nullable=False)])
 REMOVED: Final = pa.schema(
     [*SCHEMA, pa.field("step", pa.string(), nullable=False), pa.field("detail", pa.string(), nullable=False)]
@@ -95,7 +89,7 @@ def select_corpus(
         CurationError: nothing is left; the message says which step took how much.
     """
     marks = _Marks(corpus, near_duplicates, contamination)
-    frozen = np.concatenate([ids_of(batch) for batch in iter_file(heldout / "heldout.parquet", ("doc_id",))])
+    frozen = heldout_ids(heldout)
     documents_by: Counter[str] = Counter()
     bytes_by: Counter[str] = Counter()
     languages: Counter[str] = Counter()
@@ -103,7 +97,7 @@ def select_corpus(
     first = total = kept = 0
     out.mkdir(parents=True, exist_ok=True)
     with (
-        TableWriter(out / "selection.parquet", SCHEMA) as selection,
+        TableWriter(out / SELECTION_FILE, SCHEMA) as selection,
         TableWriter(out / "removed.parquet", REMOVED) as rest,
     ):
         for batch in iter_parts(documents, ("doc_id", "bytes", "lang", *SIGNALS)):
@@ -137,7 +131,7 @@ def select_corpus(
             f"corpus {corpus!r} has no documents left of {first:,}: {steps}. "
             f"Loosen `corpora.{corpus}.filters`, or hold out less"
         )
-    digest = hash_batches(iter_file(out / "selection.parquet", SCHEMA.names), SCHEMA.names)
+    digest = hash_batches(iter_file(out / SELECTION_FILE, SCHEMA.names), SCHEMA.names)
     write_croissant(corpus, settings, dict(languages.most_common()), kept, digest, out)
     log.info("%s: %s of %s documents kept", corpus, f"{kept:,}", f"{first:,}")
     return SelectionSummary(
@@ -147,6 +141,40 @@ def select_corpus(
         languages=dict(languages.most_common()),
         waterfall=waterfall,
     )
+
+
+def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time.
+
+    Args:
+        documents: folder of `documents/<corpus>`.
+        selection: folder of `corpus/<corpus>`, made from these documents.
+        columns: columns of the documents, see `pipeline.curation.documents.SCHEMA`.
+
+    Raises:
+        CurationError: a folder lacks its files, or the selection has rows past the documents' end.
+    """
+    path = selection / SELECTION_FILE
+    if not path.is_file():
+        raise CurationError(f"{path} is missing: the corpus was not built")
+    selected = pq.read_table(path, columns=["row", "doc_id"])
+    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
+    first = 0
+    for batch in iter_parts(documents, list(dict.fromkeys([*columns, "doc_id"]))):
+        low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+        if low < high:
+            taken = batch.take(pa.array(rows[low:high] - first))
+            if not taken.column("doc_id").equals(ids.slice(low, high - low)):
+                raise CurationError(
+                    f"{path} selects other documents than {documents} holds: they do not belong together; materialize "
+                    "the corpus again"
+                )
+            yield taken.select(list(columns))
+        first += batch.num_rows
+    if len(rows) and rows[-1] >= first:
+        raise CurationError(
+            f"{path} selects row {rows[-1]}, but {documents} has {first} rows: they do not belong together"
+        )
 
 
 Reason = tuple[str, str]

@@ -22,8 +22,6 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""
-WORKERS_SETTING: Final = "curation.workers"
-"""What to lower where memory runs out."""
 
 
 class HubDataset(Settings):

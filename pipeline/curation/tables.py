@@ -75,7 +75,7 @@ def _canonical(column: pa.Array) -> Iterator[bytes | memoryview]:
         if len(data) and data.buffers()[2] is not None:
             yield memoryview(data.buffers()[2])[offsets[0] : offsets[-1]]
     elif pa.types.is_fixed_size_binary(kind):
-        yield memoryview(fixed_bytes(column).reshape(-1))
+        yield fixed_bytes(column).reshape(-1).data
     elif pa.types.is_boolean(kind):
         yield column.cast(pa.uint8()).to_numpy(zero_copy_only=False).tobytes()
     elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):

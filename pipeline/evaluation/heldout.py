@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError
+from pipeline.curation.heldout import HELDOUT_FILE, heldout_documents
 
-HELDOUT_FILE: Final = "heldout.parquet"
 UNKNOWN_LANGUAGE: Final = "und"
 
 TrainingText = Mapping[str, Callable[[], Iterable[tuple[str, str]]]]
@@ -35,32 +35,27 @@ def read_heldout(corpus: str, folder: Path, maximum_bytes: int | None = None) ->
     """Whole documents from the first on, until `maximum_bytes` is reached.
 
     Raises:
-        EvaluationError: the file is missing or damaged, holds no documents, or counts bytes other than its text's.
+        EvaluationError: the file holds no documents, or counts bytes other than its text's.
+        CurationError: the file is missing or damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = folder / HELDOUT_FILE
     texts: list[str] = []
     languages: list[str] = []
     sizes: list[int] = []
     taken = 0
-    try:
-        for batch in pq.ParquetFile(path).iter_batches(columns=["text", "bytes", "lang"]):
-            for text, size, lang in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if maximum_bytes is not None and taken >= maximum_bytes:
-                    break
-                if len(text.encode("utf-8")) != size:
-                    raise EvaluationError(
-                        f"{path}: document {len(texts)} says it has {size:,} bytes, its text has "
-                        f"{len(text.encode('utf-8')):,}; materialize heldout/{corpus} again"
-                    )
-                texts.append(text)
-                languages.append(lang or UNKNOWN_LANGUAGE)
-                sizes.append(size)
-                taken += size
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise EvaluationError(f"{path}: held-out documents cannot be read ({error})") from error
+    for document in heldout_documents(folder):
+        if maximum_bytes is not None and taken >= maximum_bytes:
+            break
+        size = len(document.text.encode("utf-8"))
+        if size != document.size:
+            raise EvaluationError(
+                f"{path}: document {len(texts)} says it has {document.size:,} bytes, its text has {size:,}; "
+                f"materialize heldout/{corpus} again"
+            )
+        texts.append(document.text)
+        languages.append(document.lang or UNKNOWN_LANGUAGE)
+        sizes.append(size)
+        taken += size
     if not texts:
         raise EvaluationError(
             f"{path} holds no documents: raise the held-out share of {corpus} in the profile, or leave it out"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import StudyError
-from pipeline.curation.read import CuratedCorpus
-from pipeline.evaluation.heldout import HELDOUT_FILE
+from pipeline.curation.corpus import CuratedCorpus
+from pipeline.curation.heldout import HELDOUT_FILE, HeldoutDocument, heldout_documents
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
@@ -121,43 +122,47 @@ def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Pa
     documents: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
     sizes: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
     for corpus, most in sorted(settings.bytes.items()):
-        rows = _in_hash_order(heldout[corpus] / HELDOUT_FILE, settings.seed)
+        documents_in_order = _in_hash_order(heldout[corpus], settings.seed)
         for part, limit in ((FINAL, most), (CURVE, int(most * settings.curve_share))):
-            chosen = _that_fit(rows, limit)
+            chosen = _that_fit(documents_in_order, limit)
             if not chosen:
                 raise StudyError(
-                    f"study.heldout.bytes.{corpus}: none of its {len(rows)} held-out documents fits into {limit:,} "
-                    "bytes; raise it, or split the corpus's documents with split_bytes"
+                    f"study.heldout.bytes.{corpus}: none of its {len(documents_in_order)} held-out documents fits into "
+                    f"{limit:,} bytes; raise it, or split the corpus's documents with split_bytes"
                 )
             _write(chosen, out / part / corpus)
             documents[part][corpus] = len(chosen)
-            sizes[part][corpus] = sum(row["bytes"] for row in chosen)
-            hashes.append((part, corpus, [hashlib.sha256(row["text"].encode()).hexdigest() for row in chosen]))
+            sizes[part][corpus] = sum(document.size for document in chosen)
+            hashes.append((part, corpus, [text_hash(document.text) for document in chosen]))
     return HeldoutSummary(_hash_of(hashes), documents, sizes)
 
 
-def _in_hash_order(path: Path, seed: int) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
+def _in_hash_order(heldout: Path, seed: int) -> list[HeldoutDocument]:
+    def key(document: HeldoutDocument) -> bytes:
+        return hashlib.sha256(f"{seed}|".encode() + document.doc_id).digest()
 
-    rows = pq.read_table(path, columns=["doc_id", "text", "bytes", "lang"]).to_pylist()
-    return sorted(rows, key=lambda row: hashlib.sha256(f"{seed}|".encode() + bytes(row["doc_id"])).digest())
+    return sorted(heldout_documents(heldout), key=key)
 
 
-def _that_fit(rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+def _that_fit(documents: Sequence[HeldoutDocument], limit: int) -> list[HeldoutDocument]:
     chosen, left = [], limit
-    for row in rows:
-        if row["bytes"] <= left:
-            chosen.append(row)
-            left -= row["bytes"]
+    for document in documents:
+        if document.size <= left:
+            chosen.append(document)
+            left -= document.size
     return chosen
 
 
-def _write(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+def _write(documents: Sequence[HeldoutDocument], folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row[name] for row in rows] for name in ("text", "bytes", "lang")}
+    columns = {
+        "text": [document.text for document in documents],
+        "bytes": [document.size for document in documents],
+        "lang": [document.lang for document in documents],
+    }
     pq.write_table(pa.table(columns), folder / HELDOUT_FILE, compression="zstd")
 
 

@@ -17,6 +17,7 @@ out only within one.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,13 +28,14 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.executor import Executor, Processes
-from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_held, write_table
+from pipeline.base.arrow import fixed_bytes
+from pipeline.base.executor import Executor
+from pipeline.base.files import remove_unfinished
+from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_bitmap, write_prefixes
 from pipeline.curation.duplicates.rows import Rows, load_rows
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.duplicates.similarity import BandFiles, Clusters
-from pipeline.curation.settings import WORKERS_SETTING, WORTH_BYTES, NearDuplicateSettings
-from pipeline.curation.signals.signals import MINHASH_PERMUTATIONS
+from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
 from pipeline.curation.tables import DOC_ID, TableWriter, binary_ids, hash_batches, iter_file
 
 NEAR_DUPLICATES_VERSION: Final = "2"
@@ -79,7 +81,7 @@ def find_near_duplicates(
     heldout: Mapping[str, Path],
     out: Path,
     *,
-    workers: int = 0,
+    executor: Executor,
 ) -> NearDuplicatesSummary:
     """Write the clusters of equal and nearly equal documents.
 
@@ -88,18 +90,22 @@ def find_near_duplicates(
         documents: folder of `documents/<corpus>` for each corpus, in the profile's order: earlier ones keep their copy.
         heldout: folder of `heldout/<corpus>` for each corpus.
         out: output folder; also holds the stage's temporary files.
-        workers: processes; 0 takes one a core. Never changes the result.
+        executor: shares out the passes over text. Never changes the result.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for left in out.glob("*.tmp*"):
-        left.unlink()
+    remove_unfinished(out)
+    scratch = out / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed
     rows = load_rows(documents, heldout)
     clusters = Clusters(rows.distinct)
     candidates = edges = 0
     if settings.enabled:
-        with Processes(workers, setting=WORKERS_SETTING) as executor:
-            for compared, joined in _join(settings, rows, clusters, out, executor):
+        scratch.mkdir()
+        try:
+            for compared, joined in _join(settings, rows, clusters, scratch, executor):
                 candidates, edges = candidates + compared, edges + joined
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     path = out / "clusters.parquet"
     by_corpus, sizes = _write(rows, clusters.finish(), path)
     duplicates = sum(by_corpus.values())
@@ -117,31 +123,25 @@ def find_near_duplicates(
 
 
 def _join(
-    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, out: Path, executor: Executor
+    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, scratch: Path, executor: Executor
 ) -> Iterator[tuple[int, int]]:
     """Find and verify candidate pairs and join clusters; gives the pairs compared and found similar as it goes."""
-    bands = BandFiles(out, settings.bands)
+    bands = BandFiles(scratch, settings.bands)
     sets = SetStore(rows.distinct)
-    pairs_path = out / "heldout-pairs.tmp"
-    try:
-        wanted = _suspects(rows, bands)
-        held, hits, sizes = _scan(settings, rows, wanted, sets, out, executor)
-        with pairs_path.open("wb") as file:
-            for pairs in candidate_pairs(held, hits, sizes, settings.similarity):
-                wanted[pairs] = True
-                file.write(pairs.astype("<i4").tobytes())
-        _store_missing(rows, wanted, sets, out, executor)
-        rounds = (pairs for buckets in bands.buckets() for pairs in buckets.rounds())
-        for pairs in chain(rounds, _read_pairs(pairs_path)):
-            apart = clusters.apart(pairs)
-            found = sets.similar(apart, settings.similarity, executor)
-            clusters.join(found)
-            yield len(apart), len(found)
-    finally:
-        bands.remove()
-        sets.remove()
-        for path in out.glob("*.tmp*"):
-            path.unlink()
+    wanted = _suspects(rows, bands)
+    prefixes, hits, sizes = _scan(settings, rows, wanted, sets, scratch, executor)
+    across_split = scratch / "heldout-pairs"
+    with across_split.open("wb") as file:
+        for pairs in candidate_pairs(prefixes, hits, sizes, settings.similarity):
+            wanted[pairs] = True
+            file.write(pairs.astype("<i4").tobytes())
+    _store_missing(rows, wanted, sets, scratch, executor)
+    rounds = (pairs for buckets in bands.buckets() for pairs in buckets.rounds())
+    for pairs in chain(rounds, _read_pairs(across_split)):
+        apart = clusters.apart(pairs)
+        similar = sets.similar(apart, settings.similarity, executor)
+        clusters.join(similar)
+        yield len(apart), len(similar)
 
 
 def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
@@ -149,58 +149,57 @@ def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
     for part in rows.parts:
         row = part.start
         for batch in iter_file(part.path, ("minhash",)):
-            column, here = batch.column("minhash"), slice(row, row + batch.num_rows)
+            here = slice(row, row + batch.num_rows)
             row += batch.num_rows
-            data = np.frombuffer(column.buffers()[1], dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
-            signatures = data[column.offset : column.offset + len(column)]
+            signatures = fixed_bytes(batch.column("minhash")).view("<u4")
             bands.add(signatures[rows.first[here]], rows.number[here][rows.first[here]])
     bands.finish()
-    found = np.zeros(rows.distinct, dtype=bool)
+    suspects = np.zeros(rows.distinct, dtype=bool)
     for buckets in bands.buckets():
-        found[buckets.members[np.repeat(buckets.starts, buckets.sizes) + buckets.within()]] = True
-    return found
+        suspects[buckets.members[np.repeat(buckets.starts, buckets.sizes) + buckets.within()]] = True
+    return suspects
 
 
 def _scan(
-    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, executor: Executor
+    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, scratch: Path, executor: Executor
 ) -> tuple[list[Path], list[Path], np.ndarray]:
     """One pass over all text; stores the wanted sets.
 
     Returns the files of held-out prefixes, those of all documents' hits on them, and the sizes of all sets.
     """
     worth = rows.bytes > WORTH_BYTES
-    held = [out / f"held-{place:03d}.tmp" for place in range(len(rows.heldout))]
-    tasks = [(*each, settings.similarity, path) for each, path in zip(rows.heldout, held, strict=True)]
-    table = out / "held-bits.tmp"
-    write_table(held, sum(executor.map(write_held, tasks, worth=worth)), table)
+    prefixes = [scratch / f"heldout-{place:03d}.prefixes" for place in range(len(rows.heldout))]
+    tasks = [(*each, settings.similarity, path) for each, path in zip(rows.heldout, prefixes, strict=True)]
+    bitmap = scratch / "heldout-bitmap"
+    write_bitmap(prefixes, sum(executor.map(write_prefixes, tasks, worth=worth)), bitmap)
     scans = []
     for place, part in enumerate(rows.parts):
         first = rows.first[part.start : part.stop]
         numbers = rows.number[part.start : part.stop][first]
-        path = out / f"part-{place:05d}.tmp"
-        scans.append((part.path, first, numbers, wanted[numbers], table, settings.similarity, path))
+        name = scratch / f"part-{place:05d}"
+        scans.append((part.path, first, numbers, wanted[numbers], bitmap, settings.similarity, name))
     sizes = np.zeros(rows.distinct, dtype=np.int32)
     hits = []
-    for (_, _, numbers, mine, _, _, path), found in zip(
-        scans, executor.map(scan_part, scans, worth=worth), strict=True
-    ):
-        sizes[numbers] = found
-        sets.add(path.with_suffix(".sets.tmp"), numbers[mine], found[mine])
-        hits.append(path.with_suffix(".hits.tmp"))
-    return held, hits, sizes
+    for scan, part_sizes in zip(scans, executor.map(scan_part, scans, worth=worth), strict=True):
+        _, _, numbers, stored, _, _, name = scan
+        sizes[numbers] = part_sizes
+        sets.add(name.with_suffix(".sets"), numbers[stored], part_sizes[stored])
+        hits.append(name.with_suffix(".hits"))
+    return prefixes, hits, sizes
 
 
-def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, out: Path, executor: Executor) -> None:
+def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, scratch: Path, executor: Executor) -> None:
     """Store the sets that only the held-out join asks for."""
     tasks, numbers = [], []
     for place, part in enumerate(rows.parts):
         number = rows.number[part.start : part.stop]
         asked = rows.first[part.start : part.stop] & wanted[number] & ~sets.holds(number)
         if asked.any():
-            tasks.append((part.path, asked, out / f"late-{place:05d}.tmp"))
+            tasks.append((part.path, asked, scratch / f"late-{place:05d}.sets"))
             numbers.append(number[asked])
-    for task, mine, sizes in zip(tasks, numbers, executor.map(write_sets, tasks, worth=len(tasks) > 8), strict=True):
-        sets.add(task[2], mine, sizes)
+    writing = executor.map(write_sets, tasks, worth=len(tasks) > 8)
+    for (_, _, path), part_numbers, sizes in zip(tasks, numbers, writing, strict=True):
+        sets.add(path, part_numbers, sizes)
 
 
 def _read_pairs(path: Path) -> Iterator[np.ndarray]:
@@ -214,14 +213,14 @@ def _write(rows: Rows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], C
     of = cluster[rows.number]
     sizes = np.bincount(of, minlength=rows.distinct).astype(np.uint32)
     any_held = np.zeros(rows.distinct, dtype=bool)
-    any_held[of[rows.held]] = True
+    any_held[of[rows.held_out]] = True
     member = np.flatnonzero(sizes[of] > 1)
     number, corpus = rows.number[member], rows.corpus(member)
     order = np.lexsort((member, number, -rows.size[member].astype(np.int64), corpus, of[member]))
     member, number, corpus = member[order], number[order], corpus[order]
     of = of[member]
     copies = np.bincount(number, minlength=rows.distinct)[number]
-    keep = rows.held[member] | ((np.diff(of, prepend=-1) != 0) & ~any_held[of])
+    keep = rows.held_out[member] | ((np.diff(of, prepend=-1) != 0) & ~any_held[of])
     kept_text = np.zeros(rows.distinct, dtype=bool)
     kept_text[number[keep]] = True
     exact = (copies > 1) & kept_text[number]
@@ -236,7 +235,7 @@ def _write(rows: Rows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], C
                 "doc_id": binary_ids(rows.ids[member[here]]),
                 "cluster": binary_ids(rows.ids[lowest[of[here]]]),
                 "size": sizes[of[here]],
-                "heldout": rows.held[member[here]],
+                "heldout": rows.held_out[member[here]],
                 "exact": exact[here],
                 "keep": keep[here],
             }

@@ -10,14 +10,15 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.tables import contains_ids, find_ids, ids_of, iter_file, parts
 
 _BLOCK: Final = 1 << 18
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of some corpus's documents: rows [start, stop) of all documents."""
+class PartRows:
+    """A part of some corpus's documents, and which rows of all documents it holds: [start, stop)."""
 
     path: Path
     start: int
@@ -31,19 +32,19 @@ class Rows:
     corpora: list[str]
     starts: np.ndarray
     """int64 [corpora + 1], the first row of each corpus"""
-    parts: list[Part]
+    parts: list[PartRows]
     ids: np.ndarray
     """uint64 [N, 2]"""
     size: np.ndarray
     """uint32 [N], bytes"""
-    held: np.ndarray
+    held_out: np.ndarray
     """bool [N], has the text of a held-out document"""
     number: np.ndarray
     """int32 [N]"""
     first: np.ndarray
     """bool [N], the first row with its text"""
     heldout: list[tuple[Path, np.ndarray]]
-    """The held-out documents of each corpus and their numbers"""
+    """The folder of each corpus's held-out documents and their numbers"""
     distinct: int
 
     @property
@@ -61,18 +62,18 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Row
     Args:
         documents, heldout: folders of the stages before, by corpus, in the profile's order.
     """
-    pieces: list[Part] = []
+    part_rows: list[PartRows] = []
     starts = [0]
     for folder in documents.values():
         for path in parts(folder):
-            begin = pieces[-1].stop if pieces else 0
-            pieces.append(Part(path, begin, begin + pq.read_metadata(path).num_rows))
-        starts.append(pieces[-1].stop)
+            start = part_rows[-1].stop if part_rows else 0
+            part_rows.append(PartRows(path, start, start + pq.read_metadata(path).num_rows))
+        starts.append(part_rows[-1].stop)
     total = starts[-1]
     ids, size = np.empty((total, 2), dtype=np.uint64), np.empty(total, dtype=np.uint32)
     row = 0
-    for piece in pieces:
-        for batch in iter_file(piece.path, ("doc_id", "bytes")):
+    for part in part_rows:
+        for batch in iter_file(part.path, ("doc_id", "bytes")):
             ids[row : row + batch.num_rows] = ids_of(batch)
             size[row : row + batch.num_rows] = batch.column("bytes").to_numpy()
             row += batch.num_rows
@@ -84,13 +85,23 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Row
     number, first = np.empty(total, dtype=np.int32), np.zeros(total, dtype=bool)
     number[order] = np.cumsum(new, dtype=np.int32) - 1
     first[order[new]] = True  # lexsort is stable: of equal texts the lowest row
-    held = np.zeros(total, dtype=bool)
-    frozen = []
+    held_out = np.zeros(total, dtype=bool)
+    numbers_of_heldout = []
     for place, corpus in enumerate(documents):
-        path = heldout[corpus] / "heldout.parquet"
-        wanted = np.concatenate([ids_of(batch) for batch in iter_file(path, ("doc_id",))])
-        mine = slice(starts[place], starts[place + 1])
-        held[mine] = contains_ids(ids[mine], wanted)
-        some = np.flatnonzero(held[mine]) + starts[place]
-        frozen.append((path, number[some[find_ids(ids[some], wanted)]]))
-    return Rows(list(documents), np.array(starts), pieces, ids, size, held, number, first, frozen, int(new.sum()))
+        wanted = heldout_ids(heldout[corpus])
+        rows = slice(starts[place], starts[place + 1])
+        held_out[rows] = contains_ids(ids[rows], wanted)
+        some = np.flatnonzero(held_out[rows]) + starts[place]
+        numbers_of_heldout.append((heldout[corpus], number[some[find_ids(ids[some], wanted)]]))
+    return Rows(
+        corpora=list(documents),
+        starts=np.array(starts),
+        parts=part_rows,
+        ids=ids,
+        size=size,
+        held_out=held_out,
+        number=number,
+        first=first,
+        heldout=numbers_of_heldout,
+        distinct=int(new.sum()),
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.executor import Executor
+from pipeline.base.files import whole_path
 from pipeline.curation.signals.signals import SHINGLE_WORDS
 from pipeline.curation.tables import iter_file
 from pipeline.curation.text.words import shingles, word_hashes
@@ -31,7 +32,7 @@ def write_sets(part: Path, wanted: np.ndarray, path: Path) -> np.ndarray:
     """Write the sets of a part's wanted rows (bool [N]) to a file; returns their sizes, int64 [wanted]."""
     sizes = [np.empty(0, dtype=np.int64)]
     first = 0
-    with path.open("wb") as file:
+    with whole_path(path, sync=False) as unfinished, unfinished.open("wb") as file:
         for batch in iter_file(part, ("text",)):
             rows = np.flatnonzero(wanted[first : first + batch.num_rows])
             first += batch.num_rows
@@ -80,13 +81,8 @@ class SetStore:
         for begin in range(0, len(likely), _CHUNK):
             some = slots[likely[begin : begin + _CHUNK]]
             tasks.append((self._paths, self._file[0][some], self._start[0][some], self._size[0][some], similarity))
-        found = [np.empty(0, dtype=bool), *executor.map(compare, tasks, worth=len(likely) > 4 * _CHUNK)]
-        return pairs[likely[np.concatenate(found)]]
-
-    def remove(self) -> None:
-        """Delete the files."""
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        verdicts = [np.empty(0, dtype=bool), *executor.map(compare, tasks, worth=len(likely) > 4 * _CHUNK)]
+        return pairs[likely[np.concatenate(verdicts)]]
 
 
 def compare(

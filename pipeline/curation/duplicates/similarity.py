@@ -15,14 +15,13 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from pipeline.curation.text.chunks import mix
+from pipeline.base.ids import GAMMA, splitmix64
 
 _LARGE_BUCKET: Final = 1024
 """In a larger bucket each document is compared with that many of the lowest numbers instead of with all."""
 _PARTITION: Final = 2_000_000
 """Keys of a band that are sorted at a time: about 80 MB."""
 _READ: Final = 1 << 20
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
@@ -32,7 +31,7 @@ def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
     keys = np.zeros((bands, len(signatures)), dtype=np.uint64)
     for band in range(bands):
         for row in range(band * rows, (band + 1) * rows):
-            keys[band] = mix(keys[band] * _ODD + values[:, row])
+            keys[band] = splitmix64(keys[band] * GAMMA + values[:, row])
     return keys
 
 
@@ -84,7 +83,7 @@ class BandFiles:
 
     def __init__(self, folder: Path, bands: int) -> None:
         self._bands = bands
-        self.paths = [folder / f"band-{band:02d}.tmp" for band in range(bands)]
+        self.paths = [folder / f"band-{band:02d}" for band in range(bands)]
         self._files: list[BinaryIO] = [path.open("wb") for path in self.paths]
         self._numbers: list[np.ndarray] = []
 
@@ -114,12 +113,6 @@ class BandFiles:
                 starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
                 sizes = np.diff(np.append(starts, len(keys)))
                 yield Buckets(members[order].astype(np.int64), starts[sizes > 1], sizes[sizes > 1])
-
-    def remove(self) -> None:
-        """Delete the files."""
-        for file, path in zip(self._files, self.paths, strict=True):
-            file.close()
-            path.unlink(missing_ok=True)
 
 
 class Clusters:

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.curation.text.words import Tokens, mix
+from pipeline.base.ids import splitmix64
+from pipeline.curation.text.words import Tokens
 
 _ODD = np.uint64(0xD6E8FEB86659FD93)
 _TABLE_BITS = 18
@@ -44,8 +45,8 @@ def _repetition(tokens: Tokens, characters: np.ndarray, start: int, stop: int) -
     length, concatenable, power = tokens.length[here], tokens.concatenable[here], tokens.power[here]
     text_of = np.repeat(np.arange(texts), np.diff(offsets))
     end = offsets[1:][text_of]
-    salt = mix(text_of.astype(np.uint64))
-    spelled = mix(concatenable)
+    salt = splitmix64(text_of.astype(np.uint64))
+    spelled = splitmix64(concatenable)
     before = np.concatenate([[0], np.cumsum(length)])
     size = np.maximum(characters[start:stop], 1)
     result: dict[str, np.ndarray] = {}
@@ -63,7 +64,7 @@ def _repetition(tokens: Tokens, characters: np.ndarray, start: int, stop: int) -
         grams = grams[:-1] * power[n - 1 :] + concatenable[n - 1 :]
         if n >= 5:
             places = np.flatnonzero(np.arange(n, len(text_of) + 1) <= end[: len(grams)])
-            salted = mix(grams[places] ^ salt[places])
+            salted = splitmix64(grams[places] ^ salt[places])
             repeated = _repeated(salted)
             result[f"repeated_{n}gram"] = (
                 _seen_before(places[repeated], salted[repeated], text_of, before, n, texts) / size

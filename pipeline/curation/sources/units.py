@@ -7,7 +7,7 @@ records, in any process. A unit is small enough to be done again after a kill an
 from __future__ import annotations
 
 import fnmatch
-import hashlib
+import glob
 import io
 import logging
 import zlib
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.archives import Archive, fetch_archive, list_members, open_member
 from pipeline.base.errors import SourceError
+from pipeline.base.files import sha256_of
 from pipeline.curation.settings import HubDataset, Source
 from pipeline.curation.sources.formats import Record, Refused, read_records, table_records
 from pipeline.curation.sources.hub import count_shards, read_shard
@@ -81,8 +82,7 @@ def local_files(sources: Sequence[Source]) -> list[list[str]]:
         local = [pattern for pattern in source.files if "://" not in pattern]
         for unit in _file_units(source.model_copy(update={"files": tuple(local)})) if local else ():
             if unit.first == 0:  # the further row groups of a Parquet file are the same file
-                with Path(unit.path).open("rb") as file:
-                    found.append([unit.entry, hashlib.file_digest(file, "sha256").hexdigest()])
+                found.append([unit.entry, sha256_of(Path(unit.path))])
     return found
 
 
@@ -154,7 +154,7 @@ def _file_units(source: Source) -> Iterator[Unit]:
     import fsspec
 
     for pattern in source.files:
-        files = fsspec.open_files(pattern, "rb", expand=True) if _has_magic(pattern) else fsspec.open_files([pattern])
+        files = fsspec.open_files(pattern if glob.has_magic(pattern) else [pattern], "rb")
         for file in files:
             path = file.full_name if "://" in pattern else file.path
             name = path.rsplit("/", 1)[-1]
@@ -182,10 +182,6 @@ def _row_groups(unit: Unit) -> Iterator[Unit]:
 def _hub_units(source: Source, dataset: HubDataset) -> Iterator[Unit]:
     for shard in range(count_shards(dataset, _columns(source))):
         yield Unit(source, f"{dataset.config or 'default'}/{shard:05d}", f"hf://{dataset.id}", first=shard)
-
-
-def _has_magic(pattern: str) -> bool:
-    return any(char in pattern for char in "*?[")
 
 
 def _excluded(name: str, source: Source) -> bool:

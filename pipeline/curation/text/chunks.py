@@ -16,9 +16,9 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.base.ids import GAMMA, splitmix64
 from pipeline.curation.text.punctuation import PUNCTUATION, SENTENCE_ENDS, TERMINAL
 
-MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 SYMBOL, ALPHABETIC, SENTENCE_END, PUNCTUATED = 1, 2, 4, 8
 """Bits of a piece's flags: made of punctuation and control characters only (datatrove's table), holds a letter, ends a
 sentence, of Unicode categories P* only."""
@@ -139,15 +139,7 @@ def token_features(pieces: list[str]) -> Columns:
 def word_features(pieces: list[str]) -> Columns:
     """Of P words: a hash of each, uint64."""
     codes, starts, lengths, _, _ = _spelled(pieces)
-    return (mix(_hashes(codes, starts, lengths)[0]),)
-
-
-def mix(values: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser over uint64 values."""
-    values = values + MULTIPLIER
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return (splitmix64(_hashes(codes, starts, lengths)[0]),)
 
 
 def _spelled(pieces: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -159,12 +151,12 @@ def _spelled(pieces: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _hashes(codes: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A polynomial in `MULTIPLIER` over each piece's mixed code points, the last one constant, and its next power."""
-    powers = np.full(int(lengths.max(initial=0)) + 1, MULTIPLIER, dtype=np.uint64)
+    """A polynomial in `GAMMA` over each piece's mixed code points, the last one constant, and its next power."""
+    powers = np.full(int(lengths.max(initial=0)) + 1, GAMMA, dtype=np.uint64)
     powers[0] = 1
     powers = np.cumprod(powers, dtype=np.uint64)
     after = np.repeat(starts + lengths, lengths) - np.arange(len(codes)) - 1
-    return _Totals(starts, lengths)(mix(codes.astype(np.uint64)) * powers[after]), powers[lengths]
+    return _Totals(starts, lengths)(splitmix64(codes.astype(np.uint64)) * powers[after]), powers[lengths]
 
 
 class _Totals:

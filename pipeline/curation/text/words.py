@@ -16,16 +16,15 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.base.ids import GAMMA, splitmix64
 from pipeline.curation.text.chunks import (
     ALPHABETIC,
-    MULTIPLIER,
     PUNCTUATED,
     SENTENCE_END,
     SYMBOL,
     Chunked,
     Vocabulary,
     chunk_texts,
-    mix,
 )
 from pipeline.curation.text.english import english_tokenizer
 
@@ -120,8 +119,8 @@ def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:
     count = len(hashes) - size + 1
     total = hashes[:count].copy()
     for step in range(1, size):
-        total = total * MULTIPLIER + hashes[step : step + count]
-    return mix(total)
+        total = total * GAMMA + hashes[step : step + count]
+    return splitmix64(total)
 
 
 def shingles(hashes: np.ndarray, offsets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

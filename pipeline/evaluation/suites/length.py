@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.base.errors import EvaluationError
+from pipeline.curation.heldout import heldout_documents
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Score, SuiteResult, finish
 from pipeline.evaluation.settings import LengthExtrapolationSuite
@@ -136,14 +137,9 @@ def _windows(
 
 def _long_texts(folder: Path) -> list[str]:
     """The documents of each group joined in order, longest first, up to 4 MB in all."""
-    import pyarrow.parquet as pq
-
-    from pipeline.evaluation.heldout import HELDOUT_FILE
-
     groups: dict[str, list[str]] = {}
-    table = pq.read_table(folder / HELDOUT_FILE, columns=["group", "text"])
-    for group, text in zip(table["group"].to_pylist(), table["text"].to_pylist(), strict=True):
-        groups.setdefault(group, []).append(text)
+    for document in heldout_documents(folder):
+        groups.setdefault(document.group, []).append(document.text)
     texts = sorted(("\n\n".join(parts) for parts in groups.values()), key=lambda text: (-len(text), text))
     return [text[:1_000_000] for text in texts[:4]]
 

@@ -24,7 +24,7 @@ from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
 from pipeline.base.settings import Settings
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.encode import chunks
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer

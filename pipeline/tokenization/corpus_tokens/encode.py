@@ -29,7 +29,7 @@ from pipeline.base.arrow import as_strings, end_documents, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
 from pipeline.base.progress import Progress
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.index import Split, SplitCounts, TokenStoreIndex
 from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import whole_path, write_text
 from pipeline.base.progress import Progress
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
 
 log = logging.getLogger(__name__)

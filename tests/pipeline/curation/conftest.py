@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.executor import InProcess
 from pipeline.curation.contamination import EvaluationItem, find_contamination
 from pipeline.curation.documents import build_documents
 from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
@@ -52,9 +53,9 @@ class Curation:
         share: float = 0.1,
     ) -> dict[str, SelectionSummary]:
         for name, settings in corpora.items():
-            build_documents(name, settings.documents, self.folder("documents", name), cache=self.root, workers=1)
-            held = HeldoutSettings(share=share)
-            split_heldout(name, held, self.folder("documents", name), self.folder("heldout", name))
+            documents = self.folder("documents", name)
+            build_documents(name, settings.documents, documents, cache=self.root, executor=InProcess())
+            split_heldout(name, HeldoutSettings(share=share), documents, self.folder("heldout", name))
         return self.select(corpora, items)
 
     def select(
@@ -63,8 +64,8 @@ class Curation:
         documents = {name: self.folder("documents", name) for name in corpora}
         heldout = {name: self.folder("heldout", name) for name in corpora}
         near, contamination = self.folder("near_duplicates"), self.folder("contamination")
-        find_near_duplicates(NearDuplicateSettings(), documents, heldout, near)
-        find_contamination(ContaminationSettings(), documents, items, contamination)
+        find_near_duplicates(NearDuplicateSettings(), documents, heldout, near, executor=InProcess())
+        find_contamination(ContaminationSettings(), documents, items, contamination, executor=InProcess())
         return {
             name: select_corpus(
                 name, settings, documents[name], heldout[name], near, contamination, self.folder("corpus", name)

@@ -12,6 +12,7 @@ from ftfy.badness import is_bad
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.contamination import find_contamination
 from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
 from pipeline.curation.duplicates.similarity import Buckets, Clusters
@@ -38,28 +39,29 @@ def built(curation, write_lines):
     return curation
 
 
-def stages(curation, out: Path, workers: int) -> dict[str, bytes]:
+def stages(curation, out: Path, executor: Executor) -> dict[str, bytes]:
     folders = [{name: curation.folder(stage, name) for name in ("a", "b")} for stage in ("documents", "heldout")]
-    find_near_duplicates(NearDuplicateSettings(), *folders, out, workers=workers)
-    find_contamination(ContaminationSettings(), folders[0], ITEMS, out, workers=workers)
+    find_near_duplicates(NearDuplicateSettings(), *folders, out, executor=executor)
+    find_contamination(ContaminationSettings(), folders[0], ITEMS, out, executor=executor)
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
 def test_processes_partitions_and_what_a_kill_left_change_no_byte(built, tmp_path: Path, monkeypatch) -> None:
-    alone = stages(built, tmp_path / "alone", 1)
+    alone = stages(built, tmp_path / "alone", InProcess())
     assert set(alone) == {"clusters.parquet", "contaminated.parquet", "items.parquet"}, "temporary files are gone"
-    for left in ("band-00.tmp", "part-00000.sets.tmp", "clusters.parquet.tmp"):  # by a build that was killed
-        (tmp_path / "pool").mkdir(exist_ok=True)
+    for left in ("scratch/band-00", "scratch/part-00000.sets", "clusters.parquet.tmp"):  # by a build that was killed
+        (tmp_path / "pool" / "scratch").mkdir(parents=True, exist_ok=True)
         (tmp_path / "pool" / left).write_bytes(b"half of it")
     for module in ("duplicates.near_duplicates", "contamination"):
         monkeypatch.setattr(f"pipeline.curation.{module}.WORTH_BYTES", 0)
-    assert stages(built, tmp_path / "pool", 2) == alone
+    with Processes(2) as executor:
+        assert stages(built, tmp_path / "pool", executor) == alone
     for name in ("similarity", "heldout_join"):
         monkeypatch.setattr(f"pipeline.curation.duplicates.{name}._PARTITION", 400)
     monkeypatch.setattr("pipeline.curation.duplicates.similarity._READ", 60)
     monkeypatch.setattr("pipeline.curation.duplicates.heldout_join._PAIRS", 20)
     monkeypatch.setattr("pipeline.curation.duplicates.rows._BLOCK", 16)
-    assert stages(built, tmp_path / "small", 1) == alone
+    assert stages(built, tmp_path / "small", InProcess()) == alone
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40), st.integers(1, 7))
@@ -124,8 +126,8 @@ def test_documents_without_words_are_similar_to_nothing_and_equal_ones_are_found
     curation, write_lines, tmp_path: Path, enabled: bool
 ) -> None:
     texts = ["!" * count for count in range(1, 20)] + ["???", "???"]
-    settings = corpus(write_lines("web.jsonl", texts))
-    curation.run({"web": settings}, share=0.1)
+    curation.run({"web": corpus(write_lines("web.jsonl", texts))}, share=0.1)
     folders = [{"web": curation.folder(stage, "web")} for stage in ("documents", "heldout")]
-    summary = find_near_duplicates(NearDuplicateSettings(enabled=enabled), *folders, tmp_path / "out")
+    settings = NearDuplicateSettings(enabled=enabled)
+    summary = find_near_duplicates(settings, *folders, tmp_path / "out", executor=InProcess())
     assert (summary.clusters, summary.duplicates, summary.sizes) == (1, 1, {2: 1})

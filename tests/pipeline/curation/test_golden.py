@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.executor import InProcess
 from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
 from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
@@ -42,10 +43,10 @@ def built(tmp_path: Path) -> dict[str, tuple[str, str]]:
     documents, heldout = {"web": tmp_path / "documents"}, {"web": tmp_path / "heldout"}
     near, contamination, corpus = tmp_path / "near", tmp_path / "contamination", tmp_path / "corpus"
     items = [("quiz", "1", TEXTS[0])]
-    first = build_documents("web", settings.documents, documents["web"], cache=tmp_path, workers=1)
+    first = build_documents("web", settings.documents, documents["web"], cache=tmp_path, executor=InProcess())
     second = split_heldout("web", HeldoutSettings(share=0.1), documents["web"], heldout["web"])
-    third = find_near_duplicates(NearDuplicateSettings(), documents, heldout, near)
-    fourth = find_contamination(ContaminationSettings(), documents, items, contamination)
+    third = find_near_duplicates(NearDuplicateSettings(), documents, heldout, near, executor=InProcess())
+    fourth = find_contamination(ContaminationSettings(), documents, items, contamination, executor=InProcess())
     fifth = select_corpus("web", settings, documents["web"], heldout["web"], near, contamination, corpus)
     return {
         "documents": (DOCUMENTS_VERSION, first.content_hash[:16]),

@@ -66,11 +66,12 @@ def program(
         from pipeline.curation.documents import build_documents
         from pipeline.curation.settings import CorpusSettings
         from pipeline.base.errors import SqueezeError
+        from pipeline.base.executor import InProcess
         hub.FIRST_PAUSE = 0.05
         settings = CorpusSettings.model_validate_json({settings!r})
         out, cache = pathlib.Path({str(out)!r}), pathlib.Path({str(cache)!r})
         try:
-            summary = build_documents("web", settings.documents, out, cache=cache, workers=1)
+            summary = build_documents("web", settings.documents, out, cache=cache, executor=InProcess())
         except SqueezeError as error:
             raise SystemExit(f"refused: {{error}}")
         print(summary.content_hash, summary.documents)

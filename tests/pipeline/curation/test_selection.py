@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.filters.settings import Filters
-from pipeline.curation.heldout import choose_groups, group_keys
-from pipeline.curation.read import iter_heldout, iter_selected
+from pipeline.curation.heldout import choose_groups, group_keys, heldout_documents
+from pipeline.curation.selection import iter_selected
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.signals.signals import SHINGLE_WORDS
 from pipeline.curation.text.words import shingles, word_hashes
@@ -53,9 +53,7 @@ def kept_texts(curation, name: str) -> list[str]:
 
 
 def heldout_texts(curation, name: str) -> list[str]:
-    return [
-        text for batch in iter_heldout(curation.folder("heldout", name)) for text in batch.column("text").to_pylist()
-    ]
+    return [document.text for document in heldout_documents(curation.folder("heldout", name))]
 
 
 def test_every_document_is_kept_held_out_or_listed_as_removed(curation, write_lines) -> None:
@@ -232,7 +230,7 @@ def test_a_selection_of_other_documents_is_refused(curation, write_lines) -> Non
     }
     curation.run({name: corpus(path) for name, path in texts.items()})
     with pytest.raises(CurationError, match="selects other documents than"):
-        list(iter_selected(curation.folder("documents", "other"), curation.folder("corpus", "web")))
+        list(iter_selected(curation.folder("documents", "other"), curation.folder("corpus", "web"), ("text",)))
 
 
 def test_signals_of_hard_and_easy_text_differ_in_grade() -> None:

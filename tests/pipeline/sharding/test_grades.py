@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.signals.signals import compute_signals
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import TokenizerError
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.choosing.choice import choose, select_tokenizer
 from pipeline.tokenization.choosing.comparison import (

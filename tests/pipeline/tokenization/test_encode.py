@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
 from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows

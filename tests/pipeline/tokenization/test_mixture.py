@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.errors import TokenizerError
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.training.mixture import build_mixture, is_taken, language_targets, pieces_of
 

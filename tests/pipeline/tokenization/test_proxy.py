@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import TokenizerError
-from pipeline.curation.read import CuratedCorpus
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.choosing.choice import choose
 from pipeline.tokenization.choosing.comparison import ModelShape, compare_tokenizers
 from pipeline.tokenization.choosing.proxy import proxy_bits_per_byte
