@@ -1,7 +1,7 @@
 """The settings of a training run: how to train (`TrainingConfig`), and on what, of what, to where (`RunConfig`).
 
 In: a JSON file or plain mappings. Out: frozen, validated dataclasses, free of torch, so that `pipeline` may embed them
-in a profile. Settings marked `RUNTIME` change how a run is carried out but not what it computes (up to the float
+in a profile. Settings made with `runtime()` change how a run is carried out but not what it computes (up to the float
 tolerance between numbers of ranks); they never enter a fingerprint. A batch is counted in tokens and fixed, whatever
 the ranks and micro-batches that share it: only so do runs on other machines stay comparable.
 """
@@ -11,56 +11,67 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from trainer.errors import ConfigError
 from trainer.model.config import ModelConfig
-from trainer.strict import from_mapping
+from trainer.settings import (
+    STRICT_KEYS,
+    BelowOne,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Share,
+    Whole,
+    from_mapping,
+    identity_of,
+    runtime,
+)
 
-RUNTIME = {"runtime": True}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class TrainingConfig:
     """How to train. Learning rates are peaks; a share is of the run's steps, or of the peak where it says so."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    batch_tokens: int = 8192
+    batch_tokens: Count = 8192
     """Tokens of an optimizer step over all ranks; a multiple of the model's context."""
-    max_steps: int | None = None
+    max_steps: Count | None = None
     """Stop after so many steps; none: as many whole batches as the epochs hold."""
-    max_minutes: float | None = None
+    max_minutes: Positive | None = None
     """End after so many minutes of training, counted over resumptions; the learning rate comes down in time, whatever
     the machine's speed. The final evaluation is not counted. What comes out depends on the machine."""
-    seed: int = 1
+    seed: Whole = 1
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon`: Muon for the blocks' matrices, AdamW for everything else."""
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     """Of every parameter (adamw), or of the matrices (muon)."""
-    adam_learning_rate: float | None = None
+    adam_learning_rate: Positive | None = None
     """With muon, of embeddings, norms and biases; none: `learning_rate`."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.1
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.1
     """Decoupled, on matrices only; neither embeddings under muon, nor norms nor biases."""
     cautious_weight_decay: bool = False
     """Decay only where decay and update point the same way."""
-    muon_momentum: float = 0.95
+    muon_momentum: BelowOne = 0.95
     """Reached from 0.85 over the first 300 steps, Nesterov."""
-    clip_norm: float | None = 1.0
+    clip_norm: Positive | None = 1.0
 
     schedule: Literal["cosine", "wsd"] = "cosine"
     """`wsd`: warm up, stay, then go down linearly over the last `cooldown_share`."""
-    warmup_steps: int = 20
-    cooldown_share: float = 0.7
+    warmup_steps: Whole = 20
+    cooldown_share: Share = 0.7
     """Share of the steps over which `wsd` goes down."""
-    final_share: float = 0.1
+    final_share: Share = 0.1
     """The last step's learning rate as a share of the peak."""
-    ema_horizon: int | None = None
+    ema_horizon: Count | None = None
     """Steps over which the evaluation weights average the trained ones; none: no average is kept."""
 
     precision: Literal["bf16", "float32"] = "bf16"
@@ -70,63 +81,42 @@ class TrainingConfig:
     on_bad_loss: Literal["stop", "roll_back"] = "stop"
     """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the
     batch."""
-    jump_factor: float | None = 2.0
+    jump_factor: Annotated[Number, Gt(1)] | None = 2.0
     """A loss over so many times the running mean of the last 50 steps counts as a jump; none: never."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", metadata=RUNTIME)
-    micro_batch: int | None = field(default=None, metadata=RUNTIME)
+    device: Literal["auto", "cpu", "cuda", "mps"] = runtime("auto")
+    micro_batch: Count | None = runtime(None)
     """Sequences a rank computes at once; none: found by itself, halved on out-of-memory."""
-    compile: Literal["auto", "on", "off"] = field(default="auto", metadata=RUNTIME)
+    compile: Literal["auto", "on", "off"] = runtime("auto")
     """torch.compile; `auto`: on a GPU alone, since on a CPU it is slower in bf16."""
-    checkpoint_every: int = field(default=200, metadata=RUNTIME)
+    checkpoint_every: Count = runtime(200)
     """Steps between checkpoints."""
-    keep_checkpoints: int = field(default=2, metadata=RUNTIME)
+    keep_checkpoints: Count = runtime(2)
     """Newest checkpoints kept besides the best."""
-    evaluate_every: int | None = field(default=None, metadata=RUNTIME)
+    evaluate_every: Count | None = runtime(None)
     """Steps between evaluations on held-out documents and multiple-choice items; none: only at the end."""
-    evaluate_tokens: int = field(default=50_000, metadata=RUNTIME)
+    evaluate_tokens: Count = runtime(50_000)
     """Held-out tokens of each corpus that an evaluation scores while the run goes on."""
-    evaluate_items: int = field(default=200, metadata=RUNTIME)
+    evaluate_items: Count = runtime(200)
     """Multiple-choice items of each task that such an evaluation scores; at the end, all."""
-    final_evaluate_tokens: int | None = field(default=None, metadata=RUNTIME)
+    final_evaluate_tokens: Count | None = runtime(None)
     """Held-out tokens of each corpus scored at the end; none: all."""
-    log_every: int = field(default=10, metadata=RUNTIME)
+    log_every: Count = runtime(10)
     """Steps between lines of metrics.jsonl."""
-    tensorboard: bool = field(default=False, metadata=RUNTIME)
-    wandb: bool = field(default=False, metadata=RUNTIME)
-    price_per_device_hour: float | None = field(default=None, metadata=RUNTIME)
+    tensorboard: bool = runtime(False)
+    wandb: bool = runtime(False)
+    price_per_device_hour: Number | None = runtime(None)
     """For the summary's cost, in whatever currency it is given."""
-    peak_tflops: float | None = field(default=None, metadata=RUNTIME)
+    peak_tflops: Positive | None = runtime(None)
     """Of one device at `precision`, for MFU; none: looked up by the device's name."""
 
-    def __post_init__(self) -> None:
-        positive = ["batch_tokens", "learning_rate", "eps", "checkpoint_every", "keep_checkpoints"]
-        positive += ["evaluate_tokens", "evaluate_items", "log_every"]
-        optional = ["max_steps", "max_minutes", "adam_learning_rate", "clip_norm", "ema_horizon", "jump_factor"]
-        optional += ["micro_batch", "evaluate_every", "final_evaluate_tokens", "peak_tflops"]
-        for name in positive + optional:
-            value = getattr(self, name)
-            if not (value is None and name in optional) and not value > 0:
-                raise ConfigError(f"{name} must be above 0, found {value!r}")
-        for name in ("weight_decay", "warmup_steps", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must not be below 0, found {getattr(self, name)!r}")
-        for name in ("cooldown_share", "final_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, found {getattr(self, name)!r}")
-        for name, momentum in (
-            ("betas", self.betas[0]),
-            ("betas", self.betas[1]),
-            ("muon_momentum", self.muon_momentum),
-        ):
-            if not 0 <= momentum < 1:
-                raise ConfigError(f"{name} must be at least 0 and below 1, found {momentum!r}")
-        if self.jump_factor is not None and self.jump_factor <= 1:
-            raise ConfigError(f"jump_factor must be above 1, found {self.jump_factor!r}")
+    def identity(self) -> dict[str, Any]:
+        """The settings that change a run's result, as plain JSON values."""
+        return identity_of(self)
 
     @classmethod
     def from_dict(cls, data: object, where: str = "training") -> TrainingConfig:
-        """Strict: an unknown key or a wrong type raises `ConfigError` naming it and the nearest known key."""
+        """Strict: raises `ConfigError` naming every unknown key, with the nearest known one, and every wrong value."""
         return from_mapping(cls, data, where)
 
     def sequences_per_batch(self, context: int) -> int:
@@ -139,53 +129,41 @@ class TrainingConfig:
         return sequences
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ValidationData:
     """Held-out documents of one corpus: the `shards.json` of a validation set that holds it."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
     name: str
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ChoiceData:
     """Multiple-choice items of one task: a file as `trainer.scoring.choices` describes it."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
     name: str
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class DataConfig:
     """`epochs`: paths of `shards.json`, in the order they are trained on; `validation` and `choices`: what is scored
     every `training.evaluate_every` steps and at the end; `packed`: read the shards' rows of best-fit packing."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    epochs: tuple[str, ...]
+    epochs: Annotated[tuple[str, ...], Field(min_length=1)]
     validation: tuple[ValidationData, ...] = ()
     choices: tuple[ChoiceData, ...] = ()
     packed: bool = False
 
-    def __post_init__(self) -> None:
-        if not self.epochs:
-            raise ConfigError("epochs is empty: give the path of at least one shards.json")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class RunConfig:
     """Everything `python -m trainer train` needs."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     model: ModelConfig
     data: DataConfig
     out: str
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = TrainingConfig()
 
     @classmethod
     def from_dict(cls, data: object, where: str = "run") -> RunConfig:
@@ -226,4 +204,4 @@ def read_run(path: Path) -> RunConfig:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     base = path.resolve().parent
-    return RunConfig.from_dict(data, path.name).with_paths(lambda given: str(base / given))
+    return RunConfig.from_dict(data, f"{path.name}:").with_paths(lambda given: str(base / given))

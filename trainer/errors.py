@@ -3,6 +3,11 @@
 They stand apart from `pipeline.base.errors` because the trainer runs without the pipeline and never imports it.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class TrainerError(Exception):
     """Something the user can put right; shown without a traceback."""
@@ -22,3 +27,9 @@ class CheckpointError(TrainerError):
 
 class ExportError(TrainerError):
     """A model that no stock `transformers` class can hold; the message names the switch."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of an error: `; did you mean 'wiki'?` where a known word is alike, else nothing."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

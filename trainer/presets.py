@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.mistakes import joined
 from trainer.model.config import GPT2
 
 _GPT2_MODEL = {
@@ -93,15 +94,15 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 def with_preset(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`data` with its `preset` replaced by that preset's model and training settings, under `data`'s own.
 
+    What is no mapping stays, for whoever reads it to refuse.
+
     Raises `ConfigError` for a name that is none of `PRESETS`.
     """
     name = data["preset"]
     if name not in PRESETS:
-        raise ConfigError(f"{where}.preset: {name!r} is not one of {', '.join(PRESETS)}")
+        raise ConfigError(f"{joined(where, 'preset')}: {name!r} is not one of {', '.join(PRESETS)}")
     filled = {key: value for key, value in data.items() if key != "preset"}
     for section, defaults in PRESETS[name].items():
         own = filled.get(section, {})
-        if not isinstance(own, Mapping):
-            raise ConfigError(f"{where}.{section}: expected a mapping of settings, found {own!r}")
-        filled[section] = {**defaults, **own}
+        filled[section] = {**defaults, **own} if isinstance(own, Mapping) else own
     return filled

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from pydantic import Field, create_model
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
+from pipeline.assets.launchpad import launchpad_config, typed_in
 from pipeline.assets.live import METRICS_FILE, observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
-from pipeline.base.settings import attribute_docstrings
 from pipeline.launch.in_dagster import run_in_dagster
 from pipeline.launch.launcher import Program
 from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.profile import Profile
+from pipeline.profile.yaml import merge
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots import sparkline_markdown
@@ -67,24 +67,10 @@ class ExportSummary:
     files: list[str]
 
 
-def _launchpad_type(annotation: Any) -> Any:
-    """What of a setting's type Dagster's launchpad can show: plain values, unset by default."""
-    text = str(annotation)
-    for name, kind in (("float", float), ("int", int), ("bool", bool)):
-        if text.startswith(name):
-            return kind | None
-    return list[float] | None if text.startswith("tuple") else str | None
-
-
-_MEANINGS: Final = attribute_docstrings(TrainingConfig)
-TrainingOverrides = create_model(
+TrainingOverrides = launchpad_config(
+    TrainingConfig,
     "TrainingOverrides",
-    __base__=dg.Config,
-    __doc__="Training settings laid over the profile's for this run; what is left out stays as it is there.",
-    **{  # type: ignore[call-overload]
-        field.name: (_launchpad_type(field.type), Field(None, description=_MEANINGS.get(field.name)))
-        for field in dataclasses.fields(TrainingConfig)
-    },
+    "Training settings laid over the profile's for this run; what is left out stays as it is there.",
 )
 
 
@@ -125,10 +111,10 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
 
 def override(settings: Training, given: Mapping[str, Any]) -> Training:
     """The settings with the launchpad's values laid over them, validated as the profile's are."""
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = typed_in(given)
     if not chosen:
         return settings
-    values = dataclasses.asdict(settings.training) | chosen
+    values = merge(dataclasses.asdict(settings.training), chosen)
     return dataclasses.replace(settings, training=TrainingConfig.from_dict(values, "launchpad: training"))
 
 

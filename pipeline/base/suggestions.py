@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from trainer.errors import did_you_mean
+
+__all__ = ["did_you_mean", "did_you_mean_or_known", "nearest"]
+
 MOST_LISTED = 12
 
 
@@ -14,12 +18,6 @@ def nearest(given: str, known: Iterable[str], *, most: int = 1, least_alike: flo
     least_alike: from 0 to 1, as `difflib.get_close_matches` measures it.
     """
     return difflib.get_close_matches(given, list(known), n=most, cutoff=least_alike)
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The end of an error: `; did you mean 'wiki'?` where a known word is alike, else nothing."""
-    found = nearest(given, known)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def did_you_mean_or_known(given: str, known: Iterable[str]) -> str:

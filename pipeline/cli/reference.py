@@ -19,15 +19,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipeline.base.numbers import size
-from pipeline.base.settings import RUNTIME, attribute_docstrings
+from pipeline.base.settings import RUNTIME
 from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
 from pipeline.store import Store
+from trainer.mistakes import fields_of, settings_inside
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 ORDER: Final = ("sample", "laptop", "single_gpu", "gpt2_124m", "squeeze_124m", "multilingual", "study")
@@ -91,29 +91,16 @@ def sections() -> Iterator[tuple[str, type]]:
 
 def keys_of(kind: type) -> list[Key]:
     """The settings of a class, in the order of their definition."""
-    if issubclass(kind, BaseModel):
-        return [
-            Key(
-                name,
-                _type_text(info.annotation),
-                _default(info.default, info.default_factory is not None),
-                " ".join((info.description or "").split()),
-                bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(RUNTIME)),
-                tuple(_classes(info.annotation)),
-            )
-            for name, info in kind.model_fields.items()
-        ]
-    texts, hints = attribute_docstrings(kind), typing.get_type_hints(kind)
     return [
         Key(
-            field.name,
-            _type_text(hints[field.name]),
-            _default(field.default if field.default is not dataclasses.MISSING else PydanticUndefined, False),
-            texts.get(field.name, ""),
-            bool(field.metadata.get(RUNTIME)),
-            tuple(_classes(hints[field.name])),
+            name,
+            _type_text(info.annotation),
+            _default(info.default, info.default_factory is not None),
+            " ".join((info.description or "").split()),
+            bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(RUNTIME)),
+            tuple(settings_inside(info.annotation)),
         )
-        for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+        for name, info in fields_of(kind).items()
     ]
 
 
@@ -197,7 +184,7 @@ def _type_text(annotation: Any) -> str:
         return f"mapping to {_type_text(arguments[1])}"
     if annotation is type(None):
         return "null"
-    if _is_settings(annotation):
+    if fields_of(annotation):
         return "section"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
@@ -208,24 +195,12 @@ def _default(value: Any, made: bool) -> str:
         return ""
     if value is PydanticUndefined:
         return "..."
-    if _is_settings(type(value)):
+    if fields_of(type(value)):
         return ""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else ""
     if not text:
         text = f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value) if value != "" else '""'
     return text if len(text) <= LONGEST_DEFAULT else ""
-
-
-def _is_settings(kind: Any) -> bool:
-    return isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind))
-
-
-def _classes(annotation: Any) -> Iterator[type]:
-    if _is_settings(annotation):
-        yield annotation
-    arguments = typing.get_args(annotation)
-    for item in arguments[:1] if typing.get_origin(annotation) is typing.Annotated else arguments:
-        yield from _classes(item)
 
 
 def _first_paragraph(kind: type) -> str:

@@ -7,16 +7,13 @@ The sections are owned by the packages that use them; this file only composes th
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
@@ -30,6 +27,8 @@ from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.settings import StudySettings, check_study
 from pipeline.tokenization.settings import TokenizationSettings
 from trainer.config import TrainingConfig
+from trainer.errors import ConfigError
+from trainer.mistakes import explain
 from trainer.model.config import ModelConfig
 from trainer.presets import with_preset
 
@@ -123,7 +122,7 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     data, locations = read_profile_file(file)
     data = merge({"name": file.stem}, merge(data, overrides or {}))
     try:
-        return Profile.model_validate(_with_preset(data))
+        return Profile.model_validate(_with_preset(data, locations))
     except ValidationError as error:
         raise ProfileError(_explain(file, error, data, locations)) from None
 
@@ -135,90 +134,22 @@ def profile_name(name_or_path: str | None = None) -> str:
     return str(data.get("name", file.stem))
 
 
-def _with_preset(data: dict[str, Any]) -> dict[str, Any]:
-    """Fill `model` and `training` from the preset. Errors in the preset's name carry no line; they name the key."""
+def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:
+    """Fill `model` and `training` from the preset. Raises ProfileError for a name that is none."""
     if data.get("preset") is None:
         return data
     try:
-        return dict(with_preset(data, "profile")) | {"preset": data["preset"]}
-    except ValueError as error:
-        raise ProfileError(f"preset: {error}") from None
+        return with_preset(data, f"{locations.of(['preset'])}:") | {"preset": data["preset"]}
+    except ConfigError as error:
+        raise ProfileError(str(error)) from None
 
 
 def _explain(file: Path, error: ValidationError, data: Mapping[str, Any], locations: Locations) -> str:
     """All mistakes as lines of `file, line: key: what is wrong`."""
     lines = []
-    for item in error.errors():
-        path = _written_path(item["loc"], data)
-        key = ".".join(str(part) for part in path) or "(profile)"
-        place = locations.of(path) or file.name
-        if (moved := new_place(path)) is not None and not isinstance(item["input"], Mapping):
-            text = f"this key has moved: write {moved}"
-        elif item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = _keys_at(Profile, path[:-1])
-            text = f"unknown key{did_you_mean(str(path[-1]), known)}"
-            text += f" (known: {', '.join(known)})" if known else ""
-        else:
-            given = (
-                "" if item["type"] == "missing" or isinstance(item["input"], Mapping) else f"; found {item['input']!r}"
-            )
-            text = item["msg"].removeprefix("Value error, ") + given
-        lines.append(f"{place}: {key}: {text}")
-    lines = list(dict.fromkeys(lines))
+    for mistake in explain(error, Profile, data):
+        moved = None if isinstance(mistake.given, Mapping) else new_place(mistake.path)
+        text = mistake.text if moved is None else f"this key has moved: write {moved}"
+        lines.append(f"{locations.of(mistake.path) or file.name}: {mistake.key or '(profile)'}: {text}")
     more = f"\n  and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
     return f"the profile {file} has mistakes:\n  " + "\n  ".join(lines[:MOST_ERRORS]) + more
-
-
-def _written_path(loc: Sequence[str | int], data: Any) -> list[str | int]:
-    """Pydantic's location without the tags of unions that it puts between the keys a user wrote."""
-    path: list[str | int] = []
-    for position, part in enumerate(loc):
-        written = part in data if isinstance(data, Mapping) else isinstance(data, list) and part in range(len(data))
-        if written:
-            data = data[part]
-        if written or position == len(loc) - 1:
-            path.append(part)
-    return path
-
-
-def _keys_at(model: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys allowed at a path, found by following the annotations; every member of a union counts."""
-    models = [model]
-    for part in path:
-        models = [inner for item in models for inner in _inside(item, part)]
-    return sorted({name for item in models for name in _fields(item)})
-
-
-def _inside(model: Any, part: str | int) -> list[Any]:
-    if isinstance(model, _Items):
-        return model.classes
-    return _classes(_fields(model).get(str(part)))
-
-
-def _classes(annotation: Any) -> list[Any]:
-    """The settings classes inside an annotation, looking through unions, lists, mappings and Annotated."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _classes(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [item for option in typing.get_args(annotation) for item in _classes(option)]
-    if origin in (list, tuple, Sequence):
-        return [_Items(_classes(typing.get_args(annotation)[0]))]
-    if origin in (dict, Mapping):
-        return [_Items(_classes(typing.get_args(annotation)[1]))]
-    return [annotation] if _fields(annotation) else []
-
-
-@dataclasses.dataclass(frozen=True)
-class _Items:
-    """A container: whatever key or position leads to one of these classes."""
-
-    classes: list[Any]
-
-
-def _fields(model: Any) -> dict[str, Any]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return {name: info.annotation for name, info in model.model_fields.items()}
-    if isinstance(model, type) and dataclasses.is_dataclass(model):
-        return typing.get_type_hints(model)
-    return {}

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.errors import DataError
+from pydantic.dataclasses import dataclass
+
+from trainer.errors import ConfigError, DataError
+from trainer.settings import STRICT_KEYS, from_mapping
 
 FORMAT: Final = "squeeze-shards"
 VERSION: Final = 1
@@ -32,7 +34,7 @@ DTYPE_BYTES: Final = {"uint16": 2, "uint32": 4}
 REBUILD: Final = "run `squeeze verify` to see what else is damaged, then materialize the asset again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class TokenizerRef:
     """The tokenizer that made the tokens."""
 
@@ -43,7 +45,7 @@ class TokenizerRef:
     """Type of a token on disk: uint16, or uint32 for a vocabulary over 65,536."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class Counts:
     """Documents, tokens (end-of-text tokens included) and bytes of UTF-8 text."""
 
@@ -55,7 +57,7 @@ class Counts:
         return Counts(self.documents + other.documents, self.tokens + other.tokens, self.bytes + other.bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ShardEntry:
     """One Arrow file of a stage; `path` is relative to the manifest's folder."""
 
@@ -68,7 +70,7 @@ class ShardEntry:
     content_hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class Packing:
     """Rows of best-fit packing, worked out when the shards were written."""
 
@@ -83,14 +85,14 @@ class Packing:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class StageEntry:
     """One stage: its mixture as it came out, and its shards in reading order."""
 
     index: int
     name: str
-    weights: dict[str, float]
-    """Share of the stage's tokens by source, as scheduled."""
+    weights: dict[str, int | float]
+    """Share of the stage's tokens by source, as scheduled; a whole number stays one, for the hash is over its text."""
     documents: int
     tokens: int
     sources: dict[str, Counts]
@@ -98,7 +100,7 @@ class StageEntry:
     packing: Packing | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ShardsManifest:
     """Everything `shards.json` says. `epoch` counts from 1; 0 marks a validation set."""
 
@@ -193,34 +195,12 @@ def read_manifest(path: Path) -> ShardsManifest:
             "install the squeeze-gpt that wrote it, or materialize the asset again"
         )
     try:
-        manifest = _parse(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: a key is missing or malformed ({error!r}); {REBUILD}") from None
+        keys = {key: value for key, value in data.items() if key not in ("format", "version")}
+        manifest = from_mapping(ShardsManifest, keys, f"{path}:")
+    except ConfigError as error:
+        raise DataError(f"{error}; {REBUILD}") from None
     _check(manifest, path)
     return manifest
-
-
-def _parse(data: Mapping[str, Any]) -> ShardsManifest:
-    stages = tuple(
-        StageEntry(
-            **{
-                **stage,
-                "sources": {name: Counts(**counts) for name, counts in stage["sources"].items()},
-                "shards": tuple(ShardEntry(**shard) for shard in stage["shards"]),
-                "packing": Packing(**stage["packing"]) if "packing" in stage else None,
-            }
-        )
-        for stage in data["stages"]
-    )
-    rest = {key: data[key] for key in data if key not in ("format", "version")}
-    return ShardsManifest(
-        **{
-            **rest,
-            "tokenizer": TokenizerRef(**data["tokenizer"]),
-            "sources": tuple(data["sources"]),
-            "stages": stages,
-        }
-    )
 
 
 def _check(manifest: ShardsManifest, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Free of torch, so that the pipeline can embed it in a profile and check it before anything heavy is imported. A
 `ModelConfig` that exists is valid: whatever does not fit (heads that do not divide the width, a switch without its
-settings) raises `ConfigError` when it is made, naming the setting.
+settings) is refused when it is made (pydantic's ValidationError; `ConfigError` from `from_dict`), naming the setting.
 
 The defaults are the project's own recipe (RoPE, RMSNorm, QK-norm, SwiGLU, gated attention, no biases, tied
 embeddings); `GPT2` is GPT-2 to the last bit.
@@ -11,24 +11,22 @@ embeddings); `GPT2` is GPT-2 to the last bit.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from trainer.errors import ConfigError
-from trainer.strict import from_mapping
+from pydantic.dataclasses import dataclass
+
+from trainer.settings import STRICT_KEYS, BelowOne, Count, Number, Positive, from_mapping
 
 WIDTH_MULTIPLE = 64  # what matrix units like: widths worked out for the user are rounded to it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class MoEConfig:
     """The experts of `mlp: moe`. Active per token: `top_k` experts and the shared one."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    experts: int = 8
-    top_k: int = 2
-    expert_width: int | None = None
+    experts: Count = 8
+    top_k: Count = 2
+    expert_width: Count | None = None
     """Hidden width of one expert; none: the dense `ff_width` over the experts a token uses, so that the dense model
     is the twin of equal active parameters (rounded down to a multiple of 8, which grouped products need)."""
     shared_expert: bool = False
@@ -42,25 +40,22 @@ class MoEConfig:
     balance: Literal["aux", "bias", "none"] = "aux"
     """`aux`: the auxiliary loss of Switch and DeepSeek-V3, per sequence. `bias`: without a loss, a bias on the choice
     alone that rises for experts under their mean load and falls over it (Wang et al. 2024)."""
-    aux_weight: float = 0.01
-    bias_rate: float = 0.001
+    aux_weight: BelowOne = 0.01
+    bias_rate: BelowOne = 0.001
     """How far `balance: bias` moves an expert's bias each optimizer step."""
-    z_weight: float = 0.001
+    z_weight: BelowOne = 0.001
     """Of the router z-loss (ST-MoE): keeps the router's logits small; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         if self.experts < 2:
-            raise ConfigError(f"moe.experts must be at least 2, found {self.experts}; one expert is the dense model")
-        if not 1 <= self.top_k <= self.experts:
-            raise ConfigError(f"moe.top_k must be from 1 to moe.experts ({self.experts}), found {self.top_k}")
-        if self.expert_width is not None and (self.expert_width < 8 or self.expert_width % 8):
-            raise ConfigError(f"moe.expert_width must be a multiple of 8, found {self.expert_width}")
-        for name in ("aux_weight", "bias_rate", "z_weight"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"moe.{name} must be at least 0 and below 1, found {getattr(self, name)}")
+            raise ValueError(f"experts must be at least 2, found {self.experts}; one expert is the dense model")
+        if self.top_k > self.experts:
+            raise ValueError(f"top_k must be from 1 to experts ({self.experts}), found {self.top_k}")
+        if self.expert_width is not None and self.expert_width % 8:
+            raise ValueError(f"expert_width must be a multiple of 8, found {self.expert_width}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class RopeScaling:
     """How RoPE runs past the trained length.
 
@@ -68,45 +63,37 @@ class RopeScaling:
     stretch (bloc97 2023); `yarn` divides slow frequencies, leaves fast ones, and cools attention (Peng et al. 2023).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
     kind: Literal["linear", "ntk", "yarn"]
-    factor: float
+    factor: Number
     """Length to run at over length trained at."""
-    original_context: int
+    original_context: Count
     """Tokens the model was trained at."""
-    beta_fast: float = 32.0
+    beta_fast: Number = 32.0
     """YaRN: turns over the original context above which a frequency is left alone."""
-    beta_slow: float = 1.0
+    beta_slow: Positive = 1.0
     """YaRN: turns below which a frequency is divided by `factor`."""
 
     def __post_init__(self) -> None:
         if not self.factor >= 1:
-            raise ConfigError(f"rope_scaling.factor must be at least 1, found {self.factor}")
-        if self.original_context < 1:
-            raise ConfigError(f"rope_scaling.original_context must be above 0, found {self.original_context}")
-        if not 0 < self.beta_slow < self.beta_fast:
-            raise ConfigError(
-                f"rope_scaling.beta_slow must be above 0 and below beta_fast, found {self.beta_slow}, {self.beta_fast}"
-            )
+            raise ValueError(f"factor must be at least 1, found {self.factor}")
+        if not self.beta_slow < self.beta_fast:
+            raise ValueError(f"beta_slow must be below beta_fast, found {self.beta_slow}, {self.beta_fast}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ModelConfig:
     """One GPT. Widths are in features, `context` in tokens."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    vocab_size: int
-    context: int = 1024
+    vocab_size: Count
+    context: Count = 1024
     """Longest sequence, and the length trained at."""
-    width: int = 768
-    layers: int = 12
+    width: Count = 768
+    layers: Count = 12
     """Layers a token passes. With sharing, `layers / repeats` of them have weights of their own."""
-    heads: int = 6
-    kv_heads: int | None = None
+    heads: Count = 6
+    kv_heads: Count | None = None
     """Key and value heads, a divisor of `heads` (grouped-query attention); none: `heads`."""
-    ff_width: int | None = None
+    ff_width: Count | None = None
     """Hidden width of the MLP; none: 4 widths, or 8/3 of one rounded up to a multiple of 64 for swiglu."""
 
     position: Literal["learned", "rope"] = "rope"
@@ -119,50 +106,41 @@ class ModelConfig:
     """Biases in the block's projections and, with layernorm, in the norms."""
     tied: bool = True
     """The output projection is the token embedding."""
-    embedding_width: int | None = None
+    embedding_width: Count | None = None
     """Factorised embeddings (ALBERT): tokens embed at this width, then go up to `width`; none: at `width`."""
-    repeats: int = 1
+    repeats: Count = 1
     """Layer sharing: the block of `layers / repeats` layers runs this many times."""
-    dropout: float = 0.0
+    dropout: BelowOne = 0.0
     """Where GPT-2 has it: on embeddings, attention weights and both outputs of a block. Drawn per sequence."""
     init: Literal["gpt2", "xavier", "kaiming", "scaled"] = "gpt2"
     """Of the blocks' matrices; `scaled` is N(0, 1/sqrt(fan in)) with zero output projections."""
-    norm_eps: float = 1e-5
-    rope_base: float = 10_000.0
+    norm_eps: Positive = 1e-5
+    rope_base: Positive = 10_000.0
     rope_scaling: RopeScaling | None = None
     moe: MoEConfig | None = None
     """Of `mlp: moe`; none: `MoEConfig`'s defaults."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "width", "layers", "heads", "repeats", "norm_eps", "rope_base"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, found {getattr(self, name)!r}")
-        for name in ("kv_heads", "ff_width", "embedding_width"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be above 0, found {value!r}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1, found {self.dropout}")
         if self.width % self.heads:
-            raise ConfigError(f"heads ({self.heads}) must divide width ({self.width})")
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         if self.heads % self.key_value_heads:
-            raise ConfigError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
+            raise ValueError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.layers % self.repeats:
-            raise ConfigError(f"repeats ({self.repeats}) must divide layers ({self.layers})")
+            raise ValueError(f"repeats ({self.repeats}) must divide layers ({self.layers})")
         if self.embedding_width is not None and not self.tied:
-            raise ConfigError("embedding_width is set but tied is false; factorised embeddings are tied")
+            raise ValueError("embedding_width is set but tied is false; factorised embeddings are tied")
         self._check_position()
         if self.moe is not None and self.mlp != "moe":
-            raise ConfigError(f"moe is set but mlp is {self.mlp!r}; set mlp to 'moe' or leave moe out")
+            raise ValueError(f"moe is set but mlp is {self.mlp!r}; set mlp to 'moe' or leave moe out")
         if self.mlp == "moe" and self.expert_width < 8:
-            raise ConfigError(f"ff_width ({self.dense_ff_width}) leaves less than 8 for each of moe.top_k experts")
+            raise ValueError(f"ff_width ({self.dense_ff_width}) leaves less than 8 for each of moe.top_k experts")
 
     def _check_position(self) -> None:
         if self.position == "learned":
             if self.rope_scaling is not None:
-                raise ConfigError("rope_scaling is set but position is 'learned'; set position to 'rope'")
+                raise ValueError("rope_scaling is set but position is 'learned'; set position to 'rope'")
         elif self.head_width % 2:
-            raise ConfigError(f"position 'rope' needs an even head width; width/heads is {self.head_width}")
+            raise ValueError(f"position 'rope' needs an even head width; width/heads is {self.head_width}")
 
     @property
     def head_width(self) -> int:
@@ -206,7 +184,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: object, where: str = "model") -> ModelConfig:
-        """Strict: an unknown key or a wrong type raises `ConfigError` naming it and the nearest known key."""
+        """Strict: raises `ConfigError` naming every unknown key, with the nearest known one, and every wrong value."""
         return from_mapping(cls, data, where)
 
     def to_dict(self) -> dict[str, Any]:

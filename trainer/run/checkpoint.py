@@ -19,13 +19,15 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic.dataclasses import dataclass
+
 from trainer.errors import CheckpointError, ConfigError
 from trainer.model.config import ModelConfig
-from trainer.strict import from_mapping
+from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +48,7 @@ CONFIG_FILE = "config.json"
 _NAME = re.compile(r"step_(\d{8,})")
 
 
-@dataclass
+@dataclass(config=STRICT_KEYS)
 class RunState:
     """Where a run stands, apart from its tensors. Counted by what the optimizer consumed."""
 

@@ -51,7 +51,7 @@ from trainer.run.lock import only_writer
 from trainer.run.loss_guard import MOST_ROLL_BACKS, LossGuard
 from trainer.run.meter import RunMeter, summarise
 from trainer.run.metrics import MetricsLog
-from trainer.run.resume import check_same_run, identity
+from trainer.run.resume import check_same_run
 from trainer.run.retention import Retention
 from trainer.scoring.choices import ChoiceSet, read_choices, score_choices
 from trainer.scoring.evaluation import Evaluation
@@ -109,7 +109,7 @@ class _Run:
             if micro_batch is None and state.world_size == ranks.world_size:
                 micro_batch = state.micro_batch
         self.learner.warm_up(micro_batch)
-        self.state = RunState(reader=reader.state_dict(), training=identity(self.training), steps=self.steps)
+        self.state = RunState(reader=reader.state_dict(), training=self.training.identity(), steps=self.steps)
         if place is not None:
             self._load(place)
             self.state.resumed_from.append(self.state.step)

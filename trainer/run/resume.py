@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
-from trainer.config import RunConfig, TrainingConfig
+from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
@@ -14,15 +12,6 @@ from trainer.run.checkpoint import RunState
 
 _MAY_CHANGE = ("max_minutes", "max_steps", "on_bad_loss", "jump_factor")
 """Settings one changes to let a stopped run go on; `max_steps` is compared as the run's steps."""
-
-
-def identity(training: TrainingConfig) -> dict[str, Any]:
-    """The settings that change a run's result, as plain JSON values."""
-    return {
-        field.name: list(value) if isinstance(value := getattr(training, field.name), tuple) else value
-        for field in dataclasses.fields(training)
-        if not field.metadata.get("runtime")
-    }
 
 
 def check_same_run(
@@ -42,7 +31,7 @@ def check_same_run(
             f"{place}: trained on other shards (manifest {state.reader['manifest_hash'][:12]} there, "
             f"{reader.manifest_hash[:12]} here); {advice}"
         )
-    for name, value in identity(config.training).items():
+    for name, value in config.training.identity().items():
         if name not in _MAY_CHANGE and state.training.get(name) != value:
             raise CheckpointError(
                 f"{place}: training.{name} is {state.training.get(name)!r} there, {value!r} here; {advice}"

@@ -16,16 +16,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic.dataclasses import dataclass
+
 from trainer.config import ChoiceData
 from trainer.data.shards import TokenizerRef
-from trainer.errors import ConfigError, DataError
+from trainer.errors import DataError
 from trainer.process.ranks import Ranks
 from trainer.scoring.documents import evaluating, score_targets
-from trainer.strict import from_mapping
+from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
     from trainer.model import GPT
@@ -34,7 +36,7 @@ SCHEMA = 1
 BATCH_TOKENS = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ChoiceItem:
     """One question."""
 
@@ -49,11 +51,11 @@ class ChoiceItem:
 
     def __post_init__(self) -> None:
         if not self.prompt or len(self.choices) < 2 or not all(self.choices):
-            raise ConfigError("an item needs a prompt and at least two choices, none of them empty")
+            raise ValueError("an item needs a prompt and at least two choices, none of them empty")
         if len(self.lengths) != len(self.choices) or min(self.lengths) < 1:
-            raise ConfigError(f"{len(self.choices)} choices need as many lengths above 0, found {list(self.lengths)}")
+            raise ValueError(f"{len(self.choices)} choices need as many lengths above 0, found {list(self.lengths)}")
         if not 0 <= self.answer < len(self.choices):
-            raise ConfigError(f"answer is {self.answer}, but there are {len(self.choices)} choices, counted from 0")
+            raise ValueError(f"answer is {self.answer}, but there are {len(self.choices)} choices, counted from 0")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem
         if data["schema"] != SCHEMA:
             raise DataError(f"{path}: choices of schema {data['schema']!r}, this trainer reads {SCHEMA}; write it anew")
         made_with = data["tokenizer"]
-        items = tuple(from_mapping(ChoiceItem, item, f"item {number}") for number, item in enumerate(data["items"]))
+        items = from_mapping(tuple[ChoiceItem, ...], data["items"], "items")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); data.choices names its path") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -70,8 +70,8 @@ def test_the_content_hash_is_over_content_not_over_files_or_parents() -> None:
         (("format",), "parquet", "not a manifest of shards"),
         (("mode",), "random", "unknown permutation"),
         (("tokenizer", "dtype"), "int8", "tokens of type 'int8'"),
-        (("stages",), None, "missing or malformed"),
-        (("surprise",), 1, "missing or malformed"),
+        (("stages",), None, "stages: expected a list, found None"),
+        (("surprise",), 1, "surprise: unknown key"),
     ],
 )
 def test_a_manifest_edited_by_hand_is_refused(

@@ -19,7 +19,7 @@ def test_settings_survive_json():
         ({"heads": 5}, r"heads \(5\) must divide width \(768\)"),
         ({"kv_heads": 4}, r"kv_heads \(4\) must divide heads \(6\)"),
         ({"repeats": 5}, r"repeats \(5\) must divide layers \(12\)"),
-        ({"layers": 0}, "layers must be above 0"),
+        ({"layers": 0}, "layers"),
         ({"dropout": 1.0}, "dropout"),
         ({"tied": False, "embedding_width": 64}, "embedding_width"),
         ({"moe": MoEConfig()}, "moe is set but mlp is 'swiglu'"),
@@ -28,8 +28,10 @@ def test_settings_survive_json():
     ],
 )
 def test_what_does_not_fit_is_named(changes, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ValidationError, match=message):
         ModelConfig(vocab_size=64, **changes)
+    with pytest.raises(ConfigError, match=rf"model.*{message}"):
+        ModelConfig.from_dict({"vocab_size": 64, **changes})
 
 
 @pytest.mark.parametrize(

@@ -12,30 +12,29 @@ from pydantic import TypeAdapter, ValidationError
 from trainer.config import RunConfig, TrainingConfig, read_run
 from trainer.errors import ConfigError
 from trainer.presets import PRESETS
-from trainer.run.resume import identity
 
 DATA = {"epochs": ["shards.json"]}
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:
-    with pytest.raises(ConfigError, match=r"training: unknown setting 'learning_rat'; did you mean 'learning_rate'"):
+    with pytest.raises(ConfigError, match=r"training\.learning_rat: unknown key; did you mean 'learning_rate'"):
         TrainingConfig.from_dict({"learning_rat": 1e-3})
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("learning_rate", "fast", "expected float, found 'fast'"),
-        ("learning_rate", True, "expected float, found True"),
-        ("batch_tokens", 8192.5, "expected int, found 8192.5"),
-        ("batch_tokens", 0, "batch_tokens must be above 0, found 0"),
-        ("optimizer", "sgd", "'sgd' is not one of adamw, muon"),
-        ("betas", [0.9], "expected 2 values, found 1"),
-        ("betas", [0.9, 1.0], "betas must be at least 0 and below 1, found 1.0"),
-        ("final_share", 1.5, "final_share must be between 0 and 1, found 1.5"),
-        ("jump_factor", 0.5, "jump_factor must be above 1, found 0.5"),
-        ("weight_decay", -0.1, "weight_decay must not be below 0, found -0.1"),
-        ("max_steps", 0, "max_steps must be above 0, found 0"),
+        ("learning_rate", "fast", "expected a number, found 'fast'"),
+        ("learning_rate", True, "expected a number, found True"),
+        ("batch_tokens", 8192.5, "expected a whole number, found 8192.5"),
+        ("batch_tokens", 0, "batch_tokens: must be above 0, found 0"),
+        ("optimizer", "sgd", "must be 'adamw' or 'muon', found 'sgd'"),
+        ("betas", [0.9], "betas.1: a value is missing, found [0.9]"),
+        ("betas", [0.9, 1.0], "betas.1: must be below 1, found 1.0"),
+        ("final_share", 1.5, "final_share: must be at most 1, found 1.5"),
+        ("jump_factor", 0.5, "jump_factor: must be above 1, found 0.5"),
+        ("weight_decay", -0.1, "weight_decay: must be at least 0, found -0.1"),
+        ("max_steps", 0, "max_steps: must be above 0, found 0"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_found(key: str, value: object, said: str) -> None:
@@ -57,8 +56,8 @@ def test_a_batch_must_hold_whole_sequences() -> None:
 def test_runtime_settings_stay_out_of_the_identity() -> None:
     plain = TrainingConfig()
     elsewhere = dataclasses.replace(plain, device="cpu", micro_batch=3, compile="on", checkpoint_every=7, log_every=1)
-    assert identity(elsewhere) == identity(plain)
-    assert identity(dataclasses.replace(plain, learning_rate=1e-4)) != identity(plain)
+    assert elsewhere.identity() == plain.identity()
+    assert dataclasses.replace(plain, learning_rate=1e-4).identity() != plain.identity()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -125,5 +124,5 @@ def test_pydantic_embeds_the_settings_and_refuses_unknown_keys() -> None:
     assert adapter.validate_python({"learning_rate": 1e-3}).learning_rate == 1e-3
     with pytest.raises(ValidationError, match="learning_rat"):
         adapter.validate_python({"learning_rat": 1e-3})
-    with pytest.raises(ValidationError, match="batch_tokens must be above 0"):
+    with pytest.raises(ValidationError, match="batch_tokens"):
         adapter.validate_python({"batch_tokens": 0})

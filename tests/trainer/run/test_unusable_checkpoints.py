@@ -56,11 +56,11 @@ UNUSABLE = {
     "no run": (change_state(lambda document: document.pop("run")), "run: expected a mapping"),
     "a field of another version": (
         change_state(lambda document: document["run"].update(of_tomorrow=1)),
-        "unknown setting 'of_tomorrow'",
+        r"run\.of_tomorrow: unknown key",
     ),
     "a switch of another version": (
         change_state(lambda document: document["model"].update(of_tomorrow=1)),
-        "unknown setting 'of_tomorrow'",
+        r"model\.of_tomorrow: unknown key",
     ),
 }
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from trainer.config import ChoiceData  # noqa: E402
 from trainer.data.shards import TokenizerRef  # noqa: E402
-from trainer.errors import ConfigError, DataError  # noqa: E402
+from trainer.errors import DataError  # noqa: E402
 from trainer.model import GPT, ModelConfig  # noqa: E402
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.scoring.choices import (  # noqa: E402
@@ -111,7 +111,7 @@ GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
         ({"items": [{**GOOD, "prompt": [50]}]}, "token 50 is outside"),
         ({"items": [{**GOOD, "choices": [[2], [50]]}]}, "token 50 is outside"),
         ({"items": [{**GOOD, "choices": [[2], [-1]]}]}, "token -1 is outside"),
-        ({"items": [{**GOOD, "answr": 1}]}, "'answr'"),
+        ({"items": [{**GOOD, "answr": 1}]}, "answr: unknown key; did you mean 'answer'?"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -129,5 +129,5 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_an_item_without_a_prompt_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs a prompt"):
+    with pytest.raises(ValueError, match="needs a prompt"):
         ChoiceItem(prompt=(), choices=((1,), (2,)), lengths=(1, 1), answer=0)

@@ -1,0 +1,86 @@
+"""How settings are declared and read: pydantic dataclasses whose fields carry their bounds.
+
+In: a plain mapping (JSON, YAML) and a class. Out: a frozen instance, or `ConfigError` with every mistake in it. A
+number is strict, since nothing may be trained with a `true` or a text taken for a rate; a whole number may be written
+as a float (`1e6`).
+
+Settings are identity or runtime. Identity settings change a result and enter its fingerprint. Runtime settings (paths,
+worker counts, devices) change only how it is computed; a field made with `runtime()` is left out of `identity_of` at
+any depth, so two machines that compute the same thing find each other's artifacts.
+
+The trainer runs without the pipeline, so these few live here; `pipeline.base.settings` hands them on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any, Final, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from trainer.errors import ConfigError
+from trainer.mistakes import explain
+
+T = TypeVar("T")
+
+STRICT_KEYS: Final = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+"""What every settings class is made with: an unknown key is a mistake, a field's docstring its description."""
+RUNTIME: Final = "runtime"
+
+
+def _as_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = Annotated[float, Strict()]
+Positive = Annotated[float, Strict(), Gt(0)]
+NotNegative = Annotated[float, Strict(), Ge(0)]
+Share = Annotated[float, Strict(), Ge(0), Le(1)]
+"""From 0 to 1."""
+BelowOne = Annotated[float, Strict(), Ge(0), Lt(1)]
+"""From 0 to below 1: what is kept of a mean at each step, or dropped."""
+Whole = Annotated[int, Strict(), Ge(0), BeforeValidator(_as_whole)]
+Count = Annotated[int, Strict(), Gt(0), BeforeValidator(_as_whole)]
+"""A whole number above 0."""
+
+
+def runtime(default: Any, **kwargs: Any) -> Any:
+    """A pydantic field that never enters a fingerprint. Keywords as for `pydantic.Field`."""
+    return Field(default, json_schema_extra={RUNTIME: True}, **kwargs)
+
+
+def from_mapping(kind: type[T], data: object, where: str) -> T:
+    """Build `kind` from `data`; `where` stands before each key in errors (`training`, or a file's name and a colon).
+
+    Raises `ConfigError` with a line for every unknown or missing key and every value that does not fit.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(data) if isinstance(data, Mapping) else data)
+    except ValidationError as error:
+        raise ConfigError("\n  ".join(mistake.told(where) for mistake in explain(error, kind, data))) from None
+
+
+def identity_of(value: Any) -> Any:
+    """The settings that change a result, as plain JSON values: runtime fields are left out, at any depth.
+
+    In: settings, dataclasses and containers of them. A dataclass with an `identity()` of its own answers for itself.
+    """
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    if fields is not None:
+        return {
+            name: identity_of(getattr(value, name))
+            for name, info in fields.items()
+            if not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(RUNTIME))
+        }
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: identity_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: identity_of(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [identity_of(item) for item in value]
+    return value
