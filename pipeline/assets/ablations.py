@@ -6,7 +6,6 @@ model alone builds nothing but its runs. The job runs the arms in the order in w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import dagster as dg
@@ -17,6 +16,7 @@ from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact
+from pipeline.store.home import squeeze_home
 from pipeline.study.data import (
     STUDY_DATA_VERSION,
     STUDY_HELDOUT_VERSION,
@@ -25,12 +25,13 @@ from pipeline.study.data import (
     encode_corpora,
     sample_heldout,
 )
-from pipeline.study.report.page import REPORT_VERSION, ReportSummary, build_report
-from pipeline.study.results.runs_table import collect, read_speed
-from pipeline.study.runs.arm import ARM_VERSION, arm_identity, arm_key, finished_arms, run_arm, tokenizer_of
+from pipeline.study.plan import StudyPlan
+from pipeline.study.report.report import REPORT_VERSION, ReportSummary, build_report
+from pipeline.study.results.results import Results
+from pipeline.study.results.run_result import FINISHED, POOLED
+from pipeline.study.results.runs_table import SPEED_FILE, collect, read_speed
+from pipeline.study.runs.arm import ARM_VERSION, ArmSummary, arm_identity, arm_key, finished_arms, run_arm
 from pipeline.study.runs.seeds import DATA, HELDOUT, ITEMS, arm_inputs
-from pipeline.study.settings import POOLED, StudySettings, resolve
-from pipeline.study.speed import speed_file
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
@@ -39,12 +40,12 @@ REPORT: Final = "ablation_report"
 
 def stored_assets(profile: Profile) -> list[StoredAsset]:
     """The study's assets; none for a profile without a study."""
-    study = profile.study
-    if study is None:
+    plan = profile.study_plan
+    if plan is None:
         return []
-    mixed = {name: _stages_of(profile, study, name) for name in study.data}
-    corpora = sorted({source for stages in mixed.values() for stage in stages for source in stage.mixture})
-    tokenizers = dict.fromkeys(tokenizer_of(profile, study, name) for name in study.data)
+    study = plan.settings
+    corpora = sorted({corpus for name in study.data for stage in plan.stages_of(name) for corpus in stage.mixture})
+    tokenizers = dict.fromkeys(plan.tokenizer_of(name) for name in study.data)
     return [
         StoredAsset(
             key=HELDOUT,
@@ -58,10 +59,10 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             kinds=frozenset({"parquet"}),
         ),
         *(_tokens(profile, name, corpora) for name in tokenizers),
-        *(_items(profile, study, name) for name in tokenizers if study.benchmarks.tasks),
-        *(_data(profile, study, name) for name in study.data),
+        *(_items(profile, plan, name) for name in tokenizers if study.benchmarks.tasks),
+        *(_data(profile, plan, name) for name in study.data),
         # all below 0, or the first arms whose data are there would run before the data of the arms that come first
-        *(_arm(profile, study, name, -number) for number, name in enumerate(study.arms, start=1)),
+        *(_arm(plan, name, -number) for number, name in enumerate(study.arms, start=1)),
         StoredAsset(
             key=REPORT,
             group=GROUP,
@@ -73,11 +74,11 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             },
             inputs=[],
             optional=[arm_key(name) for name in study.arms],
-            make=lambda build: _report(build, profile, study),
+            make=lambda build: _report(build, plan),
             metadata=_report_metadata,
             kinds=frozenset({"csv"}),
             # the speeds are measured apart, on a quiet machine: what the file says is part of the report
-            override=lambda settings, _: settings | {"speed": read_speed(speed_file())},
+            override=lambda settings, _: settings | {"speed": read_speed(squeeze_home() / SPEED_FILE)},
         ),
     ]
 
@@ -94,10 +95,6 @@ def jobs(profile: Profile) -> list[Any]:
             tags={"profile": profile.name},
         )
     ]
-
-
-def _stages_of(profile: Profile, study: StudySettings, data: str) -> Any:
-    return study.data[data].stages or profile.schedule.stages
 
 
 def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset:
@@ -117,10 +114,10 @@ def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset
     )
 
 
-def _items(profile: Profile, study: StudySettings, tokenizer: str) -> StoredAsset:
+def _items(profile: Profile, plan: StudyPlan, tokenizer: str) -> StoredAsset:
     return items_asset(
         profile,
-        study.benchmarks,
+        plan.settings.benchmarks,
         key=f"{ITEMS}/{tokenizer}",
         group=GROUP,
         tokenizer=f"tokenizer/{tokenizer}",
@@ -128,9 +125,9 @@ def _items(profile: Profile, study: StudySettings, tokenizer: str) -> StoredAsse
     )
 
 
-def _data(profile: Profile, study: StudySettings, name: str) -> StoredAsset:
-    data, stages = study.data[name], _stages_of(profile, study, name)
-    tokens = f"ablation_tokens/{tokenizer_of(profile, study, name)}"
+def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset:
+    data, stages = plan.settings.data[name], plan.stages_of(name)
+    tokens = f"ablation_tokens/{plan.tokenizer_of(name)}"
 
     def make(build: Build) -> Any:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
@@ -149,28 +146,29 @@ def _data(profile: Profile, study: StudySettings, name: str) -> StoredAsset:
     )
 
 
-def _arm(profile: Profile, study: StudySettings, name: str, priority: int) -> StoredAsset:
-    run, arm = resolve(study, name, profile.model, profile.training), study.arms[name]
-    tokenizer = tokenizer_of(profile, study, run.data)
+def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset:
+    arm, settings = plan.arm(name), plan.settings.arms[name]
+    title = settings.title or name
     return StoredAsset(
         key=arm_key(name),
         group=GROUP,
-        description=f"{arm.title or name} (idea {arm.idea})" if arm.idea else arm.title or name,
+        description=f"{title} (idea {settings.idea})" if settings.idea else title,
         version=ARM_VERSION,
-        settings=arm_identity(study, run),
-        inputs=arm_inputs(study, run, tokenizer),
-        make=lambda build: run_arm(run, study, tokenizer, build.inputs, build.store, build.context.log),
+        settings=arm_identity(plan, arm),
+        inputs=arm_inputs(plan, arm),
+        make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
         priority=priority,
     )
 
 
-def _report(build: Build, profile: Profile, study: StudySettings) -> ReportSummary:
-    found = finished_arms(profile, study, build.store)
+def _report(build: Build, plan: StudyPlan) -> ReportSummary:
+    found = finished_arms(plan, build.store)
     for key in sorted(build.inputs.keys() - {arm_key(name) for name in found}):
         build.context.log.warning(f"{key} is of other settings than the study's; materialize it again")
-    return build_report(collect(study, found), build.settings["speed"], study, build.out)
+    design = plan.settings.design()
+    return build_report(Results(design, collect(design, found), build.settings["speed"]), plan.settings, build.out)
 
 
 def _report_metadata(artifact: Artifact) -> Metadata:
@@ -222,17 +220,14 @@ def _data_metadata(artifact: Artifact) -> Metadata:
 
 
 def _arm_metadata(artifact: Artifact) -> Metadata:
-    seeds: Mapping[str, Mapping[str, Any]] = artifact.summary["seeds"]
-    rows = [
-        {"seed": seed, "state": run["state"], **{f"{name}": value for name, value in run["bits_per_byte"].items()}}
-        for seed, run in seeds.items()
-    ]
-    first = next(iter(seeds.values()))
-    finished = [run["bits_per_byte"][POOLED] for run in seeds.values() if run["state"] == "finished"]
+    results = ArmSummary(artifact.content_hash, **artifact.summary).results
+    finished = {seed: result for seed, result in results.items() if result.state == FINISHED}
+    pooled = [result.bits_per_byte[POOLED] for result in finished.values()]
+    any_result = next(iter(results.values()))
     return {
-        **({"bits_per_byte": sum(finished) / len(finished)} if finished else {}),
-        "parameters": first["parameters"]["total"],
-        "tokens": first["tokens"],
-        "flops": float(first["flops_per_token"] * first["tokens"]),
-        "runs": table([row for row in rows if row["state"] == "finished"]),
+        **({"bits_per_byte": sum(pooled) / len(pooled)} if pooled else {}),
+        "parameters": any_result.parameters["total"],
+        "tokens": any_result.tokens,
+        "flops": float(any_result.flops_per_token * any_result.tokens),
+        "runs": table([{"seed": str(seed), "state": run.state, **run.bits_per_byte} for seed, run in finished.items()]),
     }

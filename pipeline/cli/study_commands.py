@@ -14,8 +14,8 @@ from pipeline.cli.terminal import console
 
 if TYPE_CHECKING:
     from pipeline.profile.profile import Profile
+    from pipeline.study.plan import StudyPlan
     from pipeline.study.results.runs_table import Run
-    from pipeline.study.settings import StudySettings
 
 app = typer.Typer(no_args_is_help=True, help="A study's results as files, and the speed of its arms.")
 
@@ -31,17 +31,17 @@ def export(out: OutOption = Path("docs/results"), page: PageOption = None, profi
     from pipeline.store.home import squeeze_home
     from pipeline.study.results.runs_table import SPEED_FILE, collect
     from pipeline.study.runs.arm import finished_arms
-    from pipeline.study.speed import speed_file
 
-    settings, study = _load(profile)
+    settings, plan = _load(profile)
     store = Store(squeeze_home(), settings.name).open()
-    runs = collect(study, finished_arms(settings, study, store))
+    runs = collect(plan.settings.design(), finished_arms(plan, store))
     if not runs:
         raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")
     out.mkdir(parents=True, exist_ok=True)
-    if speed_file().exists():
-        shutil.copyfile(speed_file(), out / SPEED_FILE)
-    _write(runs, study, out, page)
+    speed_file = squeeze_home() / SPEED_FILE
+    if speed_file.exists():
+        shutil.copyfile(speed_file, out / SPEED_FILE)
+    _write(runs, plan, out, page)
 
 
 @app.command()
@@ -49,8 +49,8 @@ def draw(out: OutOption = Path("docs/results"), page: PageOption = None, profile
     """The same pictures and tables from the folder's CSV files alone."""
     from pipeline.study.results.runs_table import read_runs
 
-    _, study = _load(profile)
-    _write(read_runs(out), study, out, page)
+    _, plan = _load(profile)
+    _write(read_runs(out), plan, out, page)
 
 
 @app.command()
@@ -63,26 +63,32 @@ def speed(
 
     The speeds are kept beside the artifacts, for the report and for `export`.
     """
-    from pipeline.study.speed import measure, speed_file
+    from pipeline.store.home import squeeze_home
+    from pipeline.study.results.runs_table import SPEED_FILE
+    from pipeline.study.speed import measure
 
-    settings, _ = _load(profile)
-    measure(settings, steps, rounds, speed_file())
+    _, plan = _load(profile)
+    measure(plan, steps, rounds, squeeze_home() / SPEED_FILE)
 
 
-def _load(name: str) -> tuple[Profile, StudySettings]:
+def _load(name: str) -> tuple[Profile, StudyPlan]:
     from pipeline.profile.profile import load_profile
 
     profile = load_profile(name)
-    if profile.study is None:
+    plan = profile.study_plan
+    if plan is None:
         raise StudyError(f"the profile {profile.name} has no study; add the section, or name one with --profile")
-    return profile, profile.study
+    return profile, plan
 
 
-def _write(runs: Sequence[Run], study: StudySettings, out: Path, page: Path | None) -> None:
-    from pipeline.study.report.page import build_report, write_page
+def _write(runs: Sequence[Run], plan: StudyPlan, out: Path, page: Path | None) -> None:
+    from pipeline.study.report.page import write_page
+    from pipeline.study.report.report import build_report
+    from pipeline.study.results.results import Results
     from pipeline.study.results.runs_table import SPEED_FILE, read_speed
 
-    summary = build_report(runs, read_speed(out / SPEED_FILE), study, out)
+    results = Results(plan.settings.design(), runs, read_speed(out / SPEED_FILE))
+    summary = build_report(results, plan.settings, out)
     if page is not None:
         write_page(page, summary.markdown)
     console.print(f"{out}: {summary.runs} runs of {summary.finished} of {summary.arms} arms")

@@ -24,7 +24,8 @@ from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.moved_keys import new_place
 from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-from pipeline.study.settings import StudySettings, check_study
+from pipeline.study.plan import StudyPlan
+from pipeline.study.settings import StudySettings
 from pipeline.tokenization.settings import TokenizationSettings
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
@@ -108,9 +109,17 @@ class Profile(Settings):
 
     @model_validator(mode="after")
     def _arms_can_run(self) -> Profile:
-        if self.study is not None:
-            check_study(self.study, list(self.corpora), self.tokenizers.candidates, self.model, self.training)
+        if (plan := self.study_plan) is not None:
+            plan.check()
         return self
+
+    @property
+    def study_plan(self) -> StudyPlan | None:
+        """The study with what of this profile its arms are made from; none without a `study` section."""
+        if self.study is None:
+            return None
+        stages, corpora = tuple(self.schedule.stages), tuple(self.corpora)
+        return StudyPlan(self.study, self.model, self.training, self.tokenizers, stages, corpora)
 
 
 def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Profile:

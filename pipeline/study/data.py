@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pipeline.base.canonical import text_hash
+from pipeline.base.canonical import canonical_hash, text_hash
 from pipeline.base.errors import StudyError
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.heldout import HELDOUT_FILE, HeldoutDocument, heldout_documents
@@ -66,7 +66,7 @@ def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: P
     """Encode every corpus with one tokenizer into `out/<corpus>`."""
     found = {name: encode_corpus(name, corpus, tokenizer, _made(out / name)) for name, corpus in corpora.items()}
     return TokensSummary(
-        _hash_of({name: summary.content_hash for name, summary in found.items()}),
+        canonical_hash({name: summary.content_hash for name, summary in found.items()}),
         {name: summary.train.tokens for name, summary in found.items()},
         {name: summary.bytes_per_token for name, summary in found.items()},
     )
@@ -105,7 +105,7 @@ def build_data(
     ]
     order = [1] * data.epochs if data.shuffle == "once" else list(range(1, data.epochs + 1))
     return DataSummary(
-        _hash_of([built[epoch - 1].content_hash for epoch in order]),
+        canonical_hash([built[epoch - 1].content_hash for epoch in order]),
         [f"epoch_{epoch:03d}/shards.json" for epoch in order],
         built[0].tokens,
         built[0].bytes,
@@ -134,7 +134,7 @@ def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Pa
             documents[part][corpus] = len(chosen)
             sizes[part][corpus] = sum(document.size for document in chosen)
             hashes.append((part, corpus, [text_hash(document.text) for document in chosen]))
-    return HeldoutSummary(_hash_of(hashes), documents, sizes)
+    return HeldoutSummary(canonical_hash(hashes), documents, sizes)
 
 
 def _in_hash_order(heldout: Path, seed: int) -> list[HeldoutDocument]:
@@ -169,9 +169,3 @@ def _write(documents: Sequence[HeldoutDocument], folder: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _hash_of(value: Any) -> str:
-    from pipeline.base.canonical import canonical_json
-
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -7,9 +7,8 @@ share one share its shards. The profile's `model` and `training` are the study's
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,14 +16,13 @@ from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.settings import WhileTraining
 from pipeline.sharding.settings import StageSettings
-from trainer.config import TrainingConfig
-from trainer.errors import ConfigError
-from trainer.model.config import ModelConfig
+from pipeline.study.questions import Question
+from pipeline.study.results.design import ArmDesign, Design
 
 NAME = r"^[a-z][a-z0-9_]*$"
 SECTIONS = ("model", "training")
-POOLED = "all"
-"""Name of the score on the sample of all corpora that are not apart, as one text."""
+SAME_WEIGHTS = ("model.dropout",)
+"""Settings of the model that leave the initial weights as they are."""
 ArmName = Annotated[str, Field(pattern=NAME)]
 
 
@@ -87,7 +85,7 @@ class Arm(Settings):
     """One experiment."""
 
     idea: int = runtime(0, ge=0)
-    """Which of the ideas it tests; 0 is none of the thirteen."""
+    """Which of the study's `ideas` it tests, counted from 1; 0 is none of them."""
     title: str = runtime("")
     extends: str | None = runtime(None)
     """An arm whose changes, data, budget and seeds it starts from."""
@@ -98,6 +96,20 @@ class Arm(Settings):
     data: str | None = None
     budget: Budget | None = None
     seeds: tuple[int, ...] | None = None
+
+
+class Idea(Settings):
+    """A row of the page's table of ideas; a title alone may be written in its place."""
+
+    title: str
+    shows: Literal["arms", "spread"] = "arms"
+    """`arms`: what the arms that test it are worth. `spread`: how far runs of one arm spread over seeds, and how many
+    benchmarks tell the `recipe` from the baseline."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _title_alone(cls, value: object) -> object:
+        return {"title": value} if isinstance(value, str) else value
 
 
 class StudySettings(Settings):
@@ -114,6 +126,14 @@ class StudySettings(Settings):
     baseline: str
     tuned: tuple[str, ...] = ()
     """Arms that differ in the learning rate alone; the best of them is the tuned baseline."""
+    recipe: str | None = None
+    """The arm that puts the ideas together: benchmarks are asked to tell it from the baseline."""
+    ideas_heading: str = "Ideas"
+    """What the table of ideas is called on the page."""
+    ideas: tuple[Idea, ...] = ()
+    """Rows of the table of ideas, in the order of their numbers; none: the page has no such table."""
+    questions: tuple[Question, ...] = ()
+    """What the page answers first, in this order."""
     arms: dict[ArmName, Arm] = Field(min_length=1)
     benchmarks: WhileTraining = WhileTraining()
     """Multiple-choice tasks every run is scored on at its end; none: no benchmarks."""
@@ -127,12 +147,16 @@ class StudySettings(Settings):
 
     @model_validator(mode="after")
     def _names_exist(self) -> StudySettings:
-        wanted = [("baseline", self.baseline), *(("tuned", name) for name in self.tuned)]
+        wanted = [("baseline", self.baseline), ("recipe", self.recipe), *(("tuned", name) for name in self.tuned)]
+        for number, question in enumerate(self.questions, start=1):
+            wanted += [(f"questions, the {number}., {key}", name) for key, name in question.arms()]
         for name, arm in self.arms.items():
             wanted += [(f"arms.{name}.{key}", getattr(arm, key)) for key in ("extends", "against")]
             if arm.data is not None and arm.data not in self.data:
                 known = ", ".join(self.data)
                 raise ValueError(f"arms.{name}.data: there is no data set {arm.data!r}; there are {known}")
+            if self.ideas and arm.idea > len(self.ideas):
+                raise ValueError(f"arms.{name}.idea: {arm.idea} is none of the {len(self.ideas)} ideas")
         for where, given in wanted:
             if given is not None and given not in self.arms:
                 raise ValueError(f"{where}: there is no arm {given!r}{did_you_mean(given, self.arms)}")
@@ -160,73 +184,18 @@ class StudySettings(Settings):
         named = [self.arms[ancestor].data for ancestor in self.lineage(name)]
         return next((data for data in reversed(named) if data), next(iter(self.data)))
 
+    def design(self) -> Design:
+        """Which arm is compared with which, as the results need it."""
+        arms = {name: self._arm_design(name, arm) for name, arm in self.arms.items()}
+        return Design(arms, self.baseline, self.tuned, self.recipe)
 
-class ArmRun(NamedTuple):
-    """An arm with everything filled in; the vocabulary and the number of steps follow from its data."""
-
-    name: str
-    model: ModelConfig
-    training: TrainingConfig
-    data: str
-    budget: Budget
-    seeds: tuple[int, ...]
-
-
-def resolve(study: StudySettings, name: str, model: ModelConfig, training: TrainingConfig) -> ArmRun:
-    """An arm's settings: the profile's `model` and `training` with the changes of what it extends, then its own.
-
-    Raises ValueError naming the arm and the setting that is unknown or does not fit.
-    """
-    values: dict[str, Any] = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
-    budget, seeds = study.budget, study.seeds
-    for ancestor in study.lineage(name):
-        arm = study.arms[ancestor]
-        budget, seeds = arm.budget or budget, arm.seeds or seeds
-        for key, value in arm.change.items():
-            _set(values, key, value, f"study.arms.{ancestor}.change")
-    where = f"study.arms.{name}.change: "
-    try:
-        return ArmRun(
-            name,
-            ModelConfig.from_dict(values["model"], f"{where}model"),
-            TrainingConfig.from_dict(values["training"], f"{where}training"),
-            study.data_of(name),
-            budget,
-            seeds,
+    def _arm_design(self, name: str, arm: Arm) -> ArmDesign:
+        changes = self.changes(name)
+        model = {key: value for key, value in changes.items() if key.startswith("model.") and key not in SAME_WEIGHTS}
+        return ArmDesign(
+            title=arm.title or name,
+            idea=arm.idea,
+            against=arm.against or self.baseline,
+            start=(model, self.data[self.data_of(name)].tokenizer),
+            lone=not arm.idea and not arm.against,
         )
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-
-
-def check_study(
-    study: StudySettings,
-    corpora: Sequence[str],
-    tokenizers: Sequence[str],
-    model: ModelConfig,
-    training: TrainingConfig,
-) -> None:
-    """Raise ValueError for whatever the study names that the rest of the profile does not have, or cannot run."""
-    for name, data in study.data.items():
-        if data.tokenizer is not None and data.tokenizer not in tokenizers:
-            raise ValueError(f"study.data.{name}.tokenizer: {data.tokenizer!r} is not in tokenizers.candidates")
-        for source in {source for stage in data.stages or () for source in stage.mixture} - set(corpora):
-            raise ValueError(f"study.data.{name} mixes {source!r}, which is not in corpora")
-    for source in study.heldout.bytes.keys() - set(corpora):
-        raise ValueError(f"study.heldout.bytes: {source!r} is not in corpora{did_you_mean(source, corpora)}")
-    for name in study.arms:
-        resolve(study, name, model, training)
-
-
-def _set(values: dict[str, Any], key: str, value: Any, where: str) -> None:
-    section, *path = key.split(".")
-    if section not in SECTIONS or not path:
-        raise ValueError(
-            f"{where}: {key!r} is no setting an arm can change; write model.<setting> or training.<setting>"
-            f"{did_you_mean(section, SECTIONS)}"
-        )
-    place = values[section]
-    for part in path[:-1]:
-        if not isinstance(place.get(part), dict):
-            place[part] = {}
-        place = place[part]
-    place[path[-1]] = value

@@ -1,7 +1,7 @@
 """Tokens a second of every arm on this machine: a few training steps of each in turns, so that slow moments of the
 machine are shared by all.
 
-In: a profile's arms. Out: `speed.csv`, a row an arm: the median of its turns by the clock and by the processor's time,
+In: a study's arms. Out: `speed.csv`, a row an arm: the median of its turns by the clock and by the processor's time,
 one thread, random token ids (speed does not depend on the text). Arms of equal model and optimizer are timed once, and
 all arms in one run: rates of two runs are of two different moments of the machine.
 """
@@ -17,13 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.base.errors import StudyError
 from pipeline.base.settings import identity_of
-from pipeline.profile.profile import Profile
-from pipeline.store.home import squeeze_home
-from pipeline.study.results.runs_table import SPEED_FILE, write_csv
-from pipeline.study.runs.arm import tokenizer_of
-from pipeline.study.settings import ArmRun, StudySettings, resolve
+from pipeline.study.plan import ArmPlan, StudyPlan
+from pipeline.study.results.runs_table import write_csv
 from trainer.config import TrainingConfig
 from trainer.model.config import ModelConfig
 
@@ -41,28 +37,20 @@ SPEED_SETTINGS: Final = (
 END_OF_TEXT: Final = 0
 
 
-def speed_file() -> Path:
-    """Where the arms' speeds are kept: beside the artifacts, for the report and the export."""
-    return squeeze_home() / SPEED_FILE
-
-
-def measure(profile: Profile, steps: int, rounds: int, out: Path) -> None:
-    """Time every arm and write `out`. Raises StudyError for a profile without a study."""
+def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
+    """Time every arm and write `out`."""
     import torch
 
-    study = profile.study
-    if study is None:
-        raise StudyError(f"the profile {profile.name} has no study")
     torch.set_num_threads(1)
     groups: dict[str, list[str]] = {}
     turns: dict[str, Callable[[int], tuple[float, float]]] = {}
-    for name in study.arms:
-        run = resolve(study, name, profile.model, profile.training)
-        model = dataclasses.replace(run.model, vocab_size=_vocabulary(profile, study, run))
-        key = _same_speed(model, run.training)
+    for name in plan.settings.arms:
+        arm = plan.arm(name)
+        model = dataclasses.replace(arm.model, vocab_size=_vocabulary(plan, arm))
+        key = _same_speed(model, arm.training)
         groups.setdefault(key, []).append(name)
         if key not in turns:
-            turns[key] = _turn(model, run.training)
+            turns[key] = _turn(model, arm.training)
     for turn in turns.values():
         turn(1)
     found: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
@@ -75,16 +63,16 @@ def measure(profile: Profile, steps: int, rounds: int, out: Path) -> None:
         figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
         for name in names:
             rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}
-    write_csv(out, COLUMNS, [rows[name] for name in study.arms])
+    write_csv(out, COLUMNS, [rows[name] for name in plan.settings.arms])
 
 
-def _vocabulary(profile: Profile, study: StudySettings, run: ArmRun) -> int:
+def _vocabulary(plan: StudyPlan, arm: ArmPlan) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
     from pipeline.tokenization.specs import load_specs, specs_folder
 
-    name = tokenizer_of(profile, study, run.data)
-    spec = load_specs(specs_folder(profile.tokenizers.folder), [name])[name]
-    return int(getattr(spec, "vocab_size", None) or run.model.vocab_size)
+    name = plan.tokenizer_of(arm.data)
+    spec = load_specs(specs_folder(plan.tokenizers.folder), [name])[name]
+    return int(getattr(spec, "vocab_size", None) or arm.model.vocab_size)
 
 
 def _same_speed(model: ModelConfig, settings: TrainingConfig) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, new_panels
-from pipeline.study.results.effects import Effect, by_arm
+from pipeline.study.results.effects import Effect
 from pipeline.study.results.intervals import Interval
-from pipeline.study.results.runs_table import FINISHED, Run
-from pipeline.study.settings import POOLED
+from pipeline.study.results.results import Results
+from pipeline.study.results.run_result import FINISHED, POOLED
+from pipeline.study.results.runs_table import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,12 +68,11 @@ def _forest_panel(axes: Axes, rows: Sequence[tuple[Effect, Interval]], against: 
     axes.grid(axis="y", visible=False)
 
 
-def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+def curves_png(results: Results, shown: Sequence[str]) -> bytes:
     """Held-out bits per byte on the way, the mean over seeds, for the arms of `shown` that have run."""
     figure, axes = new_figure(7.2, 3.8)
-    arms = by_arm(runs)
     for number, name in enumerate(shown):
-        curves = [run.curve for run in arms[name] if run.state == FINISHED]
+        curves = [run.curve for run in results.by_arm[name] if run.state == FINISHED]
         if not curves:
             continue
         points: dict[int, list[float]] = {}
@@ -88,12 +88,12 @@ def curves_png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
     return figure_png(figure)
 
 
-def frontier_png(runs: Sequence[Run]) -> bytes:
+def frontier_png(results: Results) -> bytes:
     """Bits per byte at the end against parameters, a point an arm, a colour for arms that were trained on about as much
     text; a line joins those of a colour that no smaller arm beats. Of arms that lie on each other one has its name."""
     figure, axes = new_figure(7.2, 4.6)
     groups: list[tuple[float, list[tuple[float, float, str]]]] = []
-    for name, group in sorted(by_arm(runs).items(), key=lambda item: -_text(item[1][0])):
+    for name, group in sorted(results.by_arm.items(), key=lambda item: -_text(item[1][0])):
         ends = [run.scores[POOLED] for run in group if run.state == FINISHED]
         text = _text(group[0])
         if not ends:
@@ -136,11 +136,11 @@ def _text(run: Run) -> float:
     return run.tokens * run.bytes_per_token
 
 
-def pictures(runs: Sequence[Run], effects: Sequence[Effect], shown: Sequence[str]) -> dict[str, bytes]:
+def pictures(results: Results, effects: Sequence[Effect], shown: Sequence[str]) -> dict[str, bytes]:
     """All of them by name; none of a kind for which nothing has run."""
     drawn: dict[str, Any] = {}
     if any(item.pooled.at_end is not None for item in effects):
         drawn["forest"] = forest_png(effects)
-    if runs:
-        drawn |= {"curves": curves_png(runs, shown), "frontier": frontier_png(runs)}
+    if results.runs:
+        drawn |= {"curves": curves_png(results, shown), "frontier": frontier_png(results)}
     return drawn

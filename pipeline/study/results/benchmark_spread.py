@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.study.results.effects import by_arm, difference, seed_runs
 from pipeline.study.results.intervals import Interval
-from pipeline.study.results.runs_table import FINISHED, Run
+from pipeline.study.results.results import Results, by_arm, by_seed, difference
+from pipeline.study.results.run_result import FINISHED
+from pipeline.study.results.runs_table import Run
 
 ITEMS: Final = "items"
 BY_LENGTH: Final = "acc_norm"
@@ -55,38 +56,39 @@ class Spread:
         return found is not None and least is not None and abs(found.mean) > least and found.low * found.high > 0
 
 
-def spreads(runs: Sequence[Run], arm: str, reference: str, *, together: bool) -> list[Spread]:
-    """A row for every benchmark that runs were scored on; its difference is of two arms, seed by seed where their runs
-    begin alike (`together`)."""
-    finished = [run for run in runs if run.state == FINISHED and run.benchmarks]
-    tasks = sorted({key.partition(":")[0] for run in finished for key in run.benchmarks})
-    found = []
-    for task in tasks:
-        metric = "acc" if task in WITHOUT_LENGTH else BY_LENGTH
-        key = f"{task}:{metric}"
-        scored = [run for run in finished if key in run.benchmarks]
-        arms = {name: [run.benchmarks[key] for run in group] for name, group in by_arm(scored).items()}
-        most = max(map(len, arms.values()))
-        means = {name: statistics.fmean(values) for name, values in arms.items() if len(values) >= min(most, SEEDS)}
-        mean = statistics.fmean(run.benchmarks[key] for run in scored)
-        items = int(scored[0].benchmarks[f"{task}:{ITEMS}"])
-        sides = [
-            {seed: run.benchmarks[key] for seed, run in seed_runs(scored, name).items()} for name in (arm, reference)
-        ]
-        found.append(
-            Spread(
-                task,
-                metric,
-                items,
-                mean,
-                _pooled(list(arms.values())),
-                math.sqrt(mean * (1 - mean) / items),
-                min(means.items(), key=lambda item: item[1]),
-                max(means.items(), key=lambda item: item[1]),
-                difference(*sides, together=together),
-            )
-        )
-    return found
+def spreads(results: Results) -> list[Spread]:
+    """A row for every benchmark that runs were scored on; its difference is of the study's recipe and its baseline."""
+    scored = [run for run in results.runs if run.state == FINISHED and run.benchmarks]
+    tasks = sorted({key.partition(":")[0] for run in scored for key in run.benchmarks})
+    return [_spread(results, task, scored) for task in tasks]
+
+
+def _spread(results: Results, task: str, runs: Sequence[Run]) -> Spread:
+    design = results.design
+    metric = "acc" if task in WITHOUT_LENGTH else BY_LENGTH
+    key = f"{task}:{metric}"
+    groups = by_arm([run for run in runs if key in run.benchmarks])
+    arms = {name: [run.benchmarks[key] for run in group] for name, group in groups.items()}
+    most = max(map(len, arms.values()))
+    means = {name: statistics.fmean(values) for name, values in arms.items() if len(values) >= min(most, SEEDS)}
+    mean = statistics.fmean(value for values in arms.values() for value in values)
+    items = int(next(iter(groups.values()))[0].benchmarks[f"{task}:{ITEMS}"])
+    apart = None
+    if design.recipe is not None:
+        sides = (by_seed(groups.get(name, [])) for name in (design.recipe, design.baseline))
+        shares = [{seed: run.benchmarks[key] for seed, run in side.items()} for side in sides]
+        apart = difference(*shares, together=design.alike(design.recipe, design.baseline))
+    return Spread(
+        task,
+        metric,
+        items,
+        mean,
+        _pooled(list(arms.values())),
+        math.sqrt(mean * (1 - mean) / items),
+        min(means.items(), key=lambda item: item[1]),
+        max(means.items(), key=lambda item: item[1]),
+        apart,
+    )
 
 
 def bits_spread(runs: Sequence[Run], score: str) -> tuple[float, float] | None:

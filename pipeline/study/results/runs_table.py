@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import StudyError
-from pipeline.study.settings import POOLED, StudySettings
+from pipeline.study.results.design import Design
+from pipeline.study.results.run_result import POOLED, RunResult
 
 RUNS_FILE: Final = "runs.csv"
 CURVES_FILE: Final = "curves.csv"
 SPEED_FILE: Final = "speed.csv"
 SCORE: Final = "bits_per_byte:"
 BENCHMARK: Final = "benchmark:"
-FINISHED: Final = "finished"
 
 
 @dataclass(frozen=True)
@@ -57,43 +57,41 @@ class Run:
         return self.curves.get(POOLED, [])
 
 
-def collect(study: StudySettings, arms: Mapping[str, Mapping[str, Any]]) -> list[Run]:
-    """Runs from the summaries of `ablation/<arm>`, by arm; in the study's order."""
-    runs = []
-    for name, arm in study.arms.items():
-        for seed, found in arms.get(name, {}).get("seeds", {}).items():
-            counts = found["parameters"]
-            runs.append(
-                Run(
-                    name,
-                    arm.idea,
-                    arm.title or name,
-                    arm.against or study.baseline,
-                    int(seed),
-                    found["state"],
-                    found["vocab_size"],
-                    counts["total"],
-                    counts["embedding"],
-                    counts["active"],
-                    found["tokens"],
-                    float(found["bytes_per_token"]),
-                    float(found["flops_per_token"]),
-                    found.get("tokens_per_second"),
-                    dict(found["bits_per_byte"]),
-                    {
-                        corpus: [(point["tokens"], point[corpus]) for point in found["curve"]]
-                        for corpus in found["bits_per_byte"]
-                        if found["curve"] and corpus in found["curve"][0]
-                    },
-                    {
-                        f"{task}:{name}": float(value)
-                        for task, values in found.get("benchmarks", {}).items()
-                        for name, value in values.items()
-                        if not name.endswith("_stderr")
-                    },
-                )
-            )
-    return runs
+def collect(design: Design, found: Mapping[str, Mapping[int, RunResult]]) -> list[Run]:
+    """Rows of what the finished runs found, by arm and seed; in the study's order."""
+    return [_row(design, name, seed, result) for name in design.arms for seed, result in found.get(name, {}).items()]
+
+
+def _row(design: Design, name: str, seed: int, result: RunResult) -> Run:
+    arm = design.arms[name]
+    return Run(
+        arm=name,
+        idea=arm.idea,
+        title=arm.title,
+        against=arm.against,
+        seed=seed,
+        state=result.state,
+        vocab_size=result.vocab_size,
+        parameters=result.parameters["total"],
+        embedding_parameters=result.parameters["embedding"],
+        active_parameters=result.parameters["active"],
+        tokens=result.tokens,
+        bytes_per_token=float(result.bytes_per_token),
+        flops_per_token=float(result.flops_per_token),
+        tokens_per_cpu_second=result.tokens_per_second,
+        scores=dict(result.bits_per_byte),
+        curves={
+            corpus: [(int(point["tokens"]), point[corpus]) for point in result.curve]
+            for corpus in result.bits_per_byte
+            if result.curve and corpus in result.curve[0]
+        },
+        benchmarks={
+            f"{task}:{metric}": float(value)
+            for task, values in (result.benchmarks or {}).items()
+            for metric, value in values.items()
+            if not metric.endswith("_stderr")
+        },
+    )
 
 
 def write_runs(runs: Sequence[Run], folder: Path) -> None:

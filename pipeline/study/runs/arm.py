@@ -1,13 +1,12 @@
 """An arm of the study: what decides its results, what it is made from, and its runs, seed by seed.
 
-In: the study's settings and the artifacts that an arm is made from. Out: an `ArmSummary`. Each seed is an artifact of
+In: the study's plan and the artifacts that an arm is made from. Out: an `ArmSummary`. Each seed is an artifact of
 its own (`pipeline.study.runs.seeds`), so an arm that gets more seeds keeps those it has.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from pipeline.base.errors import StudyError
+from pipeline.base.canonical import text_hash
 from pipeline.base.executor import cpu_count
 from pipeline.base.settings import identity_of
-from pipeline.profile.profile import Profile
 from pipeline.store import Artifact, Built, Store
+from pipeline.study.data import DataSummary
+from pipeline.study.plan import ArmPlan, StudyPlan
+from pipeline.study.results.run_result import POOLED, RunResult
 from pipeline.study.runs.seed_process import SeedTask
 from pipeline.study.runs.seeds import (
     DATA,
@@ -34,7 +35,6 @@ from pipeline.study.runs.seeds import (
     seed_key,
     side_by_side,
 )
-from pipeline.study.settings import POOLED, ArmRun, StudySettings, resolve
 
 ARM_VERSION: Final = "1"
 
@@ -46,7 +46,12 @@ class ArmSummary:
     content_hash: str
     arm: str
     seeds: dict[str, dict[str, Any]]
-    """What each seed's `result.json` says."""
+    """By seed, a `RunResult` as JSON."""
+
+    @property
+    def results(self) -> dict[int, RunResult]:
+        """What each seed found."""
+        return {int(seed): RunResult.read(found) for seed, found in self.seeds.items()}
 
 
 def arm_key(name: str) -> str:
@@ -54,85 +59,75 @@ def arm_key(name: str) -> str:
     return f"ablation/{name}"
 
 
-def arm_identity(study: StudySettings, run: ArmRun) -> dict[str, Any]:
+def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
     """What decides an arm's results, apart from its data."""
-    training = {name: value for name, value in identity_of(run.training).items() if name not in ("seed", "max_steps")}
+    training = {name: value for name, value in identity_of(arm.training).items() if name not in ("seed", "max_steps")}
     return {
-        "model": run.model,
+        "model": arm.model,
         "training": training,
-        "budget": run.budget,
-        "points": study.points,
-        "apart": list(study.heldout.apart),
-        "seeds": list(run.seeds),
+        "budget": arm.budget,
+        "points": plan.settings.points,
+        "apart": list(plan.settings.heldout.apart),
+        "seeds": list(arm.seeds),
     }
 
 
-def tokenizer_of(profile: Profile, study: StudySettings, data: str) -> str:
-    """Name of the tokenizer of a data set. Raises StudyError where the profile chooses it by comparison."""
-    name = study.data[data].tokenizer or profile.tokenizers.select
-    if name not in profile.tokenizers.candidates:
-        raise StudyError(
-            f"study.data.{data}: tokenizers.select is {name!r}, no candidate's name; set the data set's tokenizer"
-        )
-    return name
-
-
-def run_arm(
-    run: ArmRun, study: StudySettings, tokenizer: str, inputs: Mapping[str, Artifact], store: Store, log: Logger
-) -> ArmSummary:
+def run_arm(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, log: Logger) -> ArmSummary:
     """Every seed of an arm; each is an artifact of its own, `ablation_seed/<arm>/<seed>`, reused when it is there.
 
-    `inputs` are the artifacts of `arm_inputs`, `tokenizer` the name of their tokenizer. Raises StudyError in the words
-    of the first run that fails.
+    `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
     """
-    data = inputs[f"{DATA}/{run.data}"]
-    items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else None
+    study = plan.settings
+    tokenizer = plan.tokenizer_of(arm.data)
+    data = inputs[f"{DATA}/{arm.data}"]
+    epochs = DataSummary(data.content_hash, **data.summary).epochs
+    items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
+    task = SeedTask(
+        model=arm.model.to_dict(),
+        training=dataclasses.asdict(arm.training),
+        budget=arm.budget.model_dump(),
+        points=study.points,
+        epochs=[str(data.path / epoch) for epoch in epochs],
+        tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
+        heldout=str(inputs[HELDOUT].path),
+        apart=list(study.heldout.apart),
+        benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
+    )
 
     def seed(number: int, stop: Event) -> Artifact:
-        task = SeedTask(
-            model=run.model.to_dict(),
-            training=dataclasses.asdict(run.training) | {"seed": number, "max_steps": None},
-            budget=run.budget.model_dump(),
-            points=study.points,
-            epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
-            tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
-            heldout=str(inputs[HELDOUT].path),
-            apart=list(study.heldout.apart),
-            benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks} if items else {},
-        )
+        of_seed = dataclasses.replace(task, training=task.training | {"seed": number, "max_steps": None})
 
         def build(out: Path) -> Built:
-            return run_seed(task, out, stop)
+            result = run_seed(of_seed, out, stop)
+            return Built(result.content_hash(), result.to_json())
 
-        log.info(f"{run.name}: seed {number}")
+        log.info(f"{arm.name}: seed {number}")
         outcome = store.ensure(
-            seed_key(run.name, number),
+            seed_key(arm.name, number),
             code_version=SEED_VERSION,
-            identity=seed_identity(study, run, number),
+            identity=seed_identity(plan, arm, number),
             inputs=inputs,
             build=build,
         )
-        found = outcome.artifact.summary
-        log.info(f"{run.name}: seed {number}: {found['bits_per_byte'].get(POOLED, found['state'])}")
+        found = RunResult.read(outcome.artifact.summary)
+        log.info(f"{arm.name}: seed {number}: {found.bits_per_byte.get(POOLED, found.state)}")
         return outcome.artifact
 
-    tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in run.seeds]
-    artifacts = dict(zip(run.seeds, side_by_side(tasks, study.seeds_at_once or cpu_count()), strict=True))
-    hashes = "\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())
+    tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in arm.seeds]
+    artifacts = dict(zip(arm.seeds, side_by_side(tasks, study.seeds_at_once or cpu_count()), strict=True))
     return ArmSummary(
-        hashlib.sha256(hashes.encode()).hexdigest(),
-        run.name,
-        {str(number): dict(item.summary) for number, item in artifacts.items()},
+        content_hash=text_hash("\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())),
+        arm=arm.name,
+        seeds={str(number): dict(item.summary) for number, item in artifacts.items()},
     )
 
 
-def finished_arms(profile: Profile, study: StudySettings, store: Store) -> dict[str, Mapping[str, Any]]:
-    """Finished runs of every arm that has any, `{"seeds": {seed: what it found}}`: those alone that the study as it is
+def finished_arms(plan: StudyPlan, store: Store) -> dict[str, dict[int, RunResult]]:
+    """What the finished runs of every arm that has any found, by arm and seed: of those alone that the study as it is
     now would reuse, since others may have been made with another budget or other data."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for name in study.arms:
-        run = resolve(study, name, profile.model, profile.training)
-        seeds = finished_seeds(store, study, run, arm_inputs(study, run, tokenizer_of(profile, study, run.data)))
-        if seeds:
-            found[name] = {"seeds": seeds}
+    found = {}
+    for name in plan.settings.arms:
+        arm = plan.arm(name)
+        if results := finished_seeds(store, plan, arm, arm_inputs(plan, arm)):
+            found[name] = results
     return found

@@ -16,13 +16,15 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.files import write_json, write_text
 from pipeline.study.data import CURVE, FINAL
-from pipeline.study.settings import POOLED, Budget
+from pipeline.study.results.run_result import DIVERGED, FINISHED, POOLED, RunResult
+from pipeline.study.settings import Budget
 from trainer.errors import TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 
@@ -55,7 +57,7 @@ class SeedTask:
     """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
 
 
-def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | None:
+def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     """Train and score; returns the result, or none where a signal asked to stop.
 
     Raises TrainerError for settings that do not fit the data, SqueezeError for a tokenizer that cannot be scored.
@@ -84,7 +86,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
     except TrainerError as error:
         if not any(sign in str(error) for sign in ("the loss is nan", "the loss is inf", "norm is nan", "norm is inf")):
             raise
-        return facts | {"state": "diverged", "message": str(error), "curve": [], "bits_per_byte": {}}
+        return RunResult(**facts, state=DIVERGED, message=str(error))
     if summary["state"] == "interrupted":
         return None
     cpu_seconds = time.process_time() - begun
@@ -98,19 +100,17 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> dict[str, Any] | Non
         if step % every == 0 and step < steps:  # others were left by an interruption
             curve.append({"tokens": step * training.batch_tokens, **score(place, part=CURVE)})
     curve.append({"tokens": summary["tokens"], **score(folder, part=CURVE)})
-    benchmarks = _benchmarks(folder, config, task)
-    return facts | {
-        "state": "finished",
-        "steps": summary["steps"],
-        "tokens": summary["tokens"],
-        "curve": curve,
-        "bits_per_byte": score(folder, part=FINAL),
-        "benchmarks": benchmarks,
-        "final_train_loss": summary["final_train_loss"],
-        "seconds": summary["seconds"] if whole else None,
-        "cpu_seconds": cpu_seconds if whole else None,
-        "tokens_per_second": summary["tokens"] / cpu_seconds if whole else None,
-    }
+    return RunResult(
+        **facts | {"steps": summary["steps"], "tokens": summary["tokens"]},
+        state=FINISHED,
+        curve=curve,
+        benchmarks=_benchmarks(folder, config, task),
+        bits_per_byte=score(folder, part=FINAL),
+        final_train_loss=summary["final_train_loss"],
+        seconds=summary["seconds"] if whole else None,
+        cpu_seconds=cpu_seconds if whole else None,
+        tokens_per_second=summary["tokens"] / cpu_seconds if whole else None,
+    )
 
 
 def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, Any]]:
@@ -196,13 +196,6 @@ def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str
     return score_choices(load_model(folder), sets, context=config.model.context, ranks=join_ranks("cpu"))
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Beside its place, then renamed: a file of that name is whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    temporary.replace(path)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the folder's task; returns the exit status, and leaves an error's message in `error.txt`."""
     from pipeline.base.errors import SqueezeError
@@ -217,11 +210,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         result = run(folder, task, stop)
     except (SqueezeError, TrainerError) as error:
-        (folder / ERROR_FILE).write_text(str(error), encoding="utf-8")
+        write_text(folder / ERROR_FILE, str(error))
         return EXIT_ERROR
     if result is None:
         return EXIT_UNFINISHED
-    write_json(folder / RESULT_FILE, result)
+    write_json(folder / RESULT_FILE, result.to_json())
     return 0
 
 

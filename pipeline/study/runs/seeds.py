@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -22,15 +21,18 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import StudyError
+from pipeline.base.files import write_json
 from pipeline.base.settings import identity_of
-from pipeline.store import Built, Store
-from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask, write_json
-from pipeline.study.settings import ArmRun, StudySettings
+from pipeline.store import Store
+from pipeline.study.plan import ArmPlan, StudyPlan
+from pipeline.study.results.run_result import RunResult
+from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask
 
 SEED_VERSION: Final = "2"
 HELDOUT: Final = "ablation_heldout"
 DATA: Final = "ablation_data"
 ITEMS: Final = "ablation_items"
+OUTPUT_FILE: Final = "output.txt"
 POLL_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 40.0
 T = TypeVar("T")
@@ -64,61 +66,60 @@ def seed_key(arm: str, seed: int) -> str:
     return f"ablation_seed/{arm}/{seed}"
 
 
-def seed_identity(study: StudySettings, run: ArmRun, seed: int) -> dict[str, Any]:
+def seed_identity(plan: StudyPlan, arm: ArmPlan, seed: int) -> dict[str, Any]:
     """What decides a run, apart from its shards, tokenizer and held-out sample."""
     return {
-        "model": identity_of(run.model),
-        "training": identity_of(run.training) | {"seed": seed, "max_steps": None},
-        "budget": run.budget.identity(),
-        "points": study.points,
-        "apart": list(study.heldout.apart),
+        "model": identity_of(arm.model),
+        "training": identity_of(arm.training) | {"seed": seed, "max_steps": None},
+        "budget": arm.budget.identity(),
+        "points": plan.settings.points,
+        "apart": list(plan.settings.heldout.apart),
     }
 
 
-def arm_inputs(study: StudySettings, run: ArmRun, tokenizer: str) -> list[str]:
-    """Keys of what an arm's runs are made from; `tokenizer` is the name of its data's."""
-    items = [f"{ITEMS}/{tokenizer}"] if study.benchmarks.tasks else []
-    return [HELDOUT, f"{DATA}/{run.data}", f"tokenizer/{tokenizer}", *items]
+def arm_inputs(plan: StudyPlan, arm: ArmPlan) -> list[str]:
+    """Keys of what an arm's runs are made from."""
+    tokenizer = plan.tokenizer_of(arm.data)
+    items = [f"{ITEMS}/{tokenizer}"] if plan.settings.benchmarks.tasks else []
+    return [HELDOUT, f"{DATA}/{arm.data}", f"tokenizer/{tokenizer}", *items]
 
 
-def finished_seeds(store: Store, study: StudySettings, run: ArmRun, inputs: Sequence[str]) -> dict[str, Any]:
+def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan, inputs: Sequence[str]) -> dict[int, RunResult]:
     """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse.
 
     `inputs` are the keys of `arm_inputs`.
     """
-    found: dict[str, Any] = {}
-    for seed in run.seeds:
-        item = store.find_fresh(
-            seed_key(run.name, seed),
+    results = {}
+    for seed in arm.seeds:
+        artifact = store.find_fresh(
+            seed_key(arm.name, seed),
             code_version=SEED_VERSION,
-            identity=seed_identity(study, run, seed),
+            identity=seed_identity(plan, arm, seed),
             inputs=inputs,
         )
-        if item is not None:
-            found[str(seed)] = item.summary
-    return found
+        if artifact is not None:
+            results[seed] = RunResult.read(artifact.summary)
+    return results
 
 
-def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> Built:
+def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> RunResult:
     """Run one seed in a process with one thread until it is done; the run's own files are removed.
 
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
     if not (out / RESULT_FILE).exists():
         write_json(out / SEED_FILE, dataclasses.asdict(task))
-        status = _process(
-            [sys.executable, "-m", "pipeline.study.runs.seed_process", str(out)], out / "output.txt", stop
-        )
+        words = [sys.executable, "-m", "pipeline.study.runs.seed_process", str(out)]
+        status = _process(words, out / OUTPUT_FILE, stop)
         if status:
             raise StudyError(_why(out, status))
-    result: dict[str, Any] = json.loads((out / RESULT_FILE).read_text(encoding="utf-8"))
+    result = RunResult.read(json.loads((out / RESULT_FILE).read_text(encoding="utf-8")))
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)
         elif item.name not in (RESULT_FILE, SCORES_FILE, "metrics.jsonl"):
             item.unlink()
-    content = {name: result.get(name) for name in ("state", "tokens", "curve", "bits_per_byte", "benchmarks")}
-    return Built(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), result)
+    return result
 
 
 def _process(words: Sequence[str], output: Path, stop: threading.Event) -> int:
@@ -138,7 +139,7 @@ def _why(out: Path, status: int) -> str:
     said = out / ERROR_FILE
     if said.is_file():
         return said.read_text(encoding="utf-8").strip()
-    lines = (out / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    lines = (out / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return (
         f"a run ended with status {status} before it was done ({lines[-1] if lines else 'it said nothing'}); "
         "materialize the arm again to go on from its newest checkpoint"

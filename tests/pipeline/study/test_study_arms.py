@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from pipeline.assets import ablations
+from pipeline.base.files import write_json
 from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
 from pipeline.study.runs.arm import finished_arms
-from pipeline.study.runs.seed_process import SEED_FILE, SeedTask, write_json
+from pipeline.study.runs.seed_process import SEED_FILE, SeedTask
 from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.checkpoint import newest_checkpoint
 
@@ -187,9 +188,9 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
 
     def found(**changes):
         profile = load_profile(str(project / "tiny.yaml"), changes)
-        return set(finished_arms(profile, profile.study, store).get("plain", {"seeds": ()})["seeds"])
+        return set(finished_arms(profile.study_plan, store).get("plain", ()))
 
-    assert found() == {"1", "2"}
+    assert found() == {1, 2}
     assert found(training={"weight_decay": 0.2}) == set()
     assert found(study={"heldout": {"apart": ["web"]}}) == set()
     assert found(study={"arms": {"plain": {"data": "twice"}}}) == set()

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import StudyError
-from pipeline.study.report.page import BEGIN, END, build_report, curve_arms, markdown, write_page
+from pipeline.study.report.page import BEGIN, END, markdown, write_page
+from pipeline.study.report.report import build_report, curve_arms
 from pipeline.study.results.benchmark_spread import spreads
-from pipeline.study.results.effects import begin_alike, effects, tuned_baseline
+from pipeline.study.results.effects import effects
+from pipeline.study.results.results import Results
+from pipeline.study.results.run_result import RunResult
 from pipeline.study.results.runs_table import Run, collect, read_csv, read_runs, write_runs
 from pipeline.study.settings import StudySettings
 
@@ -33,6 +36,12 @@ def study():
         heldout={"bytes": dict.fromkeys(CORPORA, 1000)},
         baseline="baseline",
         tuned=("baseline", "lr_x2", "lr_x3", "lr_x6"),
+        recipe="squeezed",
+        ideas=("initialisation", "gate", "MLP", "experts", "RoPE", {"title": "evaluation", "shows": "spread"}),
+        questions=[
+            {"kind": "reaches", "arm": "squeezed", "most_tokens": 0.3333, "most_time": 0.5},
+            {"kind": "best_of_tuned"},
+        ],
         arms={
             name: {"idea": 5 if name == "rope" else 0, "change": change, "data": name if name == "bpe_4k" else None}
             for name, change in changes.items()
@@ -78,8 +87,17 @@ def runs(*more):
     ]
 
 
+def results(study, items, speed=None):
+    return Results(study.design(), items, speed or {})
+
+
 def effect_of(study, arm, items, speed=None):
-    return next(item for item in effects(items, speed or {}, study) if item.arm == arm)
+    return next(item for item in effects(results(study, items, speed)) if item.arm == arm)
+
+
+def page(study, items, speed=None):
+    of_runs = results(study, items, speed)
+    return markdown(of_runs, effects(of_runs), study)
 
 
 def test_arms_that_begin_with_the_same_weights_are_compared_seed_by_seed_with_students_interval(study):
@@ -118,7 +136,7 @@ def test_arms_of_other_weights_are_independent_samples_of_all_their_runs(study):
     ],
 )
 def test_runs_of_a_seed_begin_alike_where_model_and_vocabulary_are_the_same(study, arm, reference, alike):
-    assert begin_alike(study, arm, reference) == alike
+    assert study.design().alike(arm, reference) == alike
 
 
 def test_where_ends_cost_the_same_they_are_compared_and_not_a_part_of_the_sample(study):
@@ -189,10 +207,10 @@ def test_two_seeds_that_disagree_are_too_few_for_a_verdict(study):
 def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):
     swept = [run("lr_x3", seed, 2.8) for seed in BASE] + [run("lr_x2", seed, 2.7) for seed in BASE]
     diverged = [run("lr_x6", 1, 2.0), run("lr_x6", 2, 0, state="diverged")]
-    assert tuned_baseline(runs(*swept, *diverged), study) == "lr_x2"
-    assert tuned_baseline([], study) is None
+    assert results(study, runs(*swept, *diverged)).tuned_baseline == "lr_x2"
+    assert results(study, []).tuned_baseline is None
     lucky = [run("lr_x3", 1, BASE[1] + 0.01)]  # better than the baseline's mean, and worse than the baseline's own seed
-    assert tuned_baseline(runs(*lucky), study) == "baseline"
+    assert results(study, runs(*lucky)).tuned_baseline == "baseline"
 
 
 def scored(arm, seed, share):
@@ -201,24 +219,25 @@ def scored(arm, seed, share):
 
 
 def test_a_benchmarks_spread_is_pooled_within_arms_and_says_what_it_tells_apart(study, tmp_path):
-    shares = {"baseline": {1: 0.24, 2: 0.28, 3: 0.26}, "squeezed": {1: 0.36, 2: 0.38, 3: 0.4}, "rope": {1: 0.9}}
+    study = study.model_copy(update={"recipe": "lr_x2"})  # whose runs begin as the baseline's do
+    shares = {"baseline": {1: 0.24, 2: 0.28, 3: 0.26}, "lr_x2": {1: 0.36, 2: 0.38, 3: 0.4}, "rope": {1: 0.9}}
     items = [scored(arm, seed, share) for arm, seeds in shares.items() for seed, share in seeds.items()]
-    (row,) = spreads(items, "squeezed", "baseline", together=True)
-    pooled = np.sqrt(np.mean([np.var(list(shares[arm].values()), ddof=1) for arm in ("baseline", "squeezed")]))
+    (row,) = spreads(results(study, items))
+    pooled = np.sqrt(np.mean([np.var(list(shares[arm].values()), ddof=1) for arm in ("baseline", "lr_x2")]))
     assert row.over_seeds == pytest.approx(pooled)  # one run of an arm says nothing of its spread
     assert row.mean == pytest.approx(np.mean([share for seeds in shares.values() for share in seeds.values()]))
     assert row.by_chance == pytest.approx(np.sqrt(row.mean * (1 - row.mean) / 50))
-    assert (row.lowest[0], row.highest[0]) == ("baseline", "squeezed")  # rope has one run
-    differences = np.array([shares["squeezed"][seed] - shares["baseline"][seed] for seed in (1, 2, 3)])
+    assert (row.lowest[0], row.highest[0]) == ("baseline", "lr_x2")  # rope has one run
+    differences = np.array([shares["lr_x2"][seed] - shares["baseline"][seed] for seed in (1, 2, 3)])
     half = T2 * differences.std(ddof=1) / np.sqrt(3)
     assert (row.difference.low, row.difference.high) == pytest.approx(
         (differences.mean() - half, differences.mean() + half)
     )
-    page = build_report(items, {}, study, tmp_path).markdown
-    assert "1 of 1 benchmarks tell `squeezed` from `baseline` on these items (hellaswag)" in page
+    text = build_report(results(study, items), study, tmp_path).markdown
+    assert "1 of 1 benchmarks tell `lr_x2` from `baseline` on these items (hellaswag)" in text
     near = [scored("baseline", seed, share) for seed, share in {1: 0.24, 2: 0.28, 3: 0.26}.items()]
-    near += [scored("squeezed", seed, share + 0.01) for seed, share in {1: 0.24, 2: 0.28, 3: 0.26}.items()]
-    (row,) = spreads(near, "squeezed", "baseline", together=True)
+    near += [scored("lr_x2", seed, share + 0.01) for seed, share in {1: 0.24, 2: 0.28, 3: 0.26}.items()]
+    (row,) = spreads(results(study, near))
     assert (row.difference.low > 0, row.tells_apart) == (True, False)  # every pair agrees, by less than runs spread
     assert read_runs(tmp_path) == items
 
@@ -228,11 +247,11 @@ def test_csv_files_give_the_runs_back_to_the_bit_and_the_report_with_them(study,
     write_runs(items, tmp_path / "a")
     back = read_runs(tmp_path / "a")
     assert back == items
-    assert markdown(back, effects(back, {}, study), {}, study) == markdown(items, effects(items, {}, study), {}, study)
+    assert page(study, back) == page(study, items)
 
 
 def test_the_report_of_some_arms_names_the_others_and_answers_only_what_they_answer(study, tmp_path):
-    found = build_report(runs(), {}, study, tmp_path)
+    found = build_report(results(study, runs()), study, tmp_path)
     assert (found.finished, found.runs, found.arms) == (2, 6, len(study.arms))
     row = next(row for row in read_csv(tmp_path / "effects.csv") if row["arm"] == "rope")
     assert float(row["equal_tokens"]) == pytest.approx(np.mean([ROPE[s] - BASE[s] for s in BASE]))
@@ -251,7 +270,7 @@ def test_a_report_whose_pictures_cannot_be_drawn_is_still_written_and_says_so(st
         raise OSError("no such font")
 
     monkeypatch.setattr("pipeline.study.report.pictures.pictures", no_font)
-    found = build_report(runs(), {}, study, tmp_path)
+    found = build_report(results(study, runs()), study, tmp_path)
     assert found.finished == 2
     assert read_csv(tmp_path / "effects.csv")
     assert not list(tmp_path.glob("*.png"))
@@ -259,13 +278,25 @@ def test_a_report_whose_pictures_cannot_be_drawn_is_still_written_and_says_so(st
 
 
 def test_each_curve_is_drawn_once_also_where_the_baseline_is_the_tuned_one(study):
-    assert tuned_baseline(runs(), study) == "baseline"
-    assert curve_arms(runs(run("squeezed", 1, 2.0)), study) == ["baseline", "squeezed"]
+    assert results(study, runs()).tuned_baseline == "baseline"
+    assert curve_arms(results(study, runs(run("squeezed", 1, 2.0)))) == ["baseline", "squeezed"]
+
+
+def test_a_page_has_the_ideas_and_questions_of_its_study_and_no_others(study):
+    other = study.model_copy(update={"ideas": (), "questions": (), "recipe": None})
+    headings = [line for line in page(other, runs()).splitlines() if line.startswith("#")]
+    assert headings == ["### Every arm", "### By corpus, at the end", "### Costs", "### Not run"]
+    own = study.model_copy(update={"ideas_heading": "My ideas"})
+    assert "### The questions" in page(own, runs())
+    assert "| 4 | experts | - | no arm |" in page(own, runs())
+    assert "| 5 | RoPE | - | not run |" in page(own, [])
+    of_idea_5 = [dataclasses.replace(item, idea=5) if item.arm == "rope" else item for item in runs()]
+    assert "| 5 | RoPE | rope: -0.1233 ±" in page(own, of_idea_5).split("### My ideas")[1]
 
 
 def test_every_row_of_a_table_has_the_cells_of_its_head(study):
     items = runs(run("squeezed", 1, 2.0), run("lr_x6", 1, 0, state="diverged"))
-    text = markdown(items, effects(items, {}, study), {}, study)
+    text = page(study, items)
     for table in [part for part in text.split("\n\n") if part.startswith("|")]:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
@@ -273,17 +304,22 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(study):
 def test_arms_of_equal_cost_share_a_row_with_their_speed_beside_the_baselines(study):
     items = runs(*(run("gate", seed, end, flops=20e6) for seed, end in BASE.items()))
     speed = {"baseline": 1000.0, "rope": 1000.0, "gate": 250.0}
-    costs = markdown(items, effects(items, speed, study), speed, study).split("### Costs")[1].split("###")[0]
+    costs = page(study, items, speed).split("### Costs")[1].split("###")[0]
     assert "| `baseline`, `rope` | 600,000 | 200,000 | 600,000 | 0.00M | 1,000 | 1.00 |" in costs
     assert "| `gate` | 600,000 | 200,000 | 600,000 | 20.00M | 250 | 0.25 |" in costs
 
 
 def test_questions_are_answered_by_the_interval_and_never_where_a_run_was_lost(study):
     arms = {**study.arms, **dict.fromkeys(("squeezed_third", "squeezed_half_size"), study.arms["squeezed"])}
-    wider = study.model_copy(update={"arms": arms})
+    asked = [
+        {"kind": "reaches", "arm": "squeezed", "most_tokens": 0.3333, "most_time": 0.5},
+        {"kind": "as_good", "arm": "squeezed_third", "fewer": "tokens"},
+        {"kind": "as_good", "arm": "squeezed_half_size", "against": "best of tuned", "fewer": "parameters"},
+    ]
+    wider = StudySettings.model_validate(study.model_dump() | {"arms": arms, "questions": asked})
 
     def answer(words, *more):
-        text = markdown(items := runs(*more), effects(items, {}, wider), {}, wider)
+        text = page(wider, runs(*more))
         return next(line for line in text.splitlines() if words in line and line.startswith("- "))
 
     for shift, word in ((-1.0, "**yes**"), (1.0, "**no**"), (0.05, "**not settled by these seeds**")):
@@ -297,17 +333,19 @@ def test_questions_are_answered_by_the_interval_and_never_where_a_run_was_lost(s
 
 def test_what_the_recipe_is_worth_is_set_beside_itself_one_size_up(study):
     larger = {"larger": study.arms["baseline"], "larger_squeezed": study.arms["squeezed"]}
-    wider = study.model_copy(update={"arms": {**study.arms, **larger}})
+    asked = [{"kind": "by_size", "sizes": [["squeezed", "baseline"], ["larger_squeezed", "larger"]]}]
+    wider = study.model_dump() | {"arms": {**study.arms, **larger}, "questions": asked}
+    wider = StudySettings.model_validate(wider)
     items = [run(arm, seed, end) for arm, end in (("larger", 2.5), ("larger_squeezed", 2.0)) for seed in (1, 2)]
     items = runs(*(run("squeezed", seed, end - 1) for seed, end in BASE.items()), *items)
-    text = markdown(items, effects(items, {}, wider), {}, wider)
+    text = page(wider, items)
     assert "(3 runs against 3); -0.5000 ± 0.0000 at 0.60M parameters (2 runs against 2)" in text
 
 
 @pytest.mark.parametrize(("end", "answer"), [(-10.0, "yes"), (2.9, "no")])
 def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
     items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
-    text = markdown(items, effects(items, {}, study), {"baseline": 1000.0, "squeezed": 2000.0}, study)
+    text = page(study, items, {"baseline": 1000.0, "squeezed": 2000.0})
     line = next(line for line in text.splitlines() if "at most 0.33 of its tokens" in line)
     worst = (8 - (min(BASE.values()) + 0.1)) / (8 - (end + 0.1))
     assert f"**{answer}**" in line
@@ -330,6 +368,7 @@ def test_summaries_of_arms_become_rows_in_the_studys_order(study):
     seed = {
         "state": "finished",
         "parameters": {"total": 3, "embedding": 1, "active": 2},
+        "steps": 1,
         "tokens": 10,
         "vocab_size": 7,
         "bytes_per_token": 2.0,
@@ -338,6 +377,7 @@ def test_summaries_of_arms_become_rows_in_the_studys_order(study):
         "bits_per_byte": {"all": 1.0},
         "curve": [{"tokens": 10, "all": 1.1, "books": 2.0}],
     }
-    found = collect(study, {"rope": {"seeds": {"2": seed}}, "baseline": {"seeds": {"1": seed}}})
+    result = RunResult.read(seed)
+    found = collect(study.design(), {"rope": {2: result}, "baseline": {1: result}})
     assert [(item.arm, item.seed, item.idea) for item in found] == [("baseline", 1, 0), ("rope", 2, 5)]
     assert found[1].curve == [(10, 1.1)]

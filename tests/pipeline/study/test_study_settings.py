@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.base.errors import ProfileError
 from pipeline.profile.profile import load_profile
-from pipeline.study.settings import Budget, resolve
+from pipeline.study.settings import Budget
 
 
 def study(**changes):
@@ -17,7 +17,7 @@ def profile():
 
 
 def resolved(profile, name):
-    return resolve(profile.study, name, profile.model, profile.training)
+    return profile.study_plan.arm(name)
 
 
 def test_the_built_in_study_resolves_and_covers_every_idea_but_evaluation(profile):
@@ -61,6 +61,10 @@ def test_equal_parameters_are_equal(profile):
         ({"arms": {"rope": {"data": "none"}}}, "arms.rope.data: there is no data set 'none'"),
         ({"arms": {"rope": {"sedes": [1]}}}, "unknown key.*did you mean 'seeds'"),
         ({"baseline": "base"}, "baseline: there is no arm 'base'"),
+        ({"recipe": "squezed"}, "recipe: there is no arm 'squezed'; did you mean 'squeezed'"),
+        ({"arms": {"rope": {"idea": 14}}}, "arms.rope.idea: 14 is none of the 13 ideas"),
+        ({"questions": [{"kind": "reaches", "arm": "roe", "most_tokens": 1}]}, "questions.*'roe'; did you mean 'rope'"),
+        ({"questions": [{"kind": "wins"}]}, "questions.*'wins'"),
         ({"data": {"base": {"tokenizer": "bpe_9k"}}}, "study.data.base.tokenizer: 'bpe_9k'"),
         ({"heldout": {"bytes": {"boks": 1}}}, "'boks' is not in corpora; did you mean 'books'"),
         ({"budget": {"flops": 1e12}}, "exactly one of tokens, flops, bytes"),
