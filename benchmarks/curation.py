@@ -149,8 +149,8 @@ def compare_filters(texts: list[str]) -> None:
         GopherRepetitionFilter,
     )
 
-    from pipeline.curation.filters.filters import broken_rules
-    from pipeline.curation.filters.settings import C4, Filters, FineWeb, GopherQuality, GopherRepetition
+    from pipeline.curation.filters.filters import C4, Filters, FineWeb, GopherQuality, GopherRepetition
+    from pipeline.curation.filters.verdicts import broken_rules
     from pipeline.curation.signals.signals import compute_quality, compute_signals
 
     every = Filters(gopher_quality=GopherQuality(), gopher_repetition=GopherRepetition(), c4=C4(), fineweb=FineWeb())

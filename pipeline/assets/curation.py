@@ -17,7 +17,7 @@ from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION
 from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
 from pipeline.curation.selection import SELECTION_VERSION, select_corpus
 from pipeline.curation.settings import DocumentsSettings
-from pipeline.curation.sources.units import local_files
+from pipeline.curation.sources.unit_reading import local_files
 from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.profile.profile import Profile
 from pipeline.store import Artifact

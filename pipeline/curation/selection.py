@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.croissant import write_croissant
-from pipeline.curation.filters.filters import SIGNALS, failures
+from pipeline.curation.filters.verdicts import SIGNALS, failures
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import DOC_ID, TableWriter, contains_ids, hash_batches, ids_of, iter_file, iter_parts

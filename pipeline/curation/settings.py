@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.archives import Archive
 from pipeline.base.settings import Settings, runtime
-from pipeline.curation.filters.settings import Filters
+from pipeline.curation.filters.filters import Filters
 
 Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

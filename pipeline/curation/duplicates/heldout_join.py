@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.files import whole_path
+from pipeline.curation.duplicates.bands import read_partition
 from pipeline.curation.duplicates.shingle_sets import text_sets
-from pipeline.curation.duplicates.similarity import read_partition
 from pipeline.curation.heldout import iter_heldout
 from pipeline.curation.tables import iter_file
 

@@ -1,104 +1,104 @@
-"""Thresholds applied to stored signals, vectorised over a batch.
+"""Thresholds over the stored signals of a document, with the published values as defaults; None leaves a rule out.
 
-In: documents' signals and the corpus's thresholds. Out: for each document the first rule that it breaks, in FineWeb's
-order: language, Gopher repetition, Gopher quality, C4, FineWeb's own.
+Sources: Gopher (Rae et al. 2021, table A1 and section A.1.1), C4 (Raffel et al. 2020), FineWeb and FineWeb-2 (Penedo et
+al. 2024, 2025). A group is off until the profile names it: `gopher_quality: {}` switches on the published values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Self, TypeVar
 
-import numpy as np
-import pyarrow as pa
+from pydantic import Field
 
-from pipeline.curation.filters.settings import C4, Filters, FineWeb, GopherQuality, GopherRepetition
-from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.signals.signals import SIGNAL_FIELDS
+from pipeline.base.settings import Settings
 
-SIGNALS: Final = tuple(field.name for field in SIGNAL_FIELDS if field.name != "minhash")
-
-_Rule = tuple[str, np.ndarray, np.ndarray]
-"""Name, bool [N] where the rule is broken, and the N values it looked at."""
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Ratio = Annotated[float, Field(ge=0.0)]
 
 
-def failures(batch: pa.RecordBatch, settings: CorpusSettings) -> list[tuple[str, str] | None]:
-    """For each document the first rule it breaks and the value it was judged by, or None.
+class GopherQuality(Settings):
+    """Gopher's document-wise quality rules."""
 
-    Args:
-        batch: documents with `lang` and the columns `SIGNALS`.
-        settings: the corpus's `filters` and `languages`.
-    """
-    langs = np.array(batch.column("lang").to_pylist(), dtype=object)
-    result: list[tuple[str, str] | None] = [None] * batch.num_rows
-    for lang in dict.fromkeys(langs):
-        rows = np.flatnonzero(langs == lang)
-        taken = batch.take(pa.array(rows))
-        for name, broken, values in broken_rules(taken, settings.filters_for(lang)):
-            for place in np.flatnonzero(broken):
-                if result[rows[place]] is None:
-                    result[rows[place]] = (name, _shown(values[place]))
-    return result
+    minimum_words: int | None = Field(50, ge=0)
+    maximum_words: int | None = Field(100_000, ge=1)
+    minimum_word_length: Ratio | None = 3.0
+    maximum_word_length: Ratio | None = 10.0
+    hashes_per_word: Ratio | None = 0.1
+    ellipses_per_word: Ratio | None = 0.1
+    bullet_lines: Share | None = 0.9
+    ellipsis_lines: Share | None = 0.3
+    alphabetic_words: Share | None = 0.8
+    """Least share of words with a letter."""
+    stop_words: int | None = Field(2, ge=0, le=8)
+    """Least number of the eight English stop words; leave out for other languages."""
 
 
-def broken_rules(batch: pa.RecordBatch, filters: Filters) -> Iterator[_Rule]:
-    """Every rule that is on, with the documents that break it, in the order of the steps."""
-    column = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
-    if filters.language is not None:
-        yield "language", ~np.isin(column["lang"].astype(str), filters.language), column["lang"]
-    if filters.language_score is not None:
-        wrong = (column["detected"] != column["lang"]) | (column["language_score"] < filters.language_score)
-        pairs = zip(column["detected"], column["language_score"], strict=True)
-        yield "language score", wrong, np.array([f"{lang} {score:.2f}" for lang, score in pairs], dtype=object)
-    yield from _bounds(column, "words", filters.minimum_words, filters.maximum_words, "", "words")
-    if filters.gopher_repetition is not None:
-        for name in GopherRepetition.model_fields:
-            most = getattr(filters.gopher_repetition, name)
-            yield from _bounds(column, name, None, most, "gopher repetition: ")
-    if filters.gopher_quality is not None:
-        yield from _gopher_quality(column, filters.gopher_quality)
-    if filters.c4 is not None:
-        yield from _c4(column, filters.c4)
-    if filters.fineweb is not None:
-        yield from _fineweb(column, filters.fineweb)
-    yield from _bounds(column, "grade", filters.minimum_grade, filters.maximum_grade, "")
+class GopherRepetition(Settings):
+    """Gopher's repetition rules: greatest shares of a document that repeat."""
+
+    duplicate_paragraphs: Share | None = 0.30
+    repeated_paragraph_characters: Share | None = 0.20
+    duplicate_lines: Share | None = 0.30
+    repeated_line_characters: Share | None = 0.20
+    top_2gram: Ratio | None = 0.20
+    top_3gram: Ratio | None = 0.18
+    top_4gram: Ratio | None = 0.16
+    repeated_5gram: Share | None = 0.15
+    repeated_6gram: Share | None = 0.14
+    repeated_7gram: Share | None = 0.13
+    repeated_8gram: Share | None = 0.12
+    repeated_9gram: Share | None = 0.11
+    repeated_10gram: Share | None = 0.10
 
 
-def _gopher_quality(column: dict[str, np.ndarray], rules: GopherQuality) -> Iterator[_Rule]:
-    label = "gopher quality: "
-    yield from _bounds(column, "words", rules.minimum_words, rules.maximum_words, label)
-    yield from _bounds(column, "word_length", rules.minimum_word_length, rules.maximum_word_length, label)
-    for name in ("hashes_per_word", "ellipses_per_word", "bullet_lines", "ellipsis_lines"):
-        yield from _bounds(column, name, None, getattr(rules, name), label)
-    yield from _bounds(column, "alphabetic_words", rules.alphabetic_words, None, label)
-    yield from _bounds(column, "stop_words", rules.stop_words, None, label)
+class C4(Settings):
+    """C4's rules for whole documents; its line rules are `normalizing.c4_lines`."""
+
+    sentences: int | None = Field(5, ge=0)
+    lorem_or_bracket: bool = True
+    """Drop documents with "lorem ipsum" or a curly bracket."""
 
 
-def _c4(column: dict[str, np.ndarray], rules: C4) -> Iterator[_Rule]:
-    if rules.lorem_or_bracket:
-        yield "c4: lorem ipsum or bracket", column["lorem_or_bracket"], column["lorem_or_bracket"]
-    yield from _bounds(column, "c4_sentences", rules.sentences, None, "c4: ", "sentences")
+class FineWeb(Settings):
+    """FineWeb's own rules."""
+
+    punctuated_lines: Share | None = 0.12
+    """Least share of lines that end in punctuation."""
+    short_lines: Share | None = 0.67
+    """Greatest share of lines of at most 30 characters."""
+    duplicate_line_characters: Share | None = 0.01
+    newlines_per_word: Ratio | None = 0.3
 
 
-def _fineweb(column: dict[str, np.ndarray], rules: FineWeb) -> Iterator[_Rule]:
-    yield from _bounds(column, "punctuated_lines", rules.punctuated_lines, None, "fineweb: ")
-    for name in ("short_lines", "duplicate_line_characters", "newlines_per_word"):
-        yield from _bounds(column, name, None, getattr(rules, name), "fineweb: ")
+class Filters(Settings):
+    """What a document must fulfil to be kept."""
+
+    minimum_words: int | None = Field(None, ge=0)
+    maximum_words: int | None = Field(None, ge=1)
+    language: tuple[str, ...] | None = None
+    """Languages to keep (ISO 639-1 or -3)."""
+    language_score: Share | None = None
+    """Least confidence of the detector in the document's language (FineWeb: 0.65; FineWeb-2: fr 0.824, sw 0.30)."""
+    gopher_repetition: GopherRepetition | None = None
+    gopher_quality: GopherQuality | None = None
+    c4: C4 | None = None
+    fineweb: FineWeb | None = None
+    minimum_grade: float | None = None
+    maximum_grade: float | None = None
+    """Flesch-Kincaid grade; English only."""
+
+    def merged(self, other: Filters) -> Self:
+        """These thresholds with those that `other` sets in their place, group by group."""
+        return _merged(self, other)
 
 
-def _bounds(
-    column: dict[str, np.ndarray], name: str, least: float | None, most: float | None, label: str, called: str = ""
-) -> Iterator[_Rule]:
-    """The rules "at least" and "at most" of one signal; NaN breaks neither."""
-    called = called or name.replace("_", " ")
-    counted = called in ("words", "sentences")
-    if least is not None:
-        title = f"{label}too few {called}" if counted else f"{label}{called} too low"
-        yield title, column[name] < least, column[name]
-    if most is not None:
-        title = f"{label}too many {called}" if counted else f"{label}{called} too high"
-        yield title, column[name] > most, column[name]
+_Group = TypeVar("_Group", bound=Settings)
 
 
-def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float | np.floating) else str(value)
+def _merged(mine: _Group, other: Settings) -> _Group:
+    update = {}
+    for name in other.model_fields_set:
+        before, value = getattr(mine, name), getattr(other, name)
+        nested = isinstance(before, Settings) and isinstance(value, Settings)
+        update[name] = _merged(before, value) if nested else value
+    return mine.model_copy(update=update)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.curation.filters.filters import broken_rules
-from pipeline.curation.filters.settings import C4, Filters, FineWeb, GopherQuality, GopherRepetition
+from pipeline.curation.filters.filters import C4, Filters, FineWeb, GopherQuality, GopherRepetition
+from pipeline.curation.filters.verdicts import broken_rules
 from pipeline.curation.signals.signals import compute_signals
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"

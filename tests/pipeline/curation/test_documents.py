@@ -22,7 +22,7 @@ from pipeline.base.errors import CurationError, SourceError
 from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.documents import DocumentsSummary, build_documents
 from pipeline.curation.settings import CorpusSettings, Source
-from pipeline.curation.sources.units import local_files
+from pipeline.curation.sources.unit_reading import local_files
 from pipeline.curation.tables import iter_parts
 
 LINES = [f"Sentence number {number} says something of its own about the number {number * 7}." for number in range(40)]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.filters.settings import Filters
+from pipeline.curation.filters.filters import Filters
 from pipeline.curation.heldout import choose_groups, group_keys, heldout_documents
 from pipeline.curation.selection import iter_selected
 from pipeline.curation.settings import CorpusSettings

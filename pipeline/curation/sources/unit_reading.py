@@ -24,7 +24,7 @@ from pipeline.base.archives import Archive, fetch_archive, list_members, open_me
 from pipeline.base.errors import SourceError
 from pipeline.base.files import sha256_of
 from pipeline.curation.settings import HubDataset, Source
-from pipeline.curation.sources.formats import Record, Refused, read_records, table_records
+from pipeline.curation.sources.formats.record import Record, Refused, read_records, table_records
 from pipeline.curation.sources.hub import count_shards, read_shard
 
 _UNIT_BYTES: Final = 128 << 20
