@@ -149,18 +149,19 @@ def compare_filters(texts: list[str]) -> None:
         GopherRepetitionFilter,
     )
 
-    from pipeline.curation.filters.filters import C4, Filters, FineWeb, GopherQuality, GopherRepetition
-    from pipeline.curation.filters.verdicts import broken_rules
+    from pipeline.curation.filters.filters import Filters
+    from pipeline.curation.filters.verdicts import signals_of
     from pipeline.curation.signals.signals import compute_quality, compute_signals
 
-    every = Filters(gopher_quality=GopherQuality(), gopher_repetition=GopherRepetition(), c4=C4(), fineweb=FineWeb())
+    groups = ("gopher_quality", "gopher_repetition", "c4", "fineweb")
+    every = Filters.model_validate({name: {} for name in groups})
 
     def ours() -> None:
         for start in range(0, len(texts), 2000):
             some = texts[start : start + 2000]
             signals = compute_quality(some, ["en"] * len(some))
             del signals["minhash"]
-            list(broken_rules(pa.RecordBatch.from_pydict(signals), every))
+            list(every.rules(signals_of(pa.RecordBatch.from_pydict(signals))))
 
     oracles = [
         *(GopherRepetitionFilter(), GopherQualityFilter()),

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.croissant import write_croissant
-from pipeline.curation.filters.verdicts import SIGNALS, failures
+from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import DOC_ID, TableWriter, contains_ids, hash_batches, ids_of, iter_file, iter_parts
@@ -104,9 +104,9 @@ def select_corpus(
             held = contains_ids(ids_of(batch), frozen)
             marked = marks.between(first, first + batch.num_rows)
             reasons = [
-                ("held out", "") if inside else marked.get(row) or failed
-                for row, (inside, failed) in enumerate(
-                    zip(held.tolist(), failures(batch, settings), strict=True), first
+                Reason("held out", "") if inside else marked.get(row) or verdict
+                for row, (inside, verdict) in enumerate(
+                    zip(held.tolist(), verdicts(batch, settings.filters_for), strict=True), first
                 )
             ]
             sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
@@ -177,10 +177,6 @@ def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> I
         )
 
 
-Reason = tuple[str, str]
-"""A step and its detail."""
-
-
 def _write_rows(
     batch: pa.RecordBatch, first: int, reasons: list[Reason | None], selection: TableWriter, rest: TableWriter
 ) -> int:
@@ -214,10 +210,10 @@ class _Marks:
         """Those of rows [start, stop); a duplicate counts as one before it counts as contaminated."""
         marks: dict[int, Reason] = {}
         for row, task, item, ngram in _records(self._contaminated, start, stop):
-            marks.setdefault(row, ("contaminated", f"{task} {item}: {ngram}"))
+            marks.setdefault(row, Reason("contaminated", f"{task} {item}: {ngram}"))
         for row, cluster, size, exact in _records(self._duplicates, start, stop):
             kind = "exact duplicate" if exact else "near duplicate"
-            marks[row] = (kind, f"cluster {cluster.hex()[:8]} of {size} documents")
+            marks[row] = Reason(kind, f"cluster {cluster.hex()[:8]} of {size} documents")
         return marks
 
 

@@ -9,16 +9,16 @@ near duplicates and contamination.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.archives import Archive
 from pipeline.base.settings import Settings, runtime
+from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
 
 Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""

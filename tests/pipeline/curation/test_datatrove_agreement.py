@@ -10,8 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.curation.filters.filters import C4, Filters, FineWeb, GopherQuality, GopherRepetition
-from pipeline.curation.filters.verdicts import broken_rules
+from pipeline.curation.filters.c4 import C4
+from pipeline.curation.filters.filters import Filters
+from pipeline.curation.filters.fineweb import FineWeb
+from pipeline.curation.filters.gopher_quality import GopherQuality
+from pipeline.curation.filters.gopher_repetition import GopherRepetition
+from pipeline.curation.filters.verdicts import signals_of
 from pipeline.curation.signals.signals import compute_signals
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -35,8 +39,8 @@ def our_verdicts(texts: list[str], filters: Filters) -> list[bool]:
     signals = compute_signals(texts, ["en"] * len(texts))
     batch = pa.RecordBatch.from_pydict({"lang": ["en"] * len(texts), **signals})
     kept = [True] * len(texts)
-    for _, broken, _ in broken_rules(batch, filters):
-        kept = [keep and not wrong for keep, wrong in zip(kept, broken, strict=True)]
+    for rule in filters.rules(signals_of(batch)):
+        kept = [keep and not wrong for keep, wrong in zip(kept, rule.broken, strict=True)]
     return kept
 
 

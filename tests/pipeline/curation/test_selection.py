@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.filters.filters import Filters
 from pipeline.curation.heldout import choose_groups, group_keys, heldout_documents
 from pipeline.curation.selection import iter_selected
 from pipeline.curation.settings import CorpusSettings
@@ -204,23 +203,6 @@ def test_a_corpus_with_nothing_left_says_which_step_took_how_much(curation, writ
     settings = corpus(write_lines("web.jsonl", [story(seed) for seed in range(20)]), filters={"minimum_words": 1000})
     with pytest.raises(CurationError, match=r"corpus 'web' has no documents left of 20: .*too few words took 1\d"):
         curation.run({"web": settings})
-
-
-def test_thresholds_of_a_language_replace_those_of_the_corpus(tmp_path: Path) -> None:
-    settings = corpus(
-        tmp_path, filters={"minimum_words": 50, "language_score": 0.65}, languages={"fr": {"language_score": 0.824}}
-    )
-    assert settings.filters_for("en").language_score == 0.65
-    assert settings.filters_for("fr") == Filters(minimum_words=50, language_score=0.824)
-
-
-def test_a_language_changes_of_a_group_what_it_names_alone() -> None:
-    base = Filters.model_validate({"gopher_quality": {"minimum_words": 20, "stop_words": None}})
-    french = base.merged(Filters.model_validate({"gopher_quality": {"maximum_word_length": 12}})).gopher_quality
-    assert french is not None
-    assert (french.minimum_words, french.stop_words, french.maximum_word_length) == (20, None, 12)
-    none = base.merged(Filters.model_validate({"gopher_quality": None}))
-    assert none.gopher_quality is None
 
 
 def test_a_selection_of_other_documents_is_refused(curation, write_lines) -> None:
