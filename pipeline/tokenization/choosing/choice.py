@@ -10,24 +10,24 @@ hash is the tokenizer's own: another candidate or criterion that leads to the sa
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import whole_path
+from pipeline.tokenization.choosing.candidates import Candidate, Comparison
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import CRITERIA
 
 SELECT_VERSION: Final = "1"
 
-_KEYS: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
-    "fewest_tokens": lambda row: -row["bytes_per_token"],
-    "cheapest_training": lambda row: row["training_flops"],
-    "proxy_bits_per_byte": lambda row: row["proxy_bits_per_byte"],
+_LOWEST_WINS: Final[dict[str, Callable[[Candidate], float | None]]] = {
+    "fewest_tokens": lambda candidate: -candidate.bytes_per_token,
+    "cheapest_training": lambda candidate: candidate.training_flops,
+    "proxy_bits_per_byte": lambda candidate: candidate.proxy_bits_per_byte,
 }
 
 
@@ -48,8 +48,7 @@ def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Pat
 
     Raises TokenizerError for a name that is no candidate, or a criterion that the comparison did not measure.
     """
-    rows = json.loads((comparison / "comparison.json").read_text(encoding="utf-8"))["tokenizers"]
-    name, reason = choose(select, rows)
+    name, reason = choose(select, Comparison.read(comparison).tokenizers)
     if name not in tokenizers:
         raise TokenizerError(f"tokenizers.select is {name!r}, which is none of {', '.join(tokenizers)}")
     for path in sorted(tokenizers[name].iterdir()):
@@ -67,20 +66,20 @@ def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Pat
     )
 
 
-def choose(select: str, rows: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
+def choose(select: str, candidates: Mapping[str, Candidate]) -> tuple[str, str]:
     """The winner's name, and the reason in words. Raises TokenizerError where it cannot be decided."""
     if select not in CRITERIA:
-        if select not in rows:
+        if select not in candidates:
             raise TokenizerError(
-                f"tokenizers.select is {select!r}: neither a compared candidate ({', '.join(rows)}) nor a criterion "
-                f"({', '.join(CRITERIA)})"
+                f"tokenizers.select is {select!r}: neither a compared candidate ({', '.join(candidates)}) nor a "
+                f"criterion ({', '.join(CRITERIA)})"
             )
         return select, "named in the profile"
-    key = _KEYS[select]
-    if select == "proxy_bits_per_byte" and any(row.get(select) is None for row in rows.values()):
+    values = {name: _LOWEST_WINS[select](candidate) for name, candidate in candidates.items()}
+    measured = {name: value for name, value in values.items() if value is not None}
+    if len(measured) < len(values):
         raise TokenizerError(
             "tokenizers.select is proxy_bits_per_byte, but no proxy runs were made; set tokenizers.proxy"
         )
-    ranked = sorted(rows, key=lambda name: (key(rows[name]), rows[name]["vocab_size"], name))
-    values = ", ".join(f"{name} {abs(key(rows[name])):.4g}" for name in ranked)
-    return ranked[0], f"{select}: {values}"
+    ranked = sorted(measured, key=lambda name: (measured[name], candidates[name].vocab_size, name))
+    return ranked[0], f"{select}: " + ", ".join(f"{name} {abs(measured[name]):.4g}" for name in ranked)

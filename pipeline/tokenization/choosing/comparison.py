@@ -7,14 +7,12 @@ will see. Speeds are measured and so differ from run to run: they are in the sum
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +20,14 @@ import pyarrow.compute as pc
 
 from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
-from pipeline.base.files import write_text
 from pipeline.base.settings import Settings
 from pipeline.curation.corpus import CuratedCorpus
+from pipeline.tokenization.choosing.candidates import Candidate, Comparison, Group
 from pipeline.tokenization.corpus_tokens.encode import chunks
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import ComparisonSettings
+from pipeline.tokenization.training.mixture import SAMPLE_FILE, CorpusCounts, Mixture
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +63,8 @@ class ComparisonSummary:
     """`tokenizers`: one row a candidate. `groups`: one row a candidate, corpus and language."""
 
     content_hash: str
-    tokenizers: dict[str, dict[str, Any]]
-    groups: list[dict[str, Any]]
+    tokenizers: dict[str, Candidate]
+    groups: list[Group]
     encode_mb_per_second: dict[str, float]
     """Bulk encoding of the mixture's sample in this build, gate included; machine-dependent."""
 
@@ -90,44 +89,31 @@ def compare_tokenizers(
     texts = heldout_groups(settings, corpora)
     if not texts:
         raise TokenizerError(f"no held-out text in {', '.join(sorted(corpora))}: tokenizers cannot be compared")
-    counted = json.loads((mixture / "mixture.json").read_text(encoding="utf-8"))["corpora"]
-    rows: dict[str, dict[str, Any]] = {}
-    groups: list[dict[str, Any]] = []
+    counted = Mixture.read(mixture).corpora
+    candidates: dict[str, Candidate] = {}
+    groups: list[Group] = []
     speeds: dict[str, float] = {}
     for name, folder in tokenizers.items():
         tokenizer = load_tokenizer(folder)
-        own = [measure(tokenizer, corpus, lang, text) for (corpus, lang), text in sorted(texts.items())]
-        add_parity(own)
-        usage, speeds[name] = sample_usage(tokenizer, mixture / "sample.parquet")
-        rows[name] = {
-            **_totals(own),
-            **_usage(usage, tokenizer.vocab_size, settings.rare_below),
-            **_price(tokenizer, shape, own, counted),
-            "content_hash": tokenizer.content_hash,
-            "kind": tokenizer.kind,
-            "dtype": tokenizer.dtype,
-            "reference": tokenizer.reference_name,
-            "bulk_path": tokenizer.bulk_path,
-        }
-        groups.extend({"tokenizer": name, **group} for group in own)
+        measured = with_parity([measure(name, tokenizer, *group, text) for group, text in sorted(texts.items())])
+        usage, speeds[name] = sample_usage(tokenizer, mixture / SAMPLE_FILE)
+        candidates[name] = _candidate(tokenizer, measured, usage, settings.rare_below, shape, counted)
+        groups += measured
         log.info(
             "%s: %.3f bytes per token, %s rows, %.1f MB/s",
             name,
-            rows[name]["bytes_per_token"],
+            candidates[name].bytes_per_token,
             f"{tokenizer.vocab_size:,}",
             speeds[name],
         )
     bits = proxy(tokenizers, [text for _, text in sorted(texts.items())]) if proxy else {}
-    for name, row in rows.items():
-        row["proxy_bits_per_byte"] = bits.get(name)
-    cheapest = min(row["training_flops"] for row in rows.values())
-    for row in rows.values():
-        row["relative_cost"] = row["training_flops"] / cheapest
-    record = {"format": "squeeze-tokenizer-comparison", "version": 1, "tokenizers": rows, "groups": groups}
-    text = json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    write_text(out / "comparison.json", text)
-    content_hash = hashlib.sha256(text.encode()).hexdigest()
-    return ComparisonSummary(content_hash, rows, groups, speeds)
+    cheapest = min(candidate.training_flops for candidate in candidates.values())
+    candidates = {
+        name: replace(candidate, proxy_bits_per_byte=bits.get(name), relative_cost=candidate.training_flops / cheapest)
+        for name, candidate in candidates.items()
+    }
+    content_hash = Comparison(candidates, groups).write(out)
+    return ComparisonSummary(content_hash, candidates, groups, speeds)
 
 
 def heldout_groups(
@@ -135,37 +121,38 @@ def heldout_groups(
 ) -> dict[tuple[str, str], pa.Array]:
     """Held-out documents a corpus and language, in order, until `bytes_per_group` is reached (`large_string`)."""
     groups: dict[tuple[str, str], list[pa.Array]] = {}
-    held: dict[tuple[str, str], int] = {}
+    sizes: dict[tuple[str, str], int] = {}
     for name, corpus in sorted(corpora.items()):
         for batch in corpus.iter_heldout(columns=("text", "lang")):
             for lang in sorted({value or "" for value in batch.column("lang").unique().to_pylist()}):
                 key = (name, lang)
                 rows = batch.filter(pc.equal(pc.fill_null(batch.column("lang"), ""), lang))
                 strings = as_strings(rows.column("text"))
-                before = held.get(key, 0) + np.concatenate([[0], np.cumsum(text_bytes(strings))[:-1]])
+                before = sizes.get(key, 0) + np.concatenate([[0], np.cumsum(text_bytes(strings))[:-1]])
                 kept = strings.slice(0, int(np.searchsorted(before, settings.bytes_per_group, side="left")))
                 groups.setdefault(key, []).append(kept)
-                held[key] = held.get(key, 0) + int(text_bytes(kept).sum())
-    return {key: pa.concat_arrays(parts) for key, parts in groups.items() if held[key]}
+                sizes[key] = sizes.get(key, 0) + int(text_bytes(kept).sum())
+    return {key: pa.concat_arrays(parts) for key, parts in groups.items() if sizes[key]}
 
 
-def measure(tokenizer: Tokenizer, corpus: str, lang: str, texts: pa.Array) -> dict[str, Any]:
-    """Counts and ratios of one candidate on one group's documents."""
+def measure(name: str, tokenizer: Tokenizer, corpus: str, lang: str, texts: pa.Array) -> Group:
+    """Counts and ratios of the candidate `name` on one group's documents."""
     encoded = tokenizer.encode_arrow(texts)
     tokens = len(list_parts(encoded)[1])
     size, words = int(text_bytes(texts).sum()), int(pc.sum(pc.count_substring_regex(texts, r"\S+")).as_py() or 0)
-    return {
-        "corpus": corpus,
-        "lang": lang,
-        "documents": len(texts),
-        "bytes": size,
-        "characters": int(pc.sum(pc.utf8_length(texts)).as_py() or 0),
-        "words": words,
-        "tokens": tokens,
-        "bytes_per_token": size / max(1, tokens),
-        "tokens_per_word": tokens / max(1, words),
-        "round_trip_failures": round_trip_failures(tokenizer, texts, encoded),
-    }
+    return Group(
+        tokenizer=name,
+        corpus=corpus,
+        lang=lang,
+        documents=len(texts),
+        bytes=size,
+        characters=int(pc.sum(pc.utf8_length(texts)).as_py() or 0),
+        words=words,
+        tokens=tokens,
+        bytes_per_token=size / max(1, tokens),
+        tokens_per_word=tokens / max(1, words),
+        round_trip_failures=round_trip_failures(tokenizer, texts, encoded),
+    )
 
 
 def round_trip_failures(tokenizer: Tokenizer, texts: pa.Array, encoded: pa.Array) -> int:
@@ -174,17 +161,15 @@ def round_trip_failures(tokenizer: Tokenizer, texts: pa.Array, encoded: pa.Array
     return int(pc.sum(pc.not_equal(decoded, texts.cast(pa.large_binary()))).as_py() or 0)
 
 
-def add_parity(groups: list[dict[str, Any]]) -> None:
-    """Add `parity`: tokens per character against English, over all corpora (2 = twice the tokens; None: no English).
+def with_parity(groups: list[Group]) -> list[Group]:
+    """The groups with `parity`: tokens per character against English, over all corpora (2 = twice the tokens).
 
     Petrov et al. 2023 take the same sentences in both languages; corpora are not parallel, so this is per character.
     """
-    english = [group for group in groups if group["lang"] == ENGLISH]
-    characters = sum(group["characters"] for group in english)
-    base = sum(group["tokens"] for group in english) / characters if characters else None
-    for group in groups:
-        ratio = group["tokens"] / max(1, group["characters"])
-        group["parity"] = ratio / base if base else None
+    english = [group for group in groups if group.lang == ENGLISH]
+    characters = sum(group.characters for group in english)
+    base = sum(group.tokens for group in english) / characters if characters else None
+    return [replace(group, parity=group.tokens / max(1, group.characters) / base if base else None) for group in groups]
 
 
 def sample_usage(tokenizer: Tokenizer, sample: Path) -> tuple[np.ndarray, float]:
@@ -203,44 +188,46 @@ def sample_usage(tokenizer: Tokenizer, sample: Path) -> tuple[np.ndarray, float]
     return counts, size / 1e6 / max(seconds, 1e-9)
 
 
-def _totals(groups: list[dict[str, Any]]) -> dict[str, Any]:
-    total = {key: sum(group[key] for group in groups) for key in ("documents", "bytes", "words", "tokens")}
-    return {
-        "compared_bytes": total["bytes"],
-        "compared_tokens": total["tokens"],
-        "bytes_per_token": total["bytes"] / max(1, total["tokens"]),
-        "tokens_per_word": total["tokens"] / max(1, total["words"]),
-        "round_trip_failures": sum(group["round_trip_failures"] for group in groups),
-        "compared_documents": total["documents"],
-    }
+def _candidate(
+    tokenizer: Tokenizer,
+    groups: list[Group],
+    usage: np.ndarray,
+    rare_below: int,
+    shape: ModelShape,
+    counted: Mapping[str, CorpusCounts],
+) -> Candidate:
+    """A candidate's groups added up, its use of the vocabulary, and its price.
 
-
-def _usage(counts: np.ndarray, vocab_size: int, rare_below: int) -> dict[str, Any]:
-    used = int((counts > 0).sum())
-    return {
-        "vocab_size": vocab_size,
-        "vocabulary_used": used / vocab_size,
-        "rare_rows": int((counts < rare_below).sum()),
-        "rare_below": rare_below,
-        "sample_tokens": int(counts.sum()),
-    }
-
-
-def _price(
-    tokenizer: Tokenizer, shape: ModelShape, groups: list[dict[str, Any]], counted: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Parameters, and FLOPs of one pass over the curated text at each group's bytes per token."""
-    ratios = {(group["corpus"], group["lang"]): group["bytes_per_token"] for group in groups}
-    overall = sum(group["bytes"] for group in groups) / max(1, sum(group["tokens"] for group in groups))
+    The price is parameters, and FLOPs of one pass over the curated text at each group's bytes per token.
+    """
+    size, count = sum(group.bytes for group in groups), sum(group.tokens for group in groups)
+    overall = size / max(1, count)
+    ratios = {(group.corpus, group.lang): group.bytes_per_token for group in groups}
     tokens = sum(
-        numbers["bytes"] / ratios.get((corpus, lang), overall) + numbers["documents"]
-        for corpus, row in counted.items()
-        for lang, numbers in row["languages"].items()
+        text.bytes / ratios.get((corpus, lang), overall) + text.documents
+        for corpus, counts in counted.items()
+        for lang, text in counts.languages.items()
     )
     embedding = shape.embedding_parameters(tokenizer.vocab_size)
-    return {
-        "embedding_parameters": embedding,
-        "embedding_share": embedding / (embedding + shape.body_parameters),
-        "training_tokens": round(tokens),
-        "training_flops": shape.training_flops(tokenizer.vocab_size, tokens),
-    }
+    return Candidate(
+        compared_bytes=size,
+        compared_tokens=count,
+        bytes_per_token=overall,
+        tokens_per_word=count / max(1, sum(group.words for group in groups)),
+        round_trip_failures=sum(group.round_trip_failures for group in groups),
+        compared_documents=sum(group.documents for group in groups),
+        vocab_size=tokenizer.vocab_size,
+        vocabulary_used=int((usage > 0).sum()) / tokenizer.vocab_size,
+        rare_rows=int((usage < rare_below).sum()),
+        rare_below=rare_below,
+        sample_tokens=int(usage.sum()),
+        embedding_parameters=embedding,
+        embedding_share=embedding / (embedding + shape.body_parameters),
+        training_tokens=round(tokens),
+        training_flops=shape.training_flops(tokenizer.vocab_size, tokens),
+        content_hash=tokenizer.content_hash,
+        kind=tokenizer.kind,
+        dtype=tokenizer.dtype,
+        reference=tokenizer.reference_name,
+        bulk_path=tokenizer.bulk_path,
+    )

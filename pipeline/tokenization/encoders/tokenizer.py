@@ -19,7 +19,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, text_bytes
+from pipeline.base.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, offsets_of, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.formats.card import TokenizerCard
 
@@ -109,8 +109,7 @@ class Tokenizer(ABC):
             return pa.array([self.decode_bytes(ids) for ids in lists.to_pylist()], pa.large_binary())
         offsets, values = list_parts(lists)
         pieces = pa.array(table, pa.large_binary()).take(pa.array(values))
-        ends = np.frombuffer(pieces.buffers()[1] or b"\0" * 8, dtype=np.int64)[pieces.offset :]
-        starts = pa.py_buffer(np.ascontiguousarray(ends[offsets]))
+        starts = pa.py_buffer(np.ascontiguousarray(offsets_of(pieces)[offsets]))
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lists), [None, starts, pieces.buffers()[2]])
 
     @property

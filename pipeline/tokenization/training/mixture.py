@@ -2,12 +2,8 @@
 
 In: every curated corpus (its documents and its selection). Out: `mixture.json` (documents and bytes per corpus and
 language; what the sample took of each language) and `sample.parquet` (text, lang, corpus, bytes). Held-out text is in
-no selection, so no tokenizer sees it.
-
-A language's share of the sample is its bytes to the power of 1 / temperature, over all corpora together (Arivazhagan
-et al. 2019); what a small language cannot fill goes to the others. Which pieces of text are taken is decided by a
-hash of document and piece, so it depends on neither the order of the corpora nor anyone's random state. Long
-documents are cut into pieces first: a book taken or left whole would decide a language's share by luck.
+no selection, so no tokenizer sees it. Two passes over the text; memory does not grow with it. The rule of the sample,
+which depends on no order and no random state, is in `pipeline.tokenization.training.balance`.
 """
 
 from __future__ import annotations
@@ -15,29 +11,104 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import whole_path, write_text
 from pipeline.base.progress import Progress
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
+from pipeline.tokenization.training.balance import is_taken, language_targets, pieces_of
 
 log = logging.getLogger(__name__)
 
 MIXTURE_VERSION: Final = "1"
-PIECE_CHARACTERS: Final = 8_000
+MIXTURE_FILE: Final = "mixture.json"
+SAMPLE_FILE: Final = "sample.parquet"
+FORMAT: Final = "squeeze-mixture"
+VERSION: Final = 1
 ROWS_PER_GROUP: Final = 4_000
 SCHEMA: Final = pa.schema(
     [("text", pa.string()), ("lang", pa.string()), ("corpus", pa.string()), ("bytes", pa.uint32())]
 )
-KEY: Final = b"squeeze-tokenizer-sample"
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Text of one corpus and language."""
+
+    documents: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CorpusCounts:
+    """Text of one corpus."""
+
+    documents: int
+    bytes: int
+    languages: dict[str, TextCounts]
+
+
+@dataclass(frozen=True)
+class LanguageSample:
+    """One language over all corpora, and what the sample took of it."""
+
+    bytes: int
+    """Available."""
+    share: float
+    """Of all text."""
+    target_bytes: int
+    """Aimed for."""
+    sample_bytes: int
+    """Taken."""
+    sample_share: float
+    """Of the sample."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Everything `mixture.json` says."""
+
+    content_hash: str
+    corpora: dict[str, CorpusCounts]
+    temperature: float
+    pieces: int
+    bytes: int
+    """Of the sample."""
+    languages: dict[str, LanguageSample]
+
+    def write(self, folder: Path) -> None:
+        """Write `mixture.json` into the mixture's folder."""
+        facts = asdict(self)
+        sample = {name: facts.pop(name) for name in ("temperature", "pieces", "bytes", "languages")}
+        record = {"format": FORMAT, "version": VERSION, **facts, "sample": sample}
+        write_text(folder / MIXTURE_FILE, json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The mixture in a folder. Raises TokenizerError where its `mixture.json` is missing or malformed."""
+        path = folder / MIXTURE_FILE
+        try:
+            record = json.loads(path.read_bytes())
+            corpora = {
+                name: CorpusCounts(**row | {"languages": {k: TextCounts(**v) for k, v in row["languages"].items()}})
+                for name, row in record["corpora"].items()
+            }
+            sample = record["sample"]
+            languages = {lang: LanguageSample(**row) for lang, row in sample["languages"].items()}
+            return cls(record["content_hash"], corpora, **sample | {"languages": languages})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TokenizerError(f"{path}: not a readable mixture ({error!r}); build `mixture` again") from None
 
 
 @dataclass(frozen=True)
@@ -49,10 +120,8 @@ class MixtureSummary:
     bytes: int
     sample_pieces: int
     sample_bytes: int
-    corpora: dict[str, dict[str, Any]]
-    """Per corpus: documents, bytes, languages {lang: {documents, bytes}}."""
-    languages: dict[str, dict[str, Any]]
-    """Per language: bytes available, bytes aimed for and taken, share of the text and of the sample."""
+    corpora: dict[str, CorpusCounts]
+    languages: dict[str, LanguageSample]
 
 
 def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus], out: Path) -> MixtureSummary:
@@ -63,132 +132,68 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
     counted = {name: _count(corpus) for name, corpus in sorted(corpora.items())}
     available: dict[str, int] = {}
     for corpus in counted.values():
-        for lang, numbers in corpus["languages"].items():
-            available[lang] = available.get(lang, 0) + numbers["bytes"]
-    if not sum(available.values()):
+        for lang, text in corpus.languages.items():
+            available[lang] = available.get(lang, 0) + text.bytes
+    total = sum(available.values())
+    if not total:
         raise TokenizerError(f"the corpora {', '.join(counted) or '(none)'} hold no text to train a tokenizer on")
     targets = language_targets(available, settings.bytes, settings.temperature)
     rates = {lang: min(1.0, targets[lang] / available[lang]) if available[lang] else 0.0 for lang in available}
-
-    digest = hashlib.sha256()
-    taken: dict[str, int] = dict.fromkeys(available, 0)
-    pieces = 0
-    progress = Progress(log, "sampled", "pieces")
-    with (
-        whole_path(out / "sample.parquet") as path,
-        pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
-    ):
-        rows: list[dict[str, Any]] = []
-        for row in _sample(corpora, rates):
-            for value in (row["corpus"], row["lang"], row["text"]):
-                digest.update(hashlib.sha256(value.encode()).digest())
-            taken[row["lang"]] += row["bytes"]
-            pieces += 1
-            progress.add(1, row["bytes"])
-            rows.append(row)
-            if len(rows) == ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-                rows = []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-    progress.finish()
-
-    total, sampled = sum(available.values()), sum(taken.values())
+    pieces, taken, digest = _write_sample(_sample(corpora, rates), out / SAMPLE_FILE)
+    sampled = sum(taken.values())
     languages = {
-        lang: {
-            "bytes": available[lang],
-            "share": available[lang] / total,
-            "target_bytes": round(targets[lang]),
-            "sample_bytes": taken[lang],
-            "sample_share": taken[lang] / sampled if sampled else 0.0,
-        }
+        lang: LanguageSample(
+            bytes=available[lang],
+            share=available[lang] / total,
+            target_bytes=round(targets[lang]),
+            sample_bytes=taken[lang],
+            sample_share=taken[lang] / sampled if sampled else 0.0,
+        )
         for lang in sorted(available, key=lambda lang: (-available[lang], lang))
     }
-    content_hash = hashlib.sha256(
-        json.dumps([counted, digest.hexdigest()], sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
-    summary = MixtureSummary(
+    basis = [{name: asdict(corpus) for name, corpus in counted.items()}, digest]
+    content_hash = text_hash(json.dumps(basis, sort_keys=True, separators=(",", ":")))
+    Mixture(content_hash, counted, settings.temperature, pieces, sampled, languages).write(out)
+    return MixtureSummary(
         content_hash=content_hash,
-        documents=sum(corpus["documents"] for corpus in counted.values()),
+        documents=sum(corpus.documents for corpus in counted.values()),
         bytes=total,
         sample_pieces=pieces,
         sample_bytes=sampled,
         corpora=counted,
         languages=languages,
     )
-    record = {
-        "format": "squeeze-mixture",
-        "version": 1,
-        "content_hash": content_hash,
-        "corpora": counted,
-        "sample": {
-            "temperature": settings.temperature,
-            "pieces": pieces,
-            "bytes": sampled,
-            "languages": languages,
-        },
-    }
-    write_text(out / "mixture.json", json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-    return summary
 
 
-def language_targets(
-    available: Mapping[str, int], total: int, temperature: float, limits: Mapping[str, int] | None = None
-) -> dict[str, float]:
-    """Bytes to take of each language: shares ∝ bytes ** (1 / temperature), no more than its limit (or all it has).
-
-    What a language cannot fill is shared out among the others in the same proportions, until `total` or everything
-    is taken.
-    """
-    limits = available if limits is None else limits
-    weights = {lang: available[lang] ** (1 / temperature) for lang, limit in limits.items() if limit}
-    targets = dict.fromkeys(available, 0.0)
-    left = float(min(total, sum(limits.values())))
-    while weights:
-        unit = left / sum(weights.values())
-        full = [lang for lang, weight in weights.items() if weight * unit >= limits[lang]]
-        if not full:
-            targets.update({lang: weight * unit for lang, weight in weights.items()})
-            break
-        for lang in full:
-            targets[lang] = float(limits[lang])
-            left -= limits[lang]
-            del weights[lang]
-    return targets
+def _write_sample(rows: Iterator[dict[str, Any]], path: Path) -> tuple[int, Counter[str], str]:
+    """Write the sample's pieces: how many, bytes by language, and a hash over them in order."""
+    digest = hashlib.sha256()
+    taken: Counter[str] = Counter()
+    pieces = 0
+    progress = Progress(log, "sampled", "pieces")
+    with whole_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            for row in group:
+                for value in (row["corpus"], row["lang"], row["text"]):
+                    digest.update(hashlib.sha256(value.encode()).digest())
+                taken[row["lang"]] += row["bytes"]
+                progress.add(1, row["bytes"])
+            pieces += len(group)
+            writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+    progress.finish()
+    return pieces, taken, digest.hexdigest()
 
 
-def pieces_of(text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
-    """The text in pieces of about `size` characters, cut before white space so that no word is split."""
-    start = 0
-    while len(text) - start > size:
-        cut = start + size
-        while cut < len(text) and not text[cut].isspace():
-            cut += 1
-        yield text[start:cut]
-        start = cut
-    if start < len(text):
-        yield text[start:]
-
-
-def is_taken(identity: bytes, rate: float) -> bool:
-    """Whether a piece is in a sample of the given rate: a hash of its identity against the rate."""
-    digest = hashlib.blake2b(identity, digest_size=8, key=KEY).digest()
-    return int.from_bytes(digest, "little") < rate * 2**64
-
-
-def _count(corpus: CuratedCorpus) -> dict[str, Any]:
-    languages: dict[str, dict[str, int]] = {}
+def _count(corpus: CuratedCorpus) -> CorpusCounts:
+    documents: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for batch in corpus.iter_selected(columns=("lang", "bytes")):
         table = pa.Table.from_batches([batch]).group_by("lang").aggregate([("bytes", "sum"), ("bytes", "count")])
         for row in table.to_pylist():
-            numbers = languages.setdefault(row["lang"] or "", {"documents": 0, "bytes": 0})
-            numbers["documents"] += row["bytes_count"]
-            numbers["bytes"] += row["bytes_sum"]
-    return {
-        "documents": sum(numbers["documents"] for numbers in languages.values()),
-        "bytes": sum(numbers["bytes"] for numbers in languages.values()),
-        "languages": dict(sorted(languages.items())),
-    }
+            documents[row["lang"] or ""] += row["bytes_count"]
+            sizes[row["lang"] or ""] += row["bytes_sum"]
+    languages = {lang: TextCounts(documents[lang], sizes[lang]) for lang in sorted(documents)}
+    return CorpusCounts(documents.total(), sizes.total(), languages)
 
 
 def _sample(corpora: Mapping[str, CuratedCorpus], rates: Mapping[str, float]) -> Iterator[dict[str, Any]]:

@@ -8,13 +8,13 @@ share: for trainers whose time or memory grows faster than the text. So a new sp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.training.mixture import is_taken, language_targets
+from pipeline.tokenization.training.balance import is_taken, language_targets
+from pipeline.tokenization.training.mixture import SAMPLE_FILE, Mixture
 
 OWN_BALANCE_SHARE: Final = 0.5
 
@@ -26,7 +26,7 @@ def sample_texts(mixture: Path, temperature: float | None = None, size: int | No
     """
     import pyarrow.parquet as pq
 
-    path = mixture / "sample.parquet"
+    path = mixture / SAMPLE_FILE
     if not path.is_file():
         raise TokenizerError(f"the mixture has no sample: {path} does not exist; build `mixture` again")
     rates = None if temperature is None and size is None else balance_rates(mixture, temperature, size)
@@ -43,9 +43,9 @@ def sample_texts(mixture: Path, temperature: float | None = None, size: int | No
 
 def balance_rates(mixture: Path, temperature: float | None, size: int | None = None) -> dict[str, float]:
     """Share of each language's pieces in the sample that a tokenizer with this temperature and size trains on."""
-    languages = json.loads((mixture / "mixture.json").read_text(encoding="utf-8"))["sample"]["languages"]
-    available = {lang: row["bytes"] for lang, row in languages.items()}
-    held = {lang: row["sample_bytes"] for lang, row in languages.items()}
+    languages = Mixture.read(mixture).languages
+    available = {lang: row.bytes for lang, row in languages.items()}
+    held = {lang: row.sample_bytes for lang, row in languages.items()}
     targets: dict[str, float] = dict(held)
     if temperature is not None:
         targets = language_targets(available, int(sum(held.values()) * OWN_BALANCE_SHARE), temperature, limits=held)

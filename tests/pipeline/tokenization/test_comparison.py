@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,13 +13,14 @@ import pytest
 from pipeline.base.errors import TokenizerError
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.choosing.candidates import Candidate, Comparison, Group
 from pipeline.tokenization.choosing.choice import choose, select_tokenizer
 from pipeline.tokenization.choosing.comparison import (
     ComparisonSummary,
     ModelShape,
-    add_parity,
     compare_tokenizers,
     measure,
+    with_parity,
 )
 from pipeline.tokenization.settings import ComparisonSettings
 
@@ -49,30 +51,30 @@ def test_ratios_are_of_heldout_text(
 ) -> None:
     summary, _ = compared
     tokenizer = load_tokenizer(candidates["larger"])
-    groups = {(g["corpus"], g["lang"]): g for g in summary.groups if g["tokenizer"] == "larger"}
+    groups = {(g.corpus, g.lang): g for g in summary.groups if g.tokenizer == "larger"}
     assert set(groups) == {("mixed", "fr"), ("stories", "en")}
     texts = [text for text, _ in french[40:]]
     group = groups["mixed", "fr"]
     tokens = sum(len(tokenizer.encode(text)) for text in texts)
-    assert group["tokens"] == tokens
-    assert group["bytes_per_token"] == sum(len(text.encode()) for text in texts) / tokens
-    assert group["tokens_per_word"] == tokens / sum(len(text.split()) for text in texts)
-    assert group["round_trip_failures"] == 0
-    assert groups["stories", "en"]["parity"] == pytest.approx(1.0)
+    assert group.tokens == tokens
+    assert group.bytes_per_token == sum(len(text.encode()) for text in texts) / tokens
+    assert group.tokens_per_word == tokens / sum(len(text.split()) for text in texts)
+    assert group.round_trip_failures == 0
+    assert groups["stories", "en"].parity == pytest.approx(1.0)
     held = [text for text, _ in english[100:]]
     per_character = [
         sum(len(tokenizer.encode(t)) for t in group_texts) / sum(map(len, group_texts)) for group_texts in (texts, held)
     ]
-    assert group["parity"] == pytest.approx(per_character[0] / per_character[1])
+    assert group.parity == pytest.approx(per_character[0] / per_character[1])
 
 
 def test_prices_are_of_the_profile_s_model(compared: tuple[ComparisonSummary, Path]) -> None:
     summary, _ = compared
     row = summary.tokenizers["larger"]
-    assert row["embedding_parameters"] == 340 * 64
-    assert row["embedding_share"] == 340 * 64 / (340 * 64 + 100_000)
-    assert row["training_flops"] == pytest.approx(6 * (100_000 + 340 * 64) * row["training_tokens"], rel=1e-3)
-    assert min(row["relative_cost"] for row in summary.tokenizers.values()) == 1.0
+    assert row.embedding_parameters == 340 * 64
+    assert row.embedding_share == 340 * 64 / (340 * 64 + 100_000)
+    assert row.training_flops == pytest.approx(6 * (100_000 + 340 * 64) * row.training_tokens, rel=1e-3)
+    assert min(row.relative_cost for row in summary.tokenizers.values()) == 1.0
     untied = ModelShape(width=64, body_parameters=100_000, tied=False)
     assert untied.embedding_parameters(340) == 2 * 340 * 64
 
@@ -80,8 +82,8 @@ def test_prices_are_of_the_profile_s_model(compared: tuple[ComparisonSummary, Pa
 def test_the_use_of_the_vocabulary_is_counted_on_the_sample(compared: tuple[ComparisonSummary, Path]) -> None:
     row = compared[0].tokenizers["tiny"]
     # an English and French text uses few of the 256 single bytes, and never the end-of-text token
-    assert 0.1 < row["vocabulary_used"] < 0.5
-    assert row["rare_rows"] >= 256 * (1 - row["vocabulary_used"])
+    assert 0.1 < row.vocabulary_used < 0.5
+    assert row.rare_rows >= 256 * (1 - row.vocabulary_used)
     assert set(compared[0].encode_mb_per_second) == {"tiny", "larger"}
 
 
@@ -97,6 +99,7 @@ def test_the_comparison_s_file_holds_no_timings_and_repeats(
     summary = compare_tokenizers(ComparisonSettings(), candidates, corpora, mixture, again, shape=SHAPE)
     assert summary.content_hash == compared[0].content_hash
     assert (again / "comparison.json").read_bytes() == (compared[1] / "comparison.json").read_bytes()
+    assert Comparison.read(again) == Comparison(summary.tokenizers, summary.groups)
 
 
 def test_no_heldout_text_cannot_be_compared(
@@ -113,22 +116,23 @@ def test_text_that_does_not_come_back_is_counted(build: Build, monkeypatch: pyte
     assert table is not None
     table[tokenizer.encode("!")[0]] = b"?"
     monkeypatch.setattr(tokenizer, "token_bytes", lambda: table)
-    assert (
-        measure(tokenizer, "c", "en", pa.array(["fine", "bad!", "fine"], pa.large_string()))["round_trip_failures"] == 1
-    )
+    texts = pa.array(["fine", "bad!", "fine"], pa.large_string())
+    assert measure("lossy", tokenizer, "c", "en", texts).round_trip_failures == 1
 
 
 def test_without_english_there_is_no_parity() -> None:
-    groups = [{"lang": "fr", "tokens": 4, "characters": 10}]
-    add_parity(groups)
-    assert groups[0]["parity"] is None
+    french = Group("t", "c", "fr", 1, 12, 10, 2, 4, 3.0, 2.0, 0)
+    (group,) = with_parity([french])
+    assert group.parity is None
+    english = replace(french, lang="en", tokens=2)
+    assert [group.parity for group in with_parity([french, english])] == [2.0, 1.0]
 
 
 def test_a_name_or_a_criterion_chooses() -> None:
+    any_values = {field.name: 0 for field in fields(Candidate)} | {"proxy_bits_per_byte": None}
     rows = {
-        "small": {"bytes_per_token": 3.0, "training_flops": 5.0, "vocab_size": 300},
-        "large": {"bytes_per_token": 4.0, "training_flops": 9.0, "vocab_size": 900},
-        "twin": {"bytes_per_token": 4.0, "training_flops": 9.0, "vocab_size": 800},
+        name: Candidate(**any_values | {"bytes_per_token": ratio, "training_flops": flops, "vocab_size": size})
+        for name, ratio, flops, size in (("small", 3.0, 5.0, 300), ("large", 4.0, 9.0, 900), ("twin", 4.0, 9.0, 800))
     }
     assert choose("large", rows) == ("large", "named in the profile")
     assert choose("fewest_tokens", rows)[0] == "twin"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.base.errors import TokenizerError
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
-from pipeline.tokenization.training.mixture import build_mixture, is_taken, language_targets, pieces_of
+from pipeline.tokenization.training.balance import is_taken, language_targets, pieces_of
+from pipeline.tokenization.training.mixture import Mixture, TextCounts, build_mixture
 
 Document = tuple[str, str]
 WriteCorpus = Callable[..., CuratedCorpus]
@@ -26,12 +26,14 @@ def test_counts_are_of_the_selected_documents(
     summary = build_mixture(SampleSettings(bytes=1_000_000), corpora, tmp_path)
     english_bytes = sum(len(text.encode()) for text, _ in english[60:90])
     french_bytes = sum(len(text.encode()) for text, _ in french[:40])
-    assert summary.corpora["mixed"]["languages"] == {
-        "en": {"documents": 30, "bytes": english_bytes},
-        "fr": {"documents": 40, "bytes": french_bytes},
+    assert summary.corpora["mixed"].languages == {
+        "en": TextCounts(30, english_bytes),
+        "fr": TextCounts(40, french_bytes),
     }
     assert summary.documents == 170
-    assert json.loads((tmp_path / "mixture.json").read_text())["content_hash"] == summary.content_hash
+    written = Mixture.read(tmp_path)
+    assert (written.content_hash, written.corpora) == (summary.content_hash, summary.corpora)
+    assert (written.bytes, written.languages) == (summary.sample_bytes, summary.languages)
 
 
 def test_a_sample_larger_than_the_text_is_all_of_it_in_order(
@@ -66,7 +68,7 @@ def test_a_high_temperature_evens_languages_out(tmp_path: Path, write_corpus: Wr
         out = tmp_path / str(temperature)
         out.mkdir()
         summary = build_mixture(SampleSettings(bytes=30_000, temperature=temperature), corpora, out)
-        shares[temperature] = summary.languages["fr"]["sample_share"]
+        shares[temperature] = summary.languages["fr"].sample_share
         assert summary.sample_bytes == pytest.approx(30_000, rel=0.2)
     assert shares[1.0] == pytest.approx(0.18, abs=0.05)
     assert shares[1000.0] == pytest.approx(0.5, abs=0.06)
@@ -106,6 +108,11 @@ def test_a_rate_takes_its_share_and_a_higher_rate_keeps_it() -> None:
     assert quarter <= {i for i in ids if is_taken(i, 0.5)}
     assert all(is_taken(i, 1.0) for i in ids)
     assert not any(is_taken(i, 0.0) for i in ids)
+
+
+def test_a_mixture_that_cannot_be_read_says_what_to_build(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match=r"mixture\.json: not a readable mixture .*build `mixture` again"):
+        Mixture.read(tmp_path)
 
 
 def test_corpora_without_text_are_refused(tmp_path: Path, write_corpus: WriteCorpus) -> None:
