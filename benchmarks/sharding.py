@@ -23,9 +23,12 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from pipeline.sharding import epoch
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.base.executor import Processes
+from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
+from pipeline.sharding.shuffle import two_passes
 from pipeline.tokenization.corpus_tokens.index import FileCounts, SplitCounts, TokenStoreIndex
 from trainer.data.shards import TokenizerRef
 
@@ -116,7 +119,7 @@ class AnonymousMemory:
 def shuffle(arguments: argparse.Namespace) -> None:
     """Time `build_epoch` on stores of each size; the token stores are in the page cache, the shards synced to disk."""
     if arguments.copying:
-        epoch._stay_in_page_cache = lambda *_: False
+        two_passes._stay_in_page_cache = lambda *_: False
     for size in arguments.tokens:
         root = arguments.folder / f"{size}"
         tokens = {"web": synthetic_store(root / "tokens", size)}
@@ -124,13 +127,14 @@ def shuffle(arguments: argparse.Namespace) -> None:
         settings = ScheduleSettings.model_validate({"stages": stages})
         (root / "schedule").mkdir(exist_ok=True)
         build_schedule(settings, tokens, root / "schedule")
-        part = epoch_slice(read_schedule(root / "schedule"), 1)
+        plan = Schedule.read(root / "schedule").epoch(1)
         for _ in range(arguments.repeat):
             shutil.rmtree(root / "epoch", ignore_errors=True)
             with AnonymousMemory() as memory:
                 begin, cpu = time.perf_counter(), cpu_seconds()
                 shards = ShardSettings(workers=arguments.workers, mode=arguments.mode)
-                summary = epoch.build_epoch(part, tokens, shards, root / "epoch")
+                with Processes(arguments.workers or 0) as executor:
+                    summary = build_epoch(plan, tokens, shards, root / "epoch", executor)
                 seconds, cpu = time.perf_counter() - begin, cpu_seconds() - cpu
             row = {
                 "tokens": summary.tokens,

@@ -63,9 +63,11 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
 
 
 def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
+    from pipeline.base.executor import Processes
     from pipeline.curation.corpus import CuratedCorpus
     from pipeline.sharding.epoch import build_epoch
-    from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+    from pipeline.sharding.schedule.build import build_schedule
+    from pipeline.sharding.schedule.schedule import Schedule
     from pipeline.sharding.settings import ScheduleSettings, ShardSettings
     from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 
@@ -75,9 +77,10 @@ def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
     encode_corpus("all", curated, tokenizer, out / "tokens")
     stages = [{"name": "all", "mixture": {"all": {"repeats": 1}}}]
     build_schedule(ScheduleSettings.model_validate({"stages": stages}), {"all": out / "tokens"}, out / "schedule")
-    part = epoch_slice(read_schedule(out / "schedule"), 1)
+    plan = Schedule.read(out / "schedule").epoch(1)
     shards = ShardSettings(tokens_per_shard=SHARD_TOKENS)
-    return build_epoch(part, {"all": out / "tokens"}, shards, out / "epoch").tokens
+    with Processes() as executor:
+        return build_epoch(plan, {"all": out / "tokens"}, shards, out / "epoch", executor).tokens
 
 
 _encoding: Any = None

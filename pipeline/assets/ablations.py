@@ -15,6 +15,7 @@ from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
+from pipeline.sharding.settings import MEMORY_SETTINGS
 from pipeline.store import Artifact
 from pipeline.store.home import squeeze_home
 from pipeline.study.data import (
@@ -131,7 +132,8 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset:
 
     def make(build: Build) -> Any:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
-        return build_data(data, stages, stores, build.out, profile.shards.workers)
+        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+            return build_data(data, stages, stores, build.out, executor)
 
     return StoredAsset(
         key=f"{DATA}/{name}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,21 +10,31 @@ from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.output.statistics import Statistics
+from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
+from pipeline.sharding.settings import MEMORY_SETTINGS
 from pipeline.sharding.validation import VALIDATION_VERSION, build_validation
 from pipeline.store import Artifact
 
 GROUP: Final = "shards"
 VALIDATION: Final = "validation"
+AS_IN_THE_PLAN: Final = "as in the schedule"
+"""Stands for the content hash of an epoch's token stores: its plan names the content of every one it reads, and the
+others do not matter to it. The words enter the fingerprint of every stored epoch, so they cannot change."""
 
 
 def stored_assets(profile: Profile) -> list[StoredAsset]:
     """The schedule, the validation set and the shards of every epoch."""
-    mixed = {source for stage in profile.schedule.stages for source in stage.mixture}
+    mixed = {corpus for stage in profile.schedule.stages for corpus in stage.mixture}
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
 
     def schedule(build: Build) -> Any:
         return build_schedule(profile.schedule, build.paths("tokens"), build.out)
+
+    def validation(build: Build) -> Any:
+        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+            return build_validation(build.paths("tokens"), profile.shards, build.out, executor)
 
     return [
         StoredAsset(
@@ -47,7 +56,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=VALIDATION_VERSION,
             settings={name: getattr(profile.shards, name) for name in ("tokens_per_shard", "tokens_per_batch")},
             inputs=[f"tokens/{name}" for name in profile.corpora],
-            make=lambda build: build_validation(build.paths("tokens"), profile.shards, build.out),
+            make=validation,
             metadata=_validation_metadata,
             pictures=_validation_pictures,
             kinds=frozenset({"arrow"}),
@@ -63,13 +72,13 @@ def epoch_key(epoch: int) -> str:
 
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset:
     def make(build: Build) -> Any:
-        own = epoch_slice(read_schedule(build.path("schedule")), epoch)
-        return build_epoch(own, build.paths("tokens"), profile.shards, build.out)
+        plan = Schedule.read(build.path("schedule")).epoch(epoch)
+        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+            return build_epoch(plan, build.paths("tokens"), profile.shards, build.out, executor)
 
     def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:
-        own = slice_json(read_schedule(inputs["schedule"].path), epoch)
-        # the slice names the content of every token store the epoch reads; the others do not matter to it
-        return {"schedule": hashlib.sha256(own.encode()).hexdigest()} | dict.fromkeys(tokens, "as in the schedule")
+        plan = Schedule.read(inputs["schedule"].path).epoch(epoch)
+        return {"schedule": plan.content_hash} | dict.fromkeys(tokens, AS_IN_THE_PLAN)
 
     return StoredAsset(
         key=epoch_key(epoch),
@@ -99,18 +108,18 @@ def _schedule_metadata(artifact: Artifact) -> Metadata:
 def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.shard_plots import curve_png, lengths_png, shards_png
 
-    seen = facts["statistics"]
+    statistics = Statistics.read(folder)
     return {
-        "tokens_by_source": curve_png(seen["curve"], [stage["name"] for stage in facts["stages"]]),
-        "document_lengths": lengths_png(seen["lengths"]),
-        "shard_sizes": shards_png(seen["shards"]),
+        "tokens_by_source": curve_png(statistics.curve, [stage["name"] for stage in facts["stages"]]),
+        "document_lengths": lengths_png(statistics.lengths),
+        "shard_sizes": shards_png(statistics.shards),
     }
 
 
 def _validation_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.shard_plots import lengths_png
 
-    return {"document_lengths": lengths_png(facts["statistics"]["lengths"])}
+    return {"document_lengths": lengths_png(Statistics.read(folder).lengths)}
 
 
 def _validation_metadata(artifact: Artifact) -> Metadata:

@@ -7,24 +7,24 @@ In: the statistics an epoch keeps (`pipeline.sharding.output.statistics`). Out: 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pipeline.reporting.plots import COLORS, INK, figure_png, new_figure, short
+from pipeline.sharding.output.statistics import Curve, ShardSize
 
 
-def curve_png(curve: Mapping[str, Any], stages: Sequence[str]) -> bytes:
-    """Share of each source in the tokens read, over the epoch; `stages` are the names of `curve["stages"]`."""
+def curve_png(curve: Curve, stages: Sequence[str]) -> bytes:
+    """Share of each corpus in the tokens read, over the epoch; `stages` are the names of those in `curve`."""
     figure, axes = new_figure(7.2, 3.0)
-    ends = [0, *curve["tokens"]]
+    ends = [0, *curve.tokens]
     sizes = [end - start for start, end in itertools.pairwise(ends)]
     bottoms = [0.0] * len(sizes)
-    for (name, tokens), color in zip(sorted(curve["sources"].items()), COLORS * 3, strict=False):
+    for (name, tokens), color in zip(sorted(curve.sources.items()), COLORS * 3, strict=False):
         shares = [count / size for count, size in zip(tokens, sizes, strict=True)]
         axes.bar(ends[:-1], shares, width=sizes, bottom=bottoms, align="edge", color=color, linewidth=0, label=name)
         bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
     start = 0
-    for name, end in zip(stages, curve["stages"], strict=True):
+    for name, end in zip(stages, curve.stages, strict=True):
         axes.axvline(end, color=INK, linewidth=0.8)
         # a stage too short for its name has it to the right of its end
         side, place = ("left", end) if end - start < 0.12 * ends[-1] else ("center", (start + end) / 2)
@@ -52,13 +52,14 @@ def lengths_png(lengths: Sequence[int]) -> bytes:
     return figure_png(figure)
 
 
-def shards_png(shards: Sequence[Mapping[str, Any]]) -> bytes:
+def shards_png(shards: Sequence[ShardSize]) -> bytes:
     """Tokens of each shard, in reading order, coloured by stage (the folder in `path`)."""
     figure, axes = new_figure(7.2, 2.0)
-    folders = list(dict.fromkeys(shard["path"].split("/")[0] for shard in shards))
+    folder_of = [shard.path.split("/")[0] for shard in shards]
+    folders = list(dict.fromkeys(folder_of))
     for folder, color in zip(folders, COLORS * 3, strict=False):
-        mine = [(i, shard["tokens"]) for i, shard in enumerate(shards) if shard["path"].split("/")[0] == folder]
-        places, tokens = zip(*mine, strict=True)
+        places = [place for place, name in enumerate(folder_of) if name == folder]
+        tokens = [shards[place].tokens for place in places]
         axes.bar(places, tokens, width=0.9, color=color, label=folder)
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
     axes.set_xlabel("shard")

@@ -1,7 +1,7 @@
 """Settings of the schedule (what is read when) and of the shards (how it is laid out on disk).
 
 In: the sections `schedule` and `shards` of a profile. Out: frozen, validated settings. What can be checked without the
-corpora is checked here; what needs their sizes is checked by `pipeline.sharding.schedule.build`.
+corpora is checked here; what needs their sizes is checked by `pipeline.sharding.schedule`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.base.executor import cpu_count
 from pipeline.base.settings import Settings, runtime
 
 FEW_TOKENS: Final = 250_000_000
@@ -19,7 +18,7 @@ MEMORY_SETTINGS: Final = "shards.memory_mb or shards.workers"
 """What to lower where memory runs out."""
 
 
-class SourceMix(Settings):
+class CorpusAmount(Settings):
     """How much of a corpus a stage takes; exactly one of the three. A plain number is a weight."""
 
     weight: float | None = Field(None, ge=0)
@@ -30,7 +29,7 @@ class SourceMix(Settings):
     """Passes over the whole corpus: 2 takes every document twice, 0.25 the next quarter of the documents."""
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> SourceMix:
+    def _exactly_one(self) -> CorpusAmount:
         given = [name for name in ("weight", "tokens", "repeats") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of weight, tokens, repeats; found {', '.join(given) or 'none'}")
@@ -41,7 +40,7 @@ class StageSettings(Settings):
     """A stretch of an epoch with one mixture. Documents are shuffled within a stage, never across stages."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    mixture: dict[str, SourceMix] = Field(min_length=1)
+    mixture: dict[str, CorpusAmount] = Field(min_length=1)
     """Corpora and how much of each."""
     share: float | None = Field(None, gt=0, le=1)
     """Share of the epoch's tokens. Without `share` and `tokens`, the stage takes what the other stages leave."""
@@ -138,9 +137,9 @@ class ShardSettings(Settings):
     memory_mb: int = runtime(768, ge=64)
     """Anonymous memory to stay within, over all workers; smaller values mean more, smaller parts."""
 
-    def slots(self, tokens: int) -> int:
-        """Processes for work on `tokens` tokens: one where it ends before others have started."""
-        return self.workers or (1 if tokens < FEW_TOKENS else cpu_count())
+    def worth_workers(self, tokens: int) -> bool:
+        """Whether work on so many tokens goes to workers: where `workers` is set, or it outlasts their start."""
+        return self.workers is not None or tokens >= FEW_TOKENS
 
     @model_validator(mode="after")
     def _batches_fill_shards(self) -> ShardSettings:

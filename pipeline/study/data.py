@@ -1,23 +1,25 @@
 """What the study's arms share: a tokenizer's token stores, the shards of a data set, and the held-out sample.
 
 In: curated corpora and tokenizers. Out: folders that any number of arms read. An epoch that repeats documents is the
-first epoch's slice of the schedule under another number: the same documents, in that epoch's own order.
+first epoch's plan under another number: the same documents, in that epoch's own order.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from pipeline.base.canonical import canonical_hash, text_hash
 from pipeline.base.errors import StudyError
+from pipeline.base.executor import Executor
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.heldout import HELDOUT_FILE, HeldoutDocument, heldout_documents
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
 from pipeline.study.settings import HeldoutSample, StudyData
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
@@ -73,7 +75,7 @@ def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: P
 
 
 def build_data(
-    data: StudyData, stages: Sequence[StageSettings], tokens: Mapping[str, Path], out: Path, workers: int | None = None
+    data: StudyData, stages: Sequence[StageSettings], tokens: Mapping[str, Path], out: Path, executor: Executor
 ) -> DataSummary:
     """Shuffle the epochs of a data set into `out/epoch_<n>`.
 
@@ -82,25 +84,24 @@ def build_data(
         stages: the schedule's stages, the data set's own or the profile's.
         tokens: token store of each corpus.
         out: output folder; finished epochs in it are kept.
-        workers: processes; none: as many as there are cores.
+        executor: what maps the shuffle's parts.
 
     Raises:
         ShardError: a corpus that is missing, or a schedule that cannot be met.
     """
     schedule = ScheduleSettings(seed=data.seed, tokens_per_epoch=data.tokens, stages=tuple(stages))
-    mixed = {source for stage in stages for source in stage.mixture}
+    mixed = {corpus for stage in stages for corpus in stage.mixture}
     used = {name: folder for name, folder in tokens.items() if name in mixed}
     build_schedule(schedule, used, out)
-    first = epoch_slice(read_schedule(out), 1)
+    first_plan = Schedule.read(out).epoch(1)
     shards = ShardSettings(
         mode="within_shard" if data.shuffle == "within_shard" else "global",
         tokens_per_shard=data.tokens_per_shard,
         tokens_per_batch=data.tokens_per_shard,
-        workers=workers,
     )
     distinct = 1 if data.shuffle == "once" else data.epochs
     built = [
-        build_epoch({**first, "epoch": epoch}, used, shards, _made(out / f"epoch_{epoch:03d}"))
+        build_epoch(replace(first_plan, epoch=epoch), used, shards, _made(out / f"epoch_{epoch:03d}"), executor)
         for epoch in range(1, distinct + 1)
     ]
     order = [1] * data.epochs if data.shuffle == "once" else list(range(1, data.epochs + 1))
@@ -109,7 +110,7 @@ def build_data(
         [f"epoch_{epoch:03d}/shards.json" for epoch in order],
         built[0].tokens,
         built[0].bytes,
-        {name: counts["tokens"] for name, counts in built[0].sources.items()},
+        {name: counts.tokens for name, counts in built[0].sources.items()},
     )
 
 

@@ -80,8 +80,8 @@ class Packing:
     rows: int
     tokens_padded: int
     """Positions of rows that hold no token."""
-    tokens_lost: int
-    """Tokens of the stream that no row holds."""
+    tokens_lost: int = field(default=0, kw_only=True)
+    """Tokens of the stream that no row holds: always 0, a key of the format whose hash covers it."""
     sha256: str
 
 

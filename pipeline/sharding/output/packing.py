@@ -59,7 +59,7 @@ def pack(lengths: Sequence[int], capacity: int) -> list[Pieces]:
     return sorted(rows)
 
 
-def pack_stage(out: Path, stage: int, shards: list[ShardEntry], context: int, dtype: str) -> Packing:
+def pack_stage(out: Path, stage: int, shards: Sequence[ShardEntry], context: int, dtype: str) -> Packing:
     """Write the rows of a stage's shards for a context; returns the manifest's entry."""
     name = f"stage_{stage}/rows.arrow"
     counts = np.zeros(2, dtype=np.int64)
@@ -70,10 +70,10 @@ def pack_stage(out: Path, stage: int, shards: list[ShardEntry], context: int, dt
                 rows = pack(lengths.tolist(), context + 1)
                 arrow.write(_rows_batch(rows, first))
                 counts += [len(rows), len(rows) * (context + 1) - int(lengths.sum())]
-    return Packing(name, context, int(counts[0]), int(counts[1]), 0, hashing.hexdigest())
+    return Packing(name, context, int(counts[0]), int(counts[1]), hashing.hexdigest())
 
 
-def _batches(out: Path, shards: list[ShardEntry], dtype: str) -> Iterator[tuple[int, np.ndarray]]:
+def _batches(out: Path, shards: Sequence[ShardEntry], dtype: str) -> Iterator[tuple[int, np.ndarray]]:
     """Document lengths of each record batch, and the batch's first token in the stage's stream."""
     for shard in shards:
         first = shard.first_token

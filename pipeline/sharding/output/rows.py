@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import offsets_of
-from pipeline.tokenization.corpus_tokens.store import fixed_binary
+from pipeline.tokenization.corpus_tokens.store import fixed_binary, ids_of
 from trainer.data.shards import DTYPE_BYTES, shard_schema
 
 
@@ -79,6 +79,22 @@ def concat(rows: list[Rows]) -> Rows:
         np.concatenate([part.bytes for part in rows]),
         pa.concat_arrays([part.tokens for part in rows]),
     )
+
+
+def rows_of(batch: pa.RecordBatch, source_id: int, itemsize: int) -> Rows:
+    """All documents of a token store's record batch, keys still 0."""
+    return Rows(
+        keys=np.zeros(batch.num_rows, dtype=np.uint64),
+        ids=ids_of(batch.column("doc_id")),
+        sources=np.full(batch.num_rows, source_id, dtype=np.uint16),
+        bytes=bytes_of(batch),
+        tokens=list_as_binary(batch.column("tokens"), itemsize),
+    )
+
+
+def bytes_of(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 lengths of the documents, uint32 [n]."""
+    return batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.uint32, copy=False)
 
 
 def list_as_binary(column: Any, itemsize: int) -> pa.LargeBinaryArray:

@@ -33,9 +33,9 @@ class ShardResult:
 
     entry: ShardEntry
     source_counts: list[list[int]]
-    """Documents, tokens and bytes by source."""
+    """Documents, tokens and bytes by `source_id`."""
     batch_tokens: list[list[int]]
-    """Tokens by record batch and source: the curriculum's curve."""
+    """Tokens by record batch and `source_id`: the curriculum's curve."""
     length_counts: list[int]
     """Documents by power of two of their length in tokens."""
 
@@ -55,7 +55,7 @@ class ShardWriter:
     """Cuts a shard's documents into record batches, writes, hashes and counts them."""
 
     def __init__(self, folder: Path, name: str, *, dtype: str, sources: int, tokens_per_batch: int) -> None:
-        """The shard will be `folder/name`, with tokens of `dtype` and documents of `sources` sources."""
+        """The shard will be `folder/name`, with tokens of `dtype` and documents of `sources` corpora."""
         self._folder = folder
         self._name = name
         self._dtype = dtype

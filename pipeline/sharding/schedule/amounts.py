@@ -16,12 +16,12 @@ from pipeline.sharding.settings import ScheduleSettings, StageSettings
 class Part(NamedTuple):
     """What is counted and repeated as one: a corpus (`lang` None), or one language of it."""
 
-    source: str
+    corpus: str
     lang: str | None
 
     @property
     def label(self) -> str:
-        return self.source if self.lang is None else f"{self.source}/{self.lang or 'unknown'}"
+        return self.corpus if self.lang is None else f"{self.corpus}/{self.lang or 'unknown'}"
 
 
 class StageAmounts(NamedTuple):
@@ -36,44 +36,39 @@ def epoch_amounts(settings: ScheduleSettings, epoch: int, available: Mapping[Par
 
     Raises `ShardError` naming the stage and corpus where a corpus is empty or unknown, or the sizes contradict.
     """
-    corpora: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for part, tokens in available.items():
-        corpora[part.source] = corpora.get(part.source, 0) + tokens
+        sizes[part.corpus] = sizes.get(part.corpus, 0) + tokens
     stages = settings.stages_of(epoch)
-    used = {
-        source for stage in stages for source, mix in stage.mixture.items() if (mix.weight, mix.tokens, mix.repeats)
-    }
     for stage in stages:
-        for source in stage.mixture:
-            if source not in corpora:
+        for corpus in stage.mixture:
+            if corpus not in sizes:
+                raise ShardError(f"schedule: stage {stage.name!r} mixes {corpus!r}, known: {', '.join(sorted(sizes))}")
+            if sizes[corpus] == 0:
                 raise ShardError(
-                    f"schedule: stage {stage.name!r} mixes {source!r}, known: {', '.join(sorted(corpora))}"
-                )
-            if corpora[source] == 0:
-                raise ShardError(
-                    f"schedule: stage {stage.name!r} mixes {source!r}, which holds no documents; "
+                    f"schedule: stage {stage.name!r} mixes {corpus!r}, which holds no documents; "
                     "loosen its filters, or leave it out of the mixture"
                 )
-    size = settings.tokens_per_epoch or sum(corpora[source] for source in used)
-    taken = {stage.name: _own_size(stage, size, corpora) for stage in stages}
-    rest = size - sum(tokens for tokens in taken.values() if tokens is not None)
+    size = settings.tokens_per_epoch or sum(sizes[c] for c in {c for stage in stages for c in stage.mixture})
+    fixed = {stage.name: _fixed_size(stage, size, sizes) for stage in stages}
+    rest = size - sum(tokens for tokens in fixed.values() if tokens is not None)
     result = []
     for stage in stages:
-        own = taken[stage.name]
-        if own is None and rest <= 0:
+        tokens_of_stage = fixed[stage.name]
+        if tokens_of_stage is None and rest <= 0:
             raise ShardError(
                 f"schedule: epoch {epoch} of {size} tokens leaves {rest} for stage {stage.name!r}; "
                 "raise tokens_per_epoch or lower the other stages' sizes"
             )
-        by_source = _split(stage, rest if own is None else own, corpora)
+        by_corpus = _split(stage, rest if tokens_of_stage is None else tokens_of_stage, sizes)
         asked: dict[Part, int] = {}
-        for source, amount in by_source.items():
-            asked |= _by_language(source, amount, available, settings.language_temperature.get(source))
+        for corpus, amount in by_corpus.items():
+            asked |= _by_language(corpus, amount, available, settings.language_temperature.get(corpus))
         result.append(StageAmounts(stage, asked))
     return result
 
 
-def _own_size(stage: StageSettings, epoch_tokens: int, corpora: Mapping[str, int]) -> int | None:
+def _fixed_size(stage: StageSettings, epoch_tokens: int, sizes: Mapping[str, int]) -> int | None:
     """Tokens of a stage whose size does not depend on the other stages, else None."""
     if stage.tokens is not None:
         return stage.tokens
@@ -81,19 +76,19 @@ def _own_size(stage: StageSettings, epoch_tokens: int, corpora: Mapping[str, int
         return round(stage.share * epoch_tokens)
     if stage.takes_the_rest:
         return None
-    return sum(_absolute(stage, corpora).values())
+    return sum(_absolute(stage, sizes).values())
 
 
-def _absolute(stage: StageSettings, corpora: Mapping[str, int]) -> dict[str, int]:
-    amounts = {source: mix.tokens for source, mix in stage.mixture.items() if mix.tokens is not None}
-    repeats = {source: mix.repeats for source, mix in stage.mixture.items() if mix.repeats is not None}
-    return amounts | {source: round(times * corpora[source]) for source, times in repeats.items()}
+def _absolute(stage: StageSettings, sizes: Mapping[str, int]) -> dict[str, int]:
+    amounts = {corpus: mix.tokens for corpus, mix in stage.mixture.items() if mix.tokens is not None}
+    repeats = {corpus: mix.repeats for corpus, mix in stage.mixture.items() if mix.repeats is not None}
+    return amounts | {corpus: round(times * sizes[corpus]) for corpus, times in repeats.items()}
 
 
-def _split(stage: StageSettings, size: int, corpora: Mapping[str, int]) -> dict[str, int]:
+def _split(stage: StageSettings, size: int, sizes: Mapping[str, int]) -> dict[str, int]:
     """A stage's tokens by corpus: the absolute amounts, then the weights' shares of what they leave."""
-    amounts = _absolute(stage, corpora)
-    weights = {source: mix.weight for source, mix in stage.mixture.items() if mix.weight}
+    amounts = _absolute(stage, sizes)
+    weights = {corpus: mix.weight for corpus, mix in stage.mixture.items() if mix.weight}
     left = size - sum(amounts.values())
     if left < 0 or (left > 0 and not weights):
         raise ShardError(
@@ -103,10 +98,10 @@ def _split(stage: StageSettings, size: int, corpora: Mapping[str, int]) -> dict[
     return amounts | dict(zip(weights, divide(left, list(weights.values())), strict=True))
 
 
-def _by_language(source: str, amount: int, available: Mapping[Part, int], temperature: float | None) -> dict[Part, int]:
+def _by_language(corpus: str, amount: int, available: Mapping[Part, int], temperature: float | None) -> dict[Part, int]:
     if temperature is None:
-        return {Part(source, None): amount}
-    parts = sorted(part for part in available if part.source == source and available[part])
+        return {Part(corpus, None): amount}
+    parts = sorted(part for part in available if part.corpus == corpus and available[part])
     shares = [available[part] ** (1 / temperature) for part in parts]
     return dict(zip(parts, divide(amount, shares), strict=True))
 

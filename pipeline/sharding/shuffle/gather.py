@@ -10,7 +10,6 @@ of a shard depend on the stage's documents and on `tokens_per_shard` and `tokens
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 
 from pipeline.sharding.output.rows import Rows
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
-from pipeline.sharding.shuffle.places import PLACE_BYTES, concat, map_file, read_run
+from pipeline.sharding.shuffle.maps import mapped
+from pipeline.sharding.shuffle.places import PLACE_BYTES, concat, read_run
 from pipeline.sharding.shuffle.scatter import RANGES, Piece, index_name, run_name, tokens_name
 from trainer.data.shards import DTYPE_BYTES
 
@@ -59,9 +59,9 @@ class Layout:
         counts: list[np.ndarray] = []
         for piece in pieces:
             with np.load(work / index_name(piece.number)) as index:
-                mine = np.flatnonzero(index["stages"] == stage).tolist()
-                counts.append(index["counts"][mine])
-            for run in mine:
+                of_stage = np.flatnonzero(index["stages"] == stage).tolist()
+                counts.append(index["counts"][of_stage])
+            for run in of_stage:
                 tokens = work / tokens_name(piece.number, run) if copying else piece.file.path
                 runs.append(Run(work / run_name(piece.number, run), tokens))
         table = np.concatenate(counts) if counts else np.zeros((0, 2, RANGES), np.int64)
@@ -110,29 +110,26 @@ class ShardTask:
         return f"stage_{self.stage}_shard_{self.number:05d}.json"
 
 
-def gather(task: ShardTask, work: Path, out: Path) -> ShardResult | None:
-    """Write one shard, or find it finished by an earlier attempt. None where no document begins in its range.
+def gather(task: ShardTask, work: Path, out: Path) -> tuple[int, ShardResult | None]:
+    """Write one shard, or find it finished by an earlier attempt: its stage, and its result.
+
+    None instead of a result where no document begins in its range.
 
     Raises `ShardError` for a full disk or a run that cannot be read.
     """
     sidecar = work / task.sidecar
     if sidecar.exists():
-        return read_result(sidecar)
+        return task.stage, read_result(sidecar)
     writer = ShardWriter(out, task.path, dtype=task.dtype, sources=task.sources, tokens_per_batch=task.tokens_per_batch)
     result = writer.write(_documents(task))
     write_result(sidecar, result)
-    return result
-
-
-mapped = functools.cache(map_file)
-"""Files stay mapped from one task to the next, as a page that was touched once costs nothing the next time; a pool's
-process ends with its maps, `mapped.cache_clear()` ends those of this one."""
+    return task.stage, result
 
 
 def _documents(task: ShardTask) -> Iterator[tuple[int, Rows]]:
     """The shard's documents in order, window by window, with the token at which each window begins."""
     runs = [read_run(run.path, number) for number, run in enumerate(task.runs)]
-    maps = [mapped(run.tokens) for run in task.runs]
+    maps = mapped([run.tokens for run in task.runs])
     itemsize = DTYPE_BYTES[task.dtype]
     for window in task.windows:
         stretches = [

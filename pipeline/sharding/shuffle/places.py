@@ -7,7 +7,6 @@ cache, else in a file beside the run, in the run's order (see `scatter`).
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +94,6 @@ def copy_stretches(places: Places, maps: Sequence[memoryview], out: memoryview) 
         for file, start, stop in zip(part.files.tolist(), part.starts.tolist(), stops, strict=True):
             begin, end = end, end + stop - start
             out[begin:end] = maps[file][start:stop]
-
-
-def map_file(path: Path) -> memoryview:
-    """A file's bytes, mapped into memory. Raises `ShardError` where there is none."""
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
-    except OSError as error:
-        raise ShardError(f"{path}: cannot be read ({error}); run again, the shuffle goes on from there") from None
 
 
 def write_run(places: Places, path: Path) -> None:

@@ -1,6 +1,6 @@
 """First pass of the shuffle: a piece of a token store becomes sorted runs of the documents that the epoch selects.
 
-In: some record batches of one store and the epoch's slice of the schedule. Out: for each stage, run files of documents
+In: some record batches of one store and the epoch's plan. Out: for each stage, run files of documents
 sorted by key, each bounded in memory, and an index of how many documents and tokens fall in each of 4,096 key ranges.
 
 A run says where its documents' tokens lie. Where the stores stay in the page cache, that is in the stores: reading
@@ -18,27 +18,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
 from pipeline.base.arrow import offsets_of
-from pipeline.base.ids import id64
-from pipeline.sharding.keys import fractions, graded, keys
-from pipeline.sharding.output.rows import Rows, list_as_binary
+from pipeline.sharding.output.rows import bytes_of
+from pipeline.sharding.schedule.schedule import EpochPlan, StagePlan
 from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
+from pipeline.sharding.shuffle.selection import select
 from pipeline.tokenization.corpus_tokens.store import (
     StoreFile,
     TokenStore,
-    describe,
     ids_of,
     map_batches,
     read_batches,
     token_bytes,
 )
-from trainer.data.shards import DTYPE_BYTES
 
 RANGE_BITS: Final = 12
 RANGES: Final = 1 << RANGE_BITS
@@ -58,12 +56,11 @@ class Piece:
     tokens: int
 
 
-def pieces(stores: Mapping[str, TokenStore], epoch: Mapping[str, Any], part_bytes: int) -> list[Piece]:
-    """Divide the stores into pieces (whole record batches) whose documents, all copies of them, take `part_bytes`."""
+def pieces(stores: Mapping[str, TokenStore], epoch: EpochPlan, piece_bytes: int) -> list[Piece]:
+    """Divide the stores into pieces (whole record batches) whose documents, all copies of them, take `piece_bytes`."""
     result: list[Piece] = []
     for corpus, store in stores.items():
-        itemsize = DTYPE_BYTES[store.tokenizer.dtype]
-        repeats = [part["repeats"] for stage in epoch["stages"] for part in stage["parts"] if part["source"] == corpus]
+        repeats = [part.repeats for stage in epoch.stages for part in stage.parts_of(corpus)]
         copies = math.ceil(max(repeats, default=1))
         for file in store.files:
             batches = read_batches(file, store.tokenizer.dtype)
@@ -72,39 +69,44 @@ def pieces(stores: Mapping[str, TokenStore], epoch: Mapping[str, Any], part_byte
                 offsets = offsets_of(batch.column("tokens"))
                 tokens += int(offsets[-1] - offsets[0]) if batch.num_rows else 0
                 places += batch.num_rows * copies
-                if tokens * itemsize + places * PLACE_BYTES >= part_bytes or number + 1 == len(batches):
+                if tokens * epoch.itemsize + places * PLACE_BYTES >= piece_bytes or number + 1 == len(batches):
                     result.append(Piece(len(result), corpus, file, first, number + 1, tokens))
                     first, places, tokens = number + 1, 0, 0
     return result
 
 
-def scatter(piece: Piece, epoch: Mapping[str, Any], work: Path, part_bytes: int, copying: bool) -> None:
+def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying: bool) -> int:
     """Write the piece's runs, with their tokens if `copying`, and, last, its index (see `index_name`).
 
-    A piece whose index exists is finished and left alone. Raises `ShardError` for a damaged store or a full disk.
+    Returns the piece's tokens. A piece whose index exists is finished and left alone. Raises `ShardError` for a damaged
+    store.
+
+    These files are scratch, and not synced: the same build reads them back from the page cache and deletes them, and
+    waiting for the disk would double what is written. A kill loses nothing by that; what a power cut leaves short
+    under its name cannot be read, and the build stops there.
     """
-    done = work / index_name(piece.number)
-    if done.exists():
-        return
-    dtype = epoch["tokenizer"]["dtype"]
-    whole, batches = map_batches(piece.file, dtype)
+    index = work / index_name(piece.number)
+    if index.exists():
+        return piece.tokens
+    whole, batches = map_batches(piece.file, epoch.tokenizer.dtype)
     batches = [batch for batch in batches[piece.first : piece.last] if batch.num_rows]
     if not copying:
         files.read_ahead(piece.file.path)
     stages: list[int] = []
     counts: list[np.ndarray] = []
-    for stage in epoch["stages"]:
+    for stage in epoch.stages:
         places = _selected(piece.corpus, batches, whole, epoch, stage)
         if places is None:
             continue
-        for run in _runs(places, part_bytes if copying else None):
+        for run in _runs(places, run_bytes if copying else None):
             written = _write_tokens(run, whole, work / tokens_name(piece.number, len(counts))) if copying else run
             with files.whole_path(work / run_name(piece.number, len(counts)), sync=False) as path:
                 write_run(written, path)
-            stages.append(stage["index"])
-            counts.append(_count(run, DTYPE_BYTES[dtype]))
-    with files.whole_path(done, sync=False) as path, path.open("wb") as file:
+            stages.append(stage.index)
+            counts.append(_count(run, epoch.itemsize))
+    with files.whole_path(index, sync=False) as path, path.open("wb") as file:
         np.savez(file, stages=np.array(stages, np.int64), counts=np.array(counts, np.int64).reshape(-1, 2, RANGES))
+    return piece.tokens
 
 
 def _runs(places: Places, run_bytes: int | None) -> list[Places]:
@@ -151,75 +153,25 @@ def _count(places: Places, itemsize: int) -> np.ndarray:
 
 
 def _selected(
-    corpus: str, batches: list[pa.RecordBatch], whole: pa.Buffer, epoch: Mapping[str, Any], stage: Mapping[str, Any]
+    corpus: str, batches: list[pa.RecordBatch], whole: pa.Buffer, epoch: EpochPlan, stage: StagePlan
 ) -> Places | None:
     """The batches' documents in a stage, copies included, in order of their keys; none where it takes none."""
-    parts = [part for part in stage["parts"] if part["source"] == corpus]
-    if not parts:
+    if not batches or not stage.parts_of(corpus):
         return None
-    source = sorted(epoch["sources"]).index(corpus)
-    itemsize = DTYPE_BYTES[epoch["tokenizer"]["dtype"]]
-    found = []
+    of_batches = []
     for batch in batches:
-        chosen, sort_keys = choose(batch, corpus, epoch, stage, parts)
-        starts, sizes = token_bytes(batch.column("tokens"), whole, itemsize)
-        found.append(
+        chosen, sort_keys = select(batch, corpus, epoch, stage)
+        starts, sizes = token_bytes(batch.column("tokens"), whole, epoch.itemsize)
+        of_batches.append(
             Places(
                 keys=sort_keys,
                 ids=ids_of(batch.column("doc_id"))[chosen],
-                sources=np.full(len(chosen), source, dtype=np.uint16),
+                sources=np.full(len(chosen), epoch.source_id(corpus), dtype=np.uint16),
                 bytes=bytes_of(batch)[chosen],
                 starts=starts[chosen],
                 sizes=sizes[chosen],
                 files=np.zeros(len(chosen), dtype=np.int64),
             )
         )
-    places = concat(found) if found else None
+    places = concat(of_batches)
     return places.sorted() if places else None
-
-
-def rows_of(batch: pa.RecordBatch, epoch: Mapping[str, Any], corpus: str) -> Rows:
-    """All documents of a store's batch, keys still 0."""
-    source = sorted(epoch["sources"]).index(corpus)
-    return Rows(
-        keys=np.zeros(batch.num_rows, dtype=np.uint64),
-        ids=ids_of(batch.column("doc_id")),
-        sources=np.full(batch.num_rows, source, dtype=np.uint16),
-        bytes=bytes_of(batch),
-        tokens=list_as_binary(batch.column("tokens"), DTYPE_BYTES[epoch["tokenizer"]["dtype"]]),
-    )
-
-
-def bytes_of(batch: pa.RecordBatch) -> np.ndarray:
-    """UTF-8 lengths of the documents, uint32 [n]."""
-    return batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.uint32, copy=False)
-
-
-def choose(
-    batch: pa.RecordBatch,
-    corpus: str,
-    epoch: Mapping[str, Any],
-    stage: Mapping[str, Any],
-    parts: list[Mapping[str, Any]],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in the batch of the documents selected, one for each copy, and their keys."""
-    documents = describe(batch)
-    ids = id64(documents.ids)
-    where = fractions(ids, epoch["seed"], corpus)
-    first, count = np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=np.int64)
-    for part in parts:
-        mine = slice(None) if part["lang"] is None else _of_language(documents, part["lang"])
-        (from_pass, from_fraction), (to_pass, to_fraction) = part["from"], part["to"]
-        first[mine] = from_pass + (where[mine] < from_fraction)
-        count[mine] = to_pass + (where[mine] < to_fraction) - first[mine]
-    chosen = np.repeat(np.arange(len(ids)), count)
-    copies = np.arange(len(chosen)) - np.repeat(np.cumsum(count) - count, count) + first[chosen]
-    sort_keys = keys(ids[chosen], epoch["seed"], epoch["epoch"], stage["index"], corpus, copies)
-    if "grade_edges" in stage:
-        sort_keys = graded(sort_keys, documents.grades[chosen], np.array(stage["grade_edges"]))
-    return chosen, sort_keys
-
-
-def _of_language(documents: Any, lang: str) -> np.ndarray:
-    number = documents.lang_names.index(lang) if lang in documents.lang_names else -1
-    return documents.langs == number

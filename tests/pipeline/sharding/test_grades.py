@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.executor import InProcess
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.signals.signals import compute_signals
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.settings import SampleSettings
@@ -75,13 +77,15 @@ def test_a_primer_is_read_before_a_textbook_by_the_grades_of_curation(tmp_path: 
     stage = {"name": "up", "order": "simple_to_hard", "grade_steps": STEPS}
     stage["mixture"] = {name: {"repeats": 1} for name in corpora}
     build_schedule(ScheduleSettings.model_validate({"stages": [stage]}), tokens, tmp_path / "schedule")
-    part = epoch_slice(read_schedule(tmp_path / "schedule"), 1)
-    build_epoch(part, tokens, ShardSettings(tokens_per_shard=20_000, tokens_per_batch=5_000), tmp_path / "epoch")
+    part = Schedule.read(tmp_path / "schedule").epoch(1)
+    build_epoch(
+        part, tokens, ShardSettings(tokens_per_shard=20_000, tokens_per_batch=5_000), tmp_path / "epoch", InProcess()
+    )
 
     (rows,) = read_epoch(tmp_path / "epoch")
     order = np.array([grades[row[0]] for row in rows])
     assert len(order) == len(grades) == 160
-    steps = np.searchsorted(part["stages"][0]["grade_edges"], order, side="right")
+    steps = np.searchsorted(part.stages[0].order.grade_edges, order, side="right")
     assert (np.diff(steps) >= 0).all()
     sizes = np.bincount(steps, minlength=STEPS)
     assert sizes.min() > 0.5 * len(order) / STEPS

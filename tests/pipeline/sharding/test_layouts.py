@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import ShardError
+from pipeline.base.executor import InProcess, Processes
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.output.packing import pack
 from pipeline.sharding.schedule.amounts import Part
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.forecast import Holding, estimated_holdings, holdings, plan_rows
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from pipeline.sharding.validation import build_validation
 from trainer.config import ValidationData
@@ -31,10 +33,10 @@ SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
 ALL = {"web": {"repeats": 1}, "kids": {"repeats": 2}, "world": {"repeats": 1}}
 
 
-def schedule(tokens: dict[str, Path], out: Path, stages: Any, **more: Any) -> dict[str, Any]:
+def schedule(tokens: dict[str, Path], out: Path, stages: Any, **more: Any) -> Schedule:
     out.mkdir(exist_ok=True)
     build_schedule(ScheduleSettings.model_validate({"epochs": 2, "stages": stages} | more), tokens, out)
-    return read_schedule(out)
+    return Schedule.read(out)
 
 
 def test_within_shard_keeps_membership_and_permutes_shards_and_documents(
@@ -44,7 +46,7 @@ def test_within_shard_keeps_membership_and_permutes_shards_and_documents(
     shards, orders = [], []
     for epoch in (1, 2):
         out = tmp_path / f"e{epoch}"
-        build_epoch(epoch_slice(plan, epoch), stores, SMALL.model_copy(update={"mode": "within_shard"}), out)
+        build_epoch(plan.epoch(epoch), stores, SMALL.model_copy(update={"mode": "within_shard"}), out, InProcess())
         rows = [row[0] for row in read_epoch(out)[0]]
         sizes = [shard.documents for shard in read_manifest(out).stages[0].shards]
         cuts = np.cumsum([0, *sizes])
@@ -62,10 +64,11 @@ def test_within_shard_keeps_membership_and_permutes_shards_and_documents(
 
 
 def test_within_shard_bytes_do_not_depend_on_workers(stores: dict[str, Path], tmp_path: Path, tree: Any) -> None:
-    part = epoch_slice(schedule(stores, tmp_path / "s", [{"name": "all", "mixture": ALL}]), 1)
+    part = schedule(stores, tmp_path / "s", [{"name": "all", "mixture": ALL}]).epoch(1)
+    within = SMALL.model_copy(update={"mode": "within_shard"})
     for workers in (1, 2):
-        changes = {"mode": "within_shard", "workers": workers}
-        build_epoch(part, stores, SMALL.model_copy(update=changes), tmp_path / f"w{workers}")
+        with Processes(workers) as executor:
+            build_epoch(part, stores, within, tmp_path / f"w{workers}", executor)
     assert tree(tmp_path / "w1") == tree(tmp_path / "w2")
 
 
@@ -77,10 +80,10 @@ def test_simple_to_hard_rises_in_steps_and_spreads_what_has_no_grade(
     tokens = {"web": make_store(tmp_path / "web", "web", docs, grades=grades)}
     stage = {"name": "c", "order": "simple_to_hard", "grade_steps": 8, "mixture": {"web": {"repeats": 1}}}
     plan = schedule(tokens, tmp_path / "s", [stage])
-    build_epoch(epoch_slice(plan, 1), tokens, SMALL, tmp_path / "e")
+    build_epoch(plan.epoch(1), tokens, SMALL, tmp_path / "e", InProcess())
     order = [grades[row[0]] for row in read_epoch(tmp_path / "e")[0]]
     graded = np.array([grade for grade in order if grade is not None], dtype=np.float32)
-    steps = np.searchsorted(plan["epochs"][0]["stages"][0]["grade_edges"], graded, side="right")
+    steps = np.searchsorted(plan.epochs[0].stages[0].order.grade_edges, graded, side="right")
     assert (np.diff(steps) >= 0).all()
     assert np.bincount(steps, minlength=8).min() > 50  # 600 documents in 8 steps of about 75
     assert (np.diff(graded) < 0).any()  # shuffled inside a step
@@ -114,9 +117,9 @@ def test_packed_rows_hold_every_token_once_within_capacity(lengths: list[int], c
 def test_a_packed_epoch_reads_back_as_whole_documents_and_padding(
     stores: dict[str, Path], tmp_path: Path, read_epoch: Any
 ) -> None:
-    part = epoch_slice(schedule(stores, tmp_path / "s", [{"name": "all", "mixture": ALL}]), 1)
+    part = schedule(stores, tmp_path / "s", [{"name": "all", "mixture": ALL}]).epoch(1)
     packed = SMALL.model_copy(update={"packing": PackingSettings(context=47)})
-    build_epoch(part, stores, packed, tmp_path / "e")
+    build_epoch(part, stores, packed, tmp_path / "e", InProcess())
     reader = SequenceReader([tmp_path / "e"], 47, packed=True, verify_hashes=True)
     windows = reader.read(np.arange(reader.sequences))
     wanted = sorted(tuple(row[3]) for row in read_epoch(tmp_path / "e")[0])
@@ -143,7 +146,7 @@ def test_a_validation_set_per_corpus_and_language_in_the_same_format(
         index = json.loads((folder / "tokens.json").read_text())
         index["heldout"], index["train"] = index["train"], index["heldout"]
         (folder / "tokens.json").write_text(json.dumps(index))
-    summary = build_validation(stores, SMALL, tmp_path / "v")
+    summary = build_validation(stores, SMALL, tmp_path / "v", InProcess())
     manifest = read_manifest(tmp_path / "v")
     assert [stage.name for stage in manifest.stages] == ["kids/en", "web/en", "world/fr", "world/hi", "world/sw"]
     assert (manifest.epoch, manifest.mode, summary.documents) == (0, "none", 460)
@@ -159,7 +162,7 @@ def test_a_validation_set_per_corpus_and_language_in_the_same_format(
     with pytest.raises(DataError, match="holds no documents of 'moon'"):
         read_heldout([ValidationData("moon", data[0].path)], manifest.tokenizer)
     with pytest.raises(ShardError, match="holds documents out"):
-        build_validation({"none": _empty(tmp_path, stores["web"])}, SMALL, tmp_path / "w")
+        build_validation({"none": _empty(tmp_path, stores["web"])}, SMALL, tmp_path / "w", InProcess())
 
 
 @pytest.mark.parametrize("mode", ["global", "within_shard"])
@@ -168,9 +171,9 @@ def test_a_vocabulary_beyond_uint16_is_shuffled_as_uint32(
 ) -> None:
     docs = [(i, lang, [*(3 * token for token in tokens[:-1]), 0]) for i, lang, tokens in make_documents("web", 150)]
     tokens = {"web": make_store(tmp_path / "web", "web", docs, dtype="uint32", batch=20)}
-    part = epoch_slice(schedule(tokens, tmp_path / "s", [{"name": "all", "mixture": {"web": {"repeats": 1}}}]), 1)
+    part = schedule(tokens, tmp_path / "s", [{"name": "all", "mixture": {"web": {"repeats": 1}}}]).epoch(1)
     settings = SMALL.model_copy(update={"mode": mode, "packing": PackingSettings(context=15)})
-    build_epoch(part, tokens, settings, tmp_path / "e")
+    build_epoch(part, tokens, settings, tmp_path / "e", InProcess())
     manifest = read_manifest(tmp_path / "e")
     assert (manifest.tokenizer.dtype, manifest.tokenizer.vocab_size) == ("uint32", 200_000)
     (rows,) = read_epoch(tmp_path / "e")
@@ -202,7 +205,7 @@ def test_the_plan_agrees_with_the_schedule_it_announces(stores: dict[str, Path],
     )
     rows = plan_rows(described, SMALL, holdings(described, stores))
     plan = schedule(stores, tmp_path / "s", stages, tokens_per_epoch=4000, language_temperature={"world": 2})
-    asked = [p["asked"] for e in plan["epochs"] for s in e["stages"] for p in s["parts"]]
+    asked = [part.asked for epoch in plan.epochs for stage in epoch.stages for part in stage.parts]
     assert [row["tokens"] for row in rows if row["source"] != "total"] == asked
     totals = [row for row in rows if row["source"] == "total"]
     assert [total["tokens"] for total in totals] == [4000, 4000]

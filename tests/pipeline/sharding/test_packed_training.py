@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.executor import InProcess
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from trainer.data.shards import read_manifest
 
@@ -52,7 +54,7 @@ def test_a_run_trains_on_packed_rows(stores: dict[str, Path], tmp_path: Path) ->
     (tmp_path / "s").mkdir()
     stages = [{"name": "all", "mixture": {"kids": {"repeats": 2}}}]
     build_schedule(ScheduleSettings.model_validate({"stages": stages}), stores, tmp_path / "s")
-    build_epoch(epoch_slice(read_schedule(tmp_path / "s"), 1), stores, PACKED, tmp_path / "e")
+    build_epoch(Schedule.read(tmp_path / "s").epoch(1), stores, PACKED, tmp_path / "e", InProcess())
     packing = read_manifest(tmp_path / "e").stages[0].packing
     assert packing is not None
     assert packing.tokens_padded > 0

@@ -17,7 +17,8 @@ from pipeline.base.errors import ShardError
 from pipeline.base.ids import chain, id64, splitmix64
 from pipeline.sharding.keys import FRACTIONS, fractions, keys
 from pipeline.sharding.schedule.amounts import Part, divide, epoch_amounts
-from pipeline.sharding.schedule.build import build_schedule, epoch_slice, read_schedule, slice_json
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings
 
 KIDS_FIRST: dict[str, Any] = {
@@ -30,10 +31,10 @@ KIDS_FIRST: dict[str, Any] = {
 }
 
 
-def make(tokens: dict[str, Path], out: Path, **changes: Any) -> dict[str, Any]:
+def make(tokens: dict[str, Path], out: Path, **changes: Any) -> Schedule:
     out.mkdir(exist_ok=True)
     build_schedule(ScheduleSettings.model_validate(KIDS_FIRST | changes), tokens, out)
-    return read_schedule(out)
+    return Schedule.read(out)
 
 
 def test_going_from_two_to_three_epochs_leaves_the_slices_of_the_first_two_byte_identical(
@@ -41,41 +42,41 @@ def test_going_from_two_to_three_epochs_leaves_the_slices_of_the_first_two_byte_
 ) -> None:
     two, three = make(stores, tmp_path / "2"), make(stores, tmp_path / "3", epochs=3)
     for epoch in (1, 2):
-        assert slice_json(two, epoch) == slice_json(three, epoch)
-    assert slice_json(three, 3) != slice_json(three, 2)
+        assert two.epoch(epoch).content_hash == three.epoch(epoch).content_hash
+    assert three.epoch(3).content_hash != three.epoch(2).content_hash
 
 
 def test_a_corpus_an_epoch_does_not_read_is_not_in_its_slice(stores: dict[str, Path], tmp_path: Path) -> None:
     plan = make(stores, tmp_path / "s")
-    assert list(epoch_slice(plan, 1)["sources"]) == ["kids", "web", "world"]
-    assert list(epoch_slice(plan, 2)["sources"]) == ["web", "world"]
+    assert list(plan.epoch(1).corpora) == ["kids", "web", "world"]
+    assert list(plan.epoch(2).corpora) == ["web", "world"]
 
 
 def test_shares_weights_and_the_rest_come_out_as_asked_to_within_a_document(
     stores: dict[str, Path], tmp_path: Path
 ) -> None:
-    first, second = make(stores, tmp_path / "s")["epochs"]
-    kids, mixture = first["stages"]
-    assert abs(kids["tokens"] - 200) <= 20
-    asked = {part["source"]: part["asked"] for part in mixture["parts"]}
+    first, second = make(stores, tmp_path / "s").epochs
+    kids, mixture = first.stages
+    assert abs(kids.tokens - 200) <= 20
+    asked = {part.part.corpus: part.asked for part in mixture.parts}
     assert asked == {"web": 2850, "world": 950}
-    assert all(abs(part["tokens"] - part["asked"]) <= 40 for stage in first["stages"] for part in stage["parts"])
-    assert [stage["name"] for stage in second["stages"]] == ["mixture"]
+    assert all(abs(part.tokens - part.asked) <= 40 for stage in first.stages for part in stage.parts)
+    assert [stage.name for stage in second.stages] == ["mixture"]
 
 
 def test_what_an_interval_misses_the_next_one_makes_up_for(stores: dict[str, Path], tmp_path: Path) -> None:
     plan = make(stores, tmp_path / "s", epochs=40, tokens_per_epoch=500, stages=[{"name": "m", "mixture": {"web": 1}}])
-    taken = sum(epoch["stages"][0]["tokens"] for epoch in plan["epochs"])
+    taken = sum(epoch.tokens for epoch in plan.epochs)
     assert abs(taken - 40 * 500) <= 40
-    ends = [epoch["stages"][0]["parts"][0] for epoch in plan["epochs"]]
-    assert all(a["to"] == b["from"] for a, b in itertools.pairwise(ends))
+    ends = [epoch.stages[0].parts[0] for epoch in plan.epochs]
+    assert all(a.end == b.start for a, b in itertools.pairwise(ends))
 
 
 def test_without_a_size_an_epoch_is_all_tokens_of_its_corpora(stores: dict[str, Path], tmp_path: Path) -> None:
     plan = make(stores, tmp_path / "s", epochs=1, tokens_per_epoch=None)
     index = {name: json.loads((folder / "tokens.json").read_text()) for name, folder in stores.items()}
     total = sum(data["train"]["tokens"] for data in index.values())
-    assert abs(sum(stage["tokens"] for stage in plan["epochs"][0]["stages"]) - total) <= 60
+    assert abs(plan.epoch(1).tokens - total) <= 60
 
 
 def test_temperature_brings_the_languages_of_a_corpus_together(stores: dict[str, Path], tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_temperature_brings_the_languages_of_a_corpus_together(stores: dict[str,
 
     def asked(temperature: float) -> list[int]:
         plan = make(stores, tmp_path / "s", **only, language_temperature={"world": temperature})
-        return [part["asked"] for part in plan["epochs"][0]["stages"][0]["parts"]]
+        return [part.asked for part in plan.epoch(1).stages[0].parts]
 
     natural, warm, hot = asked(1), asked(3), asked(1e9)
     assert max(natural) > 5 * min(natural)
@@ -104,7 +105,7 @@ def test_amounts_are_weights_tokens_or_repeats() -> None:
         }
     )
     available = {Part(name, None): size for name, size in {"web": 500, "kids": 60, "world": 70, "wiki": 900}.items()}
-    got = [{part.source: n for part, n in a.tokens.items()} for a in epoch_amounts(settings, 1, available)]
+    got = [{part.corpus: n for part, n in a.tokens.items()} for a in epoch_amounts(settings, 1, available)]
     # the rest is 1000 - 50 - 30 = 920; less 120 and 100, the weights share 700
     assert got == [{"kids": 120, "world": 100, "web": 175, "wiki": 525}, {"web": 50}, {"kids": 30}]
 
@@ -162,11 +163,11 @@ def test_an_edited_or_missing_schedule_is_refused(stores: dict[str, Path], tmp_p
     path = tmp_path / "s" / "schedule.json"
     path.write_text(path.read_text().replace('"asked": 200', '"asked": 201'))
     with pytest.raises(ShardError, match="edited by hand"):
-        read_schedule(path)
+        Schedule.read(path)
     with pytest.raises(ShardError, match="materialize the schedule again"):
-        read_schedule(tmp_path / "nowhere.json")
+        Schedule.read(tmp_path / "nowhere.json")
     with pytest.raises(ShardError, match="epoch 7 is not among its 2"):
-        epoch_slice(make(stores, tmp_path / "s"), 7)
+        make(stores, tmp_path / "s").epoch(7)
 
 
 def test_stores_of_two_tokenizers_are_refused(stores: dict[str, Path], tmp_path: Path) -> None:

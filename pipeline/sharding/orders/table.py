@@ -1,0 +1,12 @@
+"""Every order that a stage can ask for, by its name in a profile (`order` of `pipeline.sharding.settings`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pipeline.sharding.orders.order import Order
+from pipeline.sharding.orders.shuffled import Shuffled
+from pipeline.sharding.orders.simple_to_hard import SimpleToHard
+
+ORDERS: Final[Mapping[str, type[Order]]] = {order.name: order for order in (Shuffled, SimpleToHard)}
