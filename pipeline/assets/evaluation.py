@@ -15,20 +15,21 @@ from pipeline.assets.metadata import chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.base.errors import EvaluationError
+from pipeline.base.numbers import with_error
 from pipeline.curation.selection import iter_selected
 from pipeline.evaluation.lm_eval.item_texts import check_items
-from pipeline.evaluation.lm_eval.tasks import check_tasks
-from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items
+from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, WhileTraining, build_training_items
 from pipeline.evaluation.loading import usable_device
-from pipeline.evaluation.results import SuiteResult, read_result
+from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Row, build_scorecard, read_scorecard
-from pipeline.evaluation.settings import LmEvalSuite, Suite, WhileTraining
-from pipeline.evaluation.suites.suite import NEEDS_HELDOUT, NEEDS_TRAINING_TEXT, SUITE_VERSIONS, SuiteInputs, run_suite
+from pipeline.evaluation.suites.length import LengthDetails
+from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, run_suite
+from pipeline.evaluation.suites.table import read_result
 from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.html import report_html
-from pipeline.reporting.scores import bits_per_byte_rows, plottable, suite_rows, with_error
+from pipeline.reporting.scores import plottable, suite_rows
 from pipeline.store import Artifact, Store
 
 GROUP: Final = "evaluation"
@@ -38,12 +39,6 @@ REPORT_FILE: Final = "report.html"
 CARD_FILE: Final = "README.md"
 EARLIER_MODELS: Final = 4
 """Most earlier models that stand beside a score: the latest that were scored by one of the same suites."""
-DESCRIPTIONS: Final = {
-    "bits_per_byte": "Bits per byte of the held-out documents, per corpus and language, beside gzip, xz and zstd.",
-    "lm_eval": "Benchmarks of lm-eval, through the model's own adapter.",
-    "length_extrapolation": "Loss by position at and past the trained context.",
-    "samples": "Continuations of fixed prompts at fixed seeds.",
-}
 
 
 def stored_assets(profile: Profile) -> list[StoredAsset]:
@@ -92,14 +87,14 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
 
 
 def _check_tasks(profile: Profile) -> None:
-    named: dict[str, LmEvalSuite | WhileTraining] = {"while_training": profile.evaluation.while_training}
+    named: dict[str, SuiteSettings | WhileTraining] = {"while_training": profile.evaluation.while_training}
     if profile.study is not None:
         named["study.benchmarks"] = profile.study.benchmarks
-    named |= {f"suite {name}": suite for name, suite in profile.evaluation.suites.items() if suite.kind == "lm_eval"}
+    named |= {f"suite {name}": suite for name, suite in profile.evaluation.suites.items()}
     check_items(profile.curation.decontaminate_against, profile.evaluation.archive)
     for where, asked in named.items():
         try:
-            check_tasks(asked.tasks, data=asked.data)
+            asked.check()
         except EvaluationError as error:
             raise EvaluationError(f"{where}: {error}") from error
 
@@ -132,26 +127,21 @@ def items_asset(
     )
 
 
-def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset:
+def _suite(profile: Profile, name: str, suite: SuiteSettings) -> StoredAsset:
     evaluation = profile.evaluation
-    reads_archive = getattr(suite, "data", None) == "archive"
-    needs_text = suite.kind in NEEDS_TRAINING_TEXT
-    needs_heldout = suite.kind in NEEDS_HELDOUT
-    corpora = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
-    wanted = corpora if needs_text else [key for key in corpora if needs_heldout and key.startswith("heldout/")]
+    keys = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
+    heldout = [key for key in keys if suite.needs_heldout and key.startswith("heldout/")]
 
     def make(build: Build) -> SuiteResult:
         inputs = SuiteInputs(
-            model=build.path("model"),
-            tokenizer=build.path("tokenizer"),
-            cache=build.store.cache,
             heldout=build.paths("heldout"),
-            training=_training_text(build, profile) if needs_text else {},
+            training=_training_text(build, profile) if suite.needs_training_text else {},
+            archive=evaluation.archive,
+            cache=build.store.cache,
         )
         check_tokenizer(build)
         return run_suite(
-            *(suite, inputs, build.out),
-            archive=evaluation.archive,
+            *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
             weights=evaluation.weights,
             device=usable_device(profile.training.device),
         )
@@ -159,14 +149,11 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset:
     return StoredAsset(
         key=f"eval/{name}",
         group=GROUP,
-        description=DESCRIPTIONS[suite.kind],
-        version=SUITE_VERSIONS[suite.kind],
-        settings={
-            "suite": suite,
-            "weights": evaluation.weights,
-            **({"archive": evaluation.archive} if reads_archive else {}),
-        },
-        inputs=["model", "tokenizer", *wanted],
+        description=suite.description,
+        version=suite.version,
+        settings=evaluation.identity_of_suite(suite),
+        override=lambda settings, _: settings | suite.local_files(),
+        inputs=["model", "tokenizer", *(keys if suite.needs_training_text else heldout)],
         make=make,
         metadata=_suite_metadata,
         pictures=_suite_pictures,
@@ -270,25 +257,20 @@ def _report_metadata(artifact: Artifact) -> Metadata:
 def _suite_metadata(artifact: Artifact) -> Metadata:
     result = read_result(artifact.path)
     numbers: dict[str, Any] = {score.name.replace("/", " "): score.value for score in result.scores[:12]}
-    if result.kind == "bits_per_byte":
-        return {"bits_per_byte": table(bits_per_byte_rows(result)), **numbers}
-    if result.kind == "samples":
-        return {"samples": _samples_text(result)}
+    if text := result.details.markdown():
+        return {result.kind: dg.MetadataValue.md(text)}
+    if rows := result.details.table():
+        return {result.kind: table(rows), **numbers}
     return {"scores": table(suite_rows(result)), **numbers}
-
-
-def _samples_text(result: SuiteResult) -> Any:
-    parts = [f"**{row['prompt']}**{row['text']}" for row in result.details["samples"]]
-    return dg.MetadataValue.md("\n\n".join(part.replace("\n", " ") for part in parts))
 
 
 def _suite_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots import length_png
 
-    result = read_result(folder)
-    if result.kind != "length_extrapolation":
+    details = read_result(folder).details
+    if not isinstance(details, LengthDetails):
         return {}
-    return {"loss_by_position": length_png(result.details["curves"], result.details["trained_context"])}
+    return {"loss_by_position": length_png(details.curves, details.trained_context)}
 
 
 def _scorecard_metadata(artifact: Artifact) -> Metadata:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trainer.numbers import duration
 
-__all__ = ["age", "duration", "figure", "short", "size"]
+__all__ = ["age", "duration", "figure", "short", "size", "with_error"]
 
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 _SHORT: Final = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -33,6 +33,11 @@ def short(value: float) -> str:
         if abs(value) >= unit_size:
             return f"{value / unit_size:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def with_error(value: float, stderr: float | None) -> str:
+    """A score and one standard error: 0.2892 ± 0.0045."""
+    return f"{value:.4f} ± {stderr:.4f}" if stderr is not None else f"{value:.4f}"
 
 
 def size(count: float) -> str:

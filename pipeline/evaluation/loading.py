@@ -6,11 +6,35 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator
 
 from pipeline.base.errors import EvaluationError
 
 log = logging.getLogger(__name__)
+
+AVERAGED: Final = "averaged"
+LOWEST_LOSS: Final = "lowest_loss"
+
+
+_BEST_IS_RENAMED: Final = (
+    "best is called averaged now: it always was the average of the run's weights where there is one; those that "
+    "evaluated best are called lowest_loss"
+)
+_NAMES_IN_RUNS: Final[dict[str, str | None]] = {AVERAGED: None, "model": "model", "ema": "ema", LOWEST_LOSS: "best"}
+_KEPT_WHERE: Final = {"ema": "training.ema_horizon", LOWEST_LOSS: "training.evaluate_every"}
+
+
+def _not_best(weights: Any) -> Any:
+    if weights == "best":
+        raise ValueError(_BEST_IS_RENAMED)
+    return weights
+
+
+Weights = Annotated[Literal["averaged", "model", "ema", "lowest_loss"], BeforeValidator(_not_best)]
+"""Which weights of a run are loaded: `averaged`: the average where the run kept one, else the last ones; `model`: the
+last ones; `ema`: the average; `lowest_loss`: those of the lowest validation loss during the run."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +51,20 @@ class Scorer:
         return int(self.tokenizer.eot_id)
 
 
-def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cpu", weights: str = "best") -> Scorer:
+def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cpu", weights: str = AVERAGED) -> Scorer:
     """Load a `model` artifact's weights and the tokenizer of its shards.
 
     Raises:
-        EvaluationError: a folder is no model or no tokenizer, or the two have different vocabularies.
+        EvaluationError: a folder is no model or no tokenizer, the two have different vocabularies, or the run kept no
+            such weights.
     """
     from pipeline.tokenization import is_tokenizer, load_tokenizer
+    from trainer.errors import CheckpointError
     from trainer.run.checkpoint import load_model
 
+    if weights not in _NAMES_IN_RUNS:
+        known = f"found {weights!r}; there are {', '.join(_NAMES_IN_RUNS)}"
+        raise EvaluationError(f"weights: {_BEST_IS_RENAMED if weights == 'best' else known}")
     vocab_size = configured(model_folder).get("vocab_size")
     if not is_tokenizer(tokenizer_folder):
         raise EvaluationError(
@@ -48,7 +77,11 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
             f"the tokenizer {tokenizer_folder} has {tokenizer.vocab_size:,} tokens, but the model {model_folder} was "
             f"built for {vocab_size:,}: give the tokenizer that its shards were encoded with"
         )
-    model = load_model(model_folder, device=device, weights=None if weights == "best" else weights)
+    try:
+        model = load_model(model_folder, device=device, weights=_NAMES_IN_RUNS[weights])
+    except CheckpointError as error:
+        kept = f"; a run keeps them where {_KEPT_WHERE[weights]} is set" if weights in _KEPT_WHERE else ""
+        raise EvaluationError(f"weights: {weights} cannot be loaded ({error}){kept}") from error
     model.eval()
     return Scorer(model, tokenizer, int(model.config.context))
 

@@ -19,7 +19,8 @@ from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.settings import CorpusSettings, CurationSettings
-from pipeline.evaluation.settings import ENGLISH, EvaluationSettings
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.moved_keys import new_place
 from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file

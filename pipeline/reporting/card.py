@@ -6,10 +6,13 @@ The exported model is an artifact, built before anything is scored and never cha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipeline.base.errors import StoreError
+from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails, TextRow
 from pipeline.reporting.facts import MODEL, Facts, facts_of
 from pipeline.reporting.html import lineage_tree
-from pipeline.reporting.scores import bits_per_byte_rows, scorecard_rows
+from pipeline.reporting.scores import scorecard_rows
 from pipeline.reporting.tables import markdown_table, shown
 from pipeline.store import Artifact, Store
 
@@ -28,8 +31,7 @@ def card_of(store: Store, exported: Artifact) -> str:
 
 def model_card(facts: Facts) -> str:
     """Markdown, with the front matter the hub reads (languages of the held-out text, no licence claimed)."""
-    rows = [row for result in facts.suites.values() for row in result.details.get("rows", [])]
-    languages = sorted({row["lang"] for row in rows if row.get("lang") and row["lang"] != "und"})
+    languages = sorted({row.lang for row in _texts(facts) if row.lang and row.lang != "und"})
     counts = facts.run.get("parameters", {})
     parts = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     if languages:
@@ -63,14 +65,20 @@ def model_card(facts: Facts) -> str:
     if facts.stages:
         order = [{"stage": label, "tokens": int(sum(amounts.values()))} for label, amounts in facts.stages]
         parts += ["", "In this order:", "", markdown_table(order)]
-    bits = [result for result in facts.suites.values() if result.kind == "bits_per_byte"]
-    if bits or facts.scorecard is not None:
+    tables = [table for result in facts.suites.values() if (table := result.details.table())]
+    if tables or facts.scorecard is not None:
         parts += ["", "## Scores", "", "Each with one standard error."]
-        parts += [line for result in bits for line in ("", markdown_table(bits_per_byte_rows(result)))]
+        parts += [line for table in tables for line in ("", markdown_table(table))]
     if facts.scorecard is not None:
-        texts = {name for name, result in facts.suites.items() if result.kind == "bits_per_byte"}
-        table = [row for row in scorecard_rows(facts.scorecard) if row["suite"] not in texts]
-        parts += ["", markdown_table(table)]
+        shown_above = {name for name, result in facts.suites.items() if result.details.table()}
+        rows = [row for row in scorecard_rows(facts.scorecard) if row["suite"] not in shown_above]
+        parts += ["", markdown_table(rows)]
     if facts.lineage:
         parts += ["", "## Lineage", "", "```", *lineage_tree(facts.lineage), "```"]
     return "\n".join(parts) + "\n"
+
+
+def _texts(facts: Facts) -> Iterator[TextRow]:
+    for result in facts.suites.values():
+        if isinstance(result.details, BitsPerByteDetails):
+            yield from result.details.rows

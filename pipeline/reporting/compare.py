@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import Score
 from pipeline.evaluation.scores.noise import Verdict, judge
 from pipeline.evaluation.scores.paired import Scored
 from pipeline.reporting.facts import Facts
-from pipeline.reporting.scores import with_error
 
 COSTS: Final = ("steps", "tokens", "flops", "seconds", "device_hours", "cost", "tokens_per_second", "peak_memory_bytes")
 

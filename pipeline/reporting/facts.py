@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.evaluation.results import SuiteResult, read_result
+from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
+from pipeline.evaluation.suites.table import read_result
 from pipeline.store import Artifact, Store
 
 MODEL: Final = "model"

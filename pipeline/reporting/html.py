@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from pipeline.base.numbers import with_error
+from pipeline.evaluation.suites.length import LengthDetails
+from pipeline.evaluation.suites.samples import SamplesDetails
 from pipeline.reporting import plots
 from pipeline.reporting.facts import Facts, Lineage
-from pipeline.reporting.scores import bits_per_byte_rows, comparison_words, plottable, with_error
+from pipeline.reporting.scores import comparison_words, plottable
 from pipeline.reporting.tables import columns_of, shown
 
 SHORT: Final = 24
@@ -96,8 +99,8 @@ def _scores(facts: Facts) -> Iterator[str]:
         if rows:
             yield f"<h3>{title}</h3>{_image(plots.scores_png(plottable(rows)), title)}"
     for result in facts.suites.values():
-        if result.kind == "bits_per_byte":
-            yield _table(bits_per_byte_rows(result))
+        if lines := result.details.table():
+            yield _table(lines)
     others = [row for row in card.rows if kinds.get(row.suite) not in ("bits_per_byte", "length_extrapolation")]
     yield _table(
         [
@@ -115,8 +118,8 @@ def _scores(facts: Facts) -> Iterator[str]:
     for note in card.notes:
         yield f'<p class="soft">{escape(note)}</p>'
     for result in facts.suites.values():
-        if result.kind == "length_extrapolation":
-            picture = plots.length_png(result.details["curves"], result.details["trained_context"])
+        if isinstance(result.details, LengthDetails):
+            picture = plots.length_png(result.details.curves, result.details.trained_context)
             yield f"<h3>Past the trained context</h3>{_image(picture, 'loss by position')}"
 
 
@@ -169,19 +172,20 @@ def _data(facts: Facts) -> Iterator[str]:
 
 def _samples(facts: Facts) -> Iterator[str]:
     for result in facts.suites.values():
-        if result.kind != "samples":
+        details = result.details
+        if not isinstance(details, SamplesDetails):
             continue
         yield "<h2>Samples</h2>"
         yield (
-            f'<p class="soft">Fixed prompts and seeds, temperature {result.details["temperature"]}, top-p '
-            f"{result.details['top_p']}; nothing is chosen.</p>"
+            f'<p class="soft">Fixed prompts and seeds, temperature {details.temperature}, top-p '
+            f"{details.top_p}; nothing is chosen.</p>"
         )
         heading = None
-        for sample in result.details["samples"]:
-            if sample["heading"] != heading:
-                heading = sample["heading"]
+        for sample in details.samples:
+            if sample.heading != heading:
+                heading = sample.heading
                 yield f"<h3>{escape(heading)}</h3>"
-            yield f"<blockquote><b>{escape(sample['prompt'])}</b>{escape(sample['text'])}</blockquote>"
+            yield f"<blockquote><b>{escape(sample.prompt)}</b>{escape(sample.text)}</blockquote>"
 
 
 def _lineage(facts: Facts) -> Iterator[str]:

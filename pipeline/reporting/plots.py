@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pipeline.evaluation.suites.length import Curve
+
 INK: Final = "#1f2937"
 SOFT: Final = "#9ca3af"
 GRID: Final = "#e5e7eb"
@@ -215,19 +217,16 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return figure_png(figure)
 
 
-def length_png(curves: Sequence[Mapping[str, Any]], trained_context: int) -> bytes:
-    """Loss by position at several lengths: `{"scaling", "factor", "positions", "losses"}`, one a curve."""
+def length_png(curves: Sequence[Curve], trained_context: int) -> bytes:
+    """Loss by position at several lengths."""
     figure, axes = new_figure(7.2, 3.2)
-    scalings = sorted({str(curve["scaling"]) for curve in curves}, key=lambda name: (len(name), name))
+    scalings = sorted({curve.scaling for curve in curves}, key=lambda name: (len(name), name))
     colors = dict(zip(scalings, COLORS * 3, strict=False))
-    factors = sorted({int(curve["factor"]) for curve in curves})
+    factors = sorted({curve.factor for curve in curves})
     lines = ("-", "--", "-.", ":")
     for curve in curves:
-        line = lines[factors.index(int(curve["factor"])) % len(lines)]
-        scaling = str(curve["scaling"])
-        axes.plot(
-            curve["positions"], curve["losses"], line, color=colors[scaling], label=f"{scaling} {curve['factor']}x"
-        )
+        line = lines[factors.index(curve.factor) % len(lines)]
+        axes.plot(curve.positions, curve.losses, line, color=colors[curve.scaling], label=curve.task)
     axes.axvline(trained_context, color=SOFT, linewidth=1)
     axes.text(trained_context, 1.0, " trained", transform=axes.get_xaxis_transform(), fontsize=8, color=SOFT, va="top")
     axes.set_xscale("log", base=2)

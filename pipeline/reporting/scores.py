@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import SuiteResult
-from pipeline.evaluation.scores.scorecard import COMPRESSOR_NAMES, Comparison, Row, Scorecard
-
-
-def with_error(value: float, stderr: float | None) -> str:
-    """`0.2892 ± 0.0045`: the value and one standard error."""
-    return f"{value:.4f} ± {stderr:.4f}" if stderr is not None else f"{value:.4f}"
+from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
 
 
 def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
@@ -27,20 +23,6 @@ def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
         }
         for score in result.scores
     ]
-
-
-def bits_per_byte_rows(result: SuiteResult) -> list[dict[str, Any]]:
-    """The bits per byte of each text beside the compressors'."""
-    rows = []
-    for row in result.details["rows"]:
-        line = {
-            "text": row["name"],
-            "documents": row["documents"],
-            "bytes": row["bytes"],
-            "model": with_error(row["bits_per_byte"], row["stderr"]),
-        }
-        rows.append(line | {COMPRESSOR_NAMES[name]: f"{value:.4f}" for name, value in row["compressors"].items()})
-    return rows
 
 
 def scorecard_rows(scorecard: Scorecard) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean
-from pipeline.evaluation.settings import WhileTraining
+from pipeline.evaluation.lm_eval.training_items import WhileTraining
 from pipeline.sharding.settings import StageSettings
 from pipeline.study.questions import Question
 from pipeline.study.results.design import ArmDesign, Design

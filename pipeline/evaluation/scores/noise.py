@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from pipeline.evaluation.results import Score, SuiteResult
+from pipeline.evaluation.results import Score
 from pipeline.evaluation.scores.paired import Scored, paired, same_items
 
 STANDARD_ERRORS: Final = 2.0
@@ -34,7 +33,8 @@ def judge(score: Score, other: Score, scored: Scored, other_scored: Scored) -> V
     """Two models' scores of one name: item by item where both kept the items, by the two errors where not."""
     if (score.version, score.shots, score.count) != (other.version, other.shots, other.count):
         return Verdict(why_not="other items, shots or version")
-    if not same_text(scored.result, other_scored.result, score.task):
+    texts = [item.result.details.text_hash_of(score.task) for item in (scored, other_scored)]
+    if texts[0] != texts[1]:
         return Verdict(why_not="other held-out text")
     values = (scored.values(score), other_scored.values(other))
     if same_items(*values) is False:
@@ -49,15 +49,3 @@ def within_noise(difference: float, *errors: float | None) -> bool | None:
     """Whether a difference is at most two standard errors of it; None where no error is known."""
     known = [error for error in errors if error is not None]
     return abs(difference) <= STANDARD_ERRORS * math.hypot(*known) if known else None
-
-
-def text_row(result: SuiteResult, task: str) -> Mapping[str, Any]:
-    """A text's row among the details of a result of bits per byte."""
-    return next((row for row in result.details.get("rows", []) if row["name"] == task), {})
-
-
-def same_text(result: SuiteResult, other: SuiteResult, task: str) -> bool:
-    """Whether two results are about the same held-out text; of tasks of lm-eval, the items say so themselves."""
-    if result.kind == "bits_per_byte":
-        return bool(text_row(result, task).get("text_hash") == text_row(other, task).get("text_hash"))
-    return bool(result.details.get("text_hash") == other.details.get("text_hash"))

@@ -22,10 +22,11 @@ from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError
 from pipeline.base.files import write_text
-from pipeline.evaluation.results import Score, SuiteResult, read_result, rounded_hash
+from pipeline.evaluation.results import Score, rounded_hash
 from pipeline.evaluation.scores.baselines import Baseline, Baselines, read_baselines
-from pipeline.evaluation.scores.noise import judge, text_row, within_noise
+from pipeline.evaluation.scores.noise import judge, within_noise
 from pipeline.evaluation.scores.paired import Scored
+from pipeline.evaluation.suites.table import read_result
 
 SCORECARD_VERSION: Final = "3"
 SCORECARD_FILE: Final = "scorecard.json"
@@ -136,7 +137,7 @@ def build_scorecard(
         for name, scored in results.items()
         for score in scored.result.scores
     ]
-    notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in _notes(scored.result))
+    notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in scored.result.details.remarks())
     names = {label: model.fingerprint for label, model in (earlier or {}).items()}
     body = {
         "format": 1,
@@ -188,14 +189,12 @@ def _comparisons(
     earlier: Mapping[str, Mapping[str, Scored]],
     baselines: Baselines,
 ) -> Iterator[Comparison]:
-    result = scored.result
+    details = scored.result.details
     chance = baselines.chance.get(score.task)
     if chance is not None and score.metric in ("acc", "acc_norm"):
         yield _against(score, "guessing", "chance", chance)
-    if result.kind == "bits_per_byte":
-        row = text_row(result, score.task)
-        for name, value in row.get("compressors", {}).items():
-            yield _against(score, COMPRESSOR_NAMES[name], "compressor", value)
+    for name, value in details.yardsticks(score.task).items():
+        yield _against(score, name, "compressor", value)
     for label, suites in earlier.items():
         other = suites.get(suite)
         match = next((item for item in other.result.scores if item.name == score.name), None) if other else None
@@ -207,7 +206,7 @@ def _comparisons(
                     within_noise=verdict.within_noise,
                     noise=verdict.noise,
                 )
-    differs = result.details.get("not_as_published", {}).get(score.task, "")
+    differs = details.unlike_published(score.task)
     for item in baselines.of(score.task, score.metric):
         yield _against(
             *(score, item.model, "published", item.value),
@@ -226,15 +225,6 @@ def _taken_otherwise(score: Score, published: Baseline) -> str:
     if score.shots is not None and published.shots != score.shots:
         return f"with {published.shots} shots, this one with {score.shots}"
     return ""
-
-
-COMPRESSOR_NAMES: Final = {
-    "gzip": "gzip -9",
-    "xz": "xz -9e",
-    "zstd": "zstd -19",
-    "xz_primed": "xz -9e after training text",
-    "zstd_primed": "zstd -19 after training text",
-}
 
 
 def _against(
@@ -259,16 +249,3 @@ def _against(
         comparable=not why_not,
         why_not=why_not,
     )
-
-
-def _notes(result: SuiteResult) -> Iterator[tuple[str, str]]:
-    notes = result.details.get("notes", {})
-    if isinstance(notes, Mapping):
-        yield from notes.items()
-    else:
-        for note in notes:
-            yield result.kind.replace("_", " "), note
-    for task, count in result.details.get("cut", {}).items():
-        yield task, f"{count:,} prompts were cut on the left to the model's context"
-    for task, count in result.details.get("in_windows", {}).items():
-        yield task, f"{count:,} choices are longer than the model's context and were scored in windows"

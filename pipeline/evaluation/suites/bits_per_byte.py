@@ -14,35 +14,123 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field
 
 from pipeline.base.errors import EvaluationError
-from pipeline.base.files import whole_path
-from pipeline.base.progress import Progress
-from pipeline.evaluation.heldout import Heldout, TrainingText, encode_exactly, read_heldout, training_prefix
+from pipeline.base.numbers import with_error
+from pipeline.base.settings import runtime
+from pipeline.evaluation.heldout import TrainingText, read_heldout, training_prefix
+from pipeline.evaluation.item_values import BITS, ItemValues, item_values, ratio_stderr
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.results import Score, SuiteResult, finish
-from pipeline.evaluation.scores.paired import DOCUMENTS_FILE
-from pipeline.evaluation.settings import ENGLISH, BitsPerByteSuite
-from pipeline.evaluation.suites.compressors import measure
-
-if TYPE_CHECKING:
-    import numpy as np
+from pipeline.evaluation.results import Details, Score, SuiteResult, fields_from, finish
+from pipeline.evaluation.suites.compressors import COMPRESSOR_NAMES, measure
+from pipeline.evaluation.suites.scored_documents import DOCUMENTS_FILE, ScoredDocuments, score_corpus, write_documents
+from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
 
 log = logging.getLogger(__name__)
 
 BITS_PER_BYTE_VERSION: Final = "1"
-CHUNK_BYTES: Final = 200_000
+ENGLISH: Final = "english"
+"""What the score of all English documents together is called; no corpus may be."""
 
 
 @dataclass(frozen=True)
-class Documents:
-    """Scored documents of one corpus; arrays run over documents."""
+class TextRow:
+    """One text that was scored: a corpus, a language of it, or all English."""
 
-    heldout: Heldout
-    tokens: np.ndarray
-    nats_text: np.ndarray
-    nats_eot: np.ndarray
+    name: str
+    corpus: str
+    lang: str | None
+    """None: all languages."""
+    documents: int
+    bytes: int
+    tokens: int
+    bits_per_byte: float
+    stderr: float | None
+    end_of_text_bits: float
+    """Mean bits of the end-of-text after a document."""
+    text_hash: str
+    primed_with_bytes: int
+    """Training text that primed compressors were given first."""
+    compressors: Mapping[str, float]
+    """Bits per byte of each compressor."""
+
+
+@dataclass(frozen=True)
+class BitsPerByteDetails(Details):
+    """All texts."""
+
+    items_file: ClassVar[str] = DOCUMENTS_FILE
+    rows: tuple[TextRow, ...]
+    context: int
+    vocab_size: int
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return fields_from(cls, {**body, "rows": tuple(fields_from(TextRow, row) for row in body["rows"])})
+
+    def row_of(self, task: str) -> TextRow | None:
+        """The text a score is of."""
+        return next((row for row in self.rows if row.name == task), None)
+
+    def table(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "text": row.name,
+                "documents": row.documents,
+                "bytes": row.bytes,
+                "model": with_error(row.bits_per_byte, row.stderr),
+                **{COMPRESSOR_NAMES[name]: f"{value:.4f}" for name, value in row.compressors.items()},
+            }
+            for row in self.rows
+        ]
+
+    def text_hash_of(self, task: str) -> str | None:
+        row = self.row_of(task)
+        return None if row is None else row.text_hash
+
+    def yardsticks(self, task: str) -> Mapping[str, float]:
+        row = self.row_of(task)
+        return {} if row is None else {COMPRESSOR_NAMES[name]: value for name, value in row.compressors.items()}
+
+    def values(self, score: Score, items: Mapping[str, list[Any]]) -> ItemValues | None:
+        row = self.row_of(score.task)
+        if row is None:
+            return None
+        everywhere = row.lang is not None and row.name == row.corpus  # all English, whatever the corpus
+        keys, pairs = [], []
+        columns = (items.get(name, []) for name in ("corpus", "document", "lang", "bytes", "nats_text"))
+        for corpus, number, lang, size, nats in zip(*columns, strict=True):
+            if (everywhere or corpus == row.corpus) and row.lang in (None, lang):
+                keys.append((corpus, number, size))
+                pairs.append((-nats, float(size)))
+        return item_values(keys, pairs, BITS)
+
+
+class BitsPerByteSuite(SuiteSettings):
+    """Bits per byte of the held-out documents, per corpus and language, beside general compressors on the same text."""
+
+    version: ClassVar[str] = BITS_PER_BYTE_VERSION
+    description: ClassVar[str] = (
+        "Bits per byte of the held-out documents, per corpus and language, beside gzip, xz and zstd."
+    )
+    details: ClassVar[type[Details]] = BitsPerByteDetails
+    needs_heldout: ClassVar[bool] = True
+    needs_training_text: ClassVar[bool] = True
+
+    kind: Literal["bits_per_byte"] = "bits_per_byte"
+    maximum_bytes: int | None = Field(None, gt=0)
+    """Bytes of each corpus that are scored, whole documents from the first on; none: all of them."""
+    compressors: tuple[Literal["gzip", "xz", "zstd"], ...] = ("gzip", "xz", "zstd")
+    """`gzip -9`, `xz -9e` and `zstd -19`, alone and after training text (xz and zstd)."""
+    prime_bytes: int = Field(4_000_000, ge=0)
+    """Training text that a primed compressor is given first, of each corpus; 0 leaves priming out."""
+    batch_tokens: int = runtime(8192, gt=0)
+
+    def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
+        return evaluate_bits_per_byte(scorer, inputs.heldout, inputs.training, self, out)
 
 
 def evaluate_bits_per_byte(
@@ -64,67 +152,34 @@ def evaluate_bits_per_byte(
         corpus: score_corpus(scorer, read_heldout(corpus, folder, suite.maximum_bytes), suite.batch_tokens)
         for corpus, folder in sorted(heldout.items())
     }
-    _write_documents(scored, out / DOCUMENTS_FILE)
+    write_documents(scored, out / DOCUMENTS_FILE)
     prefixes = {corpus: training_prefix(training, corpus, suite.prime_bytes) for corpus in scored}
     log.info("compressing the same text with %s", ", ".join(suite.compressors) or "nothing")
-    rows = table_rows(scored, prefixes, suite)
+    rows = text_rows(scored, prefixes, suite)
     scores = [
         Score(
-            task=row["name"],
+            task=row.name,
             metric="bits_per_byte",
-            value=row["bits_per_byte"],
-            stderr=row["stderr"],
-            count=row["documents"],
+            value=row.bits_per_byte,
+            stderr=row.stderr,
+            count=row.documents,
             higher_is_better=False,
             version=BITS_PER_BYTE_VERSION,
         )
         for row in rows
     ]
-    return finish(
-        out,
-        suite.kind,
-        scores,
-        {"rows": rows, "context": scorer.context, "vocab_size": scorer.tokenizer.vocab_size},
-        seconds=time.monotonic() - start,
-        files=[DOCUMENTS_FILE],
-    )
+    details = BitsPerByteDetails(tuple(rows), scorer.context, scorer.tokenizer.vocab_size)
+    return finish(out, suite.kind, scores, details, seconds=time.monotonic() - start, files=[DOCUMENTS_FILE])
 
 
-def score_corpus(scorer: Scorer, heldout: Heldout, batch_tokens: int) -> Documents:
-    """Nats of every document, in pieces of about `CHUNK_BYTES` so that progress shows."""
-    import numpy as np
-
-    from trainer.scoring.documents import score_documents
-
-    encoded = encode_exactly(scorer.tokenizer, heldout)
-    text: list[Any] = []
-    eot: list[Any] = []
-    progress = Progress(log, f"{heldout.corpus}: scored", "documents", total=len(encoded), unit="kB")
-    first = 0
-    while first < len(encoded):
-        last, size = first, 0
-        while last < len(encoded) and (last == first or size < CHUNK_BYTES):
-            size += heldout.bytes[last]
-            last += 1
-        nats_text, nats_eot = score_documents(
-            scorer.model, encoded[first:last], eot_id=scorer.eot_id, context=scorer.context, batch_tokens=batch_tokens
-        )
-        text.append(nats_text)
-        eot.append(nats_eot)
-        progress.add(last - first, size)
-        first = last
-    tokens = np.array([len(ids) for ids in encoded], dtype=np.int64)
-    return Documents(heldout, tokens, np.concatenate(text), np.concatenate(eot))
-
-
-def table_rows(
-    scored: Mapping[str, Documents], prefixes: Mapping[str, Mapping[str, bytes]], suite: BitsPerByteSuite
-) -> list[dict[str, Any]]:
+def text_rows(
+    scored: Mapping[str, ScoredDocuments], prefixes: Mapping[str, Mapping[str, bytes]], suite: BitsPerByteSuite
+) -> list[TextRow]:
     """One row a corpus, one a language where a corpus has several, and one for all English documents together."""
     import numpy as np
 
-    groups: dict[str, tuple[str, str | None, list[tuple[Documents, Any]]]] = {}
-    everywhere: list[tuple[Documents, Any]] = []
+    groups: dict[str, tuple[str, str | None, list[tuple[ScoredDocuments, Any]]]] = {}
+    everywhere: list[tuple[ScoredDocuments, Any]] = []
     for corpus, documents in scored.items():
         languages = np.array(documents.heldout.languages)
         groups[corpus] = (corpus, None, [(documents, np.ones(len(languages), dtype=bool))])
@@ -148,38 +203,25 @@ def table_rows(
             raise EvaluationError(f"{name}: the documents' bytes add up to {sizes.sum():,}, not {len(texts[name]):,}")
         bits = nats / math.log(2)
         rows.append(
-            {
-                "name": name,
-                "corpus": corpus,
-                "lang": lang,
-                "documents": len(sizes),
-                "bytes": int(sizes.sum()),
-                "tokens": int(sum(documents.tokens[mask].sum() for documents, mask in parts)),
-                "bits_per_byte": float(bits.sum() / sizes.sum()),
-                "stderr": ratio_stderr(bits, sizes),
-                "end_of_text_bits": float(ends.mean() / math.log(2)),
-                "text_hash": hashlib.sha256(texts[name]).hexdigest(),
-                "primed_with_bytes": len(primed[name]),
-                "compressors": compressed[name],
-            }
+            TextRow(
+                name=name,
+                corpus=corpus,
+                lang=lang,
+                documents=len(sizes),
+                bytes=int(sizes.sum()),
+                tokens=int(sum(documents.tokens[mask].sum() for documents, mask in parts)),
+                bits_per_byte=float(bits.sum() / sizes.sum()),
+                stderr=ratio_stderr(bits, sizes),
+                end_of_text_bits=float(ends.mean() / math.log(2)),
+                text_hash=hashlib.sha256(texts[name]).hexdigest(),
+                primed_with_bytes=len(primed[name]),
+                compressors=compressed[name],
+            )
         )
     return rows
 
 
-def ratio_stderr(bits: np.ndarray, sizes: np.ndarray) -> float | None:
-    """Standard error of sum(bits) / sum(sizes) over documents drawn at random (the ratio estimator's linearisation,
-    Cochran 1977, section 2.11); none for fewer than two documents.
-    """
-    import numpy as np
-
-    count = len(sizes)
-    if count < 2:
-        return None
-    residuals = bits - bits.sum() / sizes.sum() * sizes
-    return float(np.sqrt((residuals**2).sum() / (count - 1) * count) / sizes.sum())
-
-
-def _joined(parts: Iterable[tuple[Documents, Any]]) -> bytes:
+def _joined(parts: Iterable[tuple[ScoredDocuments, Any]]) -> bytes:
     return b"".join(
         text.encode("utf-8")
         for documents, mask in parts
@@ -196,25 +238,3 @@ def _prefix(name: str, corpus: str, lang: str | None, prefixes: Mapping[str, Map
     if lang is not None:
         return languages.get(lang, b"")
     return b"".join(text for _, text in sorted(languages.items()))
-
-
-def _write_documents(scored: Mapping[str, Documents], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = [
-        pa.table(
-            {
-                "corpus": pa.array([corpus] * len(documents.tokens)),
-                "document": pa.array(range(len(documents.tokens)), pa.int32()),
-                "lang": pa.array(documents.heldout.languages),
-                "bytes": pa.array(documents.heldout.bytes, pa.uint32()),
-                "tokens": pa.array(documents.tokens, pa.uint32()),
-                "nats_text": pa.array(documents.nats_text, pa.float64()),
-                "nats_end_of_text": pa.array(documents.nats_eot, pa.float64()),
-            }
-        )
-        for corpus, documents in scored.items()
-    ]
-    with whole_path(path) as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")

@@ -13,6 +13,13 @@ from typing import Final
 from pipeline.base.executor import cpu_count
 
 ZSTD_LEVEL: Final = 19
+COMPRESSOR_NAMES: Final = {
+    "gzip": "gzip -9",
+    "xz": "xz -9e",
+    "zstd": "zstd -19",
+    "xz_primed": "xz -9e after training text",
+    "zstd_primed": "zstd -19 after training text",
+}
 PRIMABLE: Final = ("xz", "zstd")
 
 

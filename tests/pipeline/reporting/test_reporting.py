@@ -10,6 +10,9 @@ import pytest
 
 from pipeline.evaluation.results import Score, SuiteResult
 from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
+from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails, TextRow
+from pipeline.evaluation.suites.length import Curve, LengthDetails
+from pipeline.evaluation.suites.samples import Sample, SamplesDetails
 from pipeline.reporting import plots
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
@@ -23,34 +26,18 @@ METRICS = [
     for i in range(1, 121)
 ]
 STAGES = [("epoch 1 · children", {"tales": 1e5}), ("epoch 1 · mixture", {"web": 9e5, "books": 4e5})]
-CURVES = [{"scaling": "rope", "factor": 2, "positions": [64, 128], "losses": [3.0, 2.9]}]
+CURVES = (Curve("rope", 2, [64, 128], [3.0, 2.9]),)
 
 
 def facts(name="one", loss=0.30, rate=3e-3, fingerprint="ab" * 16):
     score = Score("hellaswag", "acc_norm", loss, 0.0046, 10042, version="1.0", shots=0)
-    bits = {
-        "name": "books",
-        "corpus": "books",
-        "lang": "en",
-        "documents": 3,
-        "bytes": 900,
-        "tokens": 300,
-        "bits_per_byte": 2.4,
-        "stderr": 0.01,
-        "text_hash": "t",
-        "compressors": {"gzip": 3.0},
-    }
+    bits = TextRow("books", "books", "en", 3, 900, 300, 2.4, 0.01, 8.0, "t", 0, {"gzip": 3.0})
     suites = {
         "hellaswag": SuiteResult("h", "lm_eval", (score,)),
-        "bits": SuiteResult("b", "bits_per_byte", (), {"rows": [bits]}),
-        "length": SuiteResult("l", "length_extrapolation", (), {"curves": CURVES, "trained_context": 64}),
+        "bits": SuiteResult("b", "bits_per_byte", (), BitsPerByteDetails((bits,), 64, 384)),
+        "length": SuiteResult("l", "length_extrapolation", (), LengthDetails(64, CURVES)),
         "samples": SuiteResult(
-            *("s", "samples", ()),
-            {
-                "samples": [{"heading": "en", "prompt": "Once", "text": " <b>upon</b>", "seed": 1}],
-                "temperature": 0.8,
-                "top_p": 0.95,
-            },
+            "s", "samples", (), SamplesDetails((Sample("en", "Once", " <b>upon</b>", 1),), 0.8, 0.95)
         ),
     }
     chance = Comparison("guessing", "chance", 0.25, True, False)
@@ -158,9 +145,9 @@ def test_a_table_has_the_columns_of_every_row_and_a_dash_where_a_row_lacks_one()
 
 def test_the_page_and_the_card_show_a_compressor_that_was_primed_for_some_texts_alone():
     given = facts()
-    (row,) = given.suites["bits"].details["rows"]
-    primed = {**row, "name": "tales", "compressors": {"gzip": 3.0, "xz_primed": 2.125}}
-    bits = SuiteResult("b", "bits_per_byte", (), {"rows": [row, primed]})
+    (row,) = given.suites["bits"].details.rows
+    primed = dataclasses.replace(row, name="tales", compressors={"gzip": 3.0, "xz_primed": 2.125})
+    bits = SuiteResult("b", "bits_per_byte", (), BitsPerByteDetails((row, primed), 64, 384))
     given = dataclasses.replace(given, suites={**given.suites, "bits": bits})
     line = next(line for line in model_card(given).splitlines() if line.startswith("| books | 3"))
     assert line.endswith("| 3.0000 | — |")

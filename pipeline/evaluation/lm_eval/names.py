@@ -1,0 +1,103 @@
+"""lm-eval's tasks, groups and tags by name, found without parsing its files.
+
+`lm_eval.tasks.TaskManager()` parses some ten thousand YAML files, which takes nine seconds. Here the names are read
+with one regular expression over the same files, and over those of a folder of one's own (lm-eval's `include_path`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pipeline.base.errors import EvaluationError
+from pipeline.base.suggestions import nearest
+from pipeline.evaluation.lm_eval.archive_data import served, serves
+
+_NAMED: Final = re.compile(rb"""^["']?(task|group|tag)["']?\s*:\s*["']?([\w.\-/ ]+?)["']?\s*(?:#.*)?$""", re.MULTILINE)
+_TAGS: Final = re.compile(rb"^tag\s*:\s*\n((?:\s*-\s*\S+\s*\n)+)", re.MULTILINE)
+
+COMMON: Final = frozenset(
+    "hellaswag arc_easy arc_challenge piqa winogrande openbookqa boolq sciq copa lambada_openai mmlu truthfulqa_mc1 "
+    "truthfulqa_mc2 wikitext blimp xstorycloze belebele".split()
+)
+"""Names that every lm-eval has, which are known without reading its files."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name lm-eval knows and the file that defines it."""
+
+    kind: str
+    path: Path
+
+
+@cache
+def stock_names() -> dict[str, tuple[Named, ...]]:
+    """Every task, group and tag of the installed lm-eval, with the files that define it (a tag has several)."""
+    return _names_in(stock_folder())
+
+
+def stock_folder() -> Path:
+    """Where the installed lm-eval keeps its tasks; found without importing it."""
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        raise EvaluationError("lm-eval is not installed: pip install 'lm-eval>=0.4.13'")
+    return Path(spec.origin).parent / "tasks"
+
+
+def own_names(folder: Path | None) -> dict[str, tuple[Named, ...]]:
+    """Every task, group and tag of a folder of one's own; none without a folder.
+
+    Raises:
+        EvaluationError: there is no such folder, or no task file in it.
+    """
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise EvaluationError(f"include_path: {folder.absolute()} is not a folder")
+    found = _names_in(folder)
+    if not found:
+        raise EvaluationError(
+            f"include_path: {folder.absolute()} has no task file of lm-eval: a .yaml file with `task: NAME`"
+        )
+    return found
+
+
+def _names_in(folder: Path) -> dict[str, tuple[Named, ...]]:
+    found: dict[str, list[Named]] = {}
+    for path in sorted(folder.glob("**/*.yaml")):
+        text = path.read_bytes()
+        for kind, name in _NAMED.findall(text):
+            found.setdefault(name.decode(), []).append(Named(kind.decode(), path))
+        for block in _TAGS.findall(text):
+            for name in re.findall(rb"-\s*[\"']?([^\s\"']+)", block):
+                found.setdefault(name.decode(), []).append(Named("tag", path))
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def check_tasks(names: Iterable[str], *, data: str = "hub", include: Path | None = None) -> None:
+    """Refuse names that neither lm-eval nor the folder `include` knows, with the nearest there are, and with
+    `data: archive` tasks the archive has no items for.
+
+    Raises:
+        EvaluationError: before anything is downloaded, loaded or scored.
+    """
+    own = own_names(include)
+    asked = [name for name in names if name not in own]
+    stock: Collection[str] = COMMON if COMMON.issuperset(asked) else stock_names()
+    for name in asked:
+        if name not in stock:
+            near = nearest(name, [*own, *stock], most=4, least_alike=0.5)
+            hint = f"the nearest it has are {', '.join(near)}" if near else "`lm_eval ls tasks` lists its tasks"
+            where = f", and {include} has no task file of it" if include else ""
+            raise EvaluationError(f"lm-eval has no task named {name!r}{where}; {hint}")
+        if data == "archive" and not serves(name):
+            raise EvaluationError(
+                f"the package archive has no items for the task {name}: set `data: hub` in its suite, or choose from "
+                f"{served()}"
+            )

