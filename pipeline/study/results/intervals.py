@@ -8,16 +8,11 @@ smaller one, linearly between their points; a point on the way is one of a sched
 from __future__ import annotations
 
 import math
+import statistics
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
-
-T_975: Final = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-"""The 97.5% quantile of Student's t for 1 to 30 degrees of freedom."""
+from functools import cache
+from typing import NamedTuple
 
 Curve = Sequence[tuple[float, float]]
 """(cost, value) with rising cost."""
@@ -42,10 +37,10 @@ def interval(values: Sequence[float]) -> Interval:
     count = len(values)
     if not count:
         raise ValueError("an interval needs at least one value")
-    mean = math.fsum(values) / count
+    mean = statistics.fmean(values)
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1)
-    half = _t_975(count - 1) * math.sqrt(_variance(values, mean) / count)
+    half = _t_975(count - 1) * math.sqrt(statistics.variance(values, mean) / count)
     return Interval(mean, mean - half, mean + half, count)
 
 
@@ -57,7 +52,7 @@ def welch(values: Sequence[float], reference: Sequence[float]) -> Interval:
     if fewest == 1:
         return Interval(mean, -math.inf, math.inf, 1)
     samples = list(zip((values, reference), means, strict=True))
-    errors = [_variance(sample, middle) / len(sample) for sample, middle in samples]
+    errors = [statistics.variance(sample, middle) / len(sample) for sample, middle in samples]
     total = math.fsum(errors)
     if total == 0:
         return Interval(mean, mean, mean, fewest)
@@ -69,12 +64,12 @@ def welch(values: Sequence[float], reference: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, fewest)
 
 
-def _variance(values: Sequence[float], mean: float) -> float:
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-
-
+@cache
 def _t_975(freedom: int) -> float:
-    return T_975[min(freedom, len(T_975)) - 1]  # past the table's end a little wide
+    """The 97.5% quantile of Student's t, to the three decimals of printed tables."""
+    from scipy.special import stdtrit
+
+    return round(float(stdtrit(freedom, 0.975)), 3)
 
 
 def paired(values: Mapping[int, float], reference: Mapping[int, float]) -> Interval | None:
@@ -87,6 +82,7 @@ def at_cost(curve: Curve, cost: float) -> float | None:
     """The curve's value at a cost, linear between its points; none outside them."""
     if not curve or not curve[0][0] <= cost <= curve[-1][0]:
         return None
+    # not np.interp, which rounds otherwise: the last digits of tables that are kept would move
     after = bisect_left([x for x, _ in curve], cost)
     if curve[after][0] == cost:
         return curve[after][1]
