@@ -158,7 +158,7 @@ def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset:
         version=ARM_VERSION,
         settings=arm_identity(plan, arm),
         inputs=arm_inputs(plan, arm),
-        make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.context.log),
+        make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.launcher(), build.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
         priority=priority,

@@ -18,6 +18,7 @@ from typing import Any, Final
 from pipeline.base.canonical import text_hash
 from pipeline.base.executor import cpu_count
 from pipeline.base.settings import identity_of
+from pipeline.launch.launcher import Launcher
 from pipeline.store import Artifact, Built, Store
 from pipeline.study.data import DataSummary
 from pipeline.study.plan import ArmPlan, StudyPlan
@@ -72,7 +73,9 @@ def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
     }
 
 
-def run_arm(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, log: Logger) -> ArmSummary:
+def run_arm(
+    plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, launcher: Launcher, log: Logger
+) -> ArmSummary:
     """Every seed of an arm; each is an artifact of its own, `ablation_seed/<arm>/<seed>`, reused when it is there.
 
     `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
@@ -98,7 +101,7 @@ def run_arm(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store
         of_seed = dataclasses.replace(task, training=task.training | {"seed": number, "max_steps": None})
 
         def build(out: Path) -> Built:
-            result = run_seed(of_seed, out, stop)
+            result = run_seed(of_seed, out, launcher, log, stop)
             return Built(result.content_hash(), result.to_json())
 
         log.info(f"{arm.name}: seed {number}")

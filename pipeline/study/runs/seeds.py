@@ -7,13 +7,10 @@ others. Weights are not kept: the study's artifacts are metrics.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
+import logging
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -23,6 +20,7 @@ from typing import Any, Final, TypeVar
 from pipeline.base.errors import StudyError
 from pipeline.base.files import write_json
 from pipeline.base.settings import identity_of
+from pipeline.launch.launcher import Launcher, Program
 from pipeline.store import Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
@@ -33,8 +31,8 @@ HELDOUT: Final = "ablation_heldout"
 DATA: Final = "ablation_data"
 ITEMS: Final = "ablation_items"
 OUTPUT_FILE: Final = "output.txt"
+ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 POLL_SECONDS: Final = 0.2
-STOP_SECONDS: Final = 40.0
 T = TypeVar("T")
 
 
@@ -102,15 +100,20 @@ def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan, inputs: Sequence
     return results
 
 
-def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> RunResult:
+def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger, stop: threading.Event) -> RunResult:
     """Run one seed in a process with one thread until it is done; the run's own files are removed.
 
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
     if not (out / RESULT_FILE).exists():
         write_json(out / SEED_FILE, dataclasses.asdict(task))
-        words = [sys.executable, "-m", "pipeline.study.runs.seed_process", str(out)]
-        status = _process(words, out / OUTPUT_FILE, stop)
+        program = Program(
+            *("pipeline.study.runs.seed_process", (str(out),)), environment=ENVIRONMENT, output=out / OUTPUT_FILE
+        )
+        handle = launcher.start(program, log)
+        while (status := handle.wait(POLL_SECONDS)) is None:
+            if stop.is_set():
+                handle.stop()
         if status:
             raise StudyError(_why(out, status))
     result = RunResult.read(json.loads((out / RESULT_FILE).read_text(encoding="utf-8")))
@@ -120,19 +123,6 @@ def run_seed(task: SeedTask, out: Path, stop: threading.Event) -> RunResult:
         elif item.name not in (RESULT_FILE, SCORES_FILE, "metrics.jsonl"):
             item.unlink()
     return result
-
-
-def _process(words: Sequence[str], output: Path, stop: threading.Event) -> int:
-    """Run a process to its end; when `stop` is set it is asked to end, and killed if it does not."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with output.open("ab") as file, subprocess.Popen(words, env=environment, stdout=file, stderr=file) as process:
-        while process.poll() is None:
-            if stop.wait(POLL_SECONDS):
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(STOP_SECONDS)
-                process.kill()
-        return process.returncode
 
 
 def _why(out: Path, status: int) -> str:
