@@ -156,7 +156,7 @@ def shuffle(arguments: argparse.Namespace) -> None:
 
 def plot(arguments: argparse.Namespace) -> None:
     """Nanoseconds a token by size, every repetition a dot and the median of each size a line."""
-    from pipeline.reporting.plots import COLORS, figure_png, new_figure
+    from pipeline.reporting.plots.style import COLORS, figure_png, new_figure
 
     with arguments.csv.open() as file:
         rows = list(csv.DictReader(file))

@@ -188,7 +188,7 @@ def _contamination_metadata(artifact: Artifact) -> Metadata:
 
 
 def _waterfall_picture(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import waterfall_png
+    from pipeline.reporting.plots.waterfall import waterfall_png
 
     return {"waterfall": waterfall_png([(step["step"], float(step["documents"])) for step in facts["waterfall"]])}
 

@@ -265,7 +265,7 @@ def _suite_metadata(artifact: Artifact) -> Metadata:
 
 
 def _suite_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import length_png
+    from pipeline.reporting.plots.length import length_png
 
     details = read_result(folder).details
     if not isinstance(details, LengthDetails):
@@ -297,7 +297,7 @@ def _beside(rows: Sequence[Row]) -> Any:
 
 
 def _scorecard_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import scores_png
+    from pipeline.reporting.plots.scores import scores_png
 
     card = read_scorecard(folder)
     pictures = {}

@@ -16,7 +16,7 @@ import dagster as dg
 
 from pipeline.assets.metadata import rounded
 from pipeline.base.numbers import duration
-from pipeline.reporting.plots import sparkline_markdown
+from pipeline.reporting.plots.sparkline import sparkline_markdown
 
 log = logging.getLogger(__name__)
 

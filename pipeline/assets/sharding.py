@@ -106,7 +106,7 @@ def _schedule_metadata(artifact: Artifact) -> Metadata:
 
 
 def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.shard_plots import curve_png, lengths_png, shards_png
+    from pipeline.reporting.plots.shards import curve_png, lengths_png, shards_png
 
     statistics = Statistics.read(folder)
     return {
@@ -117,7 +117,7 @@ def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, byte
 
 
 def _validation_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.shard_plots import lengths_png
+    from pipeline.reporting.plots.shards import lengths_png
 
     return {"document_lengths": lengths_png(Statistics.read(folder).lengths)}
 

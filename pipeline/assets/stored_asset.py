@@ -24,7 +24,7 @@ from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher
 from pipeline.launch.local import LocalLauncher
 from pipeline.reporting.decorating import decorating
-from pipeline.reporting.plots import markdown_image
+from pipeline.reporting.plots.style import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store
 from trainer.errors import TrainerError
 

@@ -199,7 +199,7 @@ def _tokenizer_metadata(artifact: Artifact) -> Metadata:
 
 
 def _comparison_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import tokenizer_png
+    from pipeline.reporting.plots.tokenizers import tokenizer_png
 
     rows = [
         {

@@ -27,7 +27,7 @@ from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import merge
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
-from pipeline.reporting.plots import sparkline_markdown
+from pipeline.reporting.plots.sparkline import sparkline_markdown
 from pipeline.store import Artifact
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
@@ -224,7 +224,7 @@ def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
 
 
 def _model_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
-    from pipeline.reporting.plots import loss_curve_png
+    from pipeline.reporting.plots.loss import loss_curve_png
 
     rows = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
     validation = {name: values["loss"] for name, values in facts["run"]["validation"].items()}

@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from pipeline.base.numbers import with_error
+from pipeline.base.numbers import short, with_error
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.samples import SamplesDetails
-from pipeline.reporting import plots
 from pipeline.reporting.facts import Facts, Lineage
+from pipeline.reporting.plots.length import length_png
+from pipeline.reporting.plots.loss import loss_curve_png
+from pipeline.reporting.plots.mixture import mixture_png
+from pipeline.reporting.plots.scores import scores_png
+from pipeline.reporting.plots.tokenizers import tokenizer_png
+from pipeline.reporting.plots.waterfall import waterfall_png
 from pipeline.reporting.scores import comparison_words, plottable
 from pipeline.reporting.tables import columns_of, shown
 
@@ -97,7 +102,7 @@ def _scores(facts: Facts) -> Iterator[str]:
     shares = [row for row in card.rows if row.metric in ("acc", "acc_norm")]
     for title, rows in (("Bits per byte of held-out text, lower is better", bits), ("Benchmarks", shares)):
         if rows:
-            yield f"<h3>{title}</h3>{_image(plots.scores_png(plottable(rows)), title)}"
+            yield f"<h3>{title}</h3>{_image(scores_png(plottable(rows)), title)}"
     for result in facts.suites.values():
         if lines := result.details.table():
             yield _table(lines)
@@ -119,7 +124,7 @@ def _scores(facts: Facts) -> Iterator[str]:
         yield f'<p class="soft">{escape(note)}</p>'
     for result in facts.suites.values():
         if isinstance(result.details, LengthDetails):
-            picture = plots.length_png(result.details.curves, result.details.trained_context)
+            picture = length_png(result.details.curves, result.details.trained_context)
             yield f"<h3>Past the trained context</h3>{_image(picture, 'loss by position')}"
 
 
@@ -127,7 +132,7 @@ def _training(facts: Facts) -> Iterator[str]:
     yield "<h2>Training</h2>"
     if facts.metrics:
         validation = {name: item["loss"] for name, item in facts.run.get("validation", {}).items()}
-        yield _image(plots.loss_curve_png(facts.metrics, validation), "training loss")
+        yield _image(loss_curve_png(facts.metrics, validation), "training loss")
     if choices := facts.run.get("choices"):
         yield "<h3>Multiple choice at the end of training</h3>"
         yield _table(
@@ -138,7 +143,7 @@ def _training(facts: Facts) -> Iterator[str]:
             ]
         )
     if facts.stages:
-        yield f"<h3>What it read, in order</h3>{_image(plots.mixture_png(facts.stages), 'mixture')}"
+        yield f"<h3>What it read, in order</h3>{_image(mixture_png(facts.stages), 'mixture')}"
     for heading, settings in facts.settings.items():
         if isinstance(settings, Mapping):
             yield f"<details><summary>Settings: {escape(heading)}</summary>{_settings(settings)}</details>"
@@ -161,13 +166,13 @@ def _data(facts: Facts) -> Iterator[str]:
             ]
         )
         for name, steps in facts.corpora.items():
-            picture = plots.waterfall_png([(step["step"], step["documents"]) for step in steps]) if steps else b""
+            picture = waterfall_png([(step["step"], step["documents"]) for step in steps]) if steps else b""
             if picture:
                 yield f"<details><summary>{escape(name)}: what each step left</summary>"
                 yield f"{_image(picture, name)}</details>"
     if facts.tokenizers:
         yield "<h2>Tokenizer</h2>"
-        yield _image(plots.tokenizer_png(facts.tokenizers, chosen=facts.tokenizer), "bytes a token")
+        yield _image(tokenizer_png(facts.tokenizers, chosen=facts.tokenizer), "bytes a token")
 
 
 def _samples(facts: Facts) -> Iterator[str]:
@@ -256,7 +261,7 @@ def _image(png: bytes, alt: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return plots.short(value) if isinstance(value, int | float) else "—"
+    return short(value) if isinstance(value, int | float) else "—"
 
 
 def _time(seconds: Any) -> str:

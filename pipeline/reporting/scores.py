@@ -52,7 +52,7 @@ def comparison_words(item: Comparison) -> str:
 
 
 def plottable(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows in the shape of `pipeline.reporting.plots.scores_png`, without numbers taken in another way."""
+    """Rows in the shape of `pipeline.reporting.plots.scores`, without numbers taken in another way."""
     return [
         {
             "name": f"{row.task} {row.metric}" if row.metric != "bits_per_byte" else row.task,

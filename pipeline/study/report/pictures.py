@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.reporting.plots import COLORS, INK, SOFT, figure_png, new_figure, new_panels
+from pipeline.reporting.plots.style import COLORS, INK, SOFT, figure_png, new_figure, new_panels
 from pipeline.study.results.effects import Effect
 from pipeline.study.results.intervals import Interval
 from pipeline.study.results.results import Results

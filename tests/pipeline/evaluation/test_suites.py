@@ -12,7 +12,7 @@ from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
 from pipeline.evaluation.suites.suite import SuiteInputs, run_suite
 from pipeline.evaluation.suites.table import KINDS
-from pipeline.reporting.plots import length_png
+from pipeline.reporting.plots.length import length_png
 
 BOOK = [("The fox jumps over the lazy dog and sits on a roof. " * 40, "en", "fox") for _ in range(4)]
 

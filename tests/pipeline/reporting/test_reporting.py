@@ -1,19 +1,14 @@
-"""Pictures, tables, the page, the card and the comparison: what they promise the UI and the reader."""
+"""Tables, the page, the card and the comparison: what they promise the UI and the reader."""
 
 import dataclasses
-import io
 import math
 import re
-import xml.etree.ElementTree as ET
-
-import pytest
 
 from pipeline.evaluation.results import Score, SuiteResult
 from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails, TextRow
 from pipeline.evaluation.suites.length import Curve, LengthDetails
 from pipeline.evaluation.suites.samples import Sample, SamplesDetails
-from pipeline.reporting import plots
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
 from pipeline.reporting.facts import Facts, Lineage, collect
@@ -90,38 +85,6 @@ def test_each_epoch_is_described_by_the_schedule_it_was_built_from(tmp_path):
         after.fingerprint[:12],
     ]
     assert differing_inputs(facts, facts) == []
-
-
-@pytest.mark.parametrize(
-    "picture",
-    [
-        lambda: plots.loss_curve_png(METRICS, {"books": 3.2}),
-        lambda: plots.loss_curve_png([]),
-        lambda: plots.waterfall_png([("fetched", 4044), ("kept", 2900)]),
-        lambda: plots.mixture_png(STAGES),
-        lambda: plots.tokenizer_png([{"name": "bpe", "bytes_per_token": {"en": 3.1}}], chosen="bpe"),
-        lambda: plots.scores_png([{"name": "x", "value": 0.3, "stderr": None, "comparisons": []}]),
-        lambda: plots.length_png(CURVES, 64),
-    ],
-)
-def test_a_picture_is_a_small_png_and_the_same_again(picture):
-    from PIL import Image
-
-    png = picture()
-    assert png == picture()
-    assert len(png) < 90_000
-    assert Image.open(io.BytesIO(png)).width >= 700
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 50, 5000])
-def test_a_sparkline_is_valid_and_short_enough_to_render_inline(count):
-    values = [math.sin(i / 9) for i in range(count)]
-    svg = plots.sparkline_svg(values)
-    assert len(svg) < 1000
-    assert len(plots.sparkline_markdown(values, "loss")) < 1000
-    if count > 1:
-        assert ET.fromstring(svg).tag.endswith("svg")
-        assert plots.sparkline_markdown(values, "loss").startswith("![loss](data:image/svg+xml;base64,")
 
 
 def test_tables_align_numbers_and_let_nothing_break_out():

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.reporting.shard_plots import curve_png, lengths_png, shards_png
+from pipeline.reporting.plots.shards import curve_png, lengths_png, shards_png
+from pipeline.sharding.output.statistics import Curve, ShardSize
 
-CURVE = {
-    "tokens": [50, 100, 1000, 2000],
-    "sources": {"kids": [50, 50, 0, 0], "web": [0, 0, 900, 1000]},
-    "stages": [100, 2000],
-}
-SHARDS = [{"path": f"stage_{i // 2}/shard_{i:05d}.arrow", "documents": 3, "tokens": 100 + i} for i in range(4)]
+CURVE = Curve(
+    tokens=[50, 100, 1000, 2000], sources={"kids": [50, 50, 0, 0], "web": [0, 0, 900, 1000]}, stages=[100, 2000]
+)
+SHARDS = [ShardSize(f"stage_{i // 2}/shard_{i:05d}.arrow", documents=3, tokens=100 + i) for i in range(4)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from pipeline.reporting.plots import COLORS, INK, figure_png, new_figure, short
+from pipeline.base.numbers import short
+from pipeline.reporting.plots.style import COLORS, INK, figure_png, new_figure
 from pipeline.sharding.output.statistics import Curve, ShardSize
 
 
