@@ -33,6 +33,8 @@ from trainer.data.shards import Counts, ShardEntry, ShardsManifest, StageEntry, 
 from trainer.model import GPT
 from trainer.optim import build_optimizer
 from trainer.run.checkpoint import RunState, load_checkpoint, read_state, save_checkpoint
+from trainer.run.folder import METRICS_FILE
+from trainer.run.summary import RunSummary, read_summary
 
 DOCUMENT = 1000  # tokens
 DENSE_TWIN = {"vocab_size": 50304, "context": 1024, "width": 768, "layers": 12, "heads": 6, "ff_width": 2048}
@@ -73,8 +75,8 @@ def invented_shards(folder: Path, tokens: int, vocabulary: int) -> Path:
     return folder / "shards.json"
 
 
-def train(folder: Path, settings: dict[str, Any], ranks: int) -> dict[str, Any]:
-    """Run the trainer in processes of its own; returns its summary, and its last line of metrics as `last`."""
+def train(folder: Path, settings: dict[str, Any], ranks: int) -> tuple[RunSummary, dict[str, Any]]:
+    """Run the trainer in processes of its own; returns its summary, and its last line of metrics."""
     config = folder / "run.json"
     with tempfile.TemporaryDirectory(dir=folder) as out:
         config.write_text(json.dumps({**settings, "out": out}), encoding="utf-8")
@@ -87,9 +89,11 @@ def train(folder: Path, settings: dict[str, Any], ranks: int) -> dict[str, Any]:
         )
         if done.returncode:
             sys.exit(done.stderr)
-        summary = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
-        last = json.loads((Path(out) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        return summary | {"last": last}
+        summary = read_summary(Path(out))
+        if summary is None:
+            sys.exit(f"{out}: the run left no summary")
+        last = json.loads((Path(out) / METRICS_FILE).read_text(encoding="utf-8").splitlines()[-1])
+        return summary, last
 
 
 def bare_loop(settings: dict[str, Any], steps: int) -> float:
@@ -126,7 +130,7 @@ def loop(arguments: argparse.Namespace) -> None:
                 settings["training"] = {"max_steps": arguments.steps, "precision": precision, "jump_factor": None}
                 rates.setdefault((precision, "bare loop"), []).append(bare_loop(settings, arguments.steps))
                 for ranks in (1, 2):
-                    rate = train(Path(folder), settings, ranks)["tokens_per_second"]
+                    rate = train(Path(folder), settings, ranks)[0].tokens_per_second
                     rates.setdefault((precision, f"trainer, {ranks} rank(s)"), []).append(rate)
     print(f"preset S, {torch.get_num_threads()} threads in all, torch {torch.__version__}")
     for (precision, who), found in rates.items():
@@ -183,10 +187,10 @@ def gpu(arguments: argparse.Namespace) -> None:
                 }
                 settings = {**case, "training": training, "data": {"epochs": [str(shards)]}}
                 settings["model"] = {**settings["model"], **(TOY if toy else {})}
-                summary = train(Path(folder), settings, ranks=1)
-                rate, mfu = summary["last"]["tokens_per_second"], summary["last"]["mfu"]
+                summary, last = train(Path(folder), settings, ranks=1)
+                rate, mfu = last["tokens_per_second"], last["mfu"]
                 best[name] = max(best.get(name, 0.0), rate)
-                memory = summary["peak_memory_bytes"] / 2**30
+                memory = summary.peak_memory_bytes / 2**30
                 shown = "?" if mfu is None else f"{mfu:.1%}"
                 print(f"{name:18}{micro_batch:>12}{rate:>12,.0f}{shown:>8}{memory:>8.1f}", flush=True)
     print(f"the mixture of experts takes {best['dense twin'] / best['8 experts, top 2']:.2f} times its twin's time")

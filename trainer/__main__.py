@@ -83,7 +83,7 @@ def _train(config: Path) -> int:
         run = read_run(config)
         ranks = join_ranks(run.training.device)
         summary = train(run, ranks, stop)
-    if summary["state"] == "interrupted":
+    if summary.interrupted:
         return EXIT_UNFINISHED  # torchrun may be dead, and its store with it: leave without a farewell
     leave_ranks(ranks)
     return 0

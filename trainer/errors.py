@@ -25,6 +25,10 @@ class CheckpointError(TrainerError):
     """A checkpoint that is missing, damaged, or of another architecture or run."""
 
 
+class DivergedError(TrainerError):
+    """A run whose loss or gradient is no longer finite, and that has no way left to go round it."""
+
+
 class ExportError(TrainerError):
     """A model that no stock `transformers` class can hold; the message names the switch."""
 

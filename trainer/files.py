@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,15 @@ def sha256_of(path: Path) -> str:
 def sync_folder(folder: Path) -> None:
     """Put a folder's names on the disk: what was renamed into it is there after a power cut."""
     _sync(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed attempts left half-written anywhere in a folder that nobody else writes into."""
+    for leftover in list(folder.rglob(f"*{TEMPORARY}")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,7 @@ from pipeline.base.settings import identity_of
 from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
 from pipeline.profile.profile import Profile
 from pipeline.store import Store
+from trainer.run.summary import RunSummary
 
 Verdict = tuple[bool, str, Mapping[str, Any]]
 
@@ -109,8 +110,7 @@ def _as_scheduled(store: Store, key: str) -> Verdict:
 def _finite_loss(store: Store, key: str) -> Verdict:
     import math
 
-    run = store.current(key).summary["run"]
-    loss = run["final_train_loss"]
+    loss = RunSummary.from_json(store.current(key).summary["run"]).final_train_loss
     uniform = math.log(store.current("tokenizer").summary["vocab_size"])
     passed = loss is not None and math.isfinite(loss) and loss < uniform
     return passed, f"final training loss {loss}, a uniform guess has {uniform:.3f}", {"uniform_loss": uniform}

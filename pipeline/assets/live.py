@@ -17,10 +17,10 @@ import dagster as dg
 from pipeline.assets.metadata import rounded
 from pipeline.base.numbers import duration
 from pipeline.reporting.plots.sparkline import sparkline_markdown
+from trainer.run.folder import METRICS_FILE
 
 log = logging.getLogger(__name__)
 
-METRICS_FILE: Final = "metrics.jsonl"
 EVERY_SECONDS: Final = 10.0
 EVERY_SHARE: Final = 0.01
 """Of the time the run has taken, where that is longer: a run of days leaves hundreds of observations, not thousands."""

@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.launchpad import launchpad_config, typed_in
-from pipeline.assets.live import METRICS_FILE, observe_metrics
+from pipeline.assets.live import observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
@@ -31,13 +31,14 @@ from pipeline.reporting.plots.sparkline import sparkline_markdown
 from pipeline.store import Artifact
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
+from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE
+from trainer.run.summary import RunSummary, read_summary
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "training"
 MODEL_VERSION: Final = "3"
 EXPORT_VERSION: Final = "1"
-RUN_FILE: Final = "run.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ModelSummary:
     """What the trainer's summary.json says, with the hash of the weights."""
 
     content_hash: str
-    run: dict[str, Any]
+    run: RunSummary
     losses: list[tuple[int, float]]
     """(step, training loss), thinned to a curve's worth of points."""
 
@@ -123,22 +124,14 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
-    summary = _summary(build.out)
-    if summary is None or summary["state"] == "interrupted":
+    summary = read_summary(build.out)  # there already where an attempt was killed after the run's end
+    if summary is None or summary.interrupted:
         _launch(build, launch, epochs, packed=packed)
-        summary = _summary(build.out)
-        if summary is None or summary["state"] == "interrupted":
-            raise SqueezeError(
-                "training was interrupted after a checkpoint; materialize model again to go on from there"
-            )
-    shutil.rmtree(build.out / "checkpoints", ignore_errors=True)
-    return ModelSummary(summary["content_hash"], summary, _loss_curve(build.out))
-
-
-def _summary(out: Path) -> dict[str, Any] | None:
-    """What the run says of its end; none before it. A finished run that is still being built was killed after it."""
-    path = out / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        summary = read_summary(build.out)
+    if summary is None or summary.interrupted or summary.content_hash is None:
+        raise SqueezeError("training was interrupted after a checkpoint; materialize model again to go on from there")
+    shutil.rmtree(build.out / CHECKPOINTS, ignore_errors=True)
+    return ModelSummary(summary.content_hash, summary, _loss_curve(build.out))
 
 
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
@@ -227,25 +220,26 @@ def _model_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, byte
     from pipeline.reporting.plots.loss import loss_curve_png
 
     rows = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
-    validation = {name: values["loss"] for name, values in facts["run"]["validation"].items()}
+    run = RunSummary.from_json(facts["run"])
+    validation = {name: score.loss for name, score in run.validation.items()}
     return {"loss_curve": loss_curve_png(rows, validation)}
 
 
 def _model_metadata(artifact: Artifact) -> Metadata:
-    run = artifact.summary["run"]
-    validation = [{"corpus": name, **values} for name, values in run["validation"].items()]
+    run = RunSummary.from_json(artifact.summary["run"])
+    validation = [{"corpus": name, **dataclasses.asdict(score)} for name, score in run.validation.items()]
     numbers = {
-        "parameters": run["parameters"]["total"],
-        "embedding_parameters": run["parameters"]["embedding"],
-        "active_parameters": run["parameters"]["active"],
-        "steps": run["steps"],
-        "tokens": run["tokens"],
-        "final_train_loss": run["final_train_loss"],
-        "tokens_per_second": round(run["tokens_per_second"]),
-        "flops": run["flops"],
-        "device_hours": run["device_hours"],
-        "cost": run["cost"],
-        "peak_memory_mb": round(run["peak_memory_bytes"] / 1e6),
+        "parameters": run.parameters.total,
+        "embedding_parameters": run.parameters.embedding,
+        "active_parameters": run.parameters.active,
+        "steps": run.steps,
+        "tokens": run.tokens,
+        "final_train_loss": run.final_train_loss,
+        "tokens_per_second": round(run.tokens_per_second),
+        "flops": run.flops,
+        "device_hours": run.device_hours,
+        "cost": run.cost,
+        "peak_memory_mb": round(run.peak_memory_bytes / 1e6),
     }
     return {
         "loss_so_far": dg.MetadataValue.md(
@@ -253,7 +247,7 @@ def _model_metadata(artifact: Artifact) -> Metadata:
         ),
         **{name: rounded(value) for name, value in numbers.items() if value is not None},
         "validation": table(validation),
-        "device": f"{run['world_size']} rank(s) on {run['device']}",
+        "device": f"{run.world_size} rank(s) on {run.device}",
     }
 
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.base.errors import DiskFullError
-from trainer.files import TEMPORARY, sha256_of, sync_folder, whole_file, whole_path, write_json, write_text
+from trainer.files import (
+    TEMPORARY,
+    remove_unfinished,
+    sha256_of,
+    sync_folder,
+    whole_file,
+    whole_path,
+    write_json,
+    write_text,
+)
 
 __all__ = [
     "TEMPORARY",
@@ -45,12 +54,6 @@ def naming_full_disk(folder: Path, what: str) -> Iterator[None]:
             f"the disk is full while building {what} in {folder} ({free:,} bytes free): make room, for example with "
             "`squeeze gc`, and run the same command again; finished parts are kept"
         ) from error
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed attempts left half-written anywhere in a folder that nobody else writes into."""
-    for leftover in folder.rglob(f"*{TEMPORARY}"):
-        leftover.unlink()
 
 
 def read_ahead(path: Path) -> None:

@@ -32,7 +32,7 @@ def card_of(store: Store, exported: Artifact) -> str:
 def model_card(facts: Facts) -> str:
     """Markdown, with the front matter the hub reads (languages of the held-out text, no licence claimed)."""
     languages = sorted({row.lang for row in _texts(facts) if row.lang and row.lang != "und"})
-    counts = facts.run.get("parameters", {})
+    run = facts.run
     parts = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     if languages:
         parts += ["language:", *(f"- {language}" for language in languages)]
@@ -41,8 +41,8 @@ def model_card(facts: Facts) -> str:
         "",
         f"# {facts.name}",
         "",
-        f"A language model of {shown(counts.get('total'))} parameters, trained on {shown(facts.run.get('tokens'))} "
-        f"tokens in {shown(facts.run.get('steps'))} steps. Fingerprint `{facts.fingerprint}`.",
+        f"A language model of {shown(run and run.parameters.total)} parameters, trained on {shown(run and run.tokens)} "
+        f"tokens in {shown(run and run.steps)} steps. Fingerprint `{facts.fingerprint}`.",
         "",
         "## Use",
         "",

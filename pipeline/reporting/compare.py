@@ -76,8 +76,8 @@ def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
 
 def compared_costs(a: Facts, b: Facts) -> list[dict[str, Any]]:
     """What each run took."""
-    rows = [{"what": "parameters", **{facts.name: facts.run.get("parameters", {}).get("total") for facts in (a, b)}}]
-    rows += [{"what": key, a.name: a.run.get(key), b.name: b.run.get(key)} for key in COSTS]
+    rows = [{"what": "parameters", **{facts.name: facts.run and facts.run.parameters.total for facts in (a, b)}}]
+    rows += [{"what": key, **{facts.name: getattr(facts.run, key, None) for facts in (a, b)}} for key in COSTS]
     return [row for row in rows if row[a.name] is not None or row[b.name] is not None]
 
 

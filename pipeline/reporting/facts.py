@@ -16,6 +16,8 @@ from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.evaluation.suites.table import read_result
 from pipeline.store import Artifact, Store
+from trainer.run.folder import METRICS_FILE
+from trainer.run.summary import RunSummary, read_summary
 
 MODEL: Final = "model"
 
@@ -41,8 +43,8 @@ class Facts:
     fingerprint: str
     settings: Mapping[str, Any]
     """`model` and `training` settings."""
-    run: Mapping[str, Any]
-    """`summary.json` of the training run."""
+    run: RunSummary | None
+    """What the training run took; none where the model's folder does not say."""
     metrics: Sequence[Mapping[str, Any]] = ()
     """Lines of `metrics.jsonl`."""
     corpora: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -105,8 +107,8 @@ def collect(
         name=name,
         fingerprint=model.fingerprint,
         settings=dict(model.manifest.identity),
-        run=_json(model.path / "summary.json") or {},
-        metrics=_lines(model.path / "metrics.jsonl"),
+        run=read_summary(model.path),
+        metrics=_lines(model.path / METRICS_FILE),
         corpora={
             key.removeprefix("corpus/"): artifact.summary.get("waterfall", [])
             for key, artifact in sorted(by_key.items())
@@ -153,10 +155,6 @@ def _tokenizers(comparison: Artifact | None) -> list[dict[str, Any]]:
         name = f"{group['corpus']} {group['lang']}" if group["corpus"] == "multilingual" else group["corpus"]
         rows.setdefault(group["tokenizer"], {})[name] = group["bytes_per_token"]
     return [{"name": name, "bytes_per_token": values} for name, values in rows.items()]
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

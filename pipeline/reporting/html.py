@@ -22,6 +22,7 @@ from pipeline.reporting.plots.tokenizers import tokenizer_png
 from pipeline.reporting.plots.waterfall import waterfall_png
 from pipeline.reporting.scores import comparison_words, plottable
 from pipeline.reporting.tables import columns_of, shown
+from trainer.run.summary import RunSummary
 
 SHORT: Final = 24
 STYLE: Final = """
@@ -61,30 +62,27 @@ def _head(facts: Facts) -> Iterator[str]:
     yield f"<h1>{escape(facts.name)}</h1>"
     yield f'<div class="soft">model <code>{facts.fingerprint[:12]}</code></div>'
     run = facts.run
-    counts = run.get("parameters", {})
+    if run is None:
+        return
     tiles = [
-        (_short(counts.get("total")), f"parameters, {_short(counts.get('embedding'))} of them embeddings"),
-        (_short(run.get("tokens")), f"tokens in {shown(run.get('steps'))} steps"),
-        (_short(run.get("flops")), "floating point operations"),
-        (_time(run.get("seconds")), f"on {shown(run.get('world_size'))} × {run.get('device', '?')}"),
-        (shown(run.get("tokens_per_second")), "tokens a second"),
+        (_short(run.parameters.total), f"parameters, {_short(run.parameters.embedding)} of them embeddings"),
+        (_short(run.tokens), f"tokens in {shown(run.steps)} steps"),
+        (_short(run.flops), "floating point operations"),
+        (_time(run.seconds), f"on {shown(run.world_size)} × {run.device}"),
+        (shown(run.tokens_per_second), "tokens a second"),
         _cost(run),
     ]
-    if run:
-        yield (
-            '<div class="tiles">'
-            + "".join(
-                f'<div class="tile"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in tiles
-            )
-            + "</div>"
-        )
+    yield (
+        '<div class="tiles">'
+        + "".join(f'<div class="tile"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in tiles)
+        + "</div>"
+    )
 
 
-def _cost(run: Mapping[str, Any]) -> tuple[str, str]:
-    hours = run.get("device_hours")
-    if run.get("cost") is not None:
-        return shown(run["cost"]), f"cost of {shown(hours)} device hours"
-    return shown(hours), "device hours; no price an hour was given, so no cost is known"
+def _cost(run: RunSummary) -> tuple[str, str]:
+    if run.cost is not None:
+        return shown(run.cost), f"cost of {shown(run.device_hours)} device hours"
+    return shown(run.device_hours), "device hours; no price an hour was given, so no cost is known"
 
 
 def _scores(facts: Facts) -> Iterator[str]:
@@ -131,15 +129,19 @@ def _scores(facts: Facts) -> Iterator[str]:
 def _training(facts: Facts) -> Iterator[str]:
     yield "<h2>Training</h2>"
     if facts.metrics:
-        validation = {name: item["loss"] for name, item in facts.run.get("validation", {}).items()}
+        validation = {name: score.loss for name, score in facts.run.validation.items()} if facts.run else {}
         yield _image(loss_curve_png(facts.metrics, validation), "training loss")
-    if choices := facts.run.get("choices"):
+    if facts.run is not None and facts.run.choices:
         yield "<h3>Multiple choice at the end of training</h3>"
         yield _table(
             [
-                {"task": task, "items": values["items"]}
-                | {name: with_error(values[name], values[f"{name}_stderr"]) for name in ("acc", "acc_norm")}
-                for task, values in choices.items()
+                {
+                    "task": task,
+                    "items": score.items,
+                    "acc": with_error(score.acc, score.acc_stderr),
+                    "acc_norm": with_error(score.acc_norm, score.acc_norm_stderr),
+                }
+                for task, score in facts.run.choices.items()
             ]
         )
     if facts.stages:
@@ -264,8 +266,6 @@ def _short(value: Any) -> str:
     return short(value) if isinstance(value, int | float) else "—"
 
 
-def _time(seconds: Any) -> str:
-    if not isinstance(seconds, int | float):
-        return "—"
+def _time(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.1f} min"

@@ -230,9 +230,3 @@ def _check(manifest: ShardsManifest, path: Path) -> None:
             raise DataError(f"{path}: the counts of stage {stage.name!r} do not add up; {REBUILD}")
     if manifest.tokens != sum(stage.tokens for stage in manifest.stages):
         raise DataError(f"{path}: {manifest.tokens} tokens do not match the stages' sum; {REBUILD}")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,11 +23,11 @@ from trainer.data.shards import (
     ShardsManifest,
     StageEntry,
     TokenizerRef,
-    file_sha256,
     rows_schema,
     shard_schema,
 )
 from trainer.errors import DataError
+from trainer.files import sha256_of
 
 PADDING: Final = -100
 """What a packed row reads at its padded end: the target that PyTorch's cross entropy ignores."""
@@ -208,7 +208,7 @@ def verify_files(manifest: ShardsManifest, folder: Path) -> None:
             hashes.append((stage.packing.path, stage.packing.sha256))
         for name, expected in hashes:
             try:
-                actual = file_sha256(folder / name)
+                actual = sha256_of(folder / name)
             except OSError as error:
                 raise DataError(f"{folder / name}: cannot be read ({error}); {REBUILD}") from None
             if actual != expected:

@@ -1,7 +1,7 @@
 """The ranks of a run: one process without torchrun, or torchrun's processes joined by gloo (CPU) or nccl (GPU).
 
-Everything the loop exchanges goes through here: sums of statistics, agreement on stopping. A single process needs no
-process group, so the trainer also runs with plain `python -m trainer train`.
+Everything the loop exchanges goes through here: sums of statistics, agreement, the first rank's word, waiting for one
+another. A single process needs no process group, so the trainer also runs with plain `python -m trainer train`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.errors import ConfigError
 
@@ -35,26 +35,35 @@ class Ranks:
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all ranks in float64; every rank gets the same bits."""
-        import torch
         import torch.distributed as dist
 
-        if self.world_size == 1:
-            return [float(value) for value in values]
-        kind = torch.float32 if self.device.type == "mps" else torch.float64
-        tensor = torch.tensor(values, dtype=kind, device=self.device)
-        dist.all_reduce(tensor)
-        return tensor.tolist()
+        return self._reduced(values, dist.ReduceOp.SUM) if self.world_size > 1 else [float(value) for value in values]
 
     def minimum(self, value: float) -> float:
         """The least value of all ranks."""
+        import torch.distributed as dist
+
+        return self._reduced([value], dist.ReduceOp.MIN)[0] if self.world_size > 1 else value
+
+    def agree(self, wanted: bool) -> bool:
+        """Whether any rank wants it: the same answer on all."""
+        return self.sum([wanted])[0] > 0
+
+    def broadcast(self, value: float) -> float:
+        """The first rank's value, to the bit; what the others give is not looked at."""
+        return self.sum([value if self.is_first else 0.0])[0]
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        self.sum([0.0])
+
+    def _reduced(self, values: Sequence[float], operation: Any) -> list[float]:
         import torch
         import torch.distributed as dist
 
-        if self.world_size == 1:
-            return value
-        tensor = torch.tensor([value], device=self.device)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MIN)
-        return float(tensor.item())
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)  # MPS, without it, is of one rank
+        dist.all_reduce(tensor, op=operation)
+        return tensor.tolist()
 
 
 def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:

@@ -1,7 +1,6 @@
 """Checkpoints: everything a run needs to go on to the bit, as safetensors and JSON, nothing ever unpickled.
 
     <out>/checkpoints/step_00000200/  model.safetensors  optimizer.safetensors  [ema.safetensors]  state.json
-    <out>/checkpoints/best.json       {"step", "loss"} of the checkpoint with the lowest validation loss
 
 A checkpoint is written beside its place, synced and renamed: one that has its name is whole. `state.json` is its
 `RunState` plus the model's configuration and a SHA-256 for each file, so that damage is found and named. The random
@@ -12,11 +11,8 @@ which is what lets another number of ranks go on from the same checkpoint.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
@@ -26,7 +22,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic.dataclasses import dataclass
 
 from trainer.errors import CheckpointError, ConfigError
+from trainer.files import TEMPORARY, sha256_of, sync_folder, write_json
 from trainer.model.config import ModelConfig
+from trainer.run.folder import (
+    BEST_FILE,
+    CONFIG_FILE,
+    EMA_FILE,
+    MODEL_FILE,
+    OPTIMIZER_FILE,
+    STATE_FILE,
+    checkpoint_at,
+    sorted_checkpoints,
+)
+from trainer.run.tensors import load_optimizer, load_tensors_into, model_tensors, optimizer_tensors, save_tensors
 from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
@@ -39,13 +47,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = "squeeze-checkpoint"
 FORMAT_VERSION = 1
-MODEL_FILE = "model.safetensors"
-EMA_FILE = "ema.safetensors"
-BEST_FILE = "best.safetensors"
-OPTIMIZER_FILE = "optimizer.safetensors"
-STATE_FILE = "state.json"
-CONFIG_FILE = "config.json"
-_NAME = re.compile(r"step_(\d{8,})")
 
 
 @dataclass(config=STRICT_KEYS)
@@ -87,8 +88,8 @@ def save_checkpoint(
     ema: Mapping[str, Tensor] | None,
 ) -> Path:
     """Write `checkpoints/step_<step>` whole or not at all, and return it. One of the same step is replaced."""
-    place = checkpoints / f"step_{state.step:08d}"
-    temporary = checkpoints / f"{place.name}.tmp"
+    place = checkpoint_at(checkpoints, state.step)
+    temporary = place.with_name(place.name + TEMPORARY)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_tensors(model_tensors(model), temporary / MODEL_FILE)
@@ -100,12 +101,12 @@ def save_checkpoint(
         "version": FORMAT_VERSION,
         "run": dataclasses.asdict(state),
         "model": config.to_dict(),
-        "files": {file.name: file_hash(file) for file in sorted(temporary.iterdir())},
+        "files": {file.name: sha256_of(file) for file in sorted(temporary.iterdir())},
     }
-    write_json(temporary / STATE_FILE, document)
+    write_json(temporary / STATE_FILE, document, indent=2)
     shutil.rmtree(place, ignore_errors=True)
     temporary.rename(place)
-    _sync_folder(checkpoints)
+    sync_folder(checkpoints)
     return place
 
 
@@ -134,23 +135,6 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
     )
 
 
-def sorted_checkpoints(checkpoints: Path) -> list[Path]:
-    """All finished checkpoints, lowest step first."""
-    places = [place for place in checkpoints.glob("step_*") if _NAME.fullmatch(place.name)]
-    return sorted(places, key=step_of)
-
-
-def step_of(place: Path) -> int:
-    """The step that a checkpoint's name says."""
-    return int(place.name.removeprefix("step_"))
-
-
-def read_best(checkpoints: Path) -> dict[str, Any] | None:
-    """`{"step", "loss"}` of the best checkpoint so far."""
-    path = checkpoints / "best.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
 def read_state(place: Path) -> tuple[RunState, ModelConfig]:
     """The state and model configuration of a checkpoint, after its files' hashes were checked.
 
@@ -173,7 +157,7 @@ def read_state(place: Path) -> tuple[RunState, ModelConfig]:
         raise CheckpointError(f"{path}: damaged (`files` does not name {MODEL_FILE} and {OPTIMIZER_FILE})")
     for name, expected in hashes.items():
         try:
-            found = file_hash(place / name) if (place / name).exists() else "no file"
+            found = sha256_of(place / name) if (place / name).exists() else "no file"
         except OSError as error:
             raise CheckpointError(f"{place / name}: cannot be read ({error})") from None
         if found != expected:
@@ -221,101 +205,3 @@ def load_model(folder: Path, *, device: str = "cpu", weights: str | None = None)
     model = GPT(config)
     load_tensors_into(model_tensors(model), folder / files[chosen])
     return model.to(device).eval()
-
-
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name, each tensor once (a tied one under its first name)."""
-    tensors = {name: parameter.data for name, parameter in model.named_parameters()}
-    seen = {tensor.data_ptr() for tensor in tensors.values()}
-    for name, tensor in model.state_dict().items():
-        if name not in tensors and tensor.data_ptr() not in seen:
-            tensors[name] = tensor
-    return tensors
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file and sync it."""
-    from safetensors.torch import save_file
-
-    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def load_tensors_into(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy a safetensors file into tensors of the same names and shapes.
-
-    Raises `CheckpointError` naming the file and the first tensor that differs: a checkpoint of another architecture.
-    """
-    import torch
-    from safetensors import safe_open
-
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
-    with safe_open(path, framework="pt") as file, torch.no_grad():
-        found = set(file.keys())
-        if found != set(tensors):
-            odd = sorted(found ^ set(tensors))[0]
-            side = "in the file but not" if odd in found else "missing in the file but"
-            raise CheckpointError(f"{path}: of another architecture: {odd!r} is {side} in the model")
-        for name, tensor in tensors.items():
-            value = file.get_tensor(name)
-            if value.shape != tensor.shape:
-                raise CheckpointError(
-                    f"{path}: of another architecture: {name!r} is {tuple(value.shape)} in the file, "
-                    f"{tuple(tensor.shape)} in the model"
-                )
-            tensor.copy_(value)
-
-
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state by `<parameter>/<entry>`: `layers.0.mlp.input.weight/exp_avg`."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-
-
-def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Take a file of `optimizer_tensors`. Raises CheckpointError for state of another model."""
-    from safetensors.torch import load_file
-
-    parameters = dict(model.named_parameters())
-    numbers = {
-        id(parameter): number
-        for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
-    }
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(path).items():
-        name, _, entry = key.rpartition("/")
-        if name not in parameters or id(parameters[name]) not in numbers:
-            raise CheckpointError(f"{path}: optimizer state of {name!r}, which this model does not train")
-        # torch moves all of a state but `step`, which the fused AdamW needs where its parameter is
-        state.setdefault(numbers[id(parameters[name])], {})[entry] = value.to(parameters[name].device)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write JSON whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

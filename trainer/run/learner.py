@@ -29,7 +29,8 @@ from trainer.model.loss import IGNORE
 from trainer.optim import Ema, build_optimizer
 from trainer.optim.schedule import learning_rate_factor, muon_momentum
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import RunState, load_checkpoint, model_tensors, save_checkpoint
+from trainer.run.checkpoint import RunState, load_checkpoint, save_checkpoint
+from trainer.run.tensors import model_tensors
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,24 @@
-"""One run a folder: a lock that dies with its holder."""
+"""One run a folder: a lock that dies with its holder.
+
+The lock file lies with the checkpoints, which it guards, and stays there: were it removed, a run that waited for it and
+one that came later would each hold a lock of their own.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from trainer.errors import ConfigError
 from trainer.process.ranks import Ranks
+from trainer.run.folder import CHECKPOINTS
 
 LOCK_FILE = ".lock"
 LOCK_WAIT_SECONDS = 60.0  # a killed run's ranks may still be writing their last checkpoint
+POLL_SECONDS = 0.5
 
 
 @contextlib.contextmanager
@@ -21,17 +27,13 @@ def only_writer(out: Path, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_first:
         yield
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / LOCK_FILE
-    with path.open("w") as file:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise ConfigError(f"{out}: another run is writing here; end it or choose another out") from None
-                time.sleep(0.5)
+    lock = FileLock(out / CHECKPOINTS / LOCK_FILE)
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=LOCK_WAIT_SECONDS, poll_interval=POLL_SECONDS)
+    except Timeout:
+        raise ConfigError(f"{out}: another run is writing here; end it or choose another out") from None
+    try:
         yield
-        path.unlink(missing_ok=True)
+    finally:
+        lock.release()

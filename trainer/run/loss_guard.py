@@ -7,10 +7,19 @@ the checkpoint, so that a resumed run judges as the uninterrupted one would.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 WINDOW = 50
 LEAST_HISTORY = 20  # before that the loss falls too fast to know what is normal
-MOST_ROLL_BACKS = 10  # in one process; more means that the settings are bad, not a batch
+
+
+@dataclass(frozen=True)
+class BadLoss:
+    """What is wrong with a step."""
+
+    complaint: str
+    diverged: bool
+    """The loss or the gradient is not finite, rather than too large."""
 
 
 class LossGuard:
@@ -20,18 +29,19 @@ class LossGuard:
         self.jump_factor = jump_factor
         self.recent = recent
 
-    def complaint(self, loss: float, gradient_norm: float) -> str | None:
+    def judge(self, loss: float, gradient_norm: float) -> BadLoss | None:
         """What is wrong with a step, or none. A loss that is fine is remembered."""
         if not math.isfinite(loss):
-            return f"the loss is {loss}"
+            return BadLoss(f"the loss is {loss}", diverged=True)
         if not math.isfinite(gradient_norm):
-            return f"the gradient's norm is {gradient_norm}"
+            return BadLoss(f"the gradient's norm is {gradient_norm}", diverged=True)
         if self.jump_factor is not None and len(self.recent) >= LEAST_HISTORY:
             mean = sum(self.recent) / len(self.recent)
             if loss > self.jump_factor * mean:
-                return (
+                return BadLoss(
                     f"the loss jumped to {loss:.4f}, over training.jump_factor {self.jump_factor:g} times the "
-                    f"mean {mean:.4f} of the last {len(self.recent)} steps"
+                    f"mean {mean:.4f} of the last {len(self.recent)} steps",
+                    diverged=False,
                 )
         self.recent.append(loss)
         del self.recent[:-WINDOW]

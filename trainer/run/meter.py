@@ -1,13 +1,11 @@
-"""The clock and the figures of a run: speed, FLOPs, memory, cost; for each logged step and for the end."""
+"""The clock and the gauges of a run: seconds, speed, FLOPs, memory; for each logged step and for the end."""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import math
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,10 +13,9 @@ from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.model import GPT
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import EMA_FILE, MODEL_FILE, RunState, file_hash
+from trainer.run.checkpoint import RunState
 from trainer.run.hardware import hardware_named, utilisation
-from trainer.run.loss_guard import LossGuard
-from trainer.scoring.evaluation import Evaluation
+from trainer.run.metrics import StepFigures, StepLine
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 
@@ -56,34 +53,28 @@ class RunMeter:
         state.device_seconds += (now - self._clock) * self.ranks.world_size
         self._clock = now
 
-    def values(
-        self, state: RunState, step_values: dict[str, float], reader: SequenceReader, batch: int, steps: int
-    ) -> dict[str, Any]:
-        """One line of metrics.jsonl."""
+    def line(self, state: RunState, figures: StepFigures, reader: SequenceReader, batch: int, steps: int) -> StepLine:
+        """The line of metrics.jsonl for the step just done; `batch`: its sequences, `steps`: of the whole run."""
+        training = self.config.training
         tokens_per_second = self._speed(state)
         place = reader.locate(reader.next_sequence - batch)
-        return {
-            "step": state.step,
-            "tokens": state.step * self.config.training.batch_tokens,
-            **step_values,
-            "bits_per_byte": step_values["loss"] / math.log(2) / self.bytes_per_token,
-            "tokens_per_second": tokens_per_second,
-            "mfu": self.mfu(tokens_per_second),
-            "memory_bytes": peak_memory_bytes(self.ranks.device),
-            "seconds": state.seconds,
-            "eta_seconds": (steps - state.step) * self.config.training.batch_tokens / tokens_per_second,
-            "epoch": place.epoch,
-            "stage": place.stage_name,
-        }
+        return StepLine(
+            **dataclasses.asdict(figures),
+            step=state.step,
+            tokens=state.step * training.batch_tokens,
+            bits_per_byte=figures.loss / math.log(2) / self.bytes_per_token,
+            tokens_per_second=tokens_per_second,
+            mfu=self.mfu(tokens_per_second),
+            memory_bytes=peak_memory_bytes(self.ranks.device),
+            seconds=state.seconds,
+            eta_seconds=(steps - state.step) * training.batch_tokens / tokens_per_second,
+            epoch=place.epoch,
+            stage=place.stage_name,
+        )
 
     def mfu(self, tokens_per_second: float) -> float | None:
         """Model FLOPs utilisation, where the device's peak is known."""
         return utilisation(tokens_per_second, self.flops_per_token, self.ranks.world_size, self.peak_tflops)
-
-    def content_hash(self, out: Path) -> str:
-        """SHA-256 over the final weights' files."""
-        files = [out / MODEL_FILE, *([out / EMA_FILE] if (out / EMA_FILE).exists() else [])]
-        return hashlib.sha256("\n".join(file_hash(file) for file in files).encode()).hexdigest()
 
     def mark(self, state: RunState) -> None:
         """Remember when a step was done; the first one of this process, which may have compiled, is not timed."""
@@ -101,43 +92,6 @@ class RunMeter:
         if hardware is None:
             return None
         return hardware.bf16_tflops if self.config.training.precision == "bf16" else hardware.float32_tflops
-
-
-def summarise(
-    meter: RunMeter,
-    state: RunState,
-    ended: str,
-    evaluated: Evaluation | None,
-    guard: LossGuard,
-    batch: int,
-) -> dict[str, Any]:
-    """summary.json, but for the weights' hash. Costs are in whatever currency the price is given."""
-    training = meter.config.training
-    tokens_per_second = state.step * training.batch_tokens / max(state.step_seconds, 1e-9)
-    device_hours = state.device_seconds / 3600
-    price = training.price_per_device_hour
-    return {
-        "state": ended,
-        "steps": state.step,
-        "skipped_steps": state.skipped_steps,
-        "tokens": state.updates * training.batch_tokens,
-        "sequences": state.updates * batch,
-        "final_train_loss": guard.recent[-1] if guard.recent else None,
-        "validation": {} if evaluated is None else evaluated.validation,
-        "choices": {} if evaluated is None else evaluated.choices,
-        "parameters": meter.parameters,
-        "flops": meter.flops_per_token * state.updates * training.batch_tokens,
-        "flops_per_token": meter.flops_per_token,
-        "seconds": state.seconds,
-        "device_hours": device_hours,
-        "cost": None if price is None else price * device_hours,
-        "tokens_per_second": tokens_per_second,
-        "mfu": meter.mfu(tokens_per_second),
-        "peak_memory_bytes": peak_memory_bytes(meter.ranks.device),
-        "world_size": meter.ranks.world_size,
-        "device": meter.device_name,
-        "resumed_from": state.resumed_from,
-    }
 
 
 def peak_memory_bytes(device: torch.device) -> int:

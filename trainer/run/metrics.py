@@ -7,25 +7,61 @@ evaluations.jsonl has a line each evaluation during the run, kept in the same wa
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
+from trainer.files import write_text
 from trainer.numbers import duration
+from trainer.run.folder import EVALUATIONS_FILE, METRICS_FILE
 from trainer.scoring.evaluation import Evaluation
 
 log = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.jsonl"
-EVALUATIONS_FILE = "evaluations.jsonl"
-CHOICE_KEYS = ("acc", "acc_norm")
 LINE_SECONDS = 5.0  # between lines for people
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What a step came to: loss in nats a token, `training.learning_rate` as scheduled, the norm before clipping."""
+
+    loss: float
+    lr: float
+    grad_norm: float
+    expert_imbalance: float | None = None
+    """The busiest expert's load over the mean; none for a dense model."""
+
+
+@dataclass(frozen=True)
+class StepLine(StepFigures):
+    """A line of metrics.jsonl: a step's figures, and where the run stands after it."""
+
+    step: int = 0
+    tokens: int = 0
+    bits_per_byte: float | None = None
+    """Of the training text: the loss in bits over the shards' mean bytes a token."""
+    tokens_per_second: float = 0.0
+    mfu: float | None = None
+    memory_bytes: int = 0
+    seconds: float = 0.0
+    eta_seconds: float = 0.0
+    epoch: int = 1
+    stage: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, in the order in which they are read best."""
+        values = dataclasses.asdict(self)
+        head = {name: values.pop(name) for name in ("step", "tokens")}
+        if self.expert_imbalance is None:
+            del values["expert_imbalance"]
+        return head | values
 
 
 class MetricsLog:
@@ -53,39 +89,33 @@ class MetricsLog:
             self._tensorboard.close()
         self._open(step)
 
-    def write(self, values: dict[str, Any], steps: int) -> None:
-        """Record a step's values; move the bar on a terminal, or say a line every few seconds anywhere else."""
+    def write(self, line: StepLine, steps: int) -> None:
+        """Record a step of `steps`; move the bar on a terminal, or say a line every few seconds anywhere else."""
+        values = line.to_json()
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
-        numbers = {key: value for key, value in values.items() if isinstance(value, int | float) and key != "step"}
-        if self._tensorboard is not None:
-            for key, value in numbers.items():
-                self._tensorboard.add_scalar(key, value, values["step"])
-        if self._wandb is not None:
-            self._wandb.log(numbers, step=values["step"])
+        self._draw({key: value for key, value in values.items() if isinstance(value, int | float)}, line.step)
         if self._bar is not None:
-            self._bar.show(values, steps)
+            self._bar.show(line, steps)
             return
         now = time.monotonic()
-        if now - self._last_line >= LINE_SECONDS or values["step"] == steps:
+        if now - self._last_line >= LINE_SECONDS or line.step == steps:
             self._last_line = now
-            log.info("%s", progress_line(values, steps))
+            log.info("%s", progress_line(line, steps))
 
     def write_evaluation(self, step: int, evaluated: Evaluation) -> None:
-        """Record what an evaluation after `step` found."""
+        """Record what an evaluation after `step` came to."""
         with self._evaluations_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **asdict(evaluated)}) + "\n")
-        numbers = {
-            f"{name}/{key}": result[key]
-            for results, keys in ((evaluated.validation, ("loss", "bits_per_byte")), (evaluated.choices, CHOICE_KEYS))
-            for name, result in results.items()
-            for key in keys
-        }
+            file.write(json.dumps({"step": step, **dataclasses.asdict(evaluated)}) + "\n")
+        self._draw(evaluated.figures(), step)
+
+    def _draw(self, figures: dict[str, float], step: int) -> None:
+        figures = {name: figure for name, figure in figures.items() if name != "step"}
         if self._tensorboard is not None:
-            for key, value in numbers.items():
-                self._tensorboard.add_scalar(key, value, step)
+            for name, figure in figures.items():
+                self._tensorboard.add_scalar(name, figure, step)
         if self._wandb is not None:
-            self._wandb.log(numbers, step=step)
+            self._wandb.log(figures, step=step)
 
     def close(self) -> None:
         """End every writer; what was written stays."""
@@ -110,24 +140,23 @@ class _Bar:
         self._task = self._progress.add_task("", total=None)
         self._progress.start()
 
-    def show(self, values: dict[str, Any], steps: int) -> None:
-        line = progress_line(values, steps)
-        self._progress.update(self._task, completed=values["step"], total=steps, description=line)
+    def show(self, line: StepLine, steps: int) -> None:
+        self._progress.update(self._task, completed=line.step, total=steps, description=progress_line(line, steps))
 
     def close(self) -> None:
         self._progress.stop()
 
 
-def progress_line(values: dict[str, Any], steps: int) -> str:
+def progress_line(line: StepLine, steps: int) -> str:
     """`step 120/488 · loss 4.123 · 2.31 bits/byte · 28,600 tokens/s · … · 1:23 left`."""
-    parts = [f"step {values['step']:,}/{steps:,}", f"loss {values['loss']:.4f}"]
-    if values.get("bits_per_byte") is not None:
-        parts.append(f"{values['bits_per_byte']:.3f} bits/byte")
-    parts.append(f"{values['tokens_per_second']:,.0f} tokens/s")
-    if values.get("mfu") is not None:
-        parts.append(f"MFU {values['mfu']:.1%}")
-    parts.append(f"{values['memory_bytes'] / 2**30:.1f} GiB")
-    parts.append(f"{duration(values['eta_seconds'])} left")
+    parts = [f"step {line.step:,}/{steps:,}", f"loss {line.loss:.4f}"]
+    if line.bits_per_byte is not None:
+        parts.append(f"{line.bits_per_byte:.3f} bits/byte")
+    parts.append(f"{line.tokens_per_second:,.0f} tokens/s")
+    if line.mfu is not None:
+        parts.append(f"MFU {line.mfu:.1%}")
+    parts.append(f"{line.memory_bytes / 2**30:.1f} GiB")
+    parts.append(f"{duration(line.eta_seconds)} left")
     return " · ".join(parts)
 
 
@@ -142,9 +171,7 @@ def cut_metrics(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError):
             log.warning("%s: a line was cut short and is dropped: %.40s", path, line)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "".join(kept))
 
 
 def _open_tensorboard(out: Path, step: int) -> Any:

@@ -1,17 +1,51 @@
-"""May this run go on from that checkpoint? Only where everything that decides the result is the same."""
+"""Where a run begins: at its first step, or at its newest checkpoint, to the bit as if it had never stopped.
+
+A checkpoint is gone on from only where everything that decides the result is the same; the first thing that differs is
+named.
+"""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
-from trainer.run.checkpoint import RunState
+from trainer.process.ranks import Ranks
+from trainer.run.checkpoint import RunState, read_state
+from trainer.run.checkpointing import Checkpoints
+from trainer.run.learner import Learner
+
+log = logging.getLogger(__name__)
 
 _MAY_CHANGE = ("max_minutes", "max_steps", "on_bad_loss", "jump_factor")
 """Settings one changes to let a stopped run go on; `max_steps` is compared as the run's steps."""
+
+
+def begin(
+    config: RunConfig, ranks: Ranks, reader: SequenceReader, checkpoints: Checkpoints, steps: int
+) -> tuple[Learner, RunState]:
+    """What learns, warmed up, and where the run stands; both from the newest checkpoint, where there is one.
+
+    Raises `CheckpointError` where there are checkpoints and none can be used, or the newest is of another run.
+    """
+    place = checkpoints.newest()
+    learner = Learner(config, ranks, reader.tokenizer.eot_id)
+    micro_batch = config.training.micro_batch
+    if place is not None:
+        state, model = read_state(place)
+        check_same_run(place, state, model, config, reader, steps)
+        if micro_batch is None and state.world_size == ranks.world_size:
+            micro_batch = state.micro_batch
+    learner.warm_up(micro_batch)
+    if place is None:
+        return learner, RunState(reader=reader.state_dict(), training=config.training.identity(), steps=steps)
+    state = checkpoints.load(place, learner, reader)
+    state.resumed_from.append(state.step)
+    log.info("going on from %s", place)
+    return learner, state
 
 
 def check_same_run(

@@ -12,7 +12,9 @@ import shutil
 from pathlib import Path
 
 from trainer.errors import CheckpointError
-from trainer.run.checkpoint import read_best, read_state, sorted_checkpoints, step_of
+from trainer.run.best import read_best
+from trainer.run.checkpoint import read_state
+from trainer.run.folder import sorted_checkpoints, step_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class Retention:
             return
         best = read_best(self._checkpoints)
         for place in [place for place in places if self._can_be_used(place)][: -self._keep]:
-            if best is None or step_of(place) != best["step"]:
+            if best is None or step_of(place) != best.step:
                 shutil.rmtree(place, ignore_errors=True)
 
     def _can_be_used(self, place: Path) -> bool:

@@ -25,8 +25,10 @@ from pydantic.dataclasses import dataclass
 from trainer.config import ChoiceData
 from trainer.data.shards import TokenizerRef
 from trainer.errors import DataError
+from trainer.files import write_text
 from trainer.process.ranks import Ranks
 from trainer.scoring.documents import evaluating, score_targets
+from trainer.scoring.evaluation import ChoiceScore
 from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class ChoiceSet:
 def write_choices(path: Path, name: str, items: Sequence[ChoiceItem], tokenizer: str) -> None:
     """Write the file that `read_choices` reads; `tokenizer` is the content hash of the tokenizer the ids come from."""
     data = {"schema": SCHEMA, "name": name, "tokenizer": tokenizer, "items": [asdict(item) for item in items]}
-    path.write_text(json.dumps(data), encoding="utf-8")
+    write_text(path, json.dumps(data))
 
 
 def read_choices(sets: Sequence[ChoiceData], tokenizer: TokenizerRef, context: int) -> list[ChoiceSet]:
@@ -113,26 +115,27 @@ def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem
     return items
 
 
-def score_choices(model: GPT, sets: Sequence[ChoiceSet], *, context: int, ranks: Ranks) -> dict[str, dict[str, float]]:
-    """`{name: {acc, acc_norm, acc_stderr, acc_norm_stderr, items}}`, equal on every rank."""
+def score_choices(model: GPT, sets: Sequence[ChoiceSet], *, context: int, ranks: Ranks) -> dict[str, ChoiceScore]:
+    """Each task's score by its name, equal on every rank."""
     results = {}
     for task in sets:
-        own = task.items[ranks.rank :: ranks.world_size]
-        nats = iter(choice_nats(model, own, context=context))
+        share = task.items[ranks.rank :: ranks.world_size]
+        nats = iter(choice_nats(model, share, context=context))
         right = right_norm = 0
-        for item in own:
+        for item in share:
             scores = [next(nats) for _ in item.choices]
             by_length = [score / length for score, length in zip(scores, item.lengths, strict=True)]
             right += scores.index(min(scores)) == item.answer
             right_norm += by_length.index(min(by_length)) == item.answer
         count = len(task.items)
-        values: dict[str, float] = {}
-        for name, total in zip(("acc", "acc_norm"), ranks.sum([right, right_norm]), strict=True):
-            share = total / count
-            values[name] = share
-            values[f"{name}_stderr"] = math.sqrt(share * (1 - share) / max(count - 1, 1))
-        results[task.name] = {**values, "items": count}
+        acc, acc_norm = (total / count for total in ranks.sum([right, right_norm]))
+        errors = (_standard_error(acc, count), _standard_error(acc_norm, count))
+        results[task.name] = ChoiceScore(acc, errors[0], acc_norm, errors[1], count)
     return results
+
+
+def _standard_error(share: float, count: int) -> float:
+    return math.sqrt(share * (1 - share) / max(count - 1, 1))
 
 
 def choice_nats(

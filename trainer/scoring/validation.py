@@ -16,6 +16,8 @@ from trainer.config import ValidationData
 from trainer.data.shards import TokenizerRef, read_manifest
 from trainer.errors import DataError
 from trainer.process.ranks import Ranks
+from trainer.scoring.documents import score_documents
+from trainer.scoring.evaluation import HeldoutScore
 
 if TYPE_CHECKING:
     from trainer.model import GPT
@@ -53,10 +55,10 @@ def read_heldout(sets: Sequence[ValidationData], tokenizer: TokenizerRef) -> lis
     for item in sets:
         path = Path(item.path)
         manifest = read_manifest(path)
-        found = manifest.tokenizer.content_hash
-        if found != tokenizer.content_hash:
+        made_with = manifest.tokenizer.content_hash
+        if made_with != tokenizer.content_hash:
             raise DataError(
-                f"{path}: made with tokenizer {found[:12]}, the shards with {tokenizer.content_hash[:12]}; "
+                f"{path}: made with tokenizer {made_with[:12]}, the shards with {tokenizer.content_hash[:12]}; "
                 "materialize the validation set with the shards' tokenizer"
             )
         stages = [stage for stage in manifest.stages if stage.name.split("/")[0] == item.name]
@@ -72,40 +74,20 @@ def read_heldout(sets: Sequence[ValidationData], tokenizer: TokenizerRef) -> lis
 
 def score(
     model: GPT, sets: Sequence[HeldoutSet], *, eot_id: int, context: int, ranks: Ranks
-) -> dict[str, dict[str, float]]:
-    """`{name: {loss, bits_per_byte, documents, tokens, bytes}}`, equal on every rank.
-
-    `loss` is nats per token, closing end-of-text tokens included; bits per byte leaves them out, as the bytes do.
-    """
-    import torch
-
-    from trainer.scoring.documents import score_documents
-
-    training = model.training
-    model.eval()
+) -> dict[str, HeldoutScore]:
+    """Each corpus's score by its name, equal on every rank."""
     results = {}
-    try:
-        for item in sets:
-            documents = item.documents[ranks.rank :: ranks.world_size]
-            with torch.inference_mode():
-                text, closing = score_documents(
-                    model, documents, eot_id=eot_id, context=context, batch_tokens=BATCH_TOKENS
-                )
-            tokens = sum(map(len, documents)) + len(documents)
-            sums = ranks.sum([float(text.sum()), float(closing.sum()), tokens])
-            size = sum(item.sizes)
-            results[item.name] = {
-                "loss": (sums[0] + sums[1]) / sums[2],
-                "bits_per_byte": sums[0] / math.log(2) / size,
-                "documents": len(item.documents),
-                "tokens": int(sums[2]),
-                "bytes": size,
-            }
-    finally:
-        model.train(training)
+    for corpus in sets:
+        documents = corpus.documents[ranks.rank :: ranks.world_size]
+        text, closing = score_documents(model, documents, eot_id=eot_id, context=context, batch_tokens=BATCH_TOKENS)
+        tokens = sum(map(len, documents)) + len(documents)
+        nats_text, nats_closing, all_tokens = ranks.sum([float(text.sum()), float(closing.sum()), tokens])
+        size = sum(corpus.sizes)
+        results[corpus.name] = HeldoutScore(
+            loss=(nats_text + nats_closing) / all_tokens,
+            bits_per_byte=nats_text / math.log(2) / size,
+            documents=len(corpus.documents),
+            tokens=int(all_tokens),
+            bytes=size,
+        )
     return results
-
-
-def mean_loss(results: dict[str, dict[str, float]]) -> float:
-    """Of all corpora, each weighted equally: what the best checkpoint is chosen by."""
-    return sum(result["loss"] for result in results.values()) / len(results)

@@ -25,8 +25,10 @@ from pipeline.base.files import write_json, write_text
 from pipeline.study.data import CURVE, FINAL
 from pipeline.study.results.run_result import DIVERGED, FINISHED, POOLED, RunResult
 from pipeline.study.settings import Budget
-from trainer.errors import TrainerError
+from trainer.config import RunConfig
+from trainer.errors import DivergedError, TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
+from trainer.run.summary import RunSummary, read_summary
 
 SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
@@ -63,9 +65,9 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     Raises TrainerError for settings that do not fit the data, SqueezeError for a tokenizer that cannot be scored.
     """
     from pipeline.tokenization import load_tokenizer
-    from trainer.config import DataConfig, RunConfig, TrainingConfig
+    from trainer.config import DataConfig, TrainingConfig
     from trainer.model.config import ModelConfig
-    from trainer.run.checkpoint import sorted_checkpoints
+    from trainer.run.folder import sorted_checkpoints, step_of
 
     tokenizer = load_tokenizer(Path(task.tokenizer))
     model = dataclasses.replace(ModelConfig.from_dict(task.model), vocab_size=tokenizer.vocab_size)
@@ -83,33 +85,31 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     begun = time.process_time()
     try:
         summary = _train(config, stop)
-    except TrainerError as error:
-        if not any(sign in str(error) for sign in ("the loss is nan", "the loss is inf", "norm is nan", "norm is inf")):
-            raise
+    except DivergedError as error:
         return RunResult(**facts, state=DIVERGED, message=str(error))
-    if summary["state"] == "interrupted":
+    if summary.interrupted:
         return None
     cpu_seconds = time.process_time() - begun
-    whole = not summary["resumed_from"]
+    whole = not summary.resumed_from
     score = partial(_score, folder, context=model.context, tokenizer=tokenizer, task=task)
     curve = []
     for place in sorted_checkpoints(folder / "checkpoints"):
-        step = int(place.name.removeprefix("step_"))
+        step = step_of(place)
         if stop:
             return None
         if step % every == 0 and step < steps:  # others were left by an interruption
             curve.append({"tokens": step * training.batch_tokens, **score(place, part=CURVE)})
-    curve.append({"tokens": summary["tokens"], **score(folder, part=CURVE)})
+    curve.append({"tokens": summary.tokens, **score(folder, part=CURVE)})
     return RunResult(
-        **facts | {"steps": summary["steps"], "tokens": summary["tokens"]},
+        **facts | {"steps": summary.steps, "tokens": summary.tokens},
         state=FINISHED,
         curve=curve,
         benchmarks=_benchmarks(folder, config, task),
         bits_per_byte=score(folder, part=FINAL),
-        final_train_loss=summary["final_train_loss"],
-        seconds=summary["seconds"] if whole else None,
+        final_train_loss=summary.final_train_loss,
+        seconds=summary.seconds if whole else None,
         cpu_seconds=cpu_seconds if whole else None,
-        tokens_per_second=summary["tokens"] / cpu_seconds if whole else None,
+        tokens_per_second=summary.tokens / cpu_seconds if whole else None,
     )
 
 
@@ -143,16 +143,14 @@ def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, An
     return steps, facts
 
 
-def _train(config: Any, stop: StopRequest) -> dict[str, Any]:
+def _train(config: RunConfig, stop: StopRequest) -> RunSummary:
     """The trainer, unless an earlier call of this process's folder has finished it already."""
     from trainer.process.ranks import join_ranks
-    from trainer.run.loop import SUMMARY_FILE, train
+    from trainer.run.loop import train
 
-    done = Path(config.out) / SUMMARY_FILE
-    if done.is_file():
-        summary: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        if summary["state"] == "finished":
-            return summary | {"resumed_from": [*summary["resumed_from"], summary["steps"]]}
+    summary = read_summary(Path(config.out))
+    if summary is not None and summary.state == "finished":
+        return dataclasses.replace(summary, resumed_from=[*summary.resumed_from, summary.steps])
     return train(config, join_ranks(config.training.device), stop)
 
 
@@ -193,7 +191,8 @@ def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str
     tokenizer = SequenceReader([Path(path) for path in task.epochs], config.model.context).tokenizer
     files = [ChoiceData(name, path) for name, path in sorted(task.benchmarks.items())]
     sets = read_choices(files, tokenizer, config.model.context)
-    return score_choices(load_model(folder), sets, context=config.model.context, ranks=join_ranks("cpu"))
+    scores = score_choices(load_model(folder), sets, context=config.model.context, ranks=join_ranks("cpu"))
+    return {task: dataclasses.asdict(score) for task, score in scores.items()}
 
 
 def main(arguments: Sequence[str]) -> int:

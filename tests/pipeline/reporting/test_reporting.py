@@ -15,6 +15,7 @@ from pipeline.reporting.facts import Facts, Lineage, collect
 from pipeline.reporting.html import lineage_tree, report_html
 from pipeline.reporting.tables import bar, bar_table, markdown_table
 from pipeline.store import Built, Store
+from trainer.run.summary import ParameterCounts, RunSummary
 
 METRICS = [
     {"step": i, "tokens": i * 8192, "loss": 3 + 4 * math.exp(-i / 40), "lr": 3e-3, "epoch": 1 + i // 60, "stage": "mix"}
@@ -41,7 +42,9 @@ def facts(name="one", loss=0.30, rate=3e-3, fingerprint="ab" * 16):
         name=name,
         fingerprint=fingerprint,
         settings={"training": {"learning_rate": rate, "seed": 1}, "model": {"width": 96}},
-        run={"parameters": {"total": 676960, "embedding": 196608}, "tokens": 4_000_000, "steps": 488, "seconds": 99.0},
+        run=RunSummary(
+            "finished", parameters=ParameterCounts(676_960, 196_608, 676_960), tokens=4_000_000, steps=488, seconds=99.0
+        ),
         metrics=METRICS,
         corpora={
             "books": [{"step": "documents", "documents": 9, "bytes": 99}, {"step": "x", "documents": 7, "bytes": 9}]
@@ -138,7 +141,7 @@ def test_the_page_stands_alone_and_escapes_what_it_is_given():
 
 
 def test_a_page_about_a_model_that_was_never_scored_says_what_there_is():
-    bare = Facts("bare", "ab" * 16, {}, {})
+    bare = Facts("bare", "ab" * 16, {}, None)
     assert "<h2>Scores</h2>" not in report_html(bare)
     assert "# bare" in model_card(bare)
 

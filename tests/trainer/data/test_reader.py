@@ -21,12 +21,12 @@ from trainer.data.shards import (
     StageEntry,
     TokenizerRef,
     content_hash,
-    file_sha256,
     read_manifest,
     shard_schema,
 )
 from trainer.data.streams import stage_documents
 from trainer.errors import DataError
+from trainer.files import sha256_of
 
 TOKENIZER = TokenizerRef("a" * 64, 65_000, 0, "uint16")
 
@@ -52,7 +52,7 @@ def write_epoch(folder: Path, stages: list[list[list[int]]], *, epoch: int = 1, 
                     token, documents = token + size, documents + len(rows)
             tokens = sum(batches)
             name = str(path.relative_to(folder))
-            listed.append(ShardEntry(name, documents, tokens, offset, file_sha256(path), "c" * 64))
+            listed.append(ShardEntry(name, documents, tokens, offset, sha256_of(path), "c" * 64))
             offset += tokens
         documents = sum(shard.documents for shard in listed)
         counts = {"web": Counts(documents, offset, 4 * documents)}

@@ -11,7 +11,7 @@ from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import Ema, MuonAdamW, build_optimizer, orthogonalize
 from trainer.optim.groups import block_matrices
 from trainer.optim.muon import orthogonal_directions
-from trainer.run.checkpoint import load_optimizer, optimizer_tensors, save_tensors
+from trainer.run.tensors import load_optimizer, optimizer_tensors, save_tensors
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,6 +10,7 @@ from trainer.config import read_run
 from trainer.process.ranks import Ranks
 from trainer.process.signals import StopRequest
 from trainer.run.loop import train
+from trainer.run.summary import RunSummary
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -27,6 +27,6 @@ class StopAfter(StopRequest):
         return self._left <= 0
 
 
-def go(path: Path, stop: StopRequest | None = None) -> dict[str, Any]:
+def go(path: Path, stop: StopRequest | None = None) -> RunSummary:
     """Train as the run's file says; returns the summary."""
     return train(read_run(path), ONE, StopRequest() if stop is None else stop)

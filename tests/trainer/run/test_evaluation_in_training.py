@@ -48,14 +48,14 @@ def test_items_are_scored_at_the_interval_and_all_of_them_at_the_end(make_run: A
     assert [line["step"] for line in lines] == [20, 40]
     assert all(line["choices"]["numbers"]["items"] == 10 for line in lines)
     assert all(line["validation"]["numbers"]["bits_per_byte"] > 0 for line in lines)
-    assert summary["choices"]["numbers"]["items"] == 50
-    assert summary["choices"]["numbers"]["acc"] > 0.6  # chance is a quarter
+    assert summary.choices["numbers"].items == 50
+    assert summary.choices["numbers"].acc > 0.6  # chance is a quarter
 
 
 def test_without_held_out_documents_no_checkpoint_is_the_best(make_run: Any) -> None:
     path = with_choices(make_run("run", max_steps=4, evaluate_every=2), items=8)
     summary = go(path)
-    assert (summary["validation"], summary["best"]) == ({}, None)
+    assert (summary.validation, summary.best) == ({}, None)
     assert len(evaluations(path)) == 1
 
 

@@ -8,22 +8,24 @@ from pathlib import Path
 import pytest
 
 from trainer.config import TrainingConfig
-from trainer.run.metrics import MetricsLog, cut_metrics, duration, progress_line
+from trainer.run.metrics import MetricsLog, StepLine, cut_metrics, duration, progress_line
 
-VALUES = {
-    "step": 120,
-    "loss": 4.1234,
-    "bits_per_byte": 2.3456,
-    "tokens_per_second": 28_600.4,
-    "mfu": 0.4567,
-    "memory_bytes": 3 * 2**29,
-    "eta_seconds": 83.0,
-}
+LINE = StepLine(
+    step=120,
+    loss=4.1234,
+    lr=0.01,
+    grad_norm=0.5,
+    bits_per_byte=2.3456,
+    tokens_per_second=28_600.4,
+    mfu=0.4567,
+    memory_bytes=3 * 2**29,
+    eta_seconds=83.0,
+)
 
 
 def test_a_line_says_loss_speed_memory_and_time_left() -> None:
     expected = "step 120/488 · loss 4.1234 · 2.346 bits/byte · 28,600 tokens/s · MFU 45.7% · 1.5 GiB · 1:23 left"
-    assert progress_line(VALUES, 488) == expected
+    assert progress_line(LINE, 488) == expected
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (83, "1:23"), (3723, "1:02:03")])
@@ -40,8 +42,8 @@ def test_lines_a_resumed_run_does_again_are_cut_with_one_that_was_torn(tmp_path:
 
 def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     metrics = MetricsLog(tmp_path, TrainingConfig(), 0)
-    metrics.write(VALUES, 488)
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == VALUES
+    metrics.write(LINE, 488)
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == LINE.to_json()
     metrics.close()
 
 
@@ -50,6 +52,6 @@ def test_a_terminal_gets_a_bar(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     metrics = MetricsLog(tmp_path, TrainingConfig(), 0)
-    metrics.write(VALUES, 488)
+    metrics.write(LINE, 488)
     metrics.close()
     assert "step 120/488" in capsys.readouterr().err.replace("\n", "")

@@ -49,8 +49,8 @@ def test_the_number_of_steps_follows_from_the_speed_so_far() -> None:
 def test_the_learning_rate_comes_down_when_the_time_is_up(make_run: Any, clock: dict[str, float]) -> None:
     path = make_run("run", **LIMIT)
     summary = go(path)
-    assert summary["state"] == "time_limit"
-    assert summary["steps"] == 20  # five steps of 3 s and fifteen of 1 s
+    assert summary.state == "time_limit"
+    assert summary.steps == 20  # five steps of 3 s and fifteen of 1 s
     found = rates(path)
     assert max(found) == pytest.approx(0.01)
     assert found[-1] == pytest.approx(0.001, rel=0.5)
@@ -60,12 +60,12 @@ def test_the_learning_rate_comes_down_when_the_time_is_up(make_run: Any, clock: 
 def test_a_stopped_run_goes_on_with_the_time_that_is_left(make_run: Any, clock: dict[str, float]) -> None:
     whole, stopped = make_run("whole", **LIMIT), make_run("stopped", **LIMIT)
     go(whole)
-    assert go(stopped, StopAfter(12))["state"] == "interrupted"
-    assert go(stopped)["state"] == "time_limit"
+    assert go(stopped, StopAfter(12)).state == "interrupted"
+    assert go(stopped).state == "time_limit"
     assert rates(stopped) == rates(whole)
 
 
 def test_a_run_that_is_done_before_the_limit_is_the_run_without_one(make_run: Any) -> None:
     limited, free = make_run("limited", max_minutes=60.0, max_steps=8), make_run("free", max_steps=8)
-    assert go(limited)["content_hash"] == go(free)["content_hash"]
+    assert go(limited).content_hash == go(free).content_hash
     assert rates(limited) == rates(free)

@@ -17,13 +17,14 @@ from safetensors.torch import load_file  # noqa: E402
 
 from trainer.config import read_run  # noqa: E402
 from trainer.data.shards import content_hash, read_manifest  # noqa: E402
-from trainer.errors import CheckpointError, ConfigError, DataError, TrainerError  # noqa: E402
+from trainer.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainerError  # noqa: E402
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.process.signals import StopRequest  # noqa: E402
-from trainer.run.checkpoint import load_model, sorted_checkpoints  # noqa: E402
+from trainer.run.checkpoint import load_model  # noqa: E402
+from trainer.run.folder import sorted_checkpoints, step_of  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
 from trainer.run.loop import train  # noqa: E402
-from trainer.run.loss_guard import LossGuard  # noqa: E402
+from trainer.run.loss_guard import BadLoss, LossGuard  # noqa: E402
 
 
 def losses(path: Path) -> dict[int, float]:
@@ -43,19 +44,19 @@ def test_a_run_learns_and_leaves_what_the_contract_names(make_run: Any) -> None:
     path = make_run("run", validate=True, max_steps=60, price_per_device_hour=2.0, peak_tflops=1.0)
     summary = go(path)
     out = path.with_suffix("")
-    assert summary["state"] == "finished"
+    assert summary.state == "finished"
     assert {file.name for file in out.iterdir()} == {
         "config.json", "run.json", "summary.json", "metrics.jsonl", "model.safetensors", "checkpoints",
     }  # fmt: skip
-    assert json.loads((out / "summary.json").read_text()) == summary
+    assert json.loads((out / "summary.json").read_text()) == summary.to_json()
     curve = losses(path)
     assert list(curve) == list(range(1, 61))
     assert curve[60] < 0.6 * curve[1]
-    assert summary["validation"]["numbers"]["loss"] == pytest.approx(curve[60], rel=0.3)
-    assert summary["tokens"] == 60 * 128
-    assert summary["flops"] == summary["flops_per_token"] * 60 * 128
-    assert summary["cost"] == pytest.approx(2.0 * summary["device_hours"])
-    assert summary["mfu"] == pytest.approx(summary["tokens_per_second"] * summary["flops_per_token"] / 1e12)
+    assert summary.validation["numbers"].loss == pytest.approx(curve[60], rel=0.3)
+    assert summary.tokens == 60 * 128
+    assert summary.flops == summary.flops_per_token * 60 * 128
+    assert summary.cost == pytest.approx(2.0 * summary.device_hours)
+    assert summary.mfu == pytest.approx(summary.tokens_per_second * summary.flops_per_token / 1e12)
     model = load_model(out)
     assert model(torch.zeros(1, 4, dtype=torch.long)).shape == (1, 4, 64)
 
@@ -74,10 +75,10 @@ def test_resuming_equals_no_interruption(make_run: Any, model: dict[str, Any], t
     whole = make_run("whole", model, max_steps=14, **training)
     parts = make_run("parts", model, max_steps=14, **training)
     go(whole)
-    assert go(parts, StopAfter(4))["state"] == "interrupted"
+    assert go(parts, StopAfter(4)).state == "interrupted"
     assert not (parts.with_suffix("") / "model.safetensors").exists()
-    assert go(parts, StopAfter(5))["resumed_from"] == [4]
-    assert go(parts)["resumed_from"] == [4, 9]
+    assert go(parts, StopAfter(5)).resumed_from == [4]
+    assert go(parts).resumed_from == [4, 9]
     assert losses(parts) == losses(whole)
     assert same(weights(parts), weights(whole))
     if training.get("ema_horizon"):
@@ -99,7 +100,7 @@ def test_a_batch_uses_the_sequences_in_order_and_the_end_is_dropped(make_run: An
     run = read_run(path)
     manifests = [json.loads(Path(epoch).read_text()) for epoch in run.data.epochs]
     sequences = sum((manifest["tokens"] - 1) // 16 for manifest in manifests)
-    assert summary["steps"] == sequences // 8
+    assert summary.steps == sequences // 8
     epochs = [json.loads(line)["epoch"] for line in (Path(run.out) / "metrics.jsonl").read_text().splitlines()]
     assert epochs == sorted(epochs)
     assert set(epochs) == {1, 2}
@@ -108,9 +109,9 @@ def test_a_batch_uses_the_sequences_in_order_and_the_end_is_dropped(make_run: An
 def test_the_last_checkpoints_and_the_best_are_kept(make_run: Any) -> None:
     path = make_run("run", validate=True, max_steps=40, evaluate_every=8, keep_checkpoints=2, checkpoint_every=3)
     summary = go(path)
-    steps = [int(place.name[5:]) for place in sorted_checkpoints(path.with_suffix("") / "checkpoints")]
+    steps = [step_of(place) for place in sorted_checkpoints(path.with_suffix("") / "checkpoints")]
     assert steps[-2:] == [36, 39]
-    assert set(steps) == {36, 39, summary["best"]["step"]}
+    assert set(steps) == {36, 39, summary.best.step}
     best = load_model(path.with_suffix(""), weights="best")
     assert best(torch.zeros(1, 2, dtype=torch.long)).isfinite().all()
 
@@ -124,7 +125,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(make_run: Any, caplog: py
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert go(path)["resumed_from"] == [10]
+    assert go(path).resumed_from == [10]
     assert f"{file}: damaged" in caplog.text
     assert same(weights(path), weights(whole))
 
@@ -187,8 +188,9 @@ def test_a_second_run_in_the_same_folder_is_refused(make_run: Any, monkeypatch: 
 
     monkeypatch.setattr("trainer.run.lock.LOCK_WAIT_SECONDS", 0.0)
     path = make_run("run", max_steps=1)
-    path.with_suffix("").mkdir()
-    with (path.with_suffix("") / ".lock").open("w") as file:
+    lock = path.with_suffix("") / "checkpoints" / ".lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another run is writing here"):
             go(path)
@@ -197,8 +199,8 @@ def test_a_second_run_in_the_same_folder_is_refused(make_run: Any, monkeypatch: 
 def test_a_time_limit_ends_the_run_with_its_weights(make_run: Any) -> None:
     path = make_run("run", validate=True, max_minutes=1e-6)
     summary = go(path)
-    assert (summary["state"], summary["steps"]) == ("time_limit", 1)
-    assert summary["validation"]["numbers"]["documents"] == 30
+    assert (summary.state, summary.steps) == ("time_limit", 1)
+    assert summary.validation["numbers"].documents == 30
     assert load_model(path.with_suffix("")) is not None
 
 
@@ -234,17 +236,17 @@ def test_rolling_back_skips_the_batch_and_survives_a_stop(make_run: Any, bad_ste
     whole = make_run("whole", max_steps=14, on_bad_loss="roll_back")
     parts = make_run("parts", max_steps=14, on_bad_loss="roll_back")
     summary = go(whole)
-    assert (summary["state"], summary["skipped_steps"], summary["tokens"]) == ("finished", [bad_step - 1], 13 * 128)
+    assert (summary.state, summary.skipped_steps, summary.tokens) == ("finished", [bad_step - 1], 13 * 128)
     lines = (whole.with_suffix("") / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [step for step in range(1, 15) if step != bad_step]
     go(parts, StopAfter(12))
-    assert go(parts)["skipped_steps"] == [bad_step - 1]
+    assert go(parts).skipped_steps == [bad_step - 1]
     assert same(weights(parts), weights(whole))
 
 
 def test_settings_that_keep_going_bad_end_in_an_error(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LossGuard, "complaint", lambda *_: "the loss is nan")
-    with pytest.raises(TrainerError, match="Rolled back 10 times"):
+    monkeypatch.setattr(LossGuard, "judge", lambda *_: BadLoss("the loss is nan", diverged=True))
+    with pytest.raises(DivergedError, match="Rolled back 10 times"):
         go(make_run("run", on_bad_loss="roll_back"))
 
 

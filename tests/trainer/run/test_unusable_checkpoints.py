@@ -17,9 +17,10 @@ from in_process import StopAfter, go  # noqa: E402
 
 from trainer.__main__ import EXIT_SETTINGS, main  # noqa: E402
 from trainer.errors import CheckpointError, TrainerError  # noqa: E402
-from trainer.run.checkpoint import newest_checkpoint, read_state, sorted_checkpoints  # noqa: E402
+from trainer.run.checkpoint import newest_checkpoint, read_state  # noqa: E402
+from trainer.run.checkpointing import Checkpoints  # noqa: E402
+from trainer.run.folder import sorted_checkpoints  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
-from trainer.run.loop import _Run  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 
@@ -129,20 +130,20 @@ def test_once_they_are_moved_away_the_run_begins_anew(stopped: Path) -> None:
         cut(place)
     folder.rename(folder.with_name("unusable"))
     assert newest_checkpoint(folder) is None
-    assert go(stopped)["resumed_from"] == []
+    assert go(stopped).resumed_from == []
 
 
 @pytest.fixture
 def after_each(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The checkpoints that are there after each one is written."""
     seen: list[list[str]] = []
-    write = _Run._checkpoint
+    write = Checkpoints.write
 
-    def writing(self: _Run, *arguments: Any) -> None:
+    def writing(self: Checkpoints, *arguments: Any) -> None:
         write(self, *arguments)
-        seen.append([place.name[-2:] for place in sorted_checkpoints(self.checkpoints)])
+        seen.append([place.name[-2:] for place in sorted_checkpoints(self.folder)])
 
-    monkeypatch.setattr(_Run, "_checkpoint", writing)
+    monkeypatch.setattr(Checkpoints, "write", writing)
     return seen
 
 
@@ -155,7 +156,7 @@ def test_a_damaged_checkpoint_of_a_higher_step_pushes_no_good_one_out(
     for step in (24, 28):
         (folder / f"step_{step:08d}").mkdir()
     after_each.clear()
-    assert go(path)["resumed_from"] == [10]
+    assert go(path).resumed_from == [10]
     assert "step_00000028/state.json: cannot be read" in caplog.text
     assert after_each == [["10", "15", "24", "28"], ["15", "20", "24", "28"], ["20", "24", "25", "28"]]
 
@@ -165,7 +166,7 @@ def test_one_that_cannot_be_read_is_neither_counted_nor_deleted(
 ) -> None:
     newest = sorted_checkpoints(stopped.with_suffix("") / "checkpoints")[-1]
     cut(newest)
-    assert go(stopped)["resumed_from"] == [10]
+    assert go(stopped).resumed_from == [10]
     assert after_each == [["10", "12", "15"], ["12", "15", "20"], ["12", "20", "25"]]
     assert caplog.text.count("step_00000012 stays where it is") == 1
 

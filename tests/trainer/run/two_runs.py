@@ -37,7 +37,7 @@ def main() -> None:
     done = 0
     for stop in map(int, stops):
         summary = train(read_run(Path(parts)), ranks, StopAt(stop - done, here=ranks.rank == ranks.world_size - 1))
-        if (summary["state"], summary["steps"]) != ("interrupted", stop):
+        if (summary.state, summary.steps) != ("interrupted", stop):
             sys.exit(f"expected to be interrupted after step {stop}, found {summary}")
         done = stop
     train(read_run(Path(parts)), ranks, StopRequest())

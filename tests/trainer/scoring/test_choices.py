@@ -77,9 +77,9 @@ def test_accuracies_are_lm_evals(model: GPT, items: tuple[ChoiceItem, ...]) -> N
     found = score_choices(model, [ChoiceSet("task", items)], context=CONTEXT, ranks=Ranks(0, 1, torch.device("cpu")))[
         "task"
     ]
-    assert (found["acc"], found["acc_norm"], found["items"]) == (acc, acc_norm, 40)
+    assert (found.acc, found.acc_norm, found.items) == (acc, acc_norm, 40)
     right = np.argmax(-nats, axis=1) == gold
-    assert found["acc_stderr"] == pytest.approx(right.std(ddof=1) / np.sqrt(40))
+    assert found.acc_stderr == pytest.approx(right.std(ddof=1) / np.sqrt(40))
 
 
 def test_batches_do_not_change_a_score(model: GPT, items: tuple[ChoiceItem, ...]) -> None:

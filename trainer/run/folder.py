@@ -1,0 +1,46 @@
+"""The names in a run's folder, for whoever writes or reads one: the trainer, the pipeline, the benchmarks.
+
+    <out>/  config.json  run.json  model.safetensors  [ema.safetensors]  [best.safetensors]  summary.json
+            metrics.jsonl  [evaluations.jsonl]  checkpoints/
+    <out>/checkpoints/  step_00000200/  [best.json]
+    step_00000200/      model.safetensors  optimizer.safetensors  [ema.safetensors]  state.json
+
+Free of torch. A folder under `checkpoints` that has a checkpoint's name is a whole one: it was renamed to it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+CONFIG_FILE: Final = "config.json"
+RUN_FILE: Final = "run.json"
+MODEL_FILE: Final = "model.safetensors"
+EMA_FILE: Final = "ema.safetensors"
+BEST_FILE: Final = "best.safetensors"
+SUMMARY_FILE: Final = "summary.json"
+METRICS_FILE: Final = "metrics.jsonl"
+EVALUATIONS_FILE: Final = "evaluations.jsonl"
+CHECKPOINTS: Final = "checkpoints"
+
+OPTIMIZER_FILE: Final = "optimizer.safetensors"
+STATE_FILE: Final = "state.json"
+
+_CHECKPOINT: Final = re.compile(r"step_(\d{8,})")
+
+
+def checkpoint_at(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, or would be."""
+    return checkpoints / f"step_{step:08d}"
+
+
+def step_of(place: Path) -> int:
+    """The step that a checkpoint's name says."""
+    return int(place.name.removeprefix("step_"))
+
+
+def sorted_checkpoints(checkpoints: Path) -> list[Path]:
+    """All finished checkpoints, lowest step first."""
+    places = [place for place in checkpoints.glob("step_*") if _CHECKPOINT.fullmatch(place.name)]
+    return sorted(places, key=step_of)

@@ -1,0 +1,74 @@
+"""What a run leaves when it ends: its weights, those that evaluated best, and its summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from trainer.files import sha256_of
+from trainer.process.ranks import Ranks
+from trainer.run.best import keep_best_weights
+from trainer.run.checkpoint import RunState
+from trainer.run.folder import CHECKPOINTS, EMA_FILE, MODEL_FILE
+from trainer.run.learner import Learner
+from trainer.run.meter import RunMeter, peak_memory_bytes
+from trainer.run.summary import End, ParameterCounts, RunSummary, write_summary
+from trainer.run.tensors import model_tensors, save_tensors
+from trainer.scoring.evaluation import Evaluation
+
+
+def leave_outcome(out: Path, summary: RunSummary, learner: Learner, ranks: Ranks) -> RunSummary:
+    """Write the weights of a run that is over, and its summary last; returns the summary with what was written.
+
+    Only the first rank writes; the others wait for it.
+    """
+    if ranks.is_first:
+        if not summary.interrupted:
+            save_tensors(model_tensors(learner.model), out / MODEL_FILE)
+            averages = learner.averages()
+            if averages is not None:
+                save_tensors(averages, out / EMA_FILE)
+            best = keep_best_weights(out / CHECKPOINTS, out)
+            summary = dataclasses.replace(summary, best=best, content_hash=weights_hash(out))
+        write_summary(out, summary)
+    ranks.barrier()
+    return summary
+
+
+def weights_hash(out: Path) -> str:
+    """SHA-256 over the final weights' files."""
+    files = [out / MODEL_FILE, *([out / EMA_FILE] if (out / EMA_FILE).exists() else [])]
+    return hashlib.sha256("\n".join(sha256_of(file) for file in files).encode()).hexdigest()
+
+
+def summarise(meter: RunMeter, state: RunState, end: End, evaluated: Evaluation | None, batch: int) -> RunSummary:
+    """The summary but for what depends on the files. `batch`: sequences of a step."""
+    training = meter.config.training
+    evaluated = evaluated or Evaluation()
+    tokens = state.updates * training.batch_tokens
+    tokens_per_second = state.step * training.batch_tokens / max(state.step_seconds, 1e-9)
+    device_hours = state.device_seconds / 3600
+    price = training.price_per_device_hour
+    return RunSummary(
+        state=end,
+        steps=state.step,
+        skipped_steps=state.skipped_steps,
+        tokens=tokens,
+        sequences=state.updates * batch,
+        final_train_loss=state.recent_losses[-1] if state.recent_losses else None,
+        validation=dict(evaluated.validation),
+        choices=dict(evaluated.choices),
+        parameters=ParameterCounts(**meter.parameters),
+        flops=meter.flops_per_token * tokens,
+        flops_per_token=meter.flops_per_token,
+        seconds=state.seconds,
+        device_hours=device_hours,
+        cost=None if price is None else price * device_hours,
+        tokens_per_second=tokens_per_second,
+        mfu=meter.mfu(tokens_per_second),
+        peak_memory_bytes=peak_memory_bytes(meter.ranks.device),
+        world_size=meter.ranks.world_size,
+        device=meter.device_name,
+        resumed_from=state.resumed_from,
+    )

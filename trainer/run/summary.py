@@ -1,0 +1,113 @@
+"""`summary.json`: how a run ended and what it took. Written by the trainer, read by whoever wants to know; no torch.
+
+In: a finished or interrupted run's figures, or the file of one. Out: a `RunSummary`, or the file. The file is there
+only once a run has ended in order. One of another version is read as far as it goes: what it lacks is as in a run that
+did nothing, what it has beyond is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.errors import DataError
+from trainer.files import write_text
+from trainer.run.best import BestCheckpoint
+from trainer.run.folder import SUMMARY_FILE
+from trainer.scoring.evaluation import ChoiceScore, HeldoutScore
+
+End = Literal["finished", "time_limit", "interrupted"]
+"""`time_limit`: training.max_minutes; `interrupted`: a signal came, and the same command goes on."""
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """A model's parameters."""
+
+    total: int
+    embedding: int
+    """Tokens, positions and an untied head."""
+    active: int
+    """What one token uses of the total."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run's end. Costs are in whatever currency the price is given in; counts are over all resumptions."""
+
+    state: End
+    steps: int = 0
+    skipped_steps: list[int] = field(default_factory=list)
+    """Steps whose batch a roll-back left out."""
+    tokens: int = 0
+    """That the optimizer learned from."""
+    sequences: int = 0
+    final_train_loss: float | None = None
+    validation: dict[str, HeldoutScore] = field(default_factory=dict)
+    """Of the evaluation at the end, as `choices` is."""
+    choices: dict[str, ChoiceScore] = field(default_factory=dict)
+    parameters: ParameterCounts = ParameterCounts(0, 0, 0)
+    flops: int = 0
+    flops_per_token: int = 0
+    seconds: float = 0.0
+    device_hours: float = 0.0
+    cost: float | None = None
+    tokens_per_second: float = 0.0
+    mfu: float | None = None
+    peak_memory_bytes: int = 0
+    """Of the rank that says so: the first one's in the file."""
+    world_size: int = 1
+    device: str = "?"
+    resumed_from: list[int] = field(default_factory=list)
+    """Steps at which the run went on from a checkpoint."""
+    best: BestCheckpoint | None = None
+    """Of the evaluations during the run."""
+    content_hash: str | None = None
+    """SHA-256 over the final weights' files; none where the run was interrupted."""
+
+    @property
+    def interrupted(self) -> bool:
+        return self.state == "interrupted"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, what an interrupted run has not left out."""
+        values = dataclasses.asdict(self)
+        if self.interrupted:
+            del values["best"], values["content_hash"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunSummary:
+        """The summary that `to_json`, now or in another version, made these values of."""
+        given = _known(cls, values)
+        for name, score in (("validation", HeldoutScore), ("choices", ChoiceScore)):
+            given[name] = {key: score(**_known(score, of)) for key, of in given.get(name, {}).items()}
+        for name, part in (("parameters", ParameterCounts), ("best", BestCheckpoint)):
+            if given.get(name) is not None:
+                given[name] = part(**_known(part, given[name]))
+        return cls(**given)
+
+
+def write_summary(out: Path, summary: RunSummary) -> None:
+    """Leave the summary in a run's folder. A score may be NaN where training went wrong in its last step."""
+    write_text(out / SUMMARY_FILE, json.dumps(summary.to_json(), indent=2) + "\n")
+
+
+def read_summary(out: Path) -> RunSummary | None:
+    """What a run's folder says of its end; none before it. Raises `DataError` where the file is damaged."""
+    path = out / SUMMARY_FILE
+    if not path.is_file():
+        return None
+    try:
+        return RunSummary.from_json(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete it and start the run again") from None
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that the class has a field for."""
+    return {item.name: values[item.name] for item in dataclasses.fields(kind) if item.name in values}
