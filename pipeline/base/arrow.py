@@ -6,21 +6,14 @@ contiguous buffer of ids. These functions only make, extend and cut such arrays;
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import TokenizerError
 
-LARGEST_UINT16_VOCABULARY: Final = 65_536
-
 Strings: TypeAlias = pa.Array | pa.ChunkedArray
-
-
-def dtype_for(vocab_size: int) -> str:
-    """`uint16` where every id fits, `uint32` where the vocabulary is over 65,536."""
-    return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"
 
 
 def as_strings(texts: Strings) -> pa.Array:
@@ -113,3 +106,9 @@ def fixed_bytes(values: pa.Array) -> np.ndarray[Any, Any]:
     width = values.type.byte_width
     rows = np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8).reshape(-1, width)
     return rows[values.offset : values.offset + len(values)]
+
+
+def from_fixed_bytes(rows: np.ndarray[Any, Any]) -> pa.Array:
+    """The inverse of `fixed_bytes`: uint8 [N, W] as N binary values of width W."""
+    rows = np.ascontiguousarray(rows)
+    return pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, pa.py_buffer(rows)])

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from pipeline.base.arrow import dtype_for
 from pipeline.base.errors import SqueezeError
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import estimated_holdings, holdings, plan_rows
 from pipeline.store import Artifact, Store
 from trainer.config import DataConfig, RunConfig
+from trainer.data.shards import dtype_for
 
 
 def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -31,7 +31,13 @@ MANIFEST_NAME: Final = "shards.json"
 PERMUTATION: Final = "splitmix64-chain-v1"
 MODES: Final = ("global", "within_shard", "none")
 DTYPE_BYTES: Final = {"uint16": 2, "uint32": 4}
+LARGEST_UINT16_VOCABULARY: Final = 65_536
 REBUILD: Final = "run `squeeze verify` to see what else is damaged, then materialize the asset again"
+
+
+def dtype_for(vocab_size: int) -> str:
+    """Type of a token on disk: `uint16` where every id fits, `uint32` where the vocabulary is over 65,536."""
+    return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -42,7 +48,7 @@ class TokenizerRef:
     vocab_size: int
     eot_id: int
     dtype: str
-    """Type of a token on disk: uint16, or uint32 for a vocabulary over 65,536."""
+    """See `dtype_for`."""
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import offsets_of
-from pipeline.tokenization.corpus_tokens.store import fixed_binary, ids_of
+from pipeline.base.arrow import fixed_bytes, from_fixed_bytes, offsets_of
 from trainer.data.shards import DTYPE_BYTES, shard_schema
 
 
@@ -85,7 +84,7 @@ def rows_of(batch: pa.RecordBatch, source_id: int, itemsize: int) -> Rows:
     """All documents of a token store's record batch, keys still 0."""
     return Rows(
         keys=np.zeros(batch.num_rows, dtype=np.uint64),
-        ids=ids_of(batch.column("doc_id")),
+        ids=fixed_bytes(batch.column("doc_id")),
         sources=np.full(batch.num_rows, source_id, dtype=np.uint16),
         bytes=bytes_of(batch),
         tokens=list_as_binary(batch.column("tokens"), itemsize),
@@ -123,7 +122,7 @@ def binary_as_list(array: pa.LargeBinaryArray, dtype: str) -> pa.ListArray:
 def shard_batch(rows: Rows, dtype: str) -> pa.RecordBatch:
     """The documents as a record batch of a shard: no keys."""
     columns = [
-        fixed_binary(rows.ids),
+        from_fixed_bytes(rows.ids),
         pa.array(np.ascontiguousarray(rows.sources)),
         pa.array(np.ascontiguousarray(rows.bytes)),
         binary_as_list(rows.tokens, dtype),

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import fixed_bytes, from_fixed_bytes
 from pipeline.base.errors import ShardError
 from pipeline.sharding.output.rows import Rows, reading_order
-from pipeline.tokenization.corpus_tokens.store import fixed_binary, ids_of
 
 PLACE_BYTES = 160
 """Memory of a document besides its tokens: its place, the sorted copy, its row and its entries in Arrow buffers."""
@@ -100,7 +100,7 @@ def write_run(places: Places, path: Path) -> None:
     """The documents as a run, the shuffle's temporary format; `files` is left out: a run's tokens are in one file."""
     columns = [
         pa.array(places.keys),
-        fixed_binary(places.ids),
+        from_fixed_bytes(places.ids),
         pa.array(places.sources),
         pa.array(places.bytes),
         pa.array(places.starts),
@@ -125,4 +125,4 @@ def read_run(path: Path, number: int) -> Places:
         ) from None
     source, size, start, length = (column.to_numpy(zero_copy_only=True) for column in numbers)
     files = np.broadcast_to(np.int64(number), len(key))  # takes no memory
-    return Places(key.to_numpy(zero_copy_only=True), ids_of(ids), source, size, start, length, files)
+    return Places(key.to_numpy(zero_copy_only=True), fixed_bytes(ids), source, size, start, length, files)

@@ -24,19 +24,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.base.arrow import offsets_of
+from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.sharding.output.rows import bytes_of
 from pipeline.sharding.schedule.schedule import EpochPlan, StagePlan
 from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
 from pipeline.sharding.shuffle.selection import select
-from pipeline.tokenization.corpus_tokens.store import (
-    StoreFile,
-    TokenStore,
-    ids_of,
-    map_batches,
-    read_batches,
-    token_bytes,
-)
+from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, map_batches, read_batches, token_bytes
 
 RANGE_BITS: Final = 12
 RANGES: Final = 1 << RANGE_BITS
@@ -165,7 +158,7 @@ def _selected(
         of_batches.append(
             Places(
                 keys=sort_keys,
-                ids=ids_of(batch.column("doc_id"))[chosen],
+                ids=fixed_bytes(batch.column("doc_id"))[chosen],
                 sources=np.full(len(chosen), epoch.source_id(corpus), dtype=np.uint16),
                 bytes=bytes_of(batch)[chosen],
                 starts=starts[chosen],

@@ -23,7 +23,7 @@ from pipeline.base.errors import TokenizerError
 from pipeline.base.settings import Settings
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.choosing.candidates import Candidate, Comparison, Group
-from pipeline.tokenization.corpus_tokens.encode import chunks
+from pipeline.tokenization.corpus_tokens.chunks import chunks
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.settings import ComparisonSettings

@@ -25,11 +25,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.arrow import as_strings, end_documents, text_bytes
+from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
 from pipeline.base.progress import Progress
 from pipeline.curation.corpus import CuratedCorpus
+from pipeline.tokenization.corpus_tokens.chunks import chunks, skip_rows
 from pipeline.tokenization.corpus_tokens.index import Split, SplitCounts, TokenStoreIndex
 from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
@@ -212,36 +213,4 @@ def has_column(documents: Path, name: str) -> bool:
 def id_share(doc_ids: pa.ChunkedArray) -> np.ndarray:
     """Each document's place in [0, 1) by the first four bytes of its id, which is a hash: uniform and fixed."""
     ids = pa.concat_arrays(doc_ids.chunks) if doc_ids.num_chunks else pa.array([], pa.binary(16))
-    raw = np.frombuffer(ids.buffers()[1] or b"", dtype=np.uint8).reshape(-1, 16)
-    return raw[ids.offset : ids.offset + len(ids), :4].copy().view("<u4").ravel() / 2.0**32
-
-
-def skip_rows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The batches without their first `rows` rows."""
-    for batch in batches:
-        if rows >= batch.num_rows:
-            rows -= batch.num_rows
-            continue
-        yield batch.slice(rows)
-        rows = 0
-
-
-def chunks(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of about `size` bytes of text (column `bytes`), at least one document each."""
-    pending: list[pa.RecordBatch] = []
-    held = 0
-    for batch in batches:
-        ends = np.cumsum(np.asarray(batch.column("bytes")).astype(np.int64))
-        start = 0
-        while start < batch.num_rows:
-            before = int(ends[start - 1]) if start else 0
-            stop = int(np.searchsorted(ends, before + size - held, side="left")) + 1
-            piece = batch.slice(start, stop - start)
-            pending.append(piece)
-            held += int(ends[min(stop, batch.num_rows) - 1]) - before
-            start += piece.num_rows
-            if held >= size:
-                yield pa.Table.from_batches(pending)
-                pending, held = [], 0
-    if pending:
-        yield pa.Table.from_batches(pending)
+    return fixed_bytes(ids)[:, :4].copy().view("<u4").ravel() / 2.0**32

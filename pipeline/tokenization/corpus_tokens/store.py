@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.arrow import offsets_of
+from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import ShardError
 from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
 from trainer.data.shards import TokenizerRef
@@ -121,18 +121,6 @@ def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarra
     return offsets[:-1], np.diff(offsets)
 
 
-def ids_of(column: Any) -> np.ndarray:
-    """Document ids as uint8 [n, 16], a view."""
-    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
-    return data[16 * column.offset : 16 * (column.offset + len(column))].reshape(-1, 16)
-
-
-def fixed_binary(ids: np.ndarray) -> pa.Array:
-    """The inverse of `ids_of`."""
-    ids = np.ascontiguousarray(ids)
-    return pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
-
-
 class Described(NamedTuple):
     """Documents of one record batch: what the schedule needs to know of them."""
 
@@ -158,7 +146,7 @@ def describe(batch: pa.RecordBatch) -> Described:
         grades = pc.fill_null(batch.column("grade"), float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
     else:
         grades = np.full(batch.num_rows, np.nan)
-    return Described(ids_of(batch.column("doc_id")), lengths, langs, names, grades)
+    return Described(fixed_bytes(batch.column("doc_id")), lengths, langs, names, grades)
 
 
 def scan(store: TokenStore) -> Iterator[Described]:

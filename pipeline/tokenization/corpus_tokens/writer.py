@@ -29,14 +29,13 @@ TOKENS_PER_FILE: Final = 64_000_000
 
 def schema(dtype: str, *, graded: bool = False) -> pa.Schema:
     """The files' schema for ids of `uint16` or `uint32`, with the documents' reading grade or without."""
-    values = pa.uint16() if dtype == "uint16" else pa.uint32()
     return pa.schema(
         [
             pa.field("doc_id", pa.binary(16), nullable=False),
             pa.field("bytes", pa.uint32(), nullable=False),
             pa.field("lang", pa.string(), nullable=False),
             *([pa.field("grade", pa.float32(), nullable=False)] if graded else []),
-            pa.field("tokens", pa.list_(pa.field("item", values, nullable=False)), nullable=False),
+            pa.field("tokens", pa.list_(pa.field("item", pa.type_for_alias(dtype), nullable=False)), nullable=False),
         ]
     )
 
@@ -119,7 +118,7 @@ class TokenWriter:
             pa.array(values[first:last]),
             type=self._schema.field("tokens").type,
         )
-        return pa.RecordBatch.from_arrays([*map(_one, columns), lists], schema=self._schema)
+        return pa.RecordBatch.from_arrays([*map(_as_array, columns), lists], schema=self._schema)
 
     def _flush(self) -> None:
         if not self._pending:
@@ -189,7 +188,7 @@ def _floats(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(np.concatenate([np.asarray(part) for part in column.chunks]), pa.float32())
 
 
-def _one(column: Any) -> pa.Array:
+def _as_array(column: Any) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
     return column

@@ -19,9 +19,10 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import Strings, as_strings, differing_rows, dtype_for, list_parts, offsets_of, text_bytes
+from pipeline.base.arrow import Strings, as_strings, differing_rows, list_parts, offsets_of, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.formats.card import TokenizerCard
+from trainer.data.shards import dtype_for
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from pipeline.base.errors import TokenizerError
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
-from pipeline.tokenization.corpus_tokens.encode import chunks, encode_corpus, skip_rows
+from pipeline.tokenization.corpus_tokens.chunks import chunks, skip_rows
+from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.corpus_tokens.index import Split
 from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
