@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipeline.assets import ablations, curation, evaluation, sharding, tokenization, training
+from pipeline.assets import ablations, curation, evaluation, scorecard, sharding, tokenization, training
 from pipeline.assets.checks import checks
 from pipeline.assets.stored_asset import StoreResource, asset_of
 from pipeline.automation import schedules, sensors
@@ -18,7 +18,7 @@ from pipeline.store.home import squeeze_home
 
 def build_definitions(profile: Profile, root: str) -> dg.Definitions:
     """Everything Dagster shows, for one profile and one store."""
-    modules = (curation, tokenization, sharding, training, evaluation, ablations)
+    modules = (curation, tokenization, sharding, training, evaluation, scorecard, ablations)
     stored = [asset for module in modules for asset in module.stored_assets(profile)]
     store = StoreResource(root=root, profile=profile.name)
     return dg.Definitions(

@@ -6,6 +6,7 @@ model alone builds nothing but its runs. The job runs the arms in the order in w
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -16,12 +17,14 @@ from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
 from pipeline.sharding.settings import MEMORY_SETTINGS
-from pipeline.store import Artifact
 from pipeline.store.home import squeeze_home
 from pipeline.study.data import (
     STUDY_DATA_VERSION,
     STUDY_HELDOUT_VERSION,
     STUDY_TOKENS_VERSION,
+    DataSummary,
+    HeldoutSummary,
+    TokensSummary,
     build_data,
     encode_corpora,
     sample_heldout,
@@ -39,7 +42,7 @@ JOB: Final = "ablations"
 REPORT: Final = "ablation_report"
 
 
-def stored_assets(profile: Profile) -> list[StoredAsset]:
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The study's assets; none for a profile without a study."""
     plan = profile.study_plan
     if plan is None:
@@ -55,6 +58,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=STUDY_HELDOUT_VERSION,
             settings=study.heldout,
             inputs=[f"heldout/{name}" for name in study.heldout.bytes],
+            summary=HeldoutSummary,
             make=lambda build: sample_heldout(study.heldout, build.paths("heldout"), build.out),
             metadata=_heldout_metadata,
             kinds=frozenset({"parquet"}),
@@ -75,6 +79,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             },
             inputs=[],
             optional=[arm_key(name) for name in study.arms],
+            summary=ReportSummary,
             make=lambda build: _report(build, plan),
             metadata=_report_metadata,
             kinds=frozenset({"csv"}),
@@ -98,8 +103,8 @@ def jobs(profile: Profile) -> list[Any]:
     ]
 
 
-def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset:
-    def make(build: Build) -> Any:
+def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset[Any]:
+    def make(build: Build) -> TokensSummary:
         return encode_corpora(curated(profile, build), build.path(f"tokenizer/{tokenizer}"), build.out)
 
     return StoredAsset(
@@ -109,13 +114,14 @@ def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset
         version=STUDY_TOKENS_VERSION,
         settings={"corpora": corpora},
         inputs=[f"tokenizer/{tokenizer}", *(key for name in corpora for key in corpus_inputs(name))],
+        summary=TokensSummary,
         make=make,
         metadata=_tokens_metadata,
         kinds=frozenset({"arrow"}),
     )
 
 
-def _items(profile: Profile, plan: StudyPlan, tokenizer: str) -> StoredAsset:
+def _items(profile: Profile, plan: StudyPlan, tokenizer: str) -> StoredAsset[Any]:
     return items_asset(
         profile,
         plan.settings.benchmarks,
@@ -126,11 +132,11 @@ def _items(profile: Profile, plan: StudyPlan, tokenizer: str) -> StoredAsset:
     )
 
 
-def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset:
+def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
     data, stages = plan.settings.data[name], plan.stages_of(name)
     tokens = f"ablation_tokens/{plan.tokenizer_of(name)}"
 
-    def make(build: Build) -> Any:
+    def make(build: Build) -> DataSummary:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
         with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_data(data, stages, stores, build.out, executor)
@@ -142,13 +148,14 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset:
         version=STUDY_DATA_VERSION,
         settings={"data": data, "stages": stages},
         inputs=[tokens],
+        summary=DataSummary,
         make=make,
         metadata=_data_metadata,
         kinds=frozenset({"arrow"}),
     )
 
 
-def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset:
+def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
     arm, settings = plan.arm(name), plan.settings.arms[name]
     title = settings.title or name
     return StoredAsset(
@@ -158,6 +165,7 @@ def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset:
         version=ARM_VERSION,
         settings=arm_identity(plan, arm),
         inputs=arm_inputs(plan, arm),
+        summary=ArmSummary,
         make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.launcher(), build.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
@@ -173,8 +181,7 @@ def _report(build: Build, plan: StudyPlan) -> ReportSummary:
     return build_report(Results(design, collect(design, found), build.settings["speed"]), plan.settings, build.out)
 
 
-def _report_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:
     shown = (
         "arm",
         "against",
@@ -186,43 +193,42 @@ def _report_metadata(artifact: Artifact) -> Metadata:
         "verdict",
     )
     return {
-        **{name: facts[name] for name in ("arms", "finished", "runs")},
-        "effects": table([{name: row.get(name) for name in shown} for row in facts["effects"]]),
-        "report": dg.MetadataValue.md(facts["markdown"]),
+        "arms": summary.arms,
+        "finished": summary.finished,
+        "runs": summary.runs,
+        "effects": table([{name: row.get(name) for name in shown} for row in summary.effects]),
+        "report": dg.MetadataValue.md(summary.markdown),
     }
 
 
-def _heldout_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _heldout_metadata(summary: HeldoutSummary, folder: Path) -> Metadata:
     return {
-        "bytes": sum(facts["bytes"]["final"].values()),
-        "curve_bytes": sum(facts["bytes"]["curve"].values()),
-        "corpora": bars({name: size / 1e3 for name, size in facts["bytes"]["final"].items()}, "kB"),
+        "bytes": sum(summary.bytes["final"].values()),
+        "curve_bytes": sum(summary.bytes["curve"].values()),
+        "corpora": bars({name: size / 1e3 for name, size in summary.bytes["final"].items()}, "kB"),
     }
 
 
-def _tokens_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _tokens_metadata(summary: TokensSummary, folder: Path) -> Metadata:
     rows = [
-        {"corpus": name, "tokens": count, "bytes per token": facts["bytes_per_token"][name]}
-        for name, count in facts["tokens"].items()
+        {"corpus": name, "tokens": count, "bytes per token": summary.bytes_per_token[name]}
+        for name, count in summary.tokens.items()
     ]
-    return {"tokens": sum(facts["tokens"].values()), "corpora": table(rows)}
+    return {"tokens": sum(summary.tokens.values()), "corpora": table(rows)}
 
 
-def _data_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    sources = {name: float(count) for name, count in facts["sources"].items()}
+def _data_metadata(summary: DataSummary, folder: Path) -> Metadata:
+    sources = {name: float(count) for name, count in summary.sources.items()}
     return {
-        "tokens": facts["tokens"],
-        "bytes_per_token": facts["bytes"] / facts["tokens"],
-        "epochs": len(facts["epochs"]),
+        "tokens": summary.tokens,
+        "bytes_per_token": summary.bytes / summary.tokens,
+        "epochs": len(summary.epochs),
         "sources": bars(sources, "tokens"),
     }
 
 
-def _arm_metadata(artifact: Artifact) -> Metadata:
-    results = ArmSummary(artifact.content_hash, **artifact.summary).results
+def _arm_metadata(summary: ArmSummary, folder: Path) -> Metadata:
+    results = summary.results
     finished = {seed: result for seed, result in results.items() if result.state == FINISHED}
     pooled = [result.bits_per_byte[POOLED] for result in finished.values()]
     any_result = next(iter(results.values()))

@@ -5,13 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.assets.findings import remembered
+from pipeline.assets.remembered_checks import remembered
 from pipeline.assets.stored_asset import asset_key
+from pipeline.assets.training import ModelSummary
 from pipeline.base.settings import identity_of
 from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
+from pipeline.curation.selection import SelectionSummary
 from pipeline.profile.profile import Profile
+from pipeline.sharding.output.commit import EpochSummary
+from pipeline.sharding.schedule.build import ScheduleSummary
 from pipeline.store import Store
-from trainer.run.summary import RunSummary
+from pipeline.tokenization.choosing.choice import ChoiceSummary
+from pipeline.tokenization.choosing.comparison import ComparisonSummary
 
 Verdict = tuple[bool, str, Mapping[str, Any]]
 
@@ -89,28 +94,29 @@ def _verdict(finding: Finding) -> Verdict:
 
 
 def _not_empty(store: Store, key: str) -> Verdict:
-    documents = store.current(key).summary["documents"]
+    documents = store.current(key).summary_as(SelectionSummary).documents
     return documents > 0, f"{documents:,} documents", {"documents": documents}
 
 
 def _round_trip(store: Store, key: str) -> Verdict:
-    chosen = store.current(key).summary["name"]
-    row = store.current("tokenizer_comparison").summary["tokenizers"][chosen]
-    failures = row["round_trip_failures"]
+    chosen = store.current(key).summary_as(ChoiceSummary).name
+    row = store.current("tokenizer_comparison").summary_as(ComparisonSummary).tokenizers[chosen]
+    failures = row.round_trip_failures
     return failures == 0, f"{failures:,} documents come back changed", {"failures": failures}
 
 
 def _as_scheduled(store: Store, key: str) -> Verdict:
     epoch = int(key.rsplit("_", 1)[1])
-    planned = sum(row["documents"] for row in store.current("schedule").summary["rows"] if row["epoch"] == epoch)
-    found = store.current(key).summary["documents"]
-    return found == planned, f"{found:,} documents, {planned:,} scheduled", {"documents": found, "scheduled": planned}
+    rows = store.current("schedule").summary_as(ScheduleSummary).rows
+    planned = sum(row["documents"] for row in rows if row["epoch"] == epoch)
+    there = store.current(key).summary_as(EpochSummary).documents
+    return there == planned, f"{there:,} documents, {planned:,} scheduled", {"documents": there, "scheduled": planned}
 
 
 def _finite_loss(store: Store, key: str) -> Verdict:
     import math
 
-    loss = RunSummary.from_json(store.current(key).summary["run"]).final_train_loss
-    uniform = math.log(store.current("tokenizer").summary["vocab_size"])
+    loss = store.current(key).summary_as(ModelSummary).run.final_train_loss
+    uniform = math.log(store.current("tokenizer").summary_as(ChoiceSummary).vocab_size)
     passed = loss is not None and math.isfinite(loss) and loss < uniform
     return passed, f"final training loss {loss}, a uniform guess has {uniform:.3f}", {"uniform_loss": uniform}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,16 +12,19 @@ import dagster as dg
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.settings import identity_of
-from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamination
-from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
-from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
-from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
-from pipeline.curation.selection import SELECTION_VERSION, select_corpus
+from pipeline.curation.contamination import CONTAMINATION_VERSION, ContaminationSummary, find_contamination
+from pipeline.curation.documents import DOCUMENTS_VERSION, DocumentsSummary, build_documents
+from pipeline.curation.duplicates.near_duplicates import (
+    NEAR_DUPLICATES_VERSION,
+    NearDuplicatesSummary,
+    find_near_duplicates,
+)
+from pipeline.curation.heldout import HELDOUT_VERSION, HeldoutSummary, split_heldout
+from pipeline.curation.selection import SELECTION_VERSION, SelectionSummary, select_corpus
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.sources.unit_reading import local_files
 from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.profile.profile import Profile
-from pipeline.store import Artifact
 
 SOURCES: Final = "sources"
 CURATION: Final = "curation"
@@ -28,18 +32,18 @@ WORKERS: Final = "curation.workers"
 """What to lower where memory runs out."""
 
 
-def stored_assets(profile: Profile) -> list[StoredAsset]:
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The assets from the sources to the curated corpora."""
     documents = [f"documents/{name}" for name in profile.corpora]
     heldout = [f"heldout/{name}" for name in profile.corpora]
     settings = profile.curation
 
-    def near_duplicates(build: Build) -> Any:
+    def near_duplicates(build: Build) -> NearDuplicatesSummary:
         folders = (build.paths("documents"), build.paths("heldout"))
         with build.executor(settings.workers, WORKERS) as executor:
             return find_near_duplicates(settings.near_duplicates, *folders, build.out, executor=executor)
 
-    def contamination(build: Build) -> Any:
+    def contamination(build: Build) -> ContaminationSummary:
         tasks = settings.decontaminate_against
         items = evaluation_items(tasks, build.store.cache, profile.evaluation.archive) if tasks else iter(())
         texts = ((item.task, item.item_id, item.text) for item in items)
@@ -59,6 +63,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             # the order of corpora decides which copy of a cross-corpus duplicate stays
             settings={"near_duplicates": settings.near_duplicates, "corpora": list(profile.corpora)},
             inputs=[*documents, *heldout],
+            summary=NearDuplicatesSummary,
             make=near_duplicates,
             metadata=_near_duplicates_metadata,
             kinds=frozenset({"parquet"}),
@@ -75,6 +80,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
                 "archive": profile.evaluation.archive if settings.decontaminate_against else None,
             },
             inputs=documents,
+            summary=ContaminationSummary,
             make=contamination,
             metadata=_contamination_metadata,
             kinds=frozenset({"parquet"}),
@@ -83,10 +89,10 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
     ]
 
 
-def _documents(profile: Profile, name: str) -> StoredAsset:
+def _documents(profile: Profile, name: str) -> StoredAsset[Any]:
     corpus = profile.corpora[name]
 
-    def make(build: Build) -> Any:
+    def make(build: Build) -> DocumentsSummary:
         with build.executor(profile.curation.workers, WORKERS) as executor:
             return build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
 
@@ -98,6 +104,7 @@ def _documents(profile: Profile, name: str) -> StoredAsset:
         settings=corpus.documents,
         inputs=[],
         override=_with_files,
+        summary=DocumentsSummary,
         make=make,
         metadata=_documents_metadata,
         kinds=frozenset({"parquet"}),
@@ -110,11 +117,11 @@ def _with_files(settings: DocumentsSettings, _: Any) -> Any:
     return identity_of(settings) | {"files": found} if found else settings
 
 
-def _heldout(profile: Profile, name: str) -> StoredAsset:
+def _heldout(profile: Profile, name: str) -> StoredAsset[Any]:
     settings = profile.curation.heldout
     share = profile.corpora[name].heldout_share
 
-    def make(build: Build) -> Any:
+    def make(build: Build) -> HeldoutSummary:
         return split_heldout(name, settings, build.path(f"documents/{name}"), build.out, share=share)
 
     return StoredAsset(
@@ -124,16 +131,17 @@ def _heldout(profile: Profile, name: str) -> StoredAsset:
         version=HELDOUT_VERSION,
         settings={"heldout": settings, "share": share},
         inputs=[f"documents/{name}"],
+        summary=HeldoutSummary,
         make=make,
         metadata=_heldout_metadata,
         kinds=frozenset({"parquet"}),
     )
 
 
-def _corpus(profile: Profile, name: str) -> StoredAsset:
+def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
     corpus = profile.corpora[name]
 
-    def make(build: Build) -> Any:
+    def make(build: Build) -> SelectionSummary:
         folders = (build.path(f"documents/{name}"), build.path(f"heldout/{name}"))
         return select_corpus(
             name, corpus, *folders, build.path("near_duplicates"), build.path("contamination"), build.out
@@ -147,6 +155,7 @@ def _corpus(profile: Profile, name: str) -> StoredAsset:
         version=SELECTION_VERSION,
         settings={"filters": corpus.filters, "languages": corpus.languages},
         inputs=[f"documents/{name}", f"heldout/{name}", "near_duplicates", "contamination"],
+        summary=SelectionSummary,
         make=make,
         metadata=_corpus_metadata,
         pictures=_waterfall_picture,
@@ -154,58 +163,61 @@ def _corpus(profile: Profile, name: str) -> StoredAsset:
     )
 
 
-def _documents_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    rows = [{"reason": reason, "documents": count} for reason, count in facts["quarantined"].items()]
+def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
+    rows = [{"reason": reason, "documents": count} for reason, count in summary.quarantined.items()]
     return {
-        **{name: facts[name] for name in ("documents", "bytes", "groups")},
-        "languages": bars(facts["languages"], "documents"),
+        "documents": summary.documents,
+        "bytes": summary.bytes,
+        "groups": summary.groups,
+        "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
     }
 
 
-def _heldout_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    share = facts["bytes"] / facts["total_bytes"]
-    return {**{name: facts[name] for name in ("documents", "bytes", "groups")}, "share": round(share, 4)}
-
-
-def _near_duplicates_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _heldout_metadata(summary: HeldoutSummary, folder: Path) -> Metadata:
     return {
-        **{name: facts[name] for name in ("documents", "clusters", "duplicates")},
-        "by_corpus": bars(facts["by_corpus"], "duplicates"),
+        "documents": summary.documents,
+        "bytes": summary.bytes,
+        "groups": summary.groups,
+        "share": round(summary.share, 4),
     }
 
 
-def _contamination_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _near_duplicates_metadata(summary: NearDuplicatesSummary, folder: Path) -> Metadata:
+    return {
+        "documents": summary.documents,
+        "clusters": summary.clusters,
+        "duplicates": summary.duplicates,
+        "by_corpus": bars(summary.by_corpus, "duplicates"),
+    }
+
+
+def _contamination_metadata(summary: ContaminationSummary, folder: Path) -> Metadata:
     rows = [
-        {"task": task, "items": count, "documents": facts["by_task"].get(task, 0)}
-        for task, count in facts["items"].items()
+        {"task": task, "items": count, "documents": summary.by_task.get(task, 0)}
+        for task, count in summary.items.items()
     ]
-    return {"documents": facts["documents"], "tasks": table(rows), "by_corpus": bars(facts["by_corpus"], "documents")}
+    return {"documents": summary.documents, "tasks": table(rows), "by_corpus": bars(summary.by_corpus, "documents")}
 
 
-def _waterfall_picture(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+def _waterfall_picture(summary: SelectionSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.waterfall import waterfall_png
 
-    return {"waterfall": waterfall_png([(step["step"], float(step["documents"])) for step in facts["waterfall"]])}
+    return {"waterfall": waterfall_png([(step.step, float(step.documents)) for step in summary.waterfall])}
 
 
-def _corpus_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    steps = [{key: value for key, value in step.items() if key != "examples"} for step in facts["waterfall"]]
+def _corpus_metadata(summary: SelectionSummary, folder: Path) -> Metadata:
+    steps = [{key: value for key, value in asdict(step).items() if key != "examples"} for step in summary.waterfall]
     examples = [
-        f"**{step['step']}**{' (' + example['detail'] + ')' if example['detail'] else ''}: {example['excerpt']}"
-        for step in facts["waterfall"]
-        for example in step["examples"]
+        f"**{step.step}**{f' ({example.detail})' if example.detail else ''}: {example.excerpt}"
+        for step in summary.waterfall
+        for example in step.examples
     ]
     return {
-        "documents_left": chart({step["step"]: step["documents"] for step in steps}, "documents"),
-        "documents": facts["documents"],
-        "bytes": facts["bytes"],
+        "documents_left": chart({step.step: step.documents for step in summary.waterfall}, "documents"),
+        "documents": summary.documents,
+        "bytes": summary.bytes,
         "steps": table(steps),
-        "languages": bars(facts["languages"], "bytes"),
+        "languages": bars(summary.languages, "bytes"),
         "removed_examples": dg.MetadataValue.md("\n\n".join(text.replace("\n", " ") for text in examples) or "none"),
     }

@@ -10,8 +10,8 @@ from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.output.statistics import Statistics
-from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule
+from pipeline.sharding.output.commit import EpochSummary
+from pipeline.sharding.schedule.build import SCHEDULE_VERSION, ScheduleSummary, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import MEMORY_SETTINGS
 from pipeline.sharding.validation import VALIDATION_VERSION, build_validation
@@ -24,12 +24,12 @@ AS_IN_THE_PLAN: Final = "as in the schedule"
 others do not matter to it. The words enter the fingerprint of every stored epoch, so they cannot change."""
 
 
-def stored_assets(profile: Profile) -> list[StoredAsset]:
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The schedule, the validation set and the shards of every epoch."""
     mixed = {corpus for stage in profile.schedule.stages for corpus in stage.mixture}
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
 
-    def schedule(build: Build) -> Any:
+    def schedule(build: Build) -> ScheduleSummary:
         return build_schedule(profile.schedule, build.paths("tokens"), build.out)
 
     def validation(build: Build) -> Any:
@@ -44,6 +44,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=SCHEDULE_VERSION,
             settings=profile.schedule,
             inputs=tokens,
+            summary=ScheduleSummary,
             make=schedule,
             metadata=_schedule_metadata,
             kinds=frozenset({"json"}),
@@ -56,6 +57,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=VALIDATION_VERSION,
             settings={name: getattr(profile.shards, name) for name in ("tokens_per_shard", "tokens_per_batch")},
             inputs=[f"tokens/{name}" for name in profile.corpora],
+            summary=EpochSummary,
             make=validation,
             metadata=_validation_metadata,
             pictures=_validation_pictures,
@@ -70,8 +72,8 @@ def epoch_key(epoch: int) -> str:
     return f"shards/epoch_{epoch:03d}"
 
 
-def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset:
-    def make(build: Build) -> Any:
+def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:
+    def make(build: Build) -> EpochSummary:
         plan = Schedule.read(build.path("schedule")).epoch(epoch)
         with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_epoch(plan, build.paths("tokens"), profile.shards, build.out, executor)
@@ -87,6 +89,7 @@ def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset:
         version=SHARDS_VERSION,
         settings=profile.shards,
         inputs=["schedule", *tokens],
+        summary=EpochSummary,
         make=make,
         metadata=_epoch_metadata,
         pictures=_epoch_pictures,
@@ -95,48 +98,46 @@ def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset:
     )
 
 
-def _schedule_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
     return {
-        "epochs": facts["epochs"],
-        "documents": facts["documents"],
-        "tokens": facts["tokens"],
-        "schedule": table(facts["rows"]),
+        "epochs": summary.epochs,
+        "documents": summary.documents,
+        "tokens": summary.tokens,
+        "schedule": table(summary.rows),
     }
 
 
-def _epoch_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+def _epoch_pictures(summary: EpochSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.shards import curve_png, lengths_png, shards_png
 
-    statistics = Statistics.read(folder)
+    statistics = summary.statistics
     return {
-        "tokens_by_source": curve_png(statistics.curve, [stage["name"] for stage in facts["stages"]]),
+        "tokens_by_source": curve_png(statistics.curve, [stage.name for stage in summary.stages]),
         "document_lengths": lengths_png(statistics.lengths),
         "shard_sizes": shards_png(statistics.shards),
     }
 
 
-def _validation_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+def _validation_pictures(summary: EpochSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.shards import lengths_png
 
-    return {"document_lengths": lengths_png(Statistics.read(folder).lengths)}
+    return {"document_lengths": lengths_png(summary.statistics.lengths)}
 
 
-def _validation_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    columns = ("name", "documents", "tokens")
+def _validation_metadata(summary: EpochSummary, folder: Path) -> Metadata:
     return {
-        "tokens": facts["tokens"],
-        "documents": facts["documents"],
-        "sets": table([{column: stage[column] for column in columns} for stage in facts["stages"]]),
+        "tokens": summary.tokens,
+        "documents": summary.documents,
+        "sets": table(
+            [{"name": stage.name, "documents": stage.documents, "tokens": stage.tokens} for stage in summary.stages]
+        ),
     }
 
 
-def _epoch_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _epoch_metadata(summary: EpochSummary, folder: Path) -> Metadata:
     return {
-        "tokens": facts["tokens"],
-        "documents": facts["documents"],
-        "shards": facts["shards"],
-        "sources": bars({name: float(row["tokens"]) for name, row in facts["sources"].items()}, "tokens"),
+        "tokens": summary.tokens,
+        "documents": summary.documents,
+        "shards": summary.shards,
+        "sources": bars({name: float(row.tokens) for name, row in summary.sources.items()}, "tokens"),
     }

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dagster as dg
 
@@ -26,9 +26,11 @@ from pipeline.launch.local import LocalLauncher
 from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots.style import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store
+from pipeline.store.artifact import read_summary
 from trainer.errors import TrainerError
 
 Metadata = Mapping[str, Any]
+K = TypeVar("K")
 TAGS: Final = {
     **dict.fromkeys(("documents", "heldout", "corpus", "tokens"), "corpus"),
     "tokenizer": "tokenizer",
@@ -66,6 +68,10 @@ class Build:
     def path(self, label: str) -> Path:
         return self.inputs[label].path
 
+    def summary(self, label: str, kind: type[K]) -> K:
+        """What the function that built an input found out."""
+        return self.inputs[label].summary_as(kind)
+
     def paths(self, prefix: str) -> dict[str, Path]:
         """Folders of the inputs labelled `<prefix>/<name>`, by name."""
         start = f"{prefix}/"
@@ -90,13 +96,16 @@ class Summary(Protocol):
     def content_hash(self) -> str: ...
 
 
-def no_metadata(artifact: Artifact) -> Metadata:
+S = TypeVar("S", bound=Summary)
+
+
+def no_metadata(summary: Any, folder: Path) -> Metadata:
     """For an asset with nothing of its own to show."""
     return {}
 
 
 @dataclass(frozen=True)
-class StoredAsset:
+class StoredAsset(Generic[S]):
     """One asset in the store's terms: the recipe by which an artifact is made."""
 
     key: str
@@ -107,9 +116,12 @@ class StoredAsset:
     """Settings object, dataclass or mapping; its runtime fields stay out of the fingerprint."""
     inputs: Sequence[str]
     """Keys of the assets it is built from, which are also their labels."""
-    make: Callable[[Build], Summary]
-    metadata: Callable[[Artifact], Metadata] = no_metadata
-    pictures: Callable[[Mapping[str, Any], Path], Mapping[str, bytes]] | None = None
+    summary: type[S]
+    """What `make` returns; its fields are the artifact's summary, which is all that is shown of it later."""
+    make: Callable[[Build], S]
+    metadata: Callable[[S, Path], Metadata] = no_metadata
+    """(summary, folder) -> what the asset's page shows, of a new artifact or a reused one."""
+    pictures: Callable[[S, Path], Mapping[str, bytes]] | None = None
     """(summary, folder) -> PNGs by name. Drawn once, when the artifact is built, and kept in it; if that fails, the
     artifact has none."""
     kinds: frozenset[str] = frozenset({"python"})
@@ -126,7 +138,7 @@ class StoredAsset:
     """(settings, launchpad values) -> settings; runs before fingerprinting."""
 
 
-def asset_of(asset: StoredAsset) -> dg.AssetsDefinition:
+def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
     """The Dagster asset that materializes a asset."""
 
     @dg.asset(
@@ -158,7 +170,7 @@ def asset_of(asset: StoredAsset) -> dg.AssetsDefinition:
     return materialize
 
 
-def reuse_or_make(asset: StoredAsset, store: Store, context: dg.AssetExecutionContext) -> Outcome:
+def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecutionContext) -> Outcome:
     """Reuse an asset's artifact, or make it from the current artifacts of its inputs."""
     settings = asset.settings
     if asset.override is not None:
@@ -170,7 +182,7 @@ def reuse_or_make(asset: StoredAsset, store: Store, context: dg.AssetExecutionCo
     def build(out: Path) -> Built:
         summary = asset.make(Build(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
-        facts = json.loads(json.dumps(dataclasses.asdict(summary)))  # type: ignore[call-overload]
+        facts = json.loads(json.dumps(dataclasses.asdict(summary)))
         for name, png in drawn(asset, facts, out, context.log).items():
             (out / f"{name}.png").write_bytes(png)
         return Built(facts.pop("content_hash"), facts)
@@ -202,21 +214,21 @@ def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:
                 )
 
 
-def drawn(asset: StoredAsset, facts: Mapping[str, Any], out: Path, log: logging.Logger) -> Mapping[str, bytes]:
+def drawn(asset: StoredAsset[S], facts: Mapping[str, Any], out: Path, log: logging.Logger) -> Mapping[str, bytes]:
     """The asset's pictures; none, and a warning, where they cannot be drawn."""
     if asset.pictures is not None:
         with decorating(log, f"{asset.key} is built without pictures, which cannot be drawn"):
-            return asset.pictures(facts, out)
+            return asset.pictures(read_summary(asset.summary, facts, asset.key), out)
     return {}
 
 
-def metadata_of(asset: StoredAsset, outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
+def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
     """All that the asset's page shows of its artifact; what cannot be made or is no metadata is left out, with a
     warning."""
     artifact = outcome.artifact
     makers: dict[str, Callable[[], Metadata]] = {
         "pictures": lambda: pictures_of(artifact),
-        "own figures": lambda: asset.metadata(artifact),
+        "own figures": lambda: asset.metadata(artifact.summary_as(asset.summary), artifact.path),
         "record": lambda: common_metadata(outcome),
     }
     shown: dict[str, Any] = {}
@@ -263,7 +275,7 @@ def tags_of(key: str) -> dict[str, str]:
     return {TAGS[folder]: name} if name and folder in TAGS else {}
 
 
-def code_version(asset: StoredAsset) -> str:
+def code_version(asset: StoredAsset[Any]) -> str:
     """The asset's version with its settings folded in: Dagster's "stale" mark knows nothing of YAML files."""
     settings = canonical_json(identity_of(asset.settings), where=asset.key)
     return f"{asset.version}+{hashlib.sha256(settings.encode()).hexdigest()[:8]}"

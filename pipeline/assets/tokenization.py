@@ -12,20 +12,24 @@ from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.profile.profile import Profile
-from pipeline.store import Artifact
-from pipeline.tokenization.choosing.choice import SELECT_VERSION, select_tokenizer
-from pipeline.tokenization.choosing.comparison import COMPARISON_VERSION, ModelShape, compare_tokenizers
-from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, encode_corpus
+from pipeline.tokenization.choosing.choice import SELECT_VERSION, ChoiceSummary, select_tokenizer
+from pipeline.tokenization.choosing.comparison import (
+    COMPARISON_VERSION,
+    ComparisonSummary,
+    ModelShape,
+    compare_tokenizers,
+)
+from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, TokensSummary, encode_corpus
 from pipeline.tokenization.specs import load_specs, specs_folder
-from pipeline.tokenization.training.build import TOKENIZER_VERSION, build_tokenizer
-from pipeline.tokenization.training.mixture import MIXTURE_VERSION, build_mixture
+from pipeline.tokenization.training.build import TOKENIZER_VERSION, TokenizerSummary, build_tokenizer
+from pipeline.tokenization.training.mixture import MIXTURE_VERSION, MixtureSummary, build_mixture
 from trainer.model.config import ModelConfig
 
 GROUP: Final = "tokenizers"
 Proxy = Callable[[Mapping[str, Path], list[Any]], Mapping[str, float]]
 
 
-def stored_assets(profile: Profile) -> list[StoredAsset]:
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The assets from the curated corpora to their tokens."""
     settings = profile.tokenizers
     folder = specs_folder(settings.folder)
@@ -33,13 +37,13 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
     candidates = [f"tokenizer/{name}" for name in specs]
     corpora = [key for name in profile.corpora for key in corpus_inputs(name)]
 
-    def mixture(build: Build) -> Any:
+    def mixture(build: Build) -> MixtureSummary:
         return build_mixture(settings.sample, curated(profile, build), build.out)
 
-    def tokenizer(name: str) -> StoredAsset:
+    def tokenizer(name: str) -> StoredAsset[Any]:
         spec = specs[name]
 
-        def make(build: Build) -> Any:
+        def make(build: Build) -> TokenizerSummary:
             mixture = build.path("mixture") if spec.trained else None
             return build_tokenizer(name, spec, build.out, cache=build.store.cache, folder=folder, mixture=mixture)
 
@@ -51,11 +55,12 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=TOKENIZER_VERSION,
             settings=spec,
             inputs=["mixture"] if spec.trained else [],
+            summary=TokenizerSummary,
             make=make,
             metadata=_tokenizer_metadata,
         )
 
-    def comparison(build: Build) -> Any:
+    def comparison(build: Build) -> ComparisonSummary:
         folders = build.paths("tokenizer")
         shape = model_shape(profile.model)
         return compare_tokenizers(
@@ -68,7 +73,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             proxy=_proxy(profile, build),
         )
 
-    def chosen(build: Build) -> Any:
+    def chosen(build: Build) -> ChoiceSummary:
         return select_tokenizer(
             settings.select, build.path("tokenizer_comparison"), build.paths("tokenizer"), build.out
         )
@@ -81,6 +86,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=MIXTURE_VERSION,
             settings=settings.sample,
             inputs=corpora,
+            summary=MixtureSummary,
             make=mixture,
             metadata=_mixture_metadata,
             kinds=frozenset({"parquet"}),
@@ -93,6 +99,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=COMPARISON_VERSION,
             settings={"comparison": settings.comparison, "proxy": settings.proxy, "model": profile.model},
             inputs=["mixture", *candidates, *corpora],
+            summary=ComparisonSummary,
             make=comparison,
             metadata=_comparison_metadata,
             pictures=_comparison_pictures,
@@ -104,6 +111,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=SELECT_VERSION,
             settings={"select": settings.select},
             inputs=["tokenizer_comparison", *candidates],
+            summary=ChoiceSummary,
             make=chosen,
             metadata=_chosen_metadata,
         ),
@@ -111,8 +119,8 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
     ]
 
 
-def _tokens(profile: Profile, name: str) -> StoredAsset:
-    def make(build: Build) -> Any:
+def _tokens(profile: Profile, name: str) -> StoredAsset[Any]:
+    def make(build: Build) -> TokensSummary:
         return encode_corpus(name, curated(profile, build)[name], build.path("tokenizer"), build.out)
 
     return StoredAsset(
@@ -122,6 +130,7 @@ def _tokens(profile: Profile, name: str) -> StoredAsset:
         version=TOKENS_VERSION,
         settings={},
         inputs=["tokenizer", *corpus_inputs(name)],
+        summary=TokensSummary,
         make=make,
         metadata=_tokens_metadata,
         kinds=frozenset({"arrow"}),
@@ -175,95 +184,98 @@ def _proxy(profile: Profile, build: Build) -> Proxy | None:
     return run
 
 
-def _mixture_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _mixture_metadata(summary: MixtureSummary, folder: Path) -> Metadata:
     rows = [
-        {"language": name, "share of text": f"{row['share']:.1%}", "share of sample": f"{row['sample_share']:.1%}"}
-        for name, row in facts["languages"].items()
+        {"language": name, "share of text": f"{row.share:.1%}", "share of sample": f"{row.sample_share:.1%}"}
+        for name, row in summary.languages.items()
     ]
     return {
-        "documents": facts["documents"],
-        "text_bytes": facts["bytes"],
-        "sample_bytes": facts["sample_bytes"],
-        "corpora": bars({name: row["bytes"] / 1e6 for name, row in facts["corpora"].items()}, "MB"),
+        "documents": summary.documents,
+        "text_bytes": summary.bytes,
+        "sample_bytes": summary.sample_bytes,
+        "corpora": bars({name: row.bytes / 1e6 for name, row in summary.corpora.items()}, "MB"),
         "languages": table(rows),
     }
 
 
-def _tokenizer_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _tokenizer_metadata(summary: TokenizerSummary, folder: Path) -> Metadata:
     return {
-        **{name: facts[name] for name in ("vocab_size", "eot_id", "dtype", "reference", "bulk_path")},
-        **({"notes": "; ".join(facts["notes"])} if facts["notes"] else {}),
+        "vocab_size": summary.vocab_size,
+        "eot_id": summary.eot_id,
+        "dtype": summary.dtype,
+        "reference": summary.reference,
+        "bulk_path": summary.bulk_path,
+        **({"notes": "; ".join(summary.notes)} if summary.notes else {}),
     }
 
 
-def _comparison_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+def _comparison_pictures(summary: ComparisonSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.tokenizers import tokenizer_png
 
     rows = [
         {
             "name": name,
             "bytes_per_token": {
-                f"{group['corpus']} {group['lang']}": group["bytes_per_token"]
-                for group in facts["groups"]
-                if group["tokenizer"] == name
+                f"{group.corpus} {group.lang}": group.bytes_per_token
+                for group in summary.groups
+                if group.tokenizer == name
             },
         }
-        for name in facts["tokenizers"]
+        for name in summary.tokenizers
     ]
     return {"bytes_per_token": tokenizer_png(rows)}
 
 
-def _comparison_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _comparison_metadata(summary: ComparisonSummary, folder: Path) -> Metadata:
     rows = [
         {
             "tokenizer": name,
-            "vocabulary": row["vocab_size"],
-            "bytes per token": round(row["bytes_per_token"], 3),
-            "embedding parameters": row["embedding_parameters"],
-            "embedding share": f"{row['embedding_share']:.1%}",
-            "relative training cost": round(row["relative_cost"], 2),
-            "vocabulary used": f"{row['vocabulary_used']:.1%}",
-            f"rows seen under {row['rare_below']} times": row["rare_rows"],
-            "round-trip failures": row["round_trip_failures"],
-            **({"proxy bits/byte": row["proxy_bits_per_byte"]} if row.get("proxy_bits_per_byte") is not None else {}),
-            "MB/s": round(facts["encode_mb_per_second"][name], 1),
-            "encoder": row["bulk_path"],
+            "vocabulary": row.vocab_size,
+            "bytes per token": round(row.bytes_per_token, 3),
+            "embedding parameters": row.embedding_parameters,
+            "embedding share": f"{row.embedding_share:.1%}",
+            "relative training cost": round(row.relative_cost, 2),
+            "vocabulary used": f"{row.vocabulary_used:.1%}",
+            f"rows seen under {row.rare_below} times": row.rare_rows,
+            "round-trip failures": row.round_trip_failures,
+            **({"proxy bits/byte": row.proxy_bits_per_byte} if row.proxy_bits_per_byte is not None else {}),
+            "MB/s": round(summary.encode_mb_per_second[name], 1),
+            "encoder": row.bulk_path,
         }
-        for name, row in facts["tokenizers"].items()
+        for name, row in summary.tokenizers.items()
     ]
     return {
         "compression": chart(
-            {name: row["bytes_per_token"] for name, row in facts["tokenizers"].items()}, "bytes per token"
+            {name: row.bytes_per_token for name, row in summary.tokenizers.items()}, "bytes per token"
         ),
         "candidates": table(rows),
         "by_corpus_and_language": table(
             [
                 {
-                    key: group[key]
-                    for key in ("tokenizer", "corpus", "lang", "bytes_per_token", "tokens_per_word", "parity")
+                    "tokenizer": group.tokenizer,
+                    "corpus": group.corpus,
+                    "lang": group.lang,
+                    "bytes_per_token": group.bytes_per_token,
+                    "tokens_per_word": group.tokens_per_word,
+                    "parity": group.parity,
                 }
-                for group in facts["groups"]
+                for group in summary.groups
             ]
         ),
     }
 
 
-def _chosen_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
-    return {"tokenizer": facts["name"], "reason": facts["reason"], "vocab_size": facts["vocab_size"]}
+def _chosen_metadata(summary: ChoiceSummary, folder: Path) -> Metadata:
+    return {"tokenizer": summary.name, "reason": summary.reason, "vocab_size": summary.vocab_size}
 
 
-def _tokens_metadata(artifact: Artifact) -> Metadata:
-    facts = artifact.summary
+def _tokens_metadata(summary: TokensSummary, folder: Path) -> Metadata:
     return {
-        "tokens": facts["train"]["tokens"],
-        "documents": facts["train"]["documents"],
-        "heldout_tokens": facts["heldout"]["tokens"],
-        "bytes_per_token": round(facts["bytes_per_token"], 3),
-        "encoder": dg.MetadataValue.text(facts["encoder"]),
-        "documents_compared_with_the_reference": facts["gate_documents"],
-        "dtype": facts["dtype"],
+        "tokens": summary.train.tokens,
+        "documents": summary.train.documents,
+        "heldout_tokens": summary.heldout.tokens,
+        "bytes_per_token": round(summary.bytes_per_token, 3),
+        "encoder": dg.MetadataValue.text(summary.encoder),
+        "documents_compared_with_the_reference": summary.gate_documents,
+        "dtype": summary.dtype,
     }

@@ -20,6 +20,7 @@ from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
+from pipeline.evaluation.lm_eval.training_items import TrainingItems
 from pipeline.launch.in_dagster import run_in_dagster
 from pipeline.launch.launcher import Program
 from pipeline.launch.settings import LaunchSettings
@@ -28,7 +29,8 @@ from pipeline.profile.yaml import merge
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.plots.sparkline import sparkline_markdown
-from pipeline.store import Artifact
+from pipeline.sharding.output.commit import EpochSummary
+from pipeline.tokenization.choosing.choice import ChoiceSummary
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
 from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE
@@ -75,7 +77,7 @@ TrainingOverrides = launchpad_config(
 )
 
 
-def stored_assets(profile: Profile) -> list[StoredAsset]:
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The trained model and its export."""
     epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
     questions = [TRAINING_ITEMS] if profile.evaluation.while_training.tasks else []
@@ -88,6 +90,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=MODEL_VERSION,
             settings=Training(profile.model, profile.training),
             inputs=["tokenizer", *epochs, VALIDATION, *questions],
+            summary=ModelSummary,
             make=lambda build: train(build, profile.launch, len(epochs), packed=profile.shards.packing is not None),
             metadata=_model_metadata,
             pictures=_model_pictures,
@@ -103,6 +106,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset]:
             version=EXPORT_VERSION,
             settings={},
             inputs=["model", "tokenizer"],
+            summary=ExportSummary,
             make=export,
             metadata=_export_metadata,
             kinds=frozenset({"huggingface"}),
@@ -156,17 +160,17 @@ def run_config(build: Build, epochs: int, *, packed: bool) -> RunConfig:
     def relative(path: Path) -> str:
         return os.path.relpath(path, build.out)
 
-    tokenizer = build.inputs["tokenizer"].summary
+    tokenizer = build.summary("tokenizer", ChoiceSummary)
     settings: Training = build.settings
     return RunConfig(
-        model=dataclasses.replace(settings.model, vocab_size=tokenizer["vocab_size"]),
+        model=dataclasses.replace(settings.model, vocab_size=tokenizer.vocab_size),
         training=settings.training,
         data=DataConfig(
             epochs=tuple(relative(build.path(epoch_key(n)) / "shards.json") for n in range(1, epochs + 1)),
             validation=tuple(
                 ValidationData(name, relative(build.path(VALIDATION) / "shards.json"))
-                for name, counts in build.inputs[VALIDATION].summary["sources"].items()
-                if counts["documents"]
+                for name, counts in build.summary(VALIDATION, EpochSummary).sources.items()
+                if counts.documents
             ),
             choices=_choices(build, relative),
             packed=packed,
@@ -179,7 +183,7 @@ def _choices(build: Build, relative: Callable[[Path], str]) -> tuple[ChoiceData,
     """The multiple-choice items that the profile wants scored while the model trains."""
     if TRAINING_ITEMS not in build.inputs:
         return ()
-    tasks = [item["task"] for item in build.inputs[TRAINING_ITEMS].summary["tasks"]]
+    tasks = [item.task for item in build.summary(TRAINING_ITEMS, TrainingItems).tasks]
     return tuple(ChoiceData(task, relative(build.path(TRAINING_ITEMS) / f"{task}.json")) for task in tasks)
 
 
@@ -216,17 +220,16 @@ def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows[::every]]
 
 
-def _model_pictures(facts: Mapping[str, Any], folder: Path) -> Mapping[str, bytes]:
+def _model_pictures(summary: ModelSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.loss import loss_curve_png
 
     rows = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
-    run = RunSummary.from_json(facts["run"])
-    validation = {name: score.loss for name, score in run.validation.items()}
+    validation = {name: score.loss for name, score in summary.run.validation.items()}
     return {"loss_curve": loss_curve_png(rows, validation)}
 
 
-def _model_metadata(artifact: Artifact) -> Metadata:
-    run = RunSummary.from_json(artifact.summary["run"])
+def _model_metadata(summary: ModelSummary, folder: Path) -> Metadata:
+    run = summary.run
     validation = [{"corpus": name, **dataclasses.asdict(score)} for name, score in run.validation.items()]
     numbers = {
         "parameters": run.parameters.total,
@@ -242,14 +245,12 @@ def _model_metadata(artifact: Artifact) -> Metadata:
         "peak_memory_mb": round(run.peak_memory_bytes / 1e6),
     }
     return {
-        "loss_so_far": dg.MetadataValue.md(
-            sparkline_markdown([loss for _, loss in artifact.summary["losses"]], "training loss")
-        ),
+        "loss_so_far": dg.MetadataValue.md(sparkline_markdown([loss for _, loss in summary.losses], "training loss")),
         **{name: rounded(value) for name, value in numbers.items() if value is not None},
         "validation": table(validation),
         "device": f"{run.world_size} rank(s) on {run.device}",
     }
 
 
-def _export_metadata(artifact: Artifact) -> Metadata:
-    return {"architecture": artifact.summary["architecture"], "files": ", ".join(artifact.summary["files"])}
+def _export_metadata(summary: ExportSummary, folder: Path) -> Metadata:
+    return {"architecture": summary.architecture, "files": ", ".join(summary.files)}

@@ -25,6 +25,18 @@ def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
     ]
 
 
+def rows_beside(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Scores with a column for everything they are compared with: narrow enough for an asset's page."""
+    names = list(dict.fromkeys(item.name for row in rows for item in row.comparisons if item.comparable))
+    lines = []
+    for row in rows:
+        values = {item.name: item.value for item in row.comparisons if item.comparable}
+        name = row.task if row.metric == "bits_per_byte" else f"{row.task} {row.metric}"
+        line = {"score of": name, "this model": with_error(row.value, row.stderr), "items": row.count}
+        lines.append(line | {name: round(values[name], 4) if name in values else "" for name in names})
+    return lines
+
+
 def scorecard_rows(scorecard: Scorecard) -> list[dict[str, Any]]:
     """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (worse)`."""
     return [

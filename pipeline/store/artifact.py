@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.base.errors import StoreError
 from pipeline.store.backend import Backend
 from pipeline.store.manifest import Input, Manifest
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Artifact:
     def summary(self) -> Mapping[str, Any]:
         return self.manifest.summary
 
+    def summary_as(self, kind: type[S]) -> S:
+        """The summary as the dataclass that the function that built it returned. Raises StoreError where it is none."""
+        return read_summary(kind, {"content_hash": self.content_hash, **self.summary}, self.key)
+
     def as_input(self, slice_hash: str | None = None) -> Input:
         """As the input of another artifact; `slice_hash` where only a part of it counts."""
         return Input(self.key, self.fingerprint, slice_hash or self.content_hash)
@@ -45,3 +54,11 @@ class Artifact:
     def damage(self) -> str | None:
         """What a look at names and sizes finds wrong, or None. Contents are hashed by `verify`."""
         return self.backend.damage(self.manifest)
+
+
+def read_summary(kind: type[S], facts: Mapping[str, Any], key: str) -> S:
+    """The JSON values of a summary as its dataclass: whole numbers as keys, tuples and inner dataclasses included."""
+    try:
+        return TypeAdapter(kind).validate_python(facts)
+    except ValidationError as error:
+        raise StoreError(f"{key}: its summary is no {kind.__name__} ({error}); materialize it again") from error

@@ -32,7 +32,7 @@ _LOWEST_WINS: Final[dict[str, Callable[[Candidate], float | None]]] = {
 
 
 @dataclass(frozen=True)
-class SelectionSummary:
+class ChoiceSummary:
     """The chosen tokenizer and why."""
 
     content_hash: str
@@ -43,7 +43,7 @@ class SelectionSummary:
     dtype: str
 
 
-def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Path], out: Path) -> SelectionSummary:
+def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Path], out: Path) -> ChoiceSummary:
     """Copy the chosen candidate's folder into `out`. `comparison` is the folder of `comparison.json`.
 
     Raises TokenizerError for a name that is no candidate, or a criterion that the comparison did not measure.
@@ -56,7 +56,7 @@ def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Pat
             with whole_path(out / path.name) as temporary:
                 shutil.copyfile(path, temporary)
     chosen = load_tokenizer(out)
-    return SelectionSummary(
+    return ChoiceSummary(
         content_hash=chosen.content_hash,
         name=name,
         reason=reason,

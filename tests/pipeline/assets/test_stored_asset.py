@@ -31,7 +31,7 @@ def stored(settings=None, *, make=None, **changes):
         return Found(f"hash of {build.settings.min_words}", build.settings.min_words)
 
     words = {"key": "corpus/books", "group": "curation", "description": "Books.", "version": "1", "inputs": []}
-    return StoredAsset(**words, settings=settings or Filters(), make=make or write, **changes)
+    return StoredAsset(**words, settings=settings or Filters(), summary=Found, make=make or write, **changes)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def metadata_of(result, key="corpus/books"):
 
 
 def test_a_second_materialization_is_reused_and_shows_the_same(run):
-    shown = {"metadata": lambda artifact: {"documents": artifact.summary["documents"]}}
+    shown = {"metadata": lambda found, folder: {"documents": found.documents}}
     first, first_tags = metadata_of(run(stored(**shown)))
     again, again_tags = metadata_of(run(stored(**shown)))
     assert (first["reused"], again["reused"]) == (False, True)
@@ -95,7 +95,7 @@ def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):
         seen.append(build.path("corpus/books"))
         return Found("h", 1)
 
-    after = StoredAsset("mixture", "tokenizers", "All.", "1", Filters(), ["corpus/books"], make)
+    after = StoredAsset("mixture", "tokenizers", "All.", "1", Filters(), ["corpus/books"], Found, make)
     failed = run(after, raise_on_error=False)
     assert not failed.success
     (failure,) = [event for event in failed.all_events if event.is_step_failure]
@@ -110,12 +110,14 @@ def test_inputs_of_two_generations_are_refused_until_the_one_between_is_made_aga
         def write(content):
             return lambda build: Found(content, 1)
 
-        documents = StoredAsset(
-            "documents/books", "curation", "Text.", "1", {"words": words, "note": note}, [], write(words)
+        def recipe(key, settings, inputs, content):
+            return StoredAsset(key, "curation", "Text.", "1", settings, inputs, Found, write(content))
+
+        return (
+            recipe("documents/books", {"words": words, "note": note}, [], words),
+            recipe("corpus/books", {}, ["documents/books"], f"of {words}"),
+            recipe("tokens/books", {}, ["documents/books", "corpus/books"], f"ids of {words}"),
         )
-        corpus = StoredAsset("corpus/books", "curation", "Rows.", "1", {}, ["documents/books"], write(f"of {words}"))
-        both = ["documents/books", "corpus/books"]
-        return documents, corpus, StoredAsset("tokens/books", "tokens", "Ids.", "1", {}, both, write(f"ids of {words}"))
 
     run(*chain("old"))
     documents, corpus, tokens = chain("new")
@@ -150,7 +152,7 @@ def warnings_of(capsys):
 
 
 def test_pictures_that_cannot_be_drawn_are_a_warning_and_the_artifact_is_kept(run, capsys):
-    def draw(facts, folder):
+    def draw(found, folder):
         raise ZeroDivisionError("no documents to draw")
 
     result = run(stored(pictures=draw))
@@ -162,19 +164,22 @@ def test_pictures_that_cannot_be_drawn_are_a_warning_and_the_artifact_is_kept(ru
 
 
 def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, capsys):
-    def count(artifact):
-        return {"documents": artifact.summary["no such fact"]}
+    def count(found, folder):
+        return {"documents": found.no_such_fact}
 
-    shown, tags = metadata_of(run(stored(metadata=count, pictures=lambda facts, folder: {"waterfall": b"PNG"})))
+    shown, tags = metadata_of(run(stored(metadata=count, pictures=lambda found, folder: {"waterfall": b"PNG"})))
     assert {"waterfall", "fingerprint", "path"} <= shown.keys()
     assert "documents" not in shown
     assert tags["dagster/data_version"] == "hash of 50"
     (said,) = warnings_of(capsys)
-    assert "corpus/books is shown without its own figures: KeyError: 'no such fact'" in said
+    assert (
+        "corpus/books is shown without its own figures: AttributeError: 'Found' object has no attribute 'no_such_fact'"
+        in said
+    )
 
 
 def test_a_figure_that_is_no_metadata_is_left_out_alone(run, capsys):
-    shown, _ = metadata_of(run(stored(metadata=lambda artifact: {"words": {1, 2}, "documents": 50})))
+    shown, _ = metadata_of(run(stored(metadata=lambda found, folder: {"words": {1, 2}, "documents": 50})))
     assert shown["documents"] == 50
     assert "words" not in shown
     (said,) = warnings_of(capsys)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.assets.evaluation import EARLIER_MODELS, earlier_models
+from pipeline.assets.scorecard import EARLIER_MODELS, earlier_models
 from pipeline.base.errors import StoreError
 from pipeline.evaluation.results import Details, Score, finish
 from pipeline.evaluation.scores.scorecard import build_scorecard

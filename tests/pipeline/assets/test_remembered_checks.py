@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.assets.findings import remembered
+from pipeline.assets.remembered_checks import remembered
 from pipeline.curation.inspection import Finding
 from pipeline.store import Artifact, Built, Store
 

@@ -1,0 +1,156 @@
+"""Group `evaluation`: the scorecard that puts every score beside everybody else's, and the report about the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from pipeline.assets.evaluation import GROUP
+from pipeline.assets.metadata import chart, table
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.base.canonical import text_hash
+from pipeline.base.files import write_text
+from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
+from pipeline.profile.profile import Profile
+from pipeline.reporting.card import model_card
+from pipeline.reporting.facts import collect
+from pipeline.reporting.html import report_html
+from pipeline.reporting.scores import plottable, rows_beside
+from pipeline.store import Artifact, Store
+
+REPORT_VERSION: Final = "2"
+REPORT_FILE: Final = "report.html"
+CARD_FILE: Final = "README.md"
+EARLIER_MODELS: Final = 4
+"""Most earlier models that stand beside a score: the latest that were scored by one of the same suites."""
+
+
+def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
+    """The scorecard over every suite, and the report."""
+    suites = [f"eval/{name}" for name in profile.evaluation.suites]
+    return [
+        StoredAsset(
+            key="scorecard",
+            group=GROUP,
+            description="Every score beside chance, compressors, earlier models and published baselines, with its "
+            "lineage.",
+            version=SCORECARD_VERSION,
+            settings={},
+            inputs=["model", *suites],
+            summary=Scorecard,
+            make=_scorecard,
+            metadata=_scorecard_metadata,
+            pictures=_scorecard_pictures,
+        ),
+        StoredAsset(
+            key="report",
+            group=GROUP,
+            description="One self-contained HTML page: what was trained on what, cost, curves, scores, lineage; and "
+            "the model card.",
+            version=REPORT_VERSION,
+            settings={"name": profile.name},
+            inputs=["model", "scorecard", *suites],
+            summary=ReportSummary,
+            make=lambda build: _report(build, profile.name),
+            metadata=_report_metadata,
+            kinds=frozenset({"html"}),
+        ),
+    ]
+
+
+def _scorecard(build: Build) -> Scorecard:
+    ancestors: dict[str, Artifact] = {}
+    for item in build.inputs.values():
+        ancestors |= build.store.ancestry(item)
+    keys = Counter(item.key for item in ancestors.values())
+    # an ancestry may hold several artifacts of a key, such as the schedules of a reused and of a new epoch
+    lineage = {
+        item.key if keys[item.key] == 1 else f"{item.key} {item.fingerprint[:8]}": {
+            "fingerprint": item.fingerprint,
+            "content_hash": item.content_hash,
+        }
+        for item in sorted(ancestors.values(), key=lambda item: (item.key, item.fingerprint))
+    }
+    model = build.inputs["model"]
+    earlier = earlier_models(build.store, model, list(build.paths("eval")))
+    return build_scorecard(build.paths("eval"), lineage, build.out, earlier=earlier, model=model.summary["run"])
+
+
+def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict[str, Earlier]:
+    """Models of the store that were trained before this one and scored by any of these suites, latest first.
+
+    Looked up when a scorecard is built, and no input of it: training another model rebuilds no scorecard.
+    """
+    found: dict[str, tuple[Artifact, dict[str, Artifact]]] = {}
+    for suite in suites:
+        for result in sorted(store.artifacts(f"eval/{suite}"), key=lambda item: item.manifest.built.at):
+            parent = result.manifest.inputs["model"]
+            other = store.get(parent.key, parent.fingerprint)
+            if other is None or other.content_hash == model.content_hash:
+                continue
+            if other.manifest.built.at < model.manifest.built.at:
+                found.setdefault(other.fingerprint, (other, {}))[1][suite] = result
+    latest = sorted(found.values(), key=lambda pair: pair[0].manifest.built.at, reverse=True)[:EARLIER_MODELS]
+    return {
+        f"{other.manifest.built.profile} {other.fingerprint[:8]}": Earlier(
+            other.fingerprint, {suite: result.path for suite, result in results.items()}
+        )
+        for other, results in latest
+    }
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """The page and the model card."""
+
+    content_hash: str
+    bytes: int
+
+
+def _report(build: Build, name: str) -> ReportSummary:
+    model = build.inputs["model"]
+    facts = collect(
+        model, build.store.ancestry(model), name=name, suites=build.paths("eval"), scorecard=build.path("scorecard")
+    )
+    page, card = report_html(facts), model_card(facts)
+    write_text(build.out / REPORT_FILE, page)
+    write_text(build.out / CARD_FILE, card)
+    return ReportSummary(text_hash(page + card), len(page.encode()))
+
+
+def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:
+    return {
+        "page": dg.MetadataValue.path(folder / REPORT_FILE),
+        "card": dg.MetadataValue.path(folder / CARD_FILE),
+        "bytes": summary.bytes,
+    }
+
+
+def _scorecard_metadata(card: Scorecard, folder: Path) -> Metadata:
+    text = [row for row in card.rows if row.metric == "bits_per_byte"]
+    other = [row for row in card.rows if row.metric != "bits_per_byte"]
+    shown = text or other
+    first = {"this model": shown[0].value} if shown else {}
+    first |= {item.name: item.value for item in shown[0].comparisons if item.comparable} if shown else {}
+    heading = f"{shown[0].task} {shown[0].metric.replace('_', ' ')}" if shown else ""
+    return {
+        "at_a_glance": chart(first, heading),
+        "bits_per_byte_table": table(rows_beside(text)),
+        "scores": table(rows_beside(other)),
+    }
+
+
+def _scorecard_pictures(card: Scorecard, folder: Path) -> Mapping[str, bytes]:
+    from pipeline.reporting.plots.scores import scores_png
+
+    pictures = {}
+    for name, wanted in (("bits_per_byte", {"bits_per_byte"}), ("accuracy", {"acc", "acc_norm"})):
+        rows = [row for row in card.rows if row.metric in wanted]
+        if rows:
+            pictures[name] = scores_png(plottable(rows))
+    return pictures
