@@ -22,7 +22,7 @@ from pipeline.curation.duplicates.near_duplicates import (
 from pipeline.curation.heldout import HELDOUT_VERSION, HeldoutSummary, split_heldout
 from pipeline.curation.selection import SELECTION_VERSION, SelectionSummary, select_corpus
 from pipeline.curation.settings import DocumentsSettings
-from pipeline.curation.sources.unit_reading import local_files
+from pipeline.curation.sources.unit_listing import local_files
 from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.profile.profile import Profile
 

@@ -28,7 +28,9 @@ from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
 from pipeline.curation.sources.formats.record import Record, Refused
 from pipeline.curation.sources.hub import commit_of
-from pipeline.curation.sources.unit_reading import Unit, list_units, read_unit
+from pipeline.curation.sources.unit import Unit
+from pipeline.curation.sources.unit_listing import list_units
+from pipeline.curation.sources.unit_reading import read_unit
 from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.splitting import split_document

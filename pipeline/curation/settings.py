@@ -9,86 +9,17 @@ near duplicates and contamination.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from pipeline.base.archives import Archive
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
-
-Format = Literal["records", "lines", "separator", "wiki_dump", "json_field", "titled", "whole"]
+from pipeline.curation.sources.settings import Source
 
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""
-
-
-class HubDataset(Settings):
-    """A data set of the Hugging Face hub, pinned to a revision."""
-
-    id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
-    """Repository, such as HuggingFaceFW/fineweb-edu."""
-    config: str | None = None
-    """Configuration (subset), such as sample-10BT."""
-    split: str = "train"
-    revision: str = Field(min_length=1)
-    """Commit of the data set, or a branch or tag such as `main`, which is looked up when the documents are built first
-    and kept beside them in commits.json: documents that are there stay as they are when the branch moves on."""
-
-
-class Source(Settings):
-    """One place that documents come from: exactly one of `archive`, `files` and `hub`."""
-
-    archive: Archive | None = None
-    """A pinned package archive; `members` says which of its files."""
-    members: tuple[str, ...] = ("*",)
-    """Shell patterns of the archive's files, in the order they are read."""
-    files: tuple[str, ...] = ()
-    """Paths, globs or fsspec URLs of parquet, jsonl or text files, also compressed (.gz, .zst)."""
-    hub: HubDataset | None = None
-    exclude: tuple[str, ...] = ()
-    """Shell patterns over file names (without folder) that are left out."""
-    format: Format = "records"
-    """How a file becomes documents. `records`: rows of parquet or JSON lines; `lines`: a document a line; `separator`:
-    documents between `separator`; `wiki_dump`: `<doc … title="…">` articles; `json_field`: one JSON object or list of
-    objects; `titled`: documents under lines in capital letters; `whole`: a file is a document."""
-    text_field: str = "text"
-    """Field or column of the text (`records`, `json_field`)."""
-    group_field: str | None = None
-    """Field or column that says what the held-out split keeps together; the record itself by default."""
-    lang_field: str | None = None
-    """Field or column with the document's language."""
-    separator: str = "<|endoftext|>"
-    encoding: str = "utf-8"
-    lang: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
-    """Declared language (ISO 639-1 or -3); detected from the text where neither this nor `lang_field` says it."""
-    maximum_units: int | None = Field(None, ge=1)
-    """Read only the first so many units (files; of Parquet files, blocks of row groups)."""
-
-    @field_validator("members", "files", "exclude", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _exactly_one_place(self) -> Self:
-        given = [name for name in ("archive", "files", "hub") if getattr(self, name)]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"a source takes exactly one of `archive`, `files` and `hub`, found {found}")
-        if self.hub is not None and self.format != "records":
-            raise ValueError(f"a hub data set has rows: `format` must be records, not {self.format}")
-        if self.format == "separator" and not self.separator:
-            raise ValueError("`separator` must not be empty")
-        return self
-
-    @property
-    def label(self) -> str:
-        """A short name for messages."""
-        if self.archive is not None:
-            return self.archive.requirement
-        return self.hub.id if self.hub is not None else ", ".join(self.files)
 
 
 class Normalizing(Settings):

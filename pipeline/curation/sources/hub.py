@@ -1,7 +1,7 @@
 """Rows of Hugging Face hub data sets, streamed, and retried where the network fails.
 
-In: a pinned data set and the columns that are needed. Out: its shards (files) as units, and a unit's rows as Arrow
-batches in order. An answer of 429 or 5xx, a broken connection or a truncated file is tried again with growing pauses,
+In: a pinned data set and the columns that are needed. Out: how many shards (files) it has, and a shard's rows as Arrow
+tables in order. An answer of 429 or 5xx, a broken connection or a truncated file is tried again with growing pauses,
 from the row that was reached; rows are never given twice. Nothing is downloaded as a whole. The hub's own library tries
 some requests again a few times; this is for those it gives up on or does not, and waits as long as the hub asks.
 """
@@ -11,22 +11,23 @@ from __future__ import annotations
 import logging
 import random
 import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
+import tenacity
 
 from pipeline.base.errors import SourceError
-from pipeline.curation.settings import HubDataset
+from pipeline.curation.sources.settings import HubDataset
 
 ATTEMPTS: Final = 8
 FIRST_PAUSE: Final = 1.0
 """Seconds before the second attempt; doubled before each further one, up to `LONGEST_PAUSE`, with jitter."""
 LONGEST_PAUSE: Final = 120.0
 _BATCH_ROWS: Final = 1000
+R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
@@ -54,22 +55,31 @@ def count_shards(dataset: HubDataset, columns: Sequence[str]) -> int:
 
 
 def read_shard(dataset: HubDataset, columns: Sequence[str], shard: int) -> Iterator[pa.Table]:
-    """The rows of one file, in order, as tables with `columns`."""
-    done = 0
-    failures = 0
-    while True:
+    """The rows of one file, in order, as tables with `columns`. Raises as `count_shards`."""
+    rows = 0
+    tables: Iterator[pa.Table] | None = None
+
+    def next_table() -> pa.Table | None:
+        nonlocal tables
+        if tables is None:
+            tables = _tables(dataset, columns, shard, rows)
         try:
-            stream = _open(dataset, columns)
-            stream = stream.shard(num_shards=stream.num_shards, index=shard)
-            stream = stream.skip(done) if done else stream
-            for table in stream.with_format("arrow").iter(batch_size=_BATCH_ROWS):
-                failures = 0
-                done += table.num_rows
-                yield table.select(list(columns))
-            return
-        except Exception as error:
-            failures += 1
-            _pause_or_raise(dataset, error, failures)
+            return next(tables, None)
+        except Exception:
+            tables = None  # the next attempt opens the file anew, at the row that was reached
+            raise
+
+    while (table := _retried(dataset, next_table)) is not None:
+        rows += table.num_rows
+        yield table.select(list(columns))
+
+
+def _tables(dataset: HubDataset, columns: Sequence[str], shard: int, first: int) -> Iterator[pa.Table]:
+    """The rows of a file from row `first` on."""
+    stream = _open(dataset, columns)
+    stream = stream.shard(num_shards=stream.num_shards, index=shard)
+    stream = stream.skip(first) if first else stream
+    return iter(stream.with_format("arrow").iter(batch_size=_BATCH_ROWS))
 
 
 def _checked_shards(dataset: HubDataset, columns: Sequence[str]) -> int:
@@ -101,44 +111,70 @@ def _open(dataset: HubDataset, columns: Sequence[str] | None) -> Any:
         return load()  # only Parquet can leave columns unread; of JSON and CSV they are left out afterwards
 
 
-def _retried(dataset: HubDataset, call: Any) -> Any:
-    for failures in range(1, ATTEMPTS + 1):
-        try:
-            return call()
-        except Exception as error:
-            _pause_or_raise(dataset, error, failures)
-    raise SourceError(f"{dataset.id}: the hub did not answer")
+def _retried(dataset: HubDataset, call: Callable[[], R]) -> R:
+    """What `call` returns, in up to `ATTEMPTS` attempts. Raises SourceError: what is wrong for good, or all failed."""
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: _lasting(dataset, error) is None),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_pause,
+        before_sleep=lambda state: _say(dataset, state),
+        reraise=True,
+    )
+    try:
+        return attempts(call)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise (_lasting(dataset, error) or _given_up(dataset, error)) from error
 
 
-def _pause_or_raise(dataset: HubDataset, error: Exception, failures: int) -> None:
-    """Wait before the next attempt, or raise what the user can put right."""
+def _lasting(dataset: HubDataset, error: BaseException) -> SourceError | None:
+    """What the user can put right, where another attempt would end in the same way; None where it might not."""
     if isinstance(error, SourceError):
-        raise error
-    where = f"data set {dataset.id} ({dataset.config or 'default'}, {dataset.split}) at revision {dataset.revision}"
-    name = type(error).__name__
+        return error
+    where, kind = _where(dataset), type(error).__name__
     if _is_gated(error):
-        raise SourceError(
+        return SourceError(
             f"{where} is gated: accept its terms on its page on the hub, then log in with `hf auth login` or set "
             f"HF_TOKEN to a token that may read it ({error})"
-        ) from error
-    if name in ("DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError"):
-        raise SourceError(
+        )
+    if kind in ("DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError"):
+        return SourceError(
             f"{where} does not exist, or you may not read it: check `id` and `revision`; for a private data set log in "
             f"with `hf auth login` ({error})"
-        ) from error
-    if isinstance(error, ValueError) and not _passing(error):
-        raise SourceError(f"{where} cannot be opened: {error}") from error
-    if not _passing(error):
-        raise SourceError(f"{where} cannot be read: {name}: {error}") from error
-    if failures >= ATTEMPTS:
-        raise SourceError(
-            f"{where} could not be read in {ATTEMPTS} attempts; finished parts are kept, run again later: "
-            f"{name}: {error}"
-        ) from error
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * (0.5 + random.random())
-    pause = max(pause, min(_asked_pause(error), LONGEST_PAUSE))
-    log.warning("%s: %s: %s; attempt %d in %.0f s", where, name, error, failures + 1, pause)
-    time.sleep(pause)
+        )
+    if _is_passing(error):
+        return None
+    if isinstance(error, ValueError):
+        return SourceError(f"{where} cannot be opened: {error}")
+    return SourceError(f"{where} cannot be read: {kind}: {error}")
+
+
+def _given_up(dataset: HubDataset, error: Exception) -> SourceError:
+    return SourceError(
+        f"{_where(dataset)} could not be read in {ATTEMPTS} attempts; finished parts are kept, run again later: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _where(dataset: HubDataset) -> str:
+    return f"data set {dataset.id} ({dataset.config or 'default'}, {dataset.split}) at revision {dataset.revision}"
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Seconds before the next attempt: growing, or as many as the hub asks for."""
+    growing = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (state.attempt_number - 1)) * (0.5 + random.random())
+    return max(growing, min(_asked_pause(_error_of(state)), LONGEST_PAUSE))
+
+
+def _say(dataset: HubDataset, state: tenacity.RetryCallState) -> None:
+    error, attempt, pause = _error_of(state), state.attempt_number + 1, state.upcoming_sleep
+    where, kind = _where(dataset), type(error).__name__
+    log.warning("%s: %s: %s; attempt %d in %.0f s", where, kind, error, attempt, pause)
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -152,7 +188,7 @@ def _is_gated(error: BaseException) -> bool:
     return any(type(cause).__name__ == "GatedRepoError" or "gated dataset" in str(cause) for cause in _causes(error))
 
 
-def _asked_pause(error: BaseException) -> float:
+def _asked_pause(error: BaseException | None) -> float:
     """Seconds that the hub asked to wait (`Retry-After`, RFC 9110 section 10.2.3), 0 where it did not."""
     for cause in _causes(error):
         asked = getattr(getattr(cause, "response", None), "headers", {}).get("Retry-After")
@@ -165,7 +201,7 @@ def _asked_pause(error: BaseException) -> float:
     return 0.0
 
 
-def _passing(error: BaseException) -> bool:
+def _is_passing(error: BaseException) -> bool:
     """Whether the error, or one that caused it, is of the kind that goes away: network, rate limit, truncated bytes."""
     for cause in _causes(error):
         status = getattr(getattr(cause, "response", None), "status_code", None)

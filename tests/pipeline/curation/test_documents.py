@@ -21,8 +21,9 @@ import zstandard
 from pipeline.base.errors import CurationError, SourceError
 from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.documents import DocumentsSummary, build_documents
-from pipeline.curation.settings import CorpusSettings, Source
-from pipeline.curation.sources.unit_reading import local_files
+from pipeline.curation.settings import CorpusSettings
+from pipeline.curation.sources.settings import Source
+from pipeline.curation.sources.unit_listing import local_files
 from pipeline.curation.tables import iter_parts
 
 LINES = [f"Sentence number {number} says something of its own about the number {number * 7}." for number in range(40)]
@@ -161,6 +162,22 @@ def test_a_source_is_exactly_one_place() -> None:
         Source()
     with pytest.raises(ValueError, match="must be records"):
         Source.model_validate({"hub": {"id": "a/b", "revision": "1"}, "format": "lines"})
+
+
+def test_a_format_is_one_of_the_table_and_the_error_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"'line' is no format of documents; did you mean 'lines'\?"):
+        Source.model_validate({"files": "a.txt", "format": "line"})
+    with pytest.raises(ValueError, match="known: json_field, lines, records, separator, titled, whole, wiki_dump"):
+        Source.model_validate({"files": "a.txt", "format": "xml"})
+
+
+def test_json_values_and_separated_documents_are_groups_by_their_keys_or_places(tmp_path: Path) -> None:
+    (tmp_path / "books.json").write_text(json.dumps({"Emma": {"text": "Emma Woodhouse."}, "Ivanhoe": "In that."}))
+    build(local(tmp_path / "books.json", source={"format": "json_field"}), tmp_path / "json")
+    assert rows(tmp_path / "json", "group", "text") == [("Emma", "Emma Woodhouse."), ("Ivanhoe", "In that.")]
+    (tmp_path / "a.txt").write_text("One.<|endoftext|>Two.")
+    build(local(tmp_path / "a.txt", source={"format": "separator"}), tmp_path / "separated")
+    assert rows(tmp_path / "separated", "group", "text") == [("a.txt#0", "One."), ("a.txt#1", "Two.")]
 
 
 def many_files(tmp_path: Path) -> CorpusSettings:

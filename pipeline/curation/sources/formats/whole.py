@@ -1,0 +1,17 @@
+"""The format `whole`: a file that is one document, such as a book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.curation.sources.formats.format import TextFormat
+from pipeline.curation.sources.formats.layout import Layout
+
+
+class Whole(TextFormat):
+    """A file is a document, and its group."""
+
+    meaning = "a file is a document"
+
+    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str, str]]:
+        yield entry, text
