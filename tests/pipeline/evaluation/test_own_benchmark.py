@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 
 def suite_of(folder, *tasks, **settings):
-    return LmEvalSuite(tasks=tasks or ("animals",), include_path=folder, **settings)
+    return LmEvalSuite(tasks=tasks or ("animals",), include_path=str(folder), **settings)
 
 
 def run(suite, model_folder, tokenizer_folder, out, cache=None):
