@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
 from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-from pipeline.sharding.shuffle import two_passes
+from pipeline.sharding.shuffle import maps, two_passes
 from trainer.data.reader import SequenceReader
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
@@ -168,6 +169,36 @@ def test_tokens_are_copied_by_the_first_pass_only_where_memory_cannot_hold_the_s
     assert (min(copies[half:]) > 0, max(copies[:half])) == (True, 0)
     assert tree(tmp_path / "much") == tree(tmp_path / "little")
     assert available_memory() > 10**8
+
+
+def test_workers_that_outlive_a_build_read_the_next_ones_files_at_the_same_paths(
+    stores: dict[str, Path], tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = schedule(stores, tmp_path / "s")
+    monkeypatch.setattr(two_passes, "_stay_in_page_cache", lambda *_: False)  # tokens are copied to files of the build
+    settings = SMALL.model_copy(update={"workers": 2, "memory_mb": 300})
+    with Processes(2) as executor:
+        for epoch in (1, 2, 1):
+            fresh, shared = tmp_path / f"fresh{epoch}", tmp_path / "shared"
+            build_epoch(plan.epoch(epoch), stores, SMALL, fresh, InProcess())
+            shutil.rmtree(shared, ignore_errors=True)
+            build_epoch(plan.epoch(epoch), stores, settings, shared, executor)
+            assert tree(shared) == tree(fresh)
+
+
+def test_a_map_is_kept_while_its_path_leads_to_the_same_file(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"first")
+    two.write_bytes(b"")
+    views = maps.mapped([one, two, one])
+    assert [bytes(view) for view in views] == [b"first", b"", b"first"]
+    assert maps.mapped([one])[0] is views[0]
+    (tmp_path / "new").write_bytes(b"other")
+    (tmp_path / "new").replace(one)
+    assert bytes(maps.mapped([one])[0]) == b"other"
+    with pytest.raises(ShardError, match=r"nowhere: cannot be read .* run again"):
+        maps.mapped([tmp_path / "nowhere"])
+    maps.release()
 
 
 def test_adjacent_documents_are_those_of_a_uniform_permutation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,13 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import ShardError
 from pipeline.base.ids import chain, id64, splitmix64
 from pipeline.sharding.keys import FRACTIONS, fractions, keys
+from pipeline.sharding.orders.table import ORDERS
 from pipeline.sharding.schedule.amounts import Part, divide, epoch_amounts
 from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
-from pipeline.sharding.settings import ScheduleSettings
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
+from pipeline.sharding.shuffle.modes import MODES
+from trainer.data.shards import MODES as FORMAT_MODES
 
 KIDS_FIRST: dict[str, Any] = {
     "epochs": 2,
@@ -168,6 +172,38 @@ def test_an_edited_or_missing_schedule_is_refused(stores: dict[str, Path], tmp_p
         Schedule.read(tmp_path / "nowhere.json")
     with pytest.raises(ShardError, match="epoch 7 is not among its 2"):
         make(stores, tmp_path / "s").epoch(7)
+
+
+def test_a_schedule_reads_back_as_it_was_written(stores: dict[str, Path], tmp_path: Path) -> None:
+    plan = make(stores, tmp_path / "s", language_temperature={"world": 3})
+    before = (tmp_path / "s" / "schedule.json").read_bytes()
+    assert list(json.loads(before)) == ["format", "version", "epochs", "content_hash"]
+    plan.write(tmp_path / "s")
+    assert (tmp_path / "s" / "schedule.json").read_bytes() == before
+    assert Schedule.read(tmp_path / "s" / "schedule.json") == plan
+
+
+def test_a_schedule_of_another_version_or_shape_is_refused(stores: dict[str, Path], tmp_path: Path) -> None:
+    make(stores, tmp_path / "s")
+    path = tmp_path / "s" / "schedule.json"
+    whole = json.loads(path.read_text())
+    del whole["content_hash"]
+    shapeless = {"format": whole["format"], "version": 1, "epochs": [{"epoch": 1}]}
+    for damaged, message in (
+        (whole | {"version": 2}, "not a schedule of this version"),
+        (shapeless, r"cannot be read as a schedule \(KeyError"),
+        (whole["epochs"], r"cannot be read as a schedule \(AttributeError"),
+    ):
+        more = {"content_hash": canonical_hash(damaged)} if isinstance(damaged, dict) else {}
+        path.write_text(json.dumps(damaged | more if more else damaged))
+        with pytest.raises(ShardError, match=message):
+            Schedule.read(path)
+
+
+def test_a_profile_can_ask_for_every_order_and_mode_that_there_is() -> None:
+    assert set(get_args(StageSettings.model_fields["order"].annotation)) == set(ORDERS)
+    assert set(get_args(ShardSettings.model_fields["mode"].annotation)) == set(MODES)
+    assert set(MODES) < set(FORMAT_MODES)
 
 
 def test_stores_of_two_tokenizers_are_refused(stores: dict[str, Path], tmp_path: Path) -> None:
