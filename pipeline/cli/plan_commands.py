@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -32,7 +33,10 @@ def plan(
 
     settings = load_profile(profile)
     rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), parse_sizes(size or []))
-    print_rows(f"schedule of {settings.name}", [{name: _planned(name, row[name]) for name in row} for row in rows])
+    print_rows(
+        f"schedule of {settings.name}",
+        [{name: _planned(name, value) for name, value in asdict(row).items()} for row in rows],
+    )
     for note in notes:
         console.print(f"[dim]{note}[/]")
     figures = training_figures(settings, rows, devices=devices or settings.launch.ranks, mfu=mfu)

@@ -14,39 +14,37 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from pipeline.base.errors import SqueezeError
 from pipeline.profile.profile import Profile
-from pipeline.sharding.schedule.forecast import estimated_holdings, holdings, plan_rows
+from pipeline.sharding.schedule.forecast import ForecastRow, estimated_holdings, forecast, holdings_of
 from pipeline.store import Artifact, Store
 from trainer.config import DataConfig, RunConfig
 from trainer.data.shards import dtype_for
 
 
-def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
+def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[ForecastRow], list[str]]:
     """Rows per epoch, stage and source, and notes on what was estimated.
 
     `sizes` are bytes of text by corpus, for what is not in the store. Raises SqueezeError naming a corpus of unknown
     size, ShardError for a schedule that cannot be met.
     """
-    mixed = sorted({source for stage in profile.schedule.stages for source in stage.mixture})
+    mixed = sorted({corpus for stage in profile.schedule.stages for corpus in stage.mixture})
     tokens = {name: store.find_current(f"tokens/{name}") for name in mixed}
     known = {name: artifact for name, artifact in tokens.items() if artifact is not None and name not in sizes}
     if len(known) == len(mixed):
         dtype = str(next(iter(known.values())).summary["dtype"])
-        held = holdings(profile.schedule, {name: artifact.path for name, artifact in known.items()})
-        return plan_rows(profile.schedule, profile.shards, held, dtype), []
+        holdings = holdings_of(profile.schedule, {name: artifact.path for name, artifact in known.items()})
+        return forecast(profile.schedule, profile.shards, holdings, dtype), []
     found = {name: sizes.get(name) or _text_bytes(profile, name, known.get(name), store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
-    rows = plan_rows(schedule, profile.shards, estimated_holdings(found), dtype_for(profile.model.vocab_size))
+    rows = forecast(schedule, profile.shards, estimated_holdings(found), dtype_for(profile.model.vocab_size))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 
-def training_figures(
-    profile: Profile, rows: Sequence[Mapping[str, Any]], *, devices: int, mfu: float
-) -> dict[str, Any]:
+def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: int, mfu: float) -> dict[str, Any]:
     """What training on a planned schedule takes, as `trainer.plan.plan` says it."""
     from trainer.plan import plan as plan_run
 
-    tokens = sum(row["tokens"] for row in rows if row["source"] == "total")
+    tokens = sum(row.tokens for row in rows if row.is_total)
     most = profile.training.max_steps
     steps = max(1, min(tokens // profile.training.batch_tokens, most or tokens))
     training = dataclasses.replace(profile.training, max_steps=steps)

@@ -129,15 +129,15 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
         unknown = "The sizes of its corpora are not stated: `squeeze plan` knows them once they are there."
         return ["", f"## {profile.name}", "", f"{profile.description}.", "", unknown]
     rows, _ = plan(profile, Store(empty, profile.name), {})
-    totals = [row for row in rows if row["source"] == "total"]
-    last = {row["source"]: row for row in rows if row["source"] != "total"}
+    totals = [row for row in rows if row.is_total]
+    last = {row.source: row for row in rows if not row.is_total}
     figures = training_figures(profile, rows, devices=profile.launch.ranks, mfu=0.4)
     fetched = sum(profile.corpora[name].estimated_bytes or 0 for name in profile.corpora)
     limit = profile.training.max_minutes
     ended = f" It ends after {limit:g} minutes at the latest." if limit else ""
     lines = ["", f"## {profile.name}", "", f"{profile.description}.", ""]
     lines += textwrap.wrap(
-        f"About {size(fetched)} of text is fetched and {size(sum(row['disk_bytes'] for row in totals))} of "
+        f"About {size(fetched)} of text is fetched and {size(sum(row.disk_bytes for row in totals))} of "
         f"shards written. {figures['parameters']['total']:,} parameters, {figures['steps']:,} steps of "
         f"{profile.training.batch_tokens:,} tokens, {figures['tokens']:,} tokens in {profile.schedule.epochs} "
         f"epoch{'s' if profile.schedule.epochs > 1 else ''}; {figures['flops']:.2g} FLOPs.{ended}",
@@ -146,8 +146,8 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
     lines += ["", "| corpus | text | of the last epoch | passes in all |", "|---|---|---|---|"]
     for name, corpus in profile.corpora.items():
         row = last.get(name)
-        share = f"{row['tokens'] / totals[-1]['tokens']:.0%}" if row else "none"
-        passes = f"{row['repeats_so_far']:.2f}" if row else "0"
+        share = f"{row.tokens / totals[-1].tokens:.0%}" if row else "none"
+        passes = f"{row.repeats_so_far:.2f}" if row else "0"
         lines.append(f"| {name}: {corpus.description} | {size(corpus.estimated_bytes or 0)} | {share} | {passes} |")
     if profile.training.device == "cpu" or figures["parameters"]["total"] < 1e7:
         return [*lines, "", "It trains on a CPU; a GPU would need seconds."]

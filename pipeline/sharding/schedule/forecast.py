@@ -8,18 +8,41 @@ and disk are in proportion, as no text is looked at: `schedule.json` has the exa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Final, NamedTuple
 
 from pipeline.sharding.schedule.amounts import Part, epoch_amounts
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.tokenization.corpus_tokens.store import open_store, scan
 from trainer.data.shards import DTYPE_BYTES
 
-DOCUMENT_BYTES = 26
+TOTAL: Final = "total"
+DOCUMENT_BYTES: Final = 26
 """Of a shard, for each document besides its tokens: id, source, byte length, list offset."""
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """What a stage takes of a part, or an epoch of all."""
+
+    epoch: int
+    stage: str
+    source: str
+    """The part's label; `total` for all of an epoch."""
+    documents: int
+    tokens: int
+    share: float
+    """Of the stage's tokens."""
+    repeats: float | None
+    repeats_so_far: float | None
+    disk_bytes: int
+    shards: int
+    """Of the whole stage."""
+
+    @property
+    def is_total(self) -> bool:
+        return self.source == TOTAL
 
 
 class Holding(NamedTuple):
@@ -29,7 +52,7 @@ class Holding(NamedTuple):
     tokens: int
 
 
-def holdings(settings: ScheduleSettings, tokens: Mapping[str, Path]) -> dict[Part, Holding]:
+def holdings_of(settings: ScheduleSettings, tokens: Mapping[str, Path]) -> dict[Part, Holding]:
     """What token stores hold; languages are counted only where `language_temperature` balances them."""
     result: dict[Part, Holding] = {}
     for corpus, folder in tokens.items():
@@ -55,33 +78,33 @@ def estimated_holdings(
     return {Part(corpus, None): Holding(-(-count // mean_tokens), count) for corpus, count in counts.items()}
 
 
-def plan_rows(
-    settings: ScheduleSettings, shards: ShardSettings, held: Mapping[Part, Holding], dtype: str = "uint16"
-) -> list[dict[str, Any]]:
-    """Rows for a table: epoch, stage, source, documents, tokens, share, repeats (and so far), disk, shards.
+def forecast(
+    settings: ScheduleSettings, shards: ShardSettings, holdings: Mapping[Part, Holding], dtype: str = "uint16"
+) -> list[ForecastRow]:
+    """A row per epoch, stage and part, and one that closes each epoch.
 
-    A row with source `total` closes each epoch. Raises `ShardError` for a schedule that cannot be met.
+    Raises `ShardError` for a schedule that cannot be met.
     """
-    rows: list[dict[str, Any]] = []
-    repeats: dict[Part, float] = dict.fromkeys(held, 0.0)
-    available = {part: holding.tokens for part, holding in held.items()}
+    rows: list[ForecastRow] = []
+    repeats: dict[Part, float] = dict.fromkeys(holdings, 0.0)
+    available = {part: holding.tokens for part, holding in holdings.items()}
     for epoch in range(1, settings.epochs + 1):
-        total = np.zeros(4, dtype=np.int64)
+        rows_of_epoch: list[ForecastRow] = []
+        shards_of_epoch = 0
         for stage, amounts in epoch_amounts(settings, epoch, available):
             size = sum(amounts.values())
             count = -(-size // shards.tokens_per_shard)
-            total[3] += count
+            shards_of_epoch += count
             for part, tokens in amounts.items():
-                times = tokens / held[part].tokens
+                times = tokens / holdings[part].tokens
                 repeats[part] += times
-                documents = round(times * held[part].documents)
+                documents = round(times * holdings[part].documents)
                 disk = tokens * DTYPE_BYTES[dtype] + documents * DOCUMENT_BYTES
-                total[:3] += (documents, tokens, disk)
-                numbers = {"documents": documents, "tokens": tokens, "share": tokens / size, "repeats": times}
-                more = {"repeats_so_far": repeats[part], "disk_bytes": disk, "shards": count}
-                rows.append({"epoch": epoch, "stage": stage.name, "source": part.label} | numbers | more)
-        documents, tokens, disk, count = (int(value) for value in total)
-        head: dict[str, Any] = {"epoch": epoch, "stage": "", "source": "total", "documents": documents}
-        head |= {"tokens": tokens, "share": 1.0, "repeats": None, "repeats_so_far": None}
-        rows.append(head | {"disk_bytes": disk, "shards": count})
+                amount = (documents, tokens, tokens / size, times, repeats[part], disk, count)
+                rows_of_epoch.append(ForecastRow(epoch, stage.name, part.label, *amount))
+        documents = sum(row.documents for row in rows_of_epoch)
+        tokens = sum(row.tokens for row in rows_of_epoch)
+        disk = sum(row.disk_bytes for row in rows_of_epoch)
+        rows += rows_of_epoch
+        rows.append(ForecastRow(epoch, "", TOTAL, documents, tokens, 1.0, None, None, disk, shards_of_epoch))
     return rows

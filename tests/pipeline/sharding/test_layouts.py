@@ -19,7 +19,7 @@ from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.output.packing import pack
 from pipeline.sharding.schedule.amounts import Part
 from pipeline.sharding.schedule.build import build_schedule
-from pipeline.sharding.schedule.forecast import Holding, estimated_holdings, holdings, plan_rows
+from pipeline.sharding.schedule.forecast import Holding, estimated_holdings, forecast, holdings_of
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import PackingSettings, ScheduleSettings, ShardSettings
 from pipeline.sharding.validation import build_validation
@@ -203,20 +203,20 @@ def test_the_plan_agrees_with_the_schedule_it_announces(stores: dict[str, Path],
     described = ScheduleSettings.model_validate(
         {"epochs": 2, "stages": stages, "tokens_per_epoch": 4000, "language_temperature": {"world": 2}}
     )
-    rows = plan_rows(described, SMALL, holdings(described, stores))
+    rows = forecast(described, SMALL, holdings_of(described, stores))
     plan = schedule(stores, tmp_path / "s", stages, tokens_per_epoch=4000, language_temperature={"world": 2})
     asked = [part.asked for epoch in plan.epochs for stage in epoch.stages for part in stage.parts]
-    assert [row["tokens"] for row in rows if row["source"] != "total"] == asked
-    totals = [row for row in rows if row["source"] == "total"]
-    assert [total["tokens"] for total in totals] == [4000, 4000]
-    assert [total["shards"] for total in totals] == [3, 2]
-    assert totals[0]["disk_bytes"] == 2 * 4000 + 26 * totals[0]["documents"]
-    web = [row for row in rows if row["source"] == "web"]
-    assert web[1]["repeats_so_far"] == pytest.approx(web[0]["repeats"] + web[1]["repeats"])
+    assert [row.tokens for row in rows if not row.is_total] == asked
+    totals = [row for row in rows if row.is_total]
+    assert [total.tokens for total in totals] == [4000, 4000]
+    assert [total.shards for total in totals] == [3, 2]
+    assert totals[0].disk_bytes == 2 * 4000 + 26 * totals[0].documents
+    web = [row for row in rows if row.source == "web"]
+    assert web[1].repeats_so_far == pytest.approx(web[0].repeats + web[1].repeats)
 
 
 def test_a_plan_can_be_made_from_sizes_of_text_alone() -> None:
     described = ScheduleSettings.model_validate({"stages": [{"name": "a", "mixture": {"web": {"repeats": 2}}}]})
-    held = estimated_holdings({"web": 40_000_000})
-    assert held == {Part("web", None): Holding(10_000, 10_000_000)}
-    assert plan_rows(described, ShardSettings(), held)[0]["tokens"] == 20_000_000
+    holdings = estimated_holdings({"web": 40_000_000})
+    assert holdings == {Part("web", None): Holding(10_000, 10_000_000)}
+    assert forecast(described, ShardSettings(), holdings)[0].tokens == 20_000_000
