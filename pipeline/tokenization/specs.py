@@ -93,12 +93,12 @@ def parse_spec(data: Any, *, where: str) -> Specification:
 def _explain(item: Any, specification: type[Specification]) -> str:
     key = ".".join(map(str, item["loc"])) or "the specification"
     if item["type"] == "extra_forbidden":
-        *parents, last = item["loc"]
+        *parents, name = item["loc"]
         owner: Any = specification
         for parent in parents:
             annotation = owner.model_fields[parent].annotation
             owner = next(iter(get_args(annotation)), annotation)
-        return f"unknown key {key}{did_you_mean_or_known(last, set(owner.model_fields) - {'kind'})}"
+        return f"unknown key {key}{did_you_mean_or_known(name, set(owner.model_fields) - {'kind'})}"
     if item["type"] == "missing":
         return f"{key} is missing"
     message = item["msg"].removeprefix("Value error, ")

@@ -55,8 +55,8 @@ def proxy_bits_per_byte(
         TokenizerError: the text is too short for a step.
     """
     train = _first_bytes(pa.array(list(sample_texts(mixture)), pa.large_string()), settings.bytes)
-    parts = [_first_bytes(texts, settings.heldout_bytes // len(heldout)) for texts in heldout]
-    scored = pa.concat_arrays(parts)
+    excerpts = [_first_bytes(texts, settings.heldout_bytes // len(heldout)) for texts in heldout]
+    scored = pa.concat_arrays(excerpts)
     results = {}
     for name, folder in tokenizers.items():
         results[name] = _run(name, settings, model, load_tokenizer(folder), train, scored)
@@ -118,6 +118,6 @@ def _first_bytes(texts: pa.Array, size: int) -> pa.Array:
     if total <= size:
         return texts
     rows = np.arange(0, len(texts), max(1, round(total / size)))
-    taken = texts.take(pa.array(rows))
-    ends = np.cumsum(text_bytes(taken))
-    return taken.slice(0, int(np.searchsorted(ends, size, side="left")) + 1)
+    spread = texts.take(pa.array(rows))
+    ends = np.cumsum(text_bytes(spread))
+    return spread.slice(0, int(np.searchsorted(ends, size, side="left")) + 1)

@@ -21,19 +21,19 @@ def skip_rows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Recor
 def chunks(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
     """The same rows in tables of about `size` bytes of text (column `bytes`), at least one document each."""
     pending: list[pa.RecordBatch] = []
-    held = 0
+    pending_bytes = 0
     for batch in batches:
         ends = np.cumsum(np.asarray(batch.column("bytes")).astype(np.int64))
         start = 0
         while start < batch.num_rows:
             before = int(ends[start - 1]) if start else 0
-            stop = int(np.searchsorted(ends, before + size - held, side="left")) + 1
-            piece = batch.slice(start, stop - start)
-            pending.append(piece)
-            held += int(ends[min(stop, batch.num_rows) - 1]) - before
-            start += piece.num_rows
-            if held >= size:
+            stop = int(np.searchsorted(ends, before + size - pending_bytes, side="left")) + 1
+            rows = batch.slice(start, stop - start)
+            pending.append(rows)
+            pending_bytes += int(ends[min(stop, batch.num_rows) - 1]) - before
+            start += rows.num_rows
+            if pending_bytes >= size:
                 yield pa.Table.from_batches(pending)
-                pending, held = [], 0
+                pending, pending_bytes = [], 0
     if pending:
         yield pa.Table.from_batches(pending)

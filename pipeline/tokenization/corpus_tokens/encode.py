@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -170,19 +170,19 @@ class _Attempt:
             yield chunk, texts
 
     def _encoded(
-        self, read: Iterator[tuple[pa.Table, pa.Array]], gate: Executor
+        self, chunks_read: Iterator[tuple[pa.Table, pa.Array]], gate: ThreadPoolExecutor
     ) -> Iterator[tuple[pa.Table, pa.Array, Future[int] | None]]:
         """Chunks with their ids, ended, and the gate's verdict on them, which a thread of its own works out."""
-        first = True
-        for chunk, texts in read:
+        at_start = True
+        for chunk, texts in chunks_read:
             bulk = self.tokenizer.bulk_encoder()
             tokens = bulk(texts) if bulk else self.tokenizer.reference_arrow(texts)
             verdict = None
             if bulk is not None:
                 rows = np.flatnonzero(id_share(chunk.column("doc_id")) < GATE_SHARE)
-                taken = pa.array(np.union1d(rows, np.asarray(sample_rows(texts))) if first else rows)
-                verdict = gate.submit(self._gate, texts.take(taken), tokens.take(taken))
-            first = False
+                compared = pa.array(np.union1d(rows, np.asarray(sample_rows(texts))) if at_start else rows)
+                verdict = gate.submit(self._gate, texts.take(compared), tokens.take(compared))
+            at_start = False
             yield chunk, end_documents(tokens, self.tokenizer.eot_id), verdict
 
     def _gate(self, texts: pa.Array, tokens: pa.Array) -> int:

@@ -70,8 +70,8 @@ def open_stores(folders: dict[str, Path], split: Split = "train") -> dict[str, T
     stores = {name: open_store(folders[name], split) for name in sorted(folders)}
     hashes = {store.tokenizer.content_hash: name for name, store in stores.items()}
     if len(hashes) > 1:
-        found = ", ".join(f"{name} {value[:12]}" for value, name in hashes.items())
-        raise ShardError(f"token stores of different tokenizers ({found}); materialize tokens again with one of them")
+        listed = ", ".join(f"{name} {value[:12]}" for value, name in hashes.items())
+        raise ShardError(f"token stores of different tokenizers ({listed}); materialize tokens again with one of them")
     return stores
 
 

@@ -101,8 +101,8 @@ class SentencePieceTokenizer(Tokenizer):
     def _piece_bytes(self, i: int) -> bytes:
         piece: str = self._processor.id_to_piece(i)
         if self._processor.is_byte(i):
-            found = BYTE_PIECE.fullmatch(piece)
-            return bytes.fromhex(found[1]) if found else b""
+            byte = BYTE_PIECE.fullmatch(piece)
+            return bytes.fromhex(byte[1]) if byte else b""
         if self._processor.is_control(i) or self._processor.is_unknown(i):
             return b""
         return piece.replace("▁", " ").encode()

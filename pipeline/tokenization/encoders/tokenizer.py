@@ -179,11 +179,11 @@ def sample_rows(texts: pa.Array) -> pa.Array:
     """
     rows = np.unique(np.linspace(0, len(texts) - 1, num=min(len(texts), GATE_DOCUMENTS)).astype(np.int64))
     lengths = text_bytes(texts)[rows]
-    kept, held = [], 0
+    kept, size = [], 0
     for row, length in zip(rows.tolist(), lengths.tolist(), strict=True):
-        if held + length <= GATE_BYTES:
+        if size + length <= GATE_BYTES:
             kept.append(row)
-            held += length
+            size += length
     return pa.array(kept or [int(rows[lengths.argmin()])], pa.int64())
 
 

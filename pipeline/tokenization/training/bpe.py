@@ -124,14 +124,14 @@ def train_bulk(merges: int, texts: Iterable[str]) -> Merges:
 def _train_behind_gate(spec: BpeSpec, wanted: int, texts: list[str]) -> tuple[Merges | None, str]:
     pattern = PATTERNS["gpt2"]
     step = max(1, sum(map(len, texts)) // GATE_CHARACTERS)
-    part = texts[::step]
-    expected = train_reference(pattern, GATE_VOCABULARY, 2, part)
-    if train_bulk(len(expected), part) != expected:
+    excerpt = texts[::step]
+    expected = train_reference(pattern, GATE_VOCABULARY, 2, excerpt)
+    if train_bulk(len(expected), excerpt) != expected:
         return None, f"trained by tokenizers: {bulk_name()} learned other merges on a part of the sample"
     merges = train_bulk(wanted, texts)
     if len(merges) < wanted or not _frequent(spec, merges, texts):
         return None, f"trained by tokenizers: {bulk_name()} ran out of pairs seen {spec.min_frequency} times or more"
-    size = sum(len(text.encode()) for text in part)
+    size = sum(len(text.encode()) for text in excerpt)
     return merges, f"trained by {bulk_name()}: the same {len(expected):,} merges as tokenizers on {size / 1e6:.1f} MB"
 
 

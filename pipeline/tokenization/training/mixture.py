@@ -139,27 +139,27 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
         raise TokenizerError(f"the corpora {', '.join(counted) or '(none)'} hold no text to train a tokenizer on")
     targets = language_targets(available, settings.bytes, settings.temperature)
     rates = {lang: min(1.0, targets[lang] / available[lang]) if available[lang] else 0.0 for lang in available}
-    pieces, taken, digest = _write_sample(_sample(corpora, rates), out / SAMPLE_FILE)
-    sampled = sum(taken.values())
+    pieces, sizes, digest = _write_sample(_sample(corpora, rates), out / SAMPLE_FILE)
+    sample_bytes = sum(sizes.values())
     languages = {
         lang: LanguageSample(
             bytes=available[lang],
             share=available[lang] / total,
             target_bytes=round(targets[lang]),
-            sample_bytes=taken[lang],
-            sample_share=taken[lang] / sampled if sampled else 0.0,
+            sample_bytes=sizes[lang],
+            sample_share=sizes[lang] / sample_bytes if sample_bytes else 0.0,
         )
         for lang in sorted(available, key=lambda lang: (-available[lang], lang))
     }
     basis = [{name: asdict(corpus) for name, corpus in counted.items()}, digest]
     content_hash = text_hash(json.dumps(basis, sort_keys=True, separators=(",", ":")))
-    Mixture(content_hash, counted, settings.temperature, pieces, sampled, languages).write(out)
+    Mixture(content_hash, counted, settings.temperature, pieces, sample_bytes, languages).write(out)
     return MixtureSummary(
         content_hash=content_hash,
         documents=sum(corpus.documents for corpus in counted.values()),
         bytes=total,
         sample_pieces=pieces,
-        sample_bytes=sampled,
+        sample_bytes=sample_bytes,
         corpora=counted,
         languages=languages,
     )
@@ -168,7 +168,7 @@ def build_mixture(settings: SampleSettings, corpora: Mapping[str, CuratedCorpus]
 def _write_sample(rows: Iterator[dict[str, Any]], path: Path) -> tuple[int, Counter[str], str]:
     """Write the sample's pieces: how many, bytes by language, and a hash over them in order."""
     digest = hashlib.sha256()
-    taken: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     pieces = 0
     progress = Progress(log, "sampled", "pieces")
     with whole_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
@@ -176,12 +176,12 @@ def _write_sample(rows: Iterator[dict[str, Any]], path: Path) -> tuple[int, Coun
             for row in group:
                 for value in (row["corpus"], row["lang"], row["text"]):
                     digest.update(hashlib.sha256(value.encode()).digest())
-                taken[row["lang"]] += row["bytes"]
+                sizes[row["lang"]] += row["bytes"]
                 progress.add(1, row["bytes"])
             pieces += len(group)
             writer.write_table(pa.Table.from_pylist(group, SCHEMA))
     progress.finish()
-    return pieces, taken, digest.hexdigest()
+    return pieces, sizes, digest.hexdigest()
 
 
 def _count(corpus: CuratedCorpus) -> CorpusCounts:

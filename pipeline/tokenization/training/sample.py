@@ -45,9 +45,11 @@ def balance_rates(mixture: Path, temperature: float | None, size: int | None = N
     """Share of each language's pieces in the sample that a tokenizer with this temperature and size trains on."""
     languages = Mixture.read(mixture).languages
     available = {lang: row.bytes for lang, row in languages.items()}
-    held = {lang: row.sample_bytes for lang, row in languages.items()}
-    targets: dict[str, float] = dict(held)
+    sampled = {lang: row.sample_bytes for lang, row in languages.items()}
+    targets: dict[str, float] = dict(sampled)
     if temperature is not None:
-        targets = language_targets(available, int(sum(held.values()) * OWN_BALANCE_SHARE), temperature, limits=held)
+        targets = language_targets(
+            available, int(sum(sampled.values()) * OWN_BALANCE_SHARE), temperature, limits=sampled
+        )
     scale = 1.0 if size is None else min(1.0, size / max(1.0, sum(targets.values())))
-    return {lang: scale * targets[lang] / held[lang] if held[lang] else 0.0 for lang in held}
+    return {lang: scale * targets[lang] / sampled[lang] if sampled[lang] else 0.0 for lang in sampled}

@@ -5,24 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
-from pipeline.tokenization.corpus_tokens.chunks import chunks, skip_rows
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.corpus_tokens.index import Split
-from pipeline.tokenization.corpus_tokens.prefetch import prefetched
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
 from pipeline.tokenization.specs import parse_spec
@@ -196,51 +192,6 @@ def test_bytes_that_are_not_the_text_s_are_refused(
         encode_corpus("wrong", corpus, build("small"), tmp_path)
 
 
-documents = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=12), min_size=1, max_size=40)
-
-
-@given(documents, st.lists(st.integers(1, 7), min_size=1))
-def test_files_do_not_depend_on_how_documents_arrive(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[list[int]], cuts: list[int]
-) -> None:
-    def write(sizes: Iterator[int]) -> tuple[str, dict[str, bytes]]:
-        out = tmp_path_factory.mktemp("files")
-        writer = TokenWriter(out, "train", "uint16", graded=True, batch_tokens=20, file_tokens=50)
-        start = 0
-        while start < len(rows):
-            part = rows[start : start + next(sizes)]
-            start += len(part)
-            writer.write(
-                [
-                    pa.array([bytes(16)] * len(part), pa.binary(16)),
-                    pa.array([len(row) for row in part], pa.uint32()),
-                    pa.array(["en"] * len(part)),
-                    pa.array([float(row[0]) for row in part], pa.float32()),
-                ],
-                from_rows([np.array(row, dtype=np.uint16) for row in part], "uint16"),
-            )
-        counts = writer.close()
-        assert (counts.documents, counts.tokens) == (len(rows), sum(map(len, rows)))
-        return writer.content_hash, {path.name: path.read_bytes() for path in out.iterdir()}
-
-    def cycle() -> Iterator[int]:
-        while True:
-            yield from cuts
-
-    assert write(iter([len(rows)])) == write(cycle())
-
-
-@given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 100), st.integers(1, 5), st.integers(0, 10))
-def test_chunks_keep_every_row_in_order_and_their_size(sizes: list[int], size: int, per: int, skip: int) -> None:
-    table = pa.table({"bytes": pa.array(sizes, pa.uint32()), "row": list(range(len(sizes)))})
-    tables = list(chunks(skip_rows(iter(table.to_batches(max_chunksize=per)), skip), size))
-    assert [row for chunk in tables for row in chunk["row"].to_pylist()] == list(range(skip, len(sizes)))
-    for chunk in tables:
-        assert sum(chunk["bytes"].to_pylist()[:-1]) < size
-    for chunk in tables[:-1]:
-        assert sum(chunk["bytes"].to_pylist()) >= size
-
-
 def test_ids_beyond_uint16_reach_the_token_store_as_uint32(
     tmp_path: Path, write_corpus: Callable[..., CuratedCorpus]
 ) -> None:
@@ -272,15 +223,3 @@ def test_a_long_document_does_not_push_the_others_out_of_the_gate() -> None:
     texts = ["a" * 300_000, *(f"short {i}" for i in range(10)), "b" * 300_000]
     assert sample_rows(pa.array(texts, pa.large_string())).to_pylist() == list(range(1, 11))
     assert sample_rows(pa.array([texts[0], texts[0][:-1]], pa.large_string())).to_pylist() == [1]
-
-
-def test_a_step_ahead_keeps_order_and_raises_in_its_place() -> None:
-    def numbers() -> Iterator[int]:
-        yield from range(3)
-        raise TokenizerError("after 2")
-
-    steps = prefetched(numbers())
-    assert [next(steps) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(TokenizerError, match="after 2"):
-        next(steps)
-    assert list(prefetched(iter(range(5)))) == [0, 1, 2, 3, 4]
