@@ -52,7 +52,7 @@ def _tail(context: dg.AssetExecutionContext, file: Path, done: threading.Event) 
 
 def live_metadata(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """The loss so far as a line, the time left in words, and the newest values as numbers that the UI plots."""
-    losses = [row["loss"] for row in rows_of(file) if row.get("loss") is not None]
+    losses = [row["loss"] for row in metrics_rows(file) if row.get("loss") is not None]
     numbers = {name: values[name] for name in SHOWN if values.get(name) is not None}
     return {
         "loss_so_far": dg.MetadataValue.md(sparkline_markdown(losses, "training loss")),
@@ -63,11 +63,11 @@ def live_metadata(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def last_values(file: Path) -> dict[str, Any] | None:
     """The last whole line of a metrics file; None where there is none yet."""
-    rows = rows_of(file)
+    rows = metrics_rows(file)
     return rows[-1] if rows else None
 
 
-def rows_of(file: Path) -> list[dict[str, Any]]:
+def metrics_rows(file: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics file; the one being written is left out."""
     rows = []
     with contextlib.suppress(FileNotFoundError):

@@ -15,11 +15,12 @@ import dagster as dg
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.launchpad import launchpad_config, typed_in
-from pipeline.assets.live import observe_metrics
+from pipeline.assets.live import metrics_rows, observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
+from pipeline.base.files import sha256_of, write_text
 from pipeline.evaluation.lm_eval.training_items import TrainingItems
 from pipeline.launch.in_dagster import run_in_dagster
 from pipeline.launch.launcher import Program
@@ -140,7 +141,7 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
 
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = build.out / RUN_FILE
-    config.write_text(json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1), encoding="utf-8")
+    write_text(config, json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1))
     program = Program(
         "trainer",
         ("train", "--config", str(config)),
@@ -189,14 +190,13 @@ def _choices(build: Build, relative: Callable[[Path], str]) -> tuple[ChoiceData,
 
 def export(build: Build) -> ExportSummary:
     """Export to the transformers class that holds the model's switches."""
-    from pipeline.base.files import sha256_of
     from trainer.export import export_hf
     from trainer.run.checkpoint import load_model
 
     model = build.inputs["model"]
     export_hf(load_model(model.path), build.path("tokenizer"), build.out)
     card = model_card(collect(model, build.store.ancestry(model), name=f"squeeze-{build.store.profile}"))
-    (build.out / "README.md").write_text(card, encoding="utf-8")
+    write_text(build.out / "README.md", card)
     architecture = json.loads((build.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]
     files = sorted(file.relative_to(build.out).as_posix() for file in build.out.rglob("*") if file.is_file())
     return ExportSummary(sha256_of(build.out / "model.safetensors"), architecture, files)
@@ -214,8 +214,7 @@ def _why_it_failed(config: Path, status: int) -> str:
 
 
 def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
-    lines = (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = metrics_rows(out / METRICS_FILE)
     every = max(1, len(rows) // points)
     return [(row["step"], row["loss"]) for row in rows[::every]]
 
@@ -223,9 +222,8 @@ def _loss_curve(out: Path, points: int = 200) -> list[tuple[int, float]]:
 def _model_pictures(summary: ModelSummary, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.loss import loss_curve_png
 
-    rows = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
     validation = {name: score.loss for name, score in summary.run.validation.items()}
-    return {"loss_curve": loss_curve_png(rows, validation)}
+    return {"loss_curve": loss_curve_png(metrics_rows(folder / METRICS_FILE), validation)}
 
 
 def _model_metadata(summary: ModelSummary, folder: Path) -> Metadata:

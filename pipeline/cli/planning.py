@@ -13,30 +13,32 @@ from typing import Any
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from pipeline.base.errors import SqueezeError
+from pipeline.curation.documents import DocumentsSummary
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import ForecastRow, estimated_holdings, forecast, holdings_of
 from pipeline.store import Artifact, Store
+from pipeline.tokenization.corpus_tokens.encode import TokensSummary
 from trainer.config import DataConfig, RunConfig
 from trainer.data.shards import dtype_for
 
 
 def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[ForecastRow], list[str]]:
-    """Rows per epoch, stage and source, and notes on what was estimated.
+    """Rows per epoch, stage and corpus, and notes on what was estimated.
 
     `sizes` are bytes of text by corpus, for what is not in the store. Raises SqueezeError naming a corpus of unknown
     size, ShardError for a schedule that cannot be met.
     """
     mixed = sorted({corpus for stage in profile.schedule.stages for corpus in stage.mixture})
     tokens = {name: store.find_current(f"tokens/{name}") for name in mixed}
-    known = {name: artifact for name, artifact in tokens.items() if artifact is not None and name not in sizes}
-    if len(known) == len(mixed):
-        dtype = str(next(iter(known.values())).summary["dtype"])
-        holdings = holdings_of(profile.schedule, {name: artifact.path for name, artifact in known.items()})
+    encoded = {name: artifact for name, artifact in tokens.items() if artifact is not None and name not in sizes}
+    if len(encoded) == len(mixed):
+        dtype = next(iter(encoded.values())).summary_as(TokensSummary).dtype
+        holdings = holdings_of(profile.schedule, {name: artifact.path for name, artifact in encoded.items()})
         return forecast(profile.schedule, profile.shards, holdings, dtype), []
-    found = {name: sizes.get(name) or _text_bytes(profile, name, known.get(name), store) for name in mixed}
+    text_bytes = {name: sizes.get(name) or _text_bytes(profile, name, encoded.get(name), store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
-    rows = forecast(schedule, profile.shards, estimated_holdings(found), dtype_for(profile.model.vocab_size))
+    rows = forecast(schedule, profile.shards, estimated_holdings(text_bytes), dtype_for(profile.model.vocab_size))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 
@@ -54,10 +56,10 @@ def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: 
 
 def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Store) -> int:
     if tokens is not None:
-        return int(tokens.summary["train"]["bytes"])
+        return tokens.summary_as(TokensSummary).train.bytes
     documents = store.find_current(f"documents/{name}")
     if documents is not None:
-        return int(documents.summary["bytes"])
+        return documents.summary_as(DocumentsSummary).bytes
     stated = profile.corpora[name].estimated_bytes
     if stated is None:
         raise SqueezeError(

@@ -84,11 +84,11 @@ class Profile(Settings):
     @model_validator(mode="after")
     def _mixtures_name_corpora(self) -> Profile:
         for stage in self.schedule.stages:
-            for source in stage.mixture:
-                if source not in self.corpora:
+            for corpus in stage.mixture:
+                if corpus not in self.corpora:
                     raise ValueError(
-                        f"schedule stage {stage.name!r} mixes {source!r}, which is not in corpora"
-                        f"{did_you_mean(source, self.corpora)}; there are {', '.join(self.corpora)}"
+                        f"schedule stage {stage.name!r} mixes {corpus!r}, which is not in corpora"
+                        f"{did_you_mean(corpus, self.corpora)}; there are {', '.join(self.corpora)}"
                     )
         for corpus in self.schedule.language_temperature:
             if corpus not in self.corpora:
