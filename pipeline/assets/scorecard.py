@@ -19,7 +19,7 @@ from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Sco
 from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
-from pipeline.reporting.html import report_html
+from pipeline.reporting.page import report_html
 from pipeline.reporting.scores import plottable, rows_beside
 from pipeline.store import Artifact, Store
 

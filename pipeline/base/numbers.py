@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trainer.numbers import duration
 
-__all__ = ["age", "duration", "figure", "short", "size", "with_error"]
+__all__ = ["age", "duration", "figure", "minutes_or_hours", "short", "size", "with_error"]
 
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 _SHORT: Final = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -38,6 +38,12 @@ def short(value: float) -> str:
 def with_error(value: float, stderr: float | None) -> str:
     """A score and one standard error: 0.2892 ± 0.0045."""
     return f"{value:.4f} ± {stderr:.4f}" if stderr is not None else f"{value:.4f}"
+
+
+def minutes_or_hours(seconds: float) -> str:
+    """How long something took, in the unit one would say: 1.6 min · 2.3 h."""
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.1f} min"
 
 
 def size(count: float) -> str:

@@ -28,7 +28,7 @@ def report(
 ) -> None:
     """Write the HTML page about the latest model, with whatever of it has been evaluated."""
     from pipeline.reporting.facts import facts_of
-    from pipeline.reporting.html import report_html
+    from pipeline.reporting.page import report_html
 
     store = open_store(profile)
     out.write_text(report_html(facts_of(store, store.current(MODEL_KEY))), encoding="utf-8")

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.base.errors import StoreError
+from pipeline.base.numbers import figure
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails, TextRow
 from pipeline.reporting.facts import MODEL, Facts, facts_of
-from pipeline.reporting.html import lineage_tree
-from pipeline.reporting.scores import scorecard_rows
-from pipeline.reporting.tables import markdown_table, shown
+from pipeline.reporting.lineage import lineage_tree
+from pipeline.reporting.scores import score_rows
+from pipeline.reporting.tables import markdown_table
 from pipeline.store import Artifact, Store
 
 
@@ -33,6 +34,7 @@ def model_card(facts: Facts) -> str:
     """Markdown, with the front matter the hub reads (languages of the held-out text, no licence claimed)."""
     languages = sorted({row.lang for row in _texts(facts) if row.lang and row.lang != "und"})
     run = facts.run
+    size, tokens, steps = map(figure, (run.parameters.total, run.tokens, run.steps) if run else (None, None, None))
     parts = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     if languages:
         parts += ["language:", *(f"- {language}" for language in languages)]
@@ -41,8 +43,8 @@ def model_card(facts: Facts) -> str:
         "",
         f"# {facts.name}",
         "",
-        f"A language model of {shown(run and run.parameters.total)} parameters, trained on {shown(run and run.tokens)} "
-        f"tokens in {shown(run and run.steps)} steps. Fingerprint `{facts.fingerprint}`.",
+        f"A language model of {size} parameters, trained on {tokens} tokens in {steps} steps. Fingerprint "
+        f"`{facts.fingerprint}`.",
         "",
         "## Use",
         "",
@@ -71,8 +73,8 @@ def model_card(facts: Facts) -> str:
         parts += [line for table in tables for line in ("", markdown_table(table))]
     if facts.scorecard is not None:
         shown_above = {name for name, result in facts.suites.items() if result.details.table()}
-        rows = [row for row in scorecard_rows(facts.scorecard) if row["suite"] not in shown_above]
-        parts += ["", markdown_table(rows)]
+        rows = [row for row in facts.scorecard.rows if row.suite not in shown_above]
+        parts += ["", markdown_table(score_rows(rows))]
     if facts.lineage:
         parts += ["", "## Lineage", "", "```", *lineage_tree(facts.lineage), "```"]
     return "\n".join(parts) + "\n"

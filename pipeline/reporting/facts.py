@@ -15,24 +15,12 @@ from typing import Any, Final
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.evaluation.suites.table import read_result
+from pipeline.reporting.lineage import Lineage
 from pipeline.store import Artifact, Store
 from trainer.run.folder import METRICS_FILE
 from trainer.run.summary import RunSummary, read_summary
 
 MODEL: Final = "model"
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """An artifact of the ancestry."""
-
-    key: str
-    fingerprint: str
-    content_hash: str
-    built: str
-    """UTC time of the commit."""
-    inputs: tuple[tuple[str, str], ...]
-    """(key, fingerprint) of its own inputs."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import SuiteResult
-from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
+from pipeline.evaluation.scores.scorecard import Comparison, Row
 
 
 def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
@@ -25,31 +25,35 @@ def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
     ]
 
 
+SCORE_COLUMNS: Final[Mapping[str, Callable[[Row], Any]]] = {
+    "task": lambda row: row.task,
+    "metric": lambda row: row.metric,
+    "score": lambda row: with_error(row.value, row.stderr),
+    "items": lambda row: row.count,
+    "shots": lambda row: row.shots,
+    "beside": lambda row: "\n".join(comparison_words(item) for item in row.comparisons),
+}
+"""The scorecard's columns wherever it is shown: on the page, in the model card, and on its asset's page, which has a
+column for each thing that scores are compared with in place of `beside`."""
+
+
+def score_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (this is worse)`, a line each."""
+    return [{name: column(row) for name, column in SCORE_COLUMNS.items()} for row in rows]
+
+
 def rows_beside(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Scores with a column for everything they are compared with: narrow enough for an asset's page."""
     names = list(dict.fromkeys(item.name for row in rows for item in row.comparisons if item.comparable))
     lines = []
     for row in rows:
-        values = {item.name: item.value for item in row.comparisons if item.comparable}
-        name = row.task if row.metric == "bits_per_byte" else f"{row.task} {row.metric}"
-        line = {"score of": name, "this model": with_error(row.value, row.stderr), "items": row.count}
-        lines.append(line | {name: round(values[name], 4) if name in values else "" for name in names})
+        columns = {name: column(row) for name, column in SCORE_COLUMNS.items()}
+        task, metric, score = columns.pop("task"), columns.pop("metric"), columns.pop("score")
+        del columns["beside"]
+        name = task if metric == "bits_per_byte" else f"{task} {metric}"
+        values = {item.name: round(item.value, 4) for item in row.comparisons if item.comparable}
+        lines.append({"score of": name, "this model": score, **columns, **{name: values.get(name) for name in names}})
     return lines
-
-
-def scorecard_rows(scorecard: Scorecard) -> list[dict[str, Any]]:
-    """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (worse)`."""
-    return [
-        {
-            "suite": row.suite,
-            "task": row.task,
-            "metric": row.metric,
-            "score": with_error(row.value, row.stderr),
-            "count": row.count,
-            "beside": " · ".join(comparison_words(item) for item in row.comparisons),
-        }
-        for row in scorecard.rows
-    ]
 
 
 def comparison_words(item: Comparison) -> str:

@@ -1,47 +1,61 @@
-"""Markdown tables and bars for Dagster's UI and the console: short, aligned, and never raw HTML (the UI strips it)."""
+"""Tables and bars: rows as a grid of text, and as markdown without raw HTML, which Dagster's UI strips.
+
+In: rows as mappings, of which some may lack keys that others have. Out: text, each number as people read it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+
+from pipeline.base.numbers import figure
 
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> str:
-    """Rows as a markdown table; numbers to the right. Empty text for no rows.
+@dataclass(frozen=True)
+class Grid:
+    """A table as text, whatever it is drawn with."""
 
-    Args:
-        columns: key in the rows -> heading, in order; none: every key of any row.
+    headings: list[str]
+    right: list[bool]
+    """By column, whether all of it are numbers, which go to the right."""
+    cells: list[list[str]]
+
+
+def grid_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> Grid:
+    """Rows as a grid; a dash where a row has nothing.
+
+    columns: key in the rows -> heading, in order; none: every key of any row.
     """
+    headings = dict(columns or {key: str(key) for key in columns_of(rows)})
+    return Grid(
+        headings=list(headings.values()),
+        right=[all(_is_number(row.get(key)) for row in rows) for key in headings],
+        cells=[[figure(row.get(key)) for key in headings] for row in rows],
+    )
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> str:
+    """Rows as a markdown table; numbers to the right. Empty text for no rows. `columns` as for `grid_of`."""
+    from tabulate import tabulate
+
     if not rows:
         return ""
-    headings = dict(columns or {key: str(key) for key in columns_of(rows)})
-    numeric = [all(_is_number(row.get(key)) for row in rows) for key in headings]
-    lines = [
-        "| " + " | ".join(_escape(heading) for heading in headings.values()) + " |",
-        "| " + " | ".join("---:" if right else "---" for right in numeric) + " |",
-    ]
-    lines += ["| " + " | ".join(_escape(shown(row.get(key))) for key in headings) + " |" for row in rows]
-    return "\n".join(lines)
+    grid = grid_of(rows, columns)
+    return tabulate(
+        [[_escape(cell) for cell in cells] for cells in grid.cells],
+        [_escape(heading) for heading in grid.headings],
+        tablefmt="pipe",
+        colalign=["right" if right else "left" for right in grid.right],
+        disable_numparse=True,
+    )
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every key of any row, in the order they are first seen: a row may lack what others have."""
     return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def shown(value: Any) -> str:
-    """A value as people read it: 1,234,567 · 0.123 · 12.3 · yes · —"""
-    if value is None:
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
 
 
 def bar(share: float, width: int = 16) -> str:
@@ -72,4 +86,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """Text that breaks out of no cell; its lines stand one after the other."""
+    return text.replace("|", "\\|").replace("\n", " · ").replace("<", "&lt;")

@@ -100,12 +100,15 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         if step % every == 0 and step < steps:  # others were left by an interruption
             curve.append({"tokens": step * training.batch_tokens, **score(place, part=CURVE)})
     curve.append({"tokens": summary.tokens, **score(folder, part=CURVE)})
+    ends = score(folder, part=FINAL)
+    if not all(map(math.isfinite, ends.values())):
+        return RunResult(**facts, state=DIVERGED, message="scores of the weights at the end are not finite")
     return RunResult(
         **facts | {"steps": summary.steps, "tokens": summary.tokens},
         state=FINISHED,
         curve=curve,
         benchmarks=_benchmarks(folder, config, task),
-        bits_per_byte=score(folder, part=FINAL),
+        bits_per_byte=ends,
         final_train_loss=summary.final_train_loss,
         seconds=summary.seconds if whole else None,
         cpu_seconds=cpu_seconds if whole else None,

@@ -12,7 +12,7 @@ from pipeline.evaluation.scores.noise import within_noise
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard, read_scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails
 from pipeline.evaluation.suites.table import read_result
-from pipeline.reporting.scores import comparison_words, plottable, scorecard_rows
+from pipeline.reporting.scores import comparison_words, plottable, score_rows
 
 
 def suite(folder, scores, kind="lm_eval", details=None):
@@ -88,7 +88,7 @@ def test_a_scorecard_reads_back_as_it_was_with_its_lineage(tmp_path):
     again = read_scorecard(tmp_path)
     assert dataclasses.replace(again, seconds=card.seconds) == card
     assert again.lineage == lineage
-    assert scorecard_rows(again)[0]["score"] == "0.3000 ± 0.0046"
+    assert score_rows(again.rows)[0]["score"] == "0.3000 ± 0.0046"
 
 
 def test_the_hash_is_of_the_scores_and_not_of_the_seventh_digit(tmp_path):
