@@ -25,15 +25,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig, TrainingConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import build_optimizer
 from trainer.optim.schedule import learning_rate_factor, muon_momentum
 from trainer.presets import PRESETS
 
 PRESET_S = ModelConfig(**PRESETS["s"]["model"])
-MUON = TrainingConfig(**PRESETS["s"]["training"])
-ADAMW = TrainingConfig(batch_tokens=MUON.batch_tokens, learning_rate=3e-3)
+MUON = TrainingConfig.from_dict(PRESETS["s"]["training"])
+ADAMW = TrainingConfig(batch_tokens=MUON.batch_tokens, optimizer=OptimizerConfig(learning_rate=3e-3))
 MOE = MoEConfig(experts=8, top_k=2)
 MICRO_BATCH = 16
 WARM = 0.25  # share of the steps after which the load must be even
@@ -85,14 +85,14 @@ def train(
     mean in any step of the last three quarters (0 for a dense model)."""
     torch.manual_seed(seed)
     model = GPT(config)
-    optimizer = build_optimizer(model, training)
+    optimizer = build_optimizer(model, training.optimizer)
     busiest, started = 0.0, time.process_time()
     source = batches(windows(text.train, config.context), training.sequences_per_batch(config.context), seed)
     for step, rows in zip(range(steps), source, strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training)
+            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training.schedule)
             if "momentum" in group:
-                group["momentum"] = muon_momentum(step, training)
+                group["momentum"] = muon_momentum(step, training.optimizer)
         for part in rows.split(MICRO_BATCH):
             with torch.autocast("cpu", torch.bfloat16):
                 total = model.loss(part[:, :-1], part[:, 1:], reduction="sum").total
@@ -143,13 +143,14 @@ def compare_moe(text: Text, arguments: argparse.Namespace) -> None:
 def sweep(text: Text, arguments: argparse.Namespace) -> None:
     for name, recipe in (("AdamW", ADAMW), ("Muon", MUON)):
         for factor in arguments.factors:
-            adam = recipe.adam_learning_rate
-            training = dataclasses.replace(
-                recipe,
-                learning_rate=recipe.learning_rate * factor,
+            rate, adam = recipe.optimizer.learning_rate, recipe.optimizer.adam_learning_rate
+            optimizer = dataclasses.replace(
+                recipe.optimizer,
+                learning_rate=rate * factor,
                 adam_learning_rate=None if adam is None else adam * factor,
             )
-            label = f"{name} {training.learning_rate:g}" + (f", AdamW {adam * factor:g}" if adam else "")
+            training = dataclasses.replace(recipe, optimizer=optimizer)
+            label = f"{name} {optimizer.learning_rate:g}" + (f", AdamW {adam * factor:g}" if adam else "")
             found = [train(label, PRESET_S, training, text, arguments.steps, seed)[0] for seed in arguments.seeds]
             print(f"{label:34} {statistics.mean(found):.4f}", flush=True)
 

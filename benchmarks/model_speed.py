@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.nanogpt_shape import NanoGPT
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig
 from trainer.export.hf import hf_class, hf_settings
 from trainer.model import GPT, GPT2, ModelConfig, MoEConfig
 from trainer.optim import build_optimizer
@@ -94,7 +94,7 @@ def runners(config: ModelConfig, device: torch.device) -> list[Runner]:
     loss: Any = lambda x, y: model.loss(x, y).total  # noqa: E731
     if device.type == "cuda":
         loss = torch.compile(loss, dynamic=False)
-    found = [Runner("ours", model, loss, build_optimizer(model, TrainingConfig(learning_rate=1e-4)))]
+    found = [Runner("ours", model, loss, build_optimizer(model, OptimizerConfig(learning_rate=1e-4)))]
     found.append(transformers_runner(config, device))
     if config.position == "learned":
         nano = NanoGPT(config.vocab_size, config.context, config.width, config.layers, config.heads).to(device)
@@ -191,7 +191,7 @@ def measure_memory(vocab_size: int, *, chunked: bool) -> None:
 
     config = dataclasses.replace(SHAPES["L"][0], vocab_size=vocab_size)
     model = GPT(config)
-    optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-4))
+    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=1e-4))
     ids = torch.randint(0, vocab_size, (1, config.context + 1))
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):

@@ -100,7 +100,7 @@ def bare_loop(settings: dict[str, Any], steps: int) -> float:
     """Tokens/s of the same model, optimizer and micro-batches on tokens in memory: no reader, ranks, guards, files."""
     run = RunConfig.from_dict({**settings, "out": "none"})
     model = GPT(run.model)
-    optimizer = build_optimizer(model, run.training)
+    optimizer = build_optimizer(model, run.training.optimizer)
     sequences, micro = run.training.sequences_per_batch(run.model.context), 16
     windows = torch.randint(run.model.vocab_size, (sequences, run.model.context + 1))
 
@@ -145,7 +145,7 @@ def checkpoint(_: argparse.Namespace) -> None:
     for preset in ("s", "m", "l"):
         run = RunConfig.from_dict({"preset": preset, "data": {"epochs": ["none"]}, "out": "none"})
         model = GPT(run.model)
-        optimizer = build_optimizer(model, run.training)
+        optimizer = build_optimizer(model, run.training.optimizer)
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()

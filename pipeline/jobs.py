@@ -17,7 +17,8 @@ from pipeline.store.maintenance import verify
 
 FULL_TRAIN: Final = "full_train"
 VERIFY_STORE: Final = "verify_store"
-SHOWN: Final = ("learning_rate", "adam_learning_rate", "weight_decay", "seed", "max_steps", "max_minutes", "device")
+SHOWN_OF_OPTIMIZER: Final = ("learning_rate", "adam_learning_rate", "weight_decay")
+SHOWN: Final = ("seed", "max_steps", "max_minutes", "device")
 """Training settings written out in the launchpad; its other fields take any of the rest."""
 MOST_FAULTS: Final = 20
 
@@ -74,7 +75,10 @@ def jobs(profile: Profile) -> list[Any]:
 
 def _training_config(profile: Profile) -> dict[str, Any]:
     """The profile's own values: laid over the profile they change nothing until one is edited."""
-    return {"ops": {"model": {"config": {name: getattr(profile.training, name) for name in SHOWN}}}}
+    training = profile.training
+    optimizer = {name: getattr(training.optimizer, name) for name in SHOWN_OF_OPTIMIZER}
+    shown = {"optimizer": optimizer} | {name: getattr(training, name) for name in SHOWN}
+    return {"ops": {"model": {"config": shown}}}
 
 
 @dg.op(

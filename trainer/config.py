@@ -12,13 +12,14 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from annotated_types import Gt
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from trainer.errors import ConfigError
+from trainer.mistakes import fields_of
 from trainer.model.config import ModelConfig
 from trainer.settings import (
     STRICT_KEYS,
@@ -30,25 +31,16 @@ from trainer.settings import (
     Share,
     Whole,
     from_mapping,
-    identity_of,
+    identity_of_fields,
     runtime,
 )
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
-class TrainingConfig:
-    """How to train. Learning rates are peaks; a share is of the run's steps, or of the peak where it says so."""
+class OptimizerConfig:
+    """What turns gradients into updates. Learning rates are peaks, which the schedule goes up to and down from."""
 
-    batch_tokens: Count = 8192
-    """Tokens of an optimizer step over all ranks; a multiple of the model's context."""
-    max_steps: Count | None = None
-    """Stop after so many steps; none: as many whole batches as the epochs hold."""
-    max_minutes: Positive | None = None
-    """End after so many minutes of training, counted over resumptions; the learning rate comes down in time, whatever
-    the machine's speed. The final evaluation is not counted. What comes out depends on the machine."""
-    seed: Whole = 1
-
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    kind: Literal["adamw", "muon"] = "adamw"
     """`muon`: Muon for the blocks' matrices, AdamW for everything else."""
     learning_rate: Positive = 3e-3
     """Of every parameter (adamw), or of the matrices (muon)."""
@@ -63,17 +55,40 @@ class TrainingConfig:
     muon_momentum: BelowOne = 0.95
     """Reached from 0.85 over the first 300 steps, Nesterov."""
     clip_norm: Positive | None = 1.0
+    """Longest gradient that is left as it is; none: any."""
 
-    schedule: Literal["cosine", "wsd"] = "cosine"
+
+@dataclass(frozen=True, config=STRICT_KEYS)
+class ScheduleConfig:
+    """How the learning rates go over the run. A share is of the run's steps, or of the peak where it says so."""
+
+    kind: Literal["cosine", "wsd"] = "cosine"
     """`wsd`: warm up, stay, then go down linearly over the last `cooldown_share`."""
     warmup_steps: Whole = 20
     cooldown_share: Share = 0.7
     """Share of the steps over which `wsd` goes down."""
     final_share: Share = 0.1
     """The last step's learning rate as a share of the peak."""
+
+
+@dataclass(frozen=True, config=STRICT_KEYS)
+class TrainingConfig:
+    """How to train."""
+
+    batch_tokens: Count = 8192
+    """Tokens of an optimizer step over all ranks; a multiple of the model's context."""
+    max_steps: Count | None = None
+    """Stop after so many steps; none: as many whole batches as the epochs hold."""
+    max_minutes: Positive | None = None
+    """End after so many minutes of training, counted over resumptions; the learning rate comes down in time, whatever
+    the machine's speed. The final evaluation is not counted. What comes out depends on the machine."""
+    seed: Whole = 1
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """What turns gradients into updates."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How the learning rates go over the run."""
     ema_horizon: Count | None = None
     """Steps over which the evaluation weights average the trained ones; none: no average is kept."""
-
     precision: Literal["bf16", "float32"] = "bf16"
     """`bf16` is autocast: weights and optimizer stay float32."""
     document_mask: bool = False
@@ -111,13 +126,21 @@ class TrainingConfig:
     """Of one device at `precision`, for MFU; none: looked up by the device's name."""
 
     def identity(self) -> dict[str, Any]:
-        """The settings that change a run's result, as plain JSON values."""
-        return identity_of(self)
+        """The settings that change a run's result, as plain JSON values.
+
+        Flat, as all of them once were: a group's `kind` under the group's name, its other keys beside it. Fingerprints
+        and checkpoints are older than the groups, and what was trained before them is found and gone on with.
+        """
+        flat: dict[str, Any] = {}
+        for name, value in identity_of_fields(self).items():
+            group = value if name in GROUPS else {"kind": value}
+            flat |= {name if key == "kind" else key: item for key, item in group.items()}
+        return flat
 
     @classmethod
     def from_dict(cls, data: object, where: str = "training") -> TrainingConfig:
         """Strict: raises `ConfigError` naming every unknown key, with the nearest known one, and every wrong value."""
-        return from_mapping(cls, data, where)
+        return from_mapping(cls, data, where, MOVED)
 
     def sequences_per_batch(self, context: int) -> int:
         """Sequences of `context` tokens in a batch; raises `ConfigError` where it does not come out whole."""
@@ -127,6 +150,23 @@ class TrainingConfig:
                 f"training.batch_tokens {self.batch_tokens} must be a multiple of model.context {context}"
             )
         return sequences
+
+
+GROUPS: Final = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig}
+MOVED: Final = {
+    name if key == "kind" else key: f"training.{name}.{key}"
+    for name, group in GROUPS.items()
+    for key in fields_of(group)
+}
+"""Keys of a training section when it was flat, with their places now."""
+
+
+def grouped(training: Mapping[str, Any]) -> dict[str, Any]:
+    """A training section that was written flat, with its groups: whole files of earlier versions are read so."""
+    values = {key: value for key, value in training.items() if key not in MOVED}
+    for name, group in GROUPS.items():
+        values[name] = {key: training[name if key == "kind" else key] for key in fields_of(group)}
+    return values
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -166,13 +206,13 @@ class RunConfig:
     training: TrainingConfig = TrainingConfig()
 
     @classmethod
-    def from_dict(cls, data: object, where: str = "run") -> RunConfig:
+    def from_dict(cls, data: object, where: str = "run:") -> RunConfig:
         """Strict, as `TrainingConfig.from_dict`. A top-level `preset` fills what `model` and `training` leave out."""
         if isinstance(data, Mapping) and "preset" in data:
             from trainer.presets import with_preset
 
             data = with_preset(data, where)
-        return from_mapping(cls, data, where)
+        return from_mapping(cls, data, where, {f"training.{old}": new for old, new in MOVED.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `from_dict` gives an equal configuration."""
@@ -195,7 +235,8 @@ class RunConfig:
 def read_run(path: Path) -> RunConfig:
     """Read a run's JSON file. Relative paths inside it are relative to its folder.
 
-    Raises `ConfigError` naming the file for one that is missing, no JSON, or holds settings that do not fit.
+    What the trainer itself wrote before settings had groups is read as well. Raises `ConfigError` naming the file for
+    one that is missing, no JSON, or holds settings that do not fit.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -203,5 +244,8 @@ def read_run(path: Path) -> RunConfig:
         raise ConfigError(f"{path}: no such file; --config names the run's JSON settings") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
+    training = data.get("training") if isinstance(data, dict) else None
+    if isinstance(training, dict) and training.keys() >= MOVED.keys():  # all of them: no hand's file, the trainer's own
+        data["training"] = grouped(training)
     base = path.resolve().parent
     return RunConfig.from_dict(data, f"{path.name}:").with_paths(lambda given: str(base / given))

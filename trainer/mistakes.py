@@ -6,10 +6,12 @@ path as it was written, so that a reader of YAML can add the line. Names of Pyth
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -44,8 +46,6 @@ class Mistake:
     path: tuple[str | int, ...]
     """Keys and positions, as they were written; empty where it is about the whole."""
     text: str
-    given: Any = field(default=None, compare=False)
-    """The value, where the place holds one."""
 
     @property
     def key(self) -> str:
@@ -64,14 +64,35 @@ def joined(where: str, key: str) -> str:
     return f"{where} {key}" if where.endswith(":") else f"{where}.{key}"
 
 
-def explain(error: ValidationError, kind: Any, data: Any) -> list[Mistake]:
-    """Every mistake once, in the order in which pydantic found them."""
+def explain(
+    error: ValidationError, kind: Any, data: Any, moved: Mapping[str, str] = MappingProxyType({})
+) -> list[Mistake]:
+    """Every mistake once, in the order in which pydantic found them; `moved` as for `new_place`."""
     mistakes = []
     for item in error.errors(include_url=False):
         path = _written(item["loc"], data, whole=item["type"] in (*UNKNOWN, "missing"))
-        text = _unknown(kind, path) if item["type"] in UNKNOWN else _text(item)
-        mistakes.append(Mistake(path, text, item["input"]))
+        unknown = item["type"] in UNKNOWN
+        place = new_place(path, moved) if unknown or isinstance(item["input"], str) else None  # a word for a section
+        if place is not None:
+            text = f"this key has moved: write {place}"
+        else:
+            text = _unknown(kind, path) if unknown else _text(item)
+        mistakes.append(Mistake(path, text))
     return list(dict.fromkeys(mistakes))
+
+
+def new_place(path: Sequence[str | int], moved: Mapping[str, str]) -> str | None:
+    """Where the value at `path` is written now; none where nothing was ever there.
+
+    moved: old place -> new place, as dotted paths; `*` stands for any one key or position, the same in both.
+    """
+    place = ".".join(map(str, path))
+    for old, new in moved.items():
+        match = re.fullmatch(re.escape(old).replace(r"\*", "([^.]+)"), place)
+        if match is not None:
+            names = iter(match.groups())
+            return ".".join(next(names) if name == "*" else name for name in new.split("."))
+    return None
 
 
 def fields_of(kind: Any) -> dict[str, Any]:

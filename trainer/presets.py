@@ -30,11 +30,8 @@ _GPT2_MODEL = {
 }
 _GPT2_TRAINING = {
     "batch_tokens": 524_288,
-    "optimizer": "adamw",
-    "learning_rate": 6e-4,
-    "warmup_steps": 715,
-    "schedule": "cosine",
-    "final_share": 0.1,
+    "optimizer": {"kind": "adamw", "learning_rate": 6e-4},
+    "schedule": {"kind": "cosine", "warmup_steps": 715, "final_share": 0.1},
 }
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -54,23 +51,16 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "training": {
             "batch_tokens": 8192,
-            "optimizer": "muon",
-            "learning_rate": 0.04,
-            "adam_learning_rate": 0.024,
-            "schedule": "wsd",
-            "final_share": 0.05,
-            "warmup_steps": 20,
+            "optimizer": {"kind": "muon", "learning_rate": 0.04, "adam_learning_rate": 0.024},
+            "schedule": {"kind": "wsd", "warmup_steps": 20, "final_share": 0.05},
         },
     },
     "m": {
         "model": {"vocab_size": 16384, "context": 1024, "width": 384, "layers": 8, "heads": 6, "ff_width": 1024},
         "training": {
             "batch_tokens": 262_144,
-            "optimizer": "muon",
-            "learning_rate": 0.02,
-            "adam_learning_rate": 3.6e-3,
-            "schedule": "wsd",
-            "warmup_steps": 40,
+            "optimizer": {"kind": "muon", "learning_rate": 0.02, "adam_learning_rate": 3.6e-3},
+            "schedule": {"kind": "wsd", "warmup_steps": 40},
             "ema_horizon": 150,
         },
     },
@@ -78,16 +68,20 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "model": {"vocab_size": 32768, "context": 1024, "width": 768, "layers": 12, "heads": 6, "ff_width": 2048},
         "training": {
             "batch_tokens": 524_288,
-            "optimizer": "muon",
-            "learning_rate": 0.025,
-            "adam_learning_rate": 3.6e-3,
-            "schedule": "wsd",
-            "warmup_steps": 40,
+            "optimizer": {"kind": "muon", "learning_rate": 0.025, "adam_learning_rate": 3.6e-3},
+            "schedule": {"kind": "wsd", "warmup_steps": 40},
             "ema_horizon": 150,
         },
     },
     "gpt2": {"model": _GPT2_MODEL, "training": _GPT2_TRAINING},
-    "gpt2_3x": {"model": _GPT2_MODEL, "training": {**_GPT2_TRAINING, "learning_rate": 1.8e-3, "warmup_steps": 285}},
+    "gpt2_3x": {
+        "model": _GPT2_MODEL,
+        "training": {
+            **_GPT2_TRAINING,
+            "optimizer": {"kind": "adamw", "learning_rate": 1.8e-3},
+            "schedule": {"kind": "cosine", "warmup_steps": 285, "final_share": 0.1},
+        },
+    },
 }
 
 
@@ -104,5 +98,15 @@ def with_preset(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     filled = {key: value for key, value in data.items() if key != "preset"}
     for section, defaults in PRESETS[name].items():
         own = filled.get(section, {})
-        filled[section] = {**defaults, **own} if isinstance(own, Mapping) else own
+        filled[section] = laid_over(defaults, own) if isinstance(own, Mapping) else own
     return filled
+
+
+def laid_over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` over `defaults`, group by group."""
+    groups = {
+        name: laid_over(group, own[name])
+        for name, group in defaults.items()
+        if isinstance(group, Mapping) and isinstance(own.get(name), Mapping)
+    }
+    return {**defaults, **own, **groups}

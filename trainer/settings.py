@@ -22,7 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from trainer.errors import ConfigError
-from trainer.mistakes import explain
+from trainer.mistakes import explain, fields_of
 
 T = TypeVar("T")
 
@@ -52,15 +52,17 @@ def runtime(default: Any, **kwargs: Any) -> Any:
     return Field(default, json_schema_extra={RUNTIME: True}, **kwargs)
 
 
-def from_mapping(kind: type[T], data: object, where: str) -> T:
+def from_mapping(kind: type[T], data: object, where: str, moved: Mapping[str, str] | None = None) -> T:
     """Build `kind` from `data`; `where` stands before each key in errors (`training`, or a file's name and a colon).
 
-    Raises `ConfigError` with a line for every unknown or missing key and every value that does not fit.
+    `moved` is as for `trainer.mistakes.new_place`. Raises `ConfigError` with a line for every unknown or missing key
+    and every value that does not fit.
     """
     try:
         return TypeAdapter(kind).validate_python(dict(data) if isinstance(data, Mapping) else data)
     except ValidationError as error:
-        raise ConfigError("\n  ".join(mistake.told(where) for mistake in explain(error, kind, data))) from None
+        mistakes = explain(error, kind, data, moved or {})
+        raise ConfigError("\n  ".join(mistake.told(where) for mistake in mistakes)) from None
 
 
 def identity_of(value: Any) -> Any:
@@ -68,15 +70,11 @@ def identity_of(value: Any) -> Any:
 
     In: settings, dataclasses and containers of them. A dataclass with an `identity()` of its own answers for itself.
     """
-    fields = getattr(type(value), "__pydantic_fields__", None)
-    if fields is not None:
-        return {
-            name: identity_of(getattr(value, name))
-            for name, info in fields.items()
-            if not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(RUNTIME))
-        }
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: identity_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        own = getattr(value, "identity", None)
+        return own() if own is not None else identity_of_fields(value)
+    if fields_of(type(value)):
+        return identity_of_fields(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -84,3 +82,16 @@ def identity_of(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [identity_of(item) for item in value]
     return value
+
+
+def identity_of_fields(value: Any) -> dict[str, Any]:
+    """The identity of a settings object or dataclass, field by field."""
+    described = fields_of(type(value))
+    names = list(described) or [field.name for field in dataclasses.fields(value)]
+    return {name: identity_of(getattr(value, name)) for name in names if not is_runtime(described.get(name))}
+
+
+def is_runtime(info: Any) -> bool:
+    """Whether pydantic's description of a field says that it was made with `runtime()`."""
+    extra = getattr(info, "json_schema_extra", None)
+    return isinstance(extra, dict) and bool(extra.get(RUNTIME))

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from trainer.settings import RUNTIME, STRICT_KEYS, identity_of, runtime
+from trainer.settings import STRICT_KEYS, identity_of, is_runtime, runtime
 
-__all__ = ["RUNTIME", "Settings", "identity_of", "runtime"]
+__all__ = ["Settings", "identity_of", "is_runtime", "runtime"]
 
 
 class Settings(BaseModel):

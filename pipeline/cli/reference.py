@@ -22,7 +22,7 @@ from typing import Any, Final
 from pydantic_core import PydanticUndefined
 
 from pipeline.base.numbers import size
-from pipeline.base.settings import RUNTIME
+from pipeline.base.settings import is_runtime
 from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
@@ -97,7 +97,7 @@ def keys_of(kind: type) -> list[Key]:
             _type_text(info.annotation),
             _default(info.default, info.default_factory is not None),
             " ".join((info.description or "").split()),
-            bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(RUNTIME)),
+            is_runtime(info),
             tuple(settings_inside(info.annotation)),
         )
         for name, info in fields_of(kind).items()

@@ -22,7 +22,7 @@ from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
-from pipeline.profile.moved_keys import new_place
+from pipeline.profile.moved_keys import MOVED
 from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.plan import StudyPlan
@@ -156,10 +156,9 @@ def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:
 
 def _explain(file: Path, error: ValidationError, data: Mapping[str, Any], locations: Locations) -> str:
     """All mistakes as lines of `file, line: key: what is wrong`."""
-    lines = []
-    for mistake in explain(error, Profile, data):
-        moved = None if isinstance(mistake.given, Mapping) else new_place(mistake.path)
-        text = mistake.text if moved is None else f"this key has moved: write {moved}"
-        lines.append(f"{locations.of(mistake.path) or file.name}: {mistake.key or '(profile)'}: {text}")
+    lines = [
+        f"{locations.of(mistake.path) or file.name}: {mistake.key or '(profile)'}: {mistake.text}"
+        for mistake in explain(error, Profile, data, MOVED)
+    ]
     more = f"\n  and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
     return f"the profile {file} has mistakes:\n  " + "\n  ".join(lines[:MOST_ERRORS]) + more

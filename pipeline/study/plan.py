@@ -101,7 +101,9 @@ def _set(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         )
     place = values[section]
     for part in path[:-1]:
-        if not isinstance(place.get(part), dict):
+        if place.get(part) is None:
             place[part] = {}
         place = place[part]
+        if not isinstance(place, dict):
+            return  # a value where a section goes; whoever reads the settings says so
     place[path[-1]] = value

@@ -92,7 +92,7 @@ class Arm(Settings):
     against: str | None = runtime(None)
     """The arm it is compared with, where that is not the study's baseline."""
     change: dict[str, Any] = Field(default_factory=dict)
-    """Settings by dotted name, such as `training.learning_rate: 2.8e-3`."""
+    """Settings by dotted name, such as `training.optimizer.learning_rate: 2.8e-3`."""
     data: str | None = None
     budget: Budget | None = None
     seeds: tuple[int, ...] | None = None

@@ -89,7 +89,7 @@ def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple
 
     torch.manual_seed(1)
     gpt = GPT(model)
-    optimizer = build_optimizer(gpt, training)
+    optimizer = build_optimizer(gpt, training.optimizer)
     ema = Ema(gpt, training.ema_horizon) if training.ema_horizon else None
     sequences = training.sequences_per_batch(model.context)
     ids: Any = torch.randint(model.vocab_size, (sequences, model.context + 1))
@@ -110,7 +110,7 @@ def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple
                         documents_BT=document_index(inputs, END_OF_TEXT) if training.document_mask else None,
                     ).total
                 (loss / training.batch_tokens).backward()
-            torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.clip_norm or math.inf)
+            torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.optimizer.clip_norm or math.inf)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if model.mlp == "moe":

@@ -89,7 +89,7 @@ def test_every_asset_page_renders_without_an_error_in_the_console(ui):
 def test_a_broken_setting_is_refused_in_words(ui):
     ui.launch("train_only", ("learning_rate: 0.003", "learning_rate: -1.0"))
     assert ui.ended() == "Failure"
-    ui.wait_for("learning_rate must be above 0, found -1.0")
+    ui.wait_for("learning_rate: must be above 0, found -1.0")
     ui.picture("broken_setting")
 
 

@@ -42,13 +42,13 @@ def test_the_launchpad_overrides_training_settings_and_refuses_what_does_not_fit
         return project.run("dagster", "job", "execute", "-j", "full_train", "-c", config, check=check)
 
     config = project.folder / "launch.yaml"
-    config.write_text("ops: {model: {config: {learning_rate: 0.001}}}\n")
+    config.write_text("ops: {model: {config: {optimizer: {learning_rate: 0.001}}}}\n")
     built, _ = project.outcomes(run_with(config).stderr)
     assert built == FROM_THE_MODEL_ON
-    config.write_text("ops: {model: {config: {learning_rate: -1.0}}}\n")
+    config.write_text("ops: {model: {config: {optimizer: {learning_rate: -1.0}}}}\n")
     done = run_with(config, check=False)
     assert done.returncode != 0
-    assert "learning_rate must be above 0, found -1.0" in done.stderr
+    assert "launchpad: training.optimizer.learning_rate: must be above 0, found -1.0" in done.stderr
     project.full_train()  # back to the profile's own
 
 

@@ -49,7 +49,7 @@ def test_every_asset_but_the_studys_belongs_to_exactly_one_partial_job(definitio
 def test_the_launchpad_shows_the_profiles_own_training_settings(definitions):
     for job in ("full_train", "train_only"):
         shown = definitions.resolve_job_def(job).run_config["ops"]["model"]["config"]
-        assert shown["learning_rate"] == load_profile("sample").training.learning_rate
+        assert shown["optimizer"]["learning_rate"] == load_profile("sample").training.optimizer.learning_rate
         assert shown["max_minutes"] is None
 
 

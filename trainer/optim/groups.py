@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig
 from trainer.model.attention import Attention
 from trainer.model.gpt import GPT
 from trainer.model.layers import MLP
@@ -15,17 +15,17 @@ from trainer.model.moe import Experts
 from trainer.optim.optimizer import MuonAdamW
 
 
-def build_optimizer(model: GPT, training: TrainingConfig) -> MuonAdamW:
-    """The optimizer of `training` over all parameters of `model`, each in exactly one group.
+def build_optimizer(model: GPT, settings: OptimizerConfig) -> MuonAdamW:
+    """The optimizer of `settings` over all parameters of `model`, each in exactly one group.
 
     `adamw`: weight decay on everything with two or more dimensions, embeddings included, as GPT-2's recipe has it.
     `muon`: Muon and decay on the blocks' matrices; AdamW without decay on embeddings, head, routers, norms, biases.
     """
-    if training.optimizer == "adamw":
+    if settings.kind == "adamw":
         matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-        groups = [_adamw(matrices, training, training.learning_rate, training.weight_decay)]
-        groups.append(_adamw(vectors, training, training.learning_rate, 0.0))
+        groups = [_adamw(matrices, settings, settings.learning_rate, settings.weight_decay)]
+        groups.append(_adamw(vectors, settings, settings.learning_rate, 0.0))
         return MuonAdamW(group for group in groups if group["params"])
 
     stacked = block_matrices(model)
@@ -37,17 +37,17 @@ def build_optimizer(model: GPT, training: TrainingConfig) -> MuonAdamW:
             "kind": "muon",
             "params": parameters,
             "parts": list(parts),
-            "lr": training.learning_rate,
-            "momentum": training.muon_momentum,
-            "weight_decay": training.weight_decay,
-            "cautious": training.cautious_weight_decay,
+            "lr": settings.learning_rate,
+            "momentum": settings.muon_momentum,
+            "weight_decay": settings.weight_decay,
+            "cautious": settings.cautious_weight_decay,
         }
         for (_, parts), parameters in by_shape.items()
     ]
     taken = {id(parameter) for parameter, _ in stacked}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    adam_rate = training.learning_rate if training.adam_learning_rate is None else training.adam_learning_rate
-    groups.append(_adamw(rest, training, adam_rate, 0.0))
+    adam_rate = settings.learning_rate if settings.adam_learning_rate is None else settings.adam_learning_rate
+    groups.append(_adamw(rest, settings, adam_rate, 0.0))
     return MuonAdamW(groups)
 
 
@@ -64,13 +64,13 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
     return found
 
 
-def _adamw(parameters: Sequence[Tensor], training: TrainingConfig, rate: float, decay: float) -> dict[str, Any]:
+def _adamw(parameters: Sequence[Tensor], settings: OptimizerConfig, rate: float, decay: float) -> dict[str, Any]:
     return {
         "kind": "adamw",
         "params": list(parameters),
         "lr": rate,
-        "betas": tuple(training.betas),
-        "eps": training.eps,
+        "betas": tuple(settings.betas),
+        "eps": settings.eps,
         "weight_decay": decay,
-        "cautious": training.cautious_weight_decay,
+        "cautious": settings.cautious_weight_decay,
     }

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import math
 
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig, ScheduleConfig
 
 MUON_MOMENTUM_START = 0.85
 MUON_MOMENTUM_STEPS = 300  # modded-nanogpt
 
 
-def learning_rate_factor(step: int, steps: int, config: TrainingConfig) -> float:
+def learning_rate_factor(step: int, steps: int, schedule: ScheduleConfig) -> float:
     """Share of the peak learning rate at `step` (from 0) of a run of `steps`.
 
     Both schedules rise linearly over `warmup_steps`. `cosine` (Loshchilov & Hutter 2016, as GPT-3 uses it) then falls
     to `final_share` at the last step; `wsd` (warm-up, stable, decay; Hu et al. 2024) stays at the peak and falls
     linearly over the last `cooldown_share` of the steps.
     """
-    warmup = min(config.warmup_steps, steps)
+    warmup = min(schedule.warmup_steps, steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    if config.schedule == "cosine":
+    if schedule.kind == "cosine":
         done = (step - warmup) / max(1, steps - 1 - warmup)
         share = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     else:
-        cooldown = max(1, round(steps * config.cooldown_share))
+        cooldown = max(1, round(steps * schedule.cooldown_share))
         share = min(1.0, max(0.0, (steps - 1 - step) / cooldown))
-    return config.final_share + (1 - config.final_share) * share
+    return schedule.final_share + (1 - schedule.final_share) * share
 
 
 def steps_in_time(step: int, steps: int, time_gone: float) -> int:
@@ -43,7 +43,7 @@ def steps_in_time(step: int, steps: int, time_gone: float) -> int:
     return max(step + 1, min(steps, round(step / min(time_gone, 1.0))))
 
 
-def muon_momentum(step: int, config: TrainingConfig) -> float:
+def muon_momentum(step: int, optimizer: OptimizerConfig) -> float:
     """Momentum at `step`: from 0.85 to the setting over 300 steps, since early gradients go stale fast."""
     share = min(1.0, step / MUON_MOMENTUM_STEPS)
-    return MUON_MOMENTUM_START + (config.muon_momentum - MUON_MOMENTUM_START) * share
+    return MUON_MOMENTUM_START + (optimizer.muon_momentum - MUON_MOMENTUM_START) * share

@@ -65,7 +65,7 @@ class Learner:
         self.sequences_per_batch = self.training.sequences_per_batch(config.model.context)
         torch.manual_seed(self.training.seed)
         self.model = GPT(config.model).to(ranks.device)
-        self.optimizer = build_optimizer(self.model, self.training)
+        self.optimizer = build_optimizer(self.model, self.training.optimizer)
         self.ema = Ema(self.model, self.training.ema_horizon) if self.training.ema_horizon else None
         self.micro_batch = 1
         self.expert_imbalance: float | None = None
@@ -118,17 +118,17 @@ class Learner:
             self._halve_micro_batch()
 
     def clip(self) -> float:
-        """Scale the gradient down to `training.clip_norm`; returns its norm before, equal on every rank."""
-        limit = float("inf") if self.training.clip_norm is None else self.training.clip_norm
+        """Scale the gradient down to `training.optimizer.clip_norm`; returns its norm before, equal on every rank."""
+        limit = float("inf") if self.training.optimizer.clip_norm is None else self.training.optimizer.clip_norm
         return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
     def update(self, step: int, steps: int) -> float:
         """One optimizer step and the average's; returns the learning rate as a share of its peak."""
-        factor = learning_rate_factor(step, steps, self.training)
+        factor = learning_rate_factor(step, steps, self.training.schedule)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
             if "momentum" in group:
-                group["momentum"] = muon_momentum(step, self.training)
+                group["momentum"] = muon_momentum(step, self.training.optimizer)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":

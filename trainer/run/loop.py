@@ -164,7 +164,7 @@ class _Run:
         factor = self.learner.update(step, steps_in_time(step, self.steps, self.ending.time_gone))
         self.state.updates += 1
         self._consume()
-        return StepFigures(loss, self.training.learning_rate * factor, norm, self.learner.expert_imbalance)
+        return StepFigures(loss, self.training.optimizer.learning_rate * factor, norm, self.learner.expert_imbalance)
 
     def _consume(self) -> None:
         self.reader.advance(self.batch)

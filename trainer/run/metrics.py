@@ -30,7 +30,7 @@ LINE_SECONDS = 5.0  # between lines for people
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What a step came to: loss in nats a token, `training.learning_rate` as scheduled, the norm before clipping."""
+    """What a step came to: loss in nats a token, the scheduled learning rate, the gradient's norm before clipping."""
 
     loss: float
     lr: float

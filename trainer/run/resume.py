@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from trainer.config import RunConfig
+from trainer.config import MOVED, RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
@@ -67,8 +67,7 @@ def check_same_run(
         )
     for name, value in config.training.identity().items():
         if name not in _MAY_CHANGE and state.training.get(name) != value:
-            raise CheckpointError(
-                f"{place}: training.{name} is {state.training.get(name)!r} there, {value!r} here; {advice}"
-            )
+            key = MOVED.get(name, f"training.{name}")
+            raise CheckpointError(f"{place}: {key} is {state.training.get(name)!r} there, {value!r} here; {advice}")
     if state.steps != steps:
         raise CheckpointError(f"{place}: of a run of {state.steps} steps, this one has {steps}; {advice}")

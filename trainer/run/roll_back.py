@@ -37,12 +37,12 @@ class RollBack:
         where = f"{_where(state, reader, batch)}: {bad.complaint}"
         if self._ends:
             raise error(
-                f"{where}. Lower training.learning_rate, or set training.on_bad_loss to roll_back, which skips the "
-                "batch; the last checkpoint is kept"
+                f"{where}. Lower training.optimizer.learning_rate, or set training.on_bad_loss to roll_back, which "
+                "skips the batch; the last checkpoint is kept"
             )
         self._count += 1
         if self._count > MOST_ROLL_BACKS:
-            raise error(f"{where}. Rolled back {MOST_ROLL_BACKS} times already; lower training.learning_rate")
+            raise error(f"{where}. Rolled back {MOST_ROLL_BACKS} times already; lower training.optimizer.learning_rate")
         self._ranks.barrier()  # the first rank may still be writing the checkpoint
         try:
             place = self._checkpoints.newest()

@@ -87,7 +87,7 @@ def _run(
         )
     torch.manual_seed(SEED)
     gpt = GPT(config)
-    optimizer = build_optimizer(gpt, training)
+    optimizer = build_optimizer(gpt, training.optimizer)
     stream = torch.from_numpy(ids)
     said = time.monotonic()
     for step in range(steps):
@@ -95,11 +95,11 @@ def _run(
         x_BT = stream[start : start + rows * config.context].view(rows, config.context)
         y_BT = stream[start + 1 : start + 1 + rows * config.context].view(rows, config.context)
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training)
+            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training.schedule)
         with torch.autocast("cpu", torch.bfloat16):
             loss = gpt.loss(x_BT, y_BT).total
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.clip_norm or math.inf)
+        torch.nn.utils.clip_grad_norm_(gpt.parameters(), training.optimizer.clip_norm or math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if time.monotonic() - said > LOG_SECONDS:

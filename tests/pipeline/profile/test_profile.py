@@ -57,10 +57,13 @@ def test_the_preset_fills_what_is_left_out(profile_with):
             "corpora:\n  books:\n    filters: {minimum_wrods: 3}\n",
             r"mine.yaml, line 4: corpora.books.filters.minimum_wrods: unknown key; did you mean 'minimum_words'\?",
         ),
-        ("training: {learning_rate: -1}\n", r"mine.yaml, line 2: training.learning_rate: must be above 0, found -1"),
         (
-            "training: {lerning_rate: 1}\n",
-            r"mine.yaml, line 2: training.lerning_rate: unknown key; did you mean 'learn",
+            "training: {optimizer: {learning_rate: -1}}\n",
+            r"line 2: training.optimizer.learning_rate: must be above 0, found -1",
+        ),
+        (
+            "training: {optimizer: {lerning_rate: 1}}\n",
+            r"mine.yaml, line 2: training.optimizer.lerning_rate: unknown key; did you mean 'learn",
         ),
         ("model: {heads: 5}\n", r"mine.yaml, line 2: model.*heads \(5\) must divide width \(96\)"),
         ("model: {mlp: swigloo}\n", r"mine.yaml, line 2: model.mlp: .*'swiglu'.*found 'swigloo'"),

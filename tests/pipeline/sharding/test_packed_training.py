@@ -32,8 +32,8 @@ def run(folder: Path, epoch: Path, *, packed: bool, context: int = CONTEXT) -> A
         "model": {"vocab_size": 65_000, "context": context, "width": 8, "layers": 1, "heads": 1, "ff_width": 8},
         "training": {
             "batch_tokens": BATCH * context,
-            "learning_rate": 0.01,
-            "warmup_steps": 1,
+            "optimizer": {"learning_rate": 0.01},
+            "schedule": {"warmup_steps": 1},
             "checkpoint_every": 2,
             "log_every": 1,
             "device": "cpu",

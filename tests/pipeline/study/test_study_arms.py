@@ -36,7 +36,8 @@ tokenizers: {candidates: [bpe_tiny], select: bpe_tiny, folder: FOLDER, sample: {
 schedule: {stages: [{name: all, mixture: {web: 1, tales: 1}}]}
 shards: {workers: 1}
 model: {vocab_size: 300, context: 32, width: 32, layers: 1, heads: 2, ff_width: 64}
-training: {batch_tokens: 256, learning_rate: 3e-3, warmup_steps: 2, device: cpu, jump_factor: null}
+training:
+  {batch_tokens: 256, optimizer: {learning_rate: 3e-3}, schedule: {warmup_steps: 2}, device: cpu, jump_factor: null}
 evaluation: {suites: {bits_per_byte: {kind: bits_per_byte}}}
 study:
   budget: {tokens: 10_240}
@@ -49,8 +50,8 @@ study:
     twice: {tokens: 6_000, epochs: 2}
   arms:
     plain:
-    fast: {idea: 7, change: {training.learning_rate: 1e-2}}
-    wild: {change: {training.learning_rate: 1e30, training.clip_norm: null}, seeds: [1]}
+    fast: {idea: 7, change: {training.optimizer.learning_rate: 1e-2}}
+    wild: {change: {training.optimizer.learning_rate: 1e30, training.optimizer.clip_norm: null}, seeds: [1]}
 """
 WORDS = "the a one old king fox river tree moon garden baker walked sang found bright quiet and so then while".split()
 
@@ -191,7 +192,7 @@ def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
         return set(finished_arms(profile.study_plan, store).get("plain", ()))
 
     assert found() == {1, 2}
-    assert found(training={"weight_decay": 0.2}) == set()
+    assert found(training={"optimizer": {"weight_decay": 0.2}}) == set()
     assert found(study={"heldout": {"apart": ["web"]}}) == set()
     assert found(study={"arms": {"plain": {"data": "twice"}}}) == set()
 

@@ -26,9 +26,9 @@ def study():
         "baseline": {},
         "rope": {"model.position": "rope"},
         "gate": {"model.attention_input": "4n"},
-        "squeezed": {"model.position": "rope", "training.optimizer": "muon"},
+        "squeezed": {"model.position": "rope", "training.optimizer.kind": "muon"},
         "bpe_4k": {},
-        **{f"lr_{rate}": {"training.learning_rate": 1e-3} for rate in ("x2", "x3", "x6")},
+        **{f"lr_{rate}": {"training.optimizer.learning_rate": 1e-3} for rate in ("x2", "x3", "x6")},
     }
     return StudySettings(
         budget={"tokens": 8000},

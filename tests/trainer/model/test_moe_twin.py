@@ -23,7 +23,8 @@ STEPS = 200
 @pytest.mark.parametrize("seed", [1, 2])
 def test_experts_stay_balanced_and_beat_the_dense_twin(seed: int) -> None:
     text = encoded(TEXT, documents=1000)
-    training = dataclasses.replace(MUON, batch_tokens=4096, learning_rate=0.02, adam_learning_rate=0.012)
+    optimizer = dataclasses.replace(MUON.optimizer, learning_rate=0.02, adam_learning_rate=0.012)
+    training = dataclasses.replace(MUON, batch_tokens=4096, optimizer=optimizer)
     experts = dataclasses.replace(DENSE, mlp="moe", moe=MOE)
     assert experts.expert_width * MOE.top_k == DENSE.ff_width
     dense, _ = train("dense twin", DENSE, training, text, STEPS, seed)

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 import torch
 
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import Ema, MuonAdamW, build_optimizer, orthogonalize
 from trainer.optim.groups import block_matrices
@@ -117,8 +117,8 @@ def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
 def test_every_parameter_is_in_exactly_one_group_and_moves(optimizer, changes):
     torch.manual_seed(0)
     model = GPT(dataclasses.replace(SMALL, **changes))
-    training = TrainingConfig(optimizer=optimizer, learning_rate=0.01, batch_tokens=24)
-    optim = build_optimizer(model, training)
+    settings = OptimizerConfig(kind=optimizer, learning_rate=0.01)
+    optim = build_optimizer(model, settings)
     grouped = [id(p) for group in optim.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -132,7 +132,7 @@ def test_every_parameter_is_in_exactly_one_group_and_moves(optimizer, changes):
 
 def test_muon_takes_the_blocks_matrices_and_nothing_else():
     model = GPT(dataclasses.replace(SMALL, mlp="moe"))
-    optim = build_optimizer(model, TrainingConfig(optimizer="muon", learning_rate=0.02, adam_learning_rate=3e-3))
+    optim = build_optimizer(model, OptimizerConfig(kind="muon", learning_rate=0.02, adam_learning_rate=3e-3))
     names = {id(p): name for name, p in model.named_parameters()}
     muon = {names[id(p)] for g in optim.param_groups if g["kind"] == "muon" for p in g["params"]}
     expected = {"attention.input.weight", "attention.output.weight", "mlp.experts.input", "mlp.experts.output"}
@@ -151,7 +151,7 @@ def test_stacked_parts_cover_their_matrices():
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_restored_state_goes_on_to_the_bit(optimizer):
-    training = TrainingConfig(optimizer=optimizer, learning_rate=0.01, cautious_weight_decay=True)
+    settings = OptimizerConfig(kind=optimizer, learning_rate=0.01, cautious_weight_decay=True)
     ids = torch.randint(0, 97, (6, 2, 25), generator=torch.Generator().manual_seed(1))
 
     def train(model, optim, batches):
@@ -162,11 +162,11 @@ def test_a_restored_state_goes_on_to_the_bit(optimizer):
 
     torch.manual_seed(0)
     whole = GPT(SMALL)
-    optim = build_optimizer(whole, training)
+    optim = build_optimizer(whole, settings)
     train(whole, optim, ids[:3])
     resumed = GPT(SMALL)
     resumed.load_state_dict(whole.state_dict())
-    resumed_optim = build_optimizer(resumed, training)
+    resumed_optim = build_optimizer(resumed, settings)
     resumed_optim.load_state_dict(copy.deepcopy(optim.state_dict()))
     train(whole, optim, ids[3:])
     train(resumed, resumed_optim, ids[3:])
@@ -192,16 +192,16 @@ def test_the_average_is_plain_first_and_exponential_then():
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_all_of_a_state_that_is_read_lies_where_its_parameter_does(optimizer, tmp_path):
     """Meta parameters stand in for a GPU's: on one, a step count left on the CPU ends the fused AdamW."""
-    training = TrainingConfig(optimizer=optimizer)
+    settings = OptimizerConfig(kind=optimizer)
     model = GPT(SMALL)
-    optim = build_optimizer(model, training)
+    optim = build_optimizer(model, settings)
     ids = torch.randint(0, 97, (2, 25))
     model.loss(ids[:, :-1], ids[:, 1:]).total.backward()
     optim.step()
     save_tensors(optimizer_tensors(model, optim), tmp_path / "optimizer.safetensors")
     with torch.device("meta"):
         elsewhere = GPT(SMALL)
-    read = build_optimizer(elsewhere, training)
+    read = build_optimizer(elsewhere, settings)
     load_optimizer(tmp_path / "optimizer.safetensors", elsewhere, read)
     states = [read.state[parameter] for parameter in elsewhere.parameters()]
     assert {tensor.device.type for state in states for tensor in state.values()} == {"meta"}

@@ -15,14 +15,15 @@ import pyarrow as pa
 import pytest
 
 from trainer.data.shards import Counts, ShardEntry, ShardsManifest, StageEntry, TokenizerRef, content_hash, shard_schema
+from trainer.presets import laid_over
 
 VOCABULARY, EOT = 64, 63
 TOKENIZER = TokenizerRef("tokenizer-of-the-tests", VOCABULARY, EOT, "uint16")
 MODEL = {"vocab_size": VOCABULARY, "context": 16, "width": 32, "layers": 2, "heads": 2, "ff_width": 64}
 TRAINING = {
     "batch_tokens": 128,
-    "learning_rate": 0.01,
-    "warmup_steps": 2,
+    "optimizer": {"learning_rate": 0.01},
+    "schedule": {"warmup_steps": 2},
     "log_every": 1,
     "checkpoint_every": 5,
     "device": "cpu",
@@ -106,7 +107,7 @@ def make_run(shards: Path, tmp_path: Path) -> MakeRun:
         validation = [{"name": "numbers", "path": str(shards / "validation" / "shards.json")}] if validate else []
         run = {
             "model": {**MODEL, **(model or {})},
-            "training": {**TRAINING, **training},
+            "training": laid_over(TRAINING, training),
             "data": {
                 "epochs": [str(shards / f"epoch_{epoch:03d}" / "shards.json") for epoch in (1, 2)],
                 "validation": validation,

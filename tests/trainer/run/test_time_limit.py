@@ -17,7 +17,7 @@ from trainer.run.checkpoint import RunState  # noqa: E402
 from trainer.run.meter import RunMeter  # noqa: E402
 
 SECONDS = {"first": 3.0, "then": 1.0}
-LIMIT = {"max_minutes": 0.5, "schedule": "wsd", "cooldown_share": 0.5, "final_share": 0.1}
+LIMIT = {"max_minutes": 0.5, "schedule": {"kind": "wsd", "cooldown_share": 0.5, "final_share": 0.1}}
 
 
 @pytest.fixture

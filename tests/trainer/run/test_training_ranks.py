@@ -55,7 +55,7 @@ def test_two_ranks_resume_to_the_bit_in_bf16(make_run: Any) -> None:
 
 
 def test_three_ranks_of_unequal_shares_resume_to_the_bit_and_agree_with_one(make_run: Any) -> None:
-    settings = {"max_steps": 14, "precision": "float32", "optimizer": "muon", "ema_horizon": 4}
+    settings = {"max_steps": 14, "precision": "float32", "optimizer": {"kind": "muon"}, "ema_horizon": 4}
     three = losses(twice(make_run, 3, [6], **settings))
     alone = make_run("alone", **settings)
     torchrun(1, "-m", "trainer", "train", "--config", alone)

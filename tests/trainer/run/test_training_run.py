@@ -66,7 +66,7 @@ def test_a_run_learns_and_leaves_what_the_contract_names(make_run: Any) -> None:
     [
         ({}, {"precision": "bf16"}),
         ({}, {"precision": "float32", "ema_horizon": 5, "document_mask": True}),
-        ({"dropout": 0.1}, {"optimizer": "muon", "schedule": "wsd"}),
+        ({"dropout": 0.1}, {"optimizer": {"kind": "muon"}, "schedule": {"kind": "wsd"}}),
         ({"mlp": "moe", "moe": {"experts": 4, "top_k": 2, "balance": "bias"}}, {"ema_horizon": 5}),
     ],
     ids=["bf16", "float32-ema-documents", "muon-dropout", "moe"],
@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(make_run: Any, caplog: py
     ("change", "said"),
     [
         ({"model": {"width": 64}}, r"of another architecture: model\.width is 32 there, 64 here"),
-        ({"learning_rate": 0.02}, r"training\.learning_rate is 0\.01 there, 0\.02 here"),
+        ({"optimizer": {"learning_rate": 0.02}}, r"training\.optimizer\.learning_rate is 0\.01 there, 0\.02 here"),
         ({"max_steps": 15}, "of a run of 14 steps, this one has 15"),
     ],
 )

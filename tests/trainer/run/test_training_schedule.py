@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import TrainingConfig
+from trainer.config import OptimizerConfig, ScheduleConfig
 from trainer.optim.schedule import learning_rate_factor, muon_momentum
 
-COSINE = TrainingConfig(schedule="cosine", warmup_steps=10, final_share=0.1)
-WSD = TrainingConfig(schedule="wsd", warmup_steps=10, cooldown_share=0.5, final_share=0.05)
+COSINE = ScheduleConfig(kind="cosine", warmup_steps=10, final_share=0.1)
+WSD = ScheduleConfig(kind="wsd", warmup_steps=10, cooldown_share=0.5, final_share=0.05)
 
 
 def test_cosine_is_torch_s_own_after_the_warm_up() -> None:
@@ -40,11 +40,11 @@ def test_wsd_warms_up_stays_and_goes_down_in_a_line() -> None:
     st.integers(1, 500),
     st.data(),
 )
-def test_a_factor_is_above_zero_and_at_most_one(config: TrainingConfig, steps: int, data: st.DataObject) -> None:
+def test_a_factor_is_above_zero_and_at_most_one(schedule: ScheduleConfig, steps: int, data: st.DataObject) -> None:
     step = data.draw(st.integers(0, steps - 1))
-    assert 0 < learning_rate_factor(step, steps, config) <= 1
+    assert 0 < learning_rate_factor(step, steps, schedule) <= 1
 
 
 def test_muon_s_momentum_rises_over_300_steps() -> None:
-    config = TrainingConfig(muon_momentum=0.95)
-    assert [muon_momentum(step, config) for step in (0, 150, 300, 900)] == pytest.approx([0.85, 0.9, 0.95, 0.95])
+    muon = OptimizerConfig(muon_momentum=0.95)
+    assert [muon_momentum(step, muon) for step in (0, 150, 300, 900)] == pytest.approx([0.85, 0.9, 0.95, 0.95])
