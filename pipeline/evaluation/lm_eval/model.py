@@ -193,11 +193,11 @@ class SqueezeLM(TemplateLM):
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pieces)
         progress = Progress(log, "scored", "prompts", total=len(rows), unit="ktok")
         with evaluating(self.scorer.model) as device, torch.inference_mode():
-            first = 0
-            while first < len(rows):
-                batch = rows[first : first + max(1, self.batch_tokens // rows[first].length)]
+            done = 0
+            while done < len(rows):
+                batch = rows[done : done + max(1, self.batch_tokens // rows[done].length)]
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):
                     score_rows(self.scorer.model, batch, device, answers)
-                first += len(batch)
+                done += len(batch)
                 progress.add(len(batch), sum(row.length for row in batch))
         return answers

@@ -60,24 +60,24 @@ def own_names(folder: Path | None) -> dict[str, tuple[Named, ...]]:
         return {}
     if not folder.is_dir():
         raise EvaluationError(f"include_path: {folder.absolute()} is not a folder")
-    found = _names_in(folder)
-    if not found:
+    names = _names_in(folder)
+    if not names:
         raise EvaluationError(
             f"include_path: {folder.absolute()} has no task file of lm-eval: a .yaml file with `task: NAME`"
         )
-    return found
+    return names
 
 
 def _names_in(folder: Path) -> dict[str, tuple[Named, ...]]:
-    found: dict[str, list[Named]] = {}
+    places: dict[str, list[Named]] = {}
     for path in sorted(folder.glob("**/*.yaml")):
         text = path.read_bytes()
         for kind, name in _NAMED.findall(text):
-            found.setdefault(name.decode(), []).append(Named(kind.decode(), path))
+            places.setdefault(name.decode(), []).append(Named(kind.decode(), path))
         for block in _TAGS.findall(text):
             for name in re.findall(rb"-\s*[\"']?([^\s\"']+)", block):
-                found.setdefault(name.decode(), []).append(Named("tag", path))
-    return {name: tuple(places) for name, places in found.items()}
+                places.setdefault(name.decode(), []).append(Named("tag", path))
+    return {name: tuple(definitions) for name, definitions in places.items()}
 
 
 def check_tasks(names: Iterable[str], *, data: str = "hub", include: Path | None = None) -> None:

@@ -9,14 +9,16 @@ same command without that help.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.base.errors import EvaluationError, SqueezeError
+from pipeline.base.errors import EvaluationError, SqueezeError, StoreError
 from pipeline.evaluation.lm_eval.model import SqueezeLM
 from pipeline.evaluation.loading import AVERAGED, Scorer, load_scorer, usable_device
+from pipeline.store.backend import MANIFEST
+from pipeline.store.local import LocalBackend
+from pipeline.store.manifest import Manifest
 from pipeline.tokenization import is_tokenizer
 
 NAME: Final = "squeeze"
@@ -98,11 +100,11 @@ def _through_manifests(model: Path) -> Path | None:
         if is_tokenizer(folder):
             return folder
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            root = folder.parents[manifest["key"].count("/") + 1]
-            parents = [root / item["key"] / item["fingerprint"] for item in manifest["inputs"].values()]
-        except (OSError, ValueError, KeyError, IndexError):
+            manifest = Manifest.parse((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
+            store = LocalBackend(folder.parents[manifest.key.count("/") + 1])
+        except (OSError, UnicodeDecodeError, StoreError, IndexError):  # no artifact, or a copy outside of a store
             continue
+        parents = [store.folder(item.key, item.fingerprint) for item in manifest.inputs.values()]
         waiting += [parent for parent in parents if parent not in seen]
     return None
 

@@ -151,11 +151,11 @@ def _splits(stock: Path, task: str) -> str:
     """Lines that take away the splits the archive does not have."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    found = archive_set(task)
-    if found is None:
+    items = archive_set(task)
+    if items is None:
         return ""
     config: dict[str, Any] = load_yaml(stock, resolve_func=False)
-    lines = [f"{key}: null" for key in _SPLITS if config.get(key) is not None and config[key] not in found.splits]
+    lines = [f"{key}: null" for key in _SPLITS if config.get(key) is not None and config[key] not in items.splits]
     return "\n".join(lines) + "\n"
 
 

@@ -1,9 +1,9 @@
 """One table of everything scored: this model, chance, compressors, earlier models and published baselines.
 
 In: the folders of the suites' results, those of earlier models, and the lineage of all that was read. Out:
-`scorecard.json`. Each comparison says whether it is within noise. An earlier model is compared on the very same items
-and held-out text alone, item by item (`paired`); for a published number, whose items nobody has, a difference of at
-most two standard errors of it is noise.
+`scorecard.json`. Each comparison (`comparisons.py`) says whether it is within noise. An earlier model is compared on
+the very same items and held-out text alone, item by item (`paired.py`); for a published number, whose items nobody has,
+a difference of at most two standard errors of it is noise.
 
 Which earlier models there are depends on the store and not on this model. They are looked up when the scorecard is
 built and named in it by fingerprint, but are neither in its fingerprint nor in its content hash: training another
@@ -15,43 +15,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import EvaluationError
 from pipeline.base.files import write_text
-from pipeline.evaluation.results import Score, rounded_hash
-from pipeline.evaluation.scores.baselines import Baseline, Baselines, read_baselines
-from pipeline.evaluation.scores.noise import judge, within_noise
+from pipeline.evaluation.results import rounded_hash
+from pipeline.evaluation.scores.baselines import read_baselines
+from pipeline.evaluation.scores.comparisons import EARLIER, Comparison, Known, comparisons
 from pipeline.evaluation.scores.paired import Scored
 from pipeline.evaluation.suites.table import read_result
 
 SCORECARD_VERSION: Final = "3"
 SCORECARD_FILE: Final = "scorecard.json"
-EARLIER: Final = "earlier"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Another number for the same thing."""
-
-    name: str
-    kind: str
-    """`chance`, `compressor`, `published` or `earlier`."""
-    value: float
-    better: bool
-    """This model is better, whether or not by more than noise."""
-    within_noise: bool | None
-    """None where no standard error is known on either side, or the number was taken in another way."""
-    stderr: float | None = None
-    source: str = ""
-    comparable: bool = True
-    why_not: str = ""
-    """Why it is not comparable, in a few words."""
-    noise: float | None = None
-    """One standard error of the difference, where it was worked out item by item."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +79,6 @@ def build_scorecard(
     *,
     earlier: Mapping[str, Earlier] | None = None,
     model: Mapping[str, Any] | None = None,
-    baselines: Baselines | None = None,
 ) -> Scorecard:
     """Put all scores beside what they compare with; write `scorecard.json`.
 
@@ -115,25 +92,14 @@ def build_scorecard(
         EvaluationError: a suite's scores cannot be read.
     """
     start = time.monotonic()
-    baselines = baselines or read_baselines()
+    baselines = read_baselines()
     results = {name: Scored(read_result(folder), folder) for name, folder in suites.items()}
     before = {
         label: {name: Scored(read_result(folder), folder) for name, folder in model.suites.items() if name in suites}
         for label, model in (earlier or {}).items()
     }
     rows = [
-        Row(
-            suite=name,
-            task=score.task,
-            metric=score.metric,
-            value=score.value,
-            stderr=score.stderr,
-            count=score.count,
-            higher_is_better=score.higher_is_better,
-            shots=score.shots,
-            version=score.version,
-            comparisons=tuple(_comparisons(name, score, scored, before, baselines)),
-        )
+        Row(name, **dataclasses.asdict(score), comparisons=comparisons(score, Known(name, scored, before, baselines)))
         for name, scored in results.items()
         for score in scored.result.scores
     ]
@@ -180,72 +146,3 @@ def _content_hash(body: Mapping[str, Any]) -> str:
         {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
     ]
     return rounded_hash({**body, "rows": rows, "earlier": None})
-
-
-def _comparisons(
-    suite: str,
-    score: Score,
-    scored: Scored,
-    earlier: Mapping[str, Mapping[str, Scored]],
-    baselines: Baselines,
-) -> Iterator[Comparison]:
-    details = scored.result.details
-    chance = baselines.chance.get(score.task)
-    if chance is not None and score.metric in ("acc", "acc_norm"):
-        yield _against(score, "guessing", "chance", chance)
-    for name, value in details.yardsticks(score.task).items():
-        yield _against(score, name, "compressor", value)
-    for label, suites in earlier.items():
-        other = suites.get(suite)
-        match = next((item for item in other.result.scores if item.name == score.name), None) if other else None
-        if other is not None and match is not None:
-            verdict = judge(score, match, scored, other)
-            if verdict.comparable:
-                yield dataclasses.replace(
-                    _against(score, label, EARLIER, match.value, stderr=match.stderr),
-                    within_noise=verdict.within_noise,
-                    noise=verdict.noise,
-                )
-    differs = details.unlike_published(score.task)
-    for item in baselines.of(score.task, score.metric):
-        yield _against(
-            *(score, item.model, "published", item.value),
-            stderr=item.stderr,
-            source=item.source,
-            why_not=differs or _taken_otherwise(score, item),
-        )
-
-
-def _taken_otherwise(score: Score, published: Baseline) -> str:
-    """Why a published score is of something else than ours; empty where it is not."""
-    if not published.comparable:
-        return "taken otherwise"
-    if published.count is not None and published.count != score.count:
-        return f"of {published.count:,} items, this one of {score.count:,}"
-    if score.shots is not None and published.shots != score.shots:
-        return f"with {published.shots} shots, this one with {score.shots}"
-    return ""
-
-
-def _against(
-    score: Score,
-    name: str,
-    kind: str,
-    value: float,
-    *,
-    stderr: float | None = None,
-    source: str = "",
-    why_not: str = "",
-) -> Comparison:
-    difference = score.value - value
-    return Comparison(
-        name=name,
-        kind=kind,
-        value=value,
-        better=difference > 0 if score.higher_is_better else difference < 0,
-        within_noise=None if why_not else within_noise(difference, score.stderr, stderr),
-        stderr=stderr,
-        source=source,
-        comparable=not why_not,
-        why_not=why_not,
-    )

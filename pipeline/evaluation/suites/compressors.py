@@ -59,21 +59,21 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Bits per byte of each named text: `{name: {"xz": …, "xz_primed": …}}`, two compressions at a time.
 
-    The threads' number changes nothing: each compression is its own job and the libraries release the interpreter.
+    The threads' number changes nothing: each compression stands alone and the libraries release the interpreter.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(4, cpu_count())) as pool:
-        jobs = {}
+        compressions = {}
         for name, text in texts.items():
             if not text:
                 continue
             for compressor in compressors:
-                jobs[name, compressor] = pool.submit(compressed_bytes, compressor, text)
+                compressions[name, compressor] = pool.submit(compressed_bytes, compressor, text)
                 prefix = prefixes.get(name, b"")
                 if prefix and compressor in PRIMABLE:
-                    jobs[name, f"{compressor}_primed"] = pool.submit(added_bytes, compressor, prefix, text)
+                    compressions[name, f"{compressor}_primed"] = pool.submit(added_bytes, compressor, prefix, text)
         sizes: dict[str, dict[str, float]] = {name: {} for name in texts}
-        for (name, label), job in jobs.items():
-            sizes[name][label] = 8 * job.result() / len(texts[name])
+        for (name, label), compression in compressions.items():
+            sizes[name][label] = 8 * compression.result() / len(texts[name])
     return sizes

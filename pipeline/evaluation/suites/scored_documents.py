@@ -42,19 +42,19 @@ def score_corpus(scorer: Scorer, heldout: Heldout, batch_tokens: int) -> ScoredD
     text: list[Any] = []
     eot: list[Any] = []
     progress = Progress(log, f"{heldout.corpus}: scored", "documents", total=len(encoded), unit="kB")
-    first = 0
-    while first < len(encoded):
-        last, size = first, 0
-        while last < len(encoded) and (last == first or size < CHUNK_BYTES):
-            size += heldout.bytes[last]
-            last += 1
+    begin = 0
+    while begin < len(encoded):
+        end, size = begin, 0
+        while end < len(encoded) and (end == begin or size < CHUNK_BYTES):
+            size += heldout.bytes[end]
+            end += 1
         nats_text, nats_eot = score_documents(
-            scorer.model, encoded[first:last], eot_id=scorer.eot_id, context=scorer.context, batch_tokens=batch_tokens
+            scorer.model, encoded[begin:end], eot_id=scorer.eot_id, context=scorer.context, batch_tokens=batch_tokens
         )
         text.append(nats_text)
         eot.append(nats_eot)
-        progress.add(last - first, size)
-        first = last
+        progress.add(end - begin, size)
+        begin = end
     tokens = np.array([len(ids) for ids in encoded], dtype=np.int64)
     return ScoredDocuments(heldout, tokens, np.concatenate(text), np.concatenate(eot))
 

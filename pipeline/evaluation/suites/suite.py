@@ -63,7 +63,7 @@ class SuiteSettings(Settings):
         raise NotImplementedError
 
 
-def run_suite(
+def evaluate_suite(
     suite: SuiteSettings,
     model: Path,
     tokenizer: Path,

@@ -112,3 +112,18 @@ def text_row():
         return TextRow(name, corpus, lang, 1, 10, 5, 2.0, 0.01, 8.0, text_hash, 0, compressors or {})
 
     return make
+
+
+@pytest.fixture
+def manifest():
+    """Makes a folder an artifact: `manifest(folder, "model", tokenizer=("tokenizer/bpe", "<fingerprint>"))`."""
+    from pipeline.store import Manifest
+    from pipeline.store.manifest import Input, Provenance
+
+    def write(folder, key, **inputs):
+        built = Provenance("2030-01-01T00:00:00+00:00", 0.0, "sample", None, "first build", None, {}, {})
+        parents = {label: Input(*parent, "") for label, parent in inputs.items()}
+        text = Manifest(key, folder.name, "1", {}, parents, "", {}, {}, built).to_json()
+        (folder / "manifest.json").write_text(text)
+
+    return write

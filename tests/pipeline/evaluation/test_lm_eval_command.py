@@ -20,13 +20,12 @@ MODULE = [sys.executable, "-m", "pipeline.evaluation.lm_eval.registration"]
 
 
 @pytest.fixture
-def stored(model_folder, tokenizer_folder, tmp_path):
+def stored(model_folder, tokenizer_folder, manifest, tmp_path):
     """A `model` artifact whose manifest leads to its tokenizer."""
     model, tokenizer = tmp_path / "store" / "model" / "ab", tmp_path / "store" / "tokenizer" / "cd"
     shutil.copytree(model_folder, model)
     shutil.copytree(tokenizer_folder, tokenizer)
-    inputs = {"tokenizer": {"key": "tokenizer", "fingerprint": "cd", "content_hash": ""}}
-    (model / "manifest.json").write_text(json.dumps({"key": "model", "inputs": inputs}))
+    manifest(model, "model", tokenizer=("tokenizer", "cd"))
     return model
 
 

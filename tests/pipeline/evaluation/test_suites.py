@@ -10,7 +10,7 @@ from pipeline.evaluation.lm_eval.registration import SqueezeModel, find_tokenize
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite, evaluate_length
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
-from pipeline.evaluation.suites.suite import SuiteInputs, run_suite
+from pipeline.evaluation.suites.suite import SuiteInputs, evaluate_suite
 from pipeline.evaluation.suites.table import KINDS
 from pipeline.reporting.plots.length import length_png
 
@@ -19,7 +19,7 @@ BOOK = [("The fox jumps over the lazy dog and sits on a roof. " * 40, "en", "fox
 
 def test_samples_are_the_same_again_and_differ_by_seed(model_folder, tokenizer_folder, tmp_path):
     suite = SamplesSuite(prompts={"en": ("Once", "Once")}, new_tokens=8)
-    first, again = (run_suite(suite, model_folder, tokenizer_folder, SuiteInputs(), tmp_path) for _ in range(2))
+    first, again = (evaluate_suite(suite, model_folder, tokenizer_folder, SuiteInputs(), tmp_path) for _ in range(2))
     assert first.content_hash == again.content_hash
     one, two = first.details.samples
     assert (one.seed, two.seed) == (1, 2)
@@ -30,7 +30,7 @@ def test_length_extrapolation_scores_the_same_text_at_every_length(model_folder,
     folders = heldout({"books": BOOK})
     inputs = SuiteInputs(heldout=folders)
     suite = LengthExtrapolationSuite(factors=(1, 2, 8), scalings=("none", "yarn"), windows=2)
-    result = run_suite(suite, model_folder, tokenizer_folder, inputs, tmp_path)
+    result = evaluate_suite(suite, model_folder, tokenizer_folder, inputs, tmp_path)
     assert [score.task for score in result.scores] == ["rope 1x", "rope 2x", "rope yarn 2x"]
     assert result.details.notes == ["no held-out text is long enough for 8x"]
     one, two, _ = result.details.curves
@@ -73,7 +73,7 @@ def test_held_out_text_shorter_than_the_context_is_refused(model_folder, tokeniz
     folders = heldout({"books": [("too short", "en", "a")]})
     inputs = SuiteInputs(heldout=folders)
     with pytest.raises(EvaluationError, match="no held-out text has the 512 tokens"):
-        run_suite(LengthExtrapolationSuite(), model_folder, tokenizer_folder, inputs, tmp_path)
+        evaluate_suite(LengthExtrapolationSuite(), model_folder, tokenizer_folder, inputs, tmp_path)
 
 
 def test_every_kind_of_suite_has_a_code_version_and_says_what_it_is():
@@ -82,15 +82,16 @@ def test_every_kind_of_suite_has_a_code_version_and_says_what_it_is():
 
 
 def test_an_unknown_task_is_refused_before_the_model_is_looked_at(tmp_path):
+    none = tmp_path / "none"
     with pytest.raises(EvaluationError, match="hellaswag"):
-        run_suite(LmEvalSuite(tasks=("hellaswagg",)), tmp_path / "none", tmp_path / "none", SuiteInputs(), tmp_path)
+        evaluate_suite(LmEvalSuite(tasks=("hellaswagg",)), none, none, SuiteInputs(), tmp_path)
 
 
 def test_a_folder_that_is_no_model_or_no_tokenizer_is_named(model_folder, tokenizer_folder, tmp_path):
     with pytest.raises(EvaluationError, match="is not a finished model"):
-        run_suite(SamplesSuite(), tmp_path, tokenizer_folder, SuiteInputs(), tmp_path)
+        evaluate_suite(SamplesSuite(), tmp_path, tokenizer_folder, SuiteInputs(), tmp_path)
     with pytest.raises(EvaluationError, match="holds no tokenizer"):
-        run_suite(SamplesSuite(), model_folder, tmp_path, SuiteInputs(), tmp_path)
+        evaluate_suite(SamplesSuite(), model_folder, tmp_path, SuiteInputs(), tmp_path)
 
 
 def test_a_model_of_another_vocabulary_is_refused(model_folder, tokenizer_folder, tmp_path):
@@ -98,7 +99,7 @@ def test_a_model_of_another_vocabulary_is_refused(model_folder, tokenizer_folder
     config = json.loads((tmp_path / "model" / "config.json").read_text()) | {"vocab_size": 500}
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     with pytest.raises(EvaluationError, match=r"has 384 tokens, but the model .* was built for 500"):
-        run_suite(SamplesSuite(), tmp_path / "model", tokenizer_folder, SuiteInputs(), tmp_path)
+        evaluate_suite(SamplesSuite(), tmp_path / "model", tokenizer_folder, SuiteInputs(), tmp_path)
 
 
 def test_lm_eval_knows_the_model_by_name(model_folder, tokenizer_folder):
@@ -112,7 +113,7 @@ def test_lm_eval_knows_the_model_by_name(model_folder, tokenizer_folder):
     assert (made.max_length, made.batch_tokens) == (64, 4 * 64)
 
 
-def test_the_tokenizer_is_found_through_the_stores_manifests(model_folder, tokenizer_folder, tmp_path):
+def test_the_tokenizer_is_found_through_the_stores_manifests(tokenizer_folder, manifest, tmp_path):
     tokenizer = tmp_path / "tokenizer" / "bpe" / "f1"
     shutil.copytree(tokenizer_folder, tokenizer)
     for key, name, parents in (
@@ -121,8 +122,7 @@ def test_the_tokenizer_is_found_through_the_stores_manifests(model_folder, token
     ):
         folder = tmp_path / key / name
         folder.mkdir(parents=True)
-        inputs = {label: {"key": k, "fingerprint": f, "content_hash": ""} for label, (k, f) in parents.items()}
-        (folder / "manifest.json").write_text(json.dumps({"key": key, "inputs": inputs}))
+        manifest(folder, key, **parents)
     assert find_tokenizer(tmp_path / "model" / "f3") == tokenizer
 
 

@@ -5,7 +5,8 @@ import math
 import re
 
 from pipeline.evaluation.results import Score, SuiteResult
-from pipeline.evaluation.scores.scorecard import Comparison, Row, Scorecard
+from pipeline.evaluation.scores.comparisons import Comparison
+from pipeline.evaluation.scores.scorecard import Row, Scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails, TextRow
 from pipeline.evaluation.suites.length import Curve, LengthDetails
 from pipeline.evaluation.suites.samples import Sample, SamplesDetails
