@@ -321,9 +321,10 @@ def write_documents(folder: Path, part: int, count: int) -> int:
     import numpy as np
     import pyarrow as pa
 
+    from pipeline.curation.doc_ids import doc_id
     from pipeline.curation.documents import SCHEMA
     from pipeline.curation.signals.signals import minhash
-    from pipeline.curation.tables import TableWriter, doc_id
+    from pipeline.curation.tables import TableWriter
 
     draw, size = random.Random(part), 0
     with TableWriter(folder / f"part-{part:05d}.parquet", SCHEMA) as writer:

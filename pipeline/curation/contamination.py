@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor, Shared
+from pipeline.curation.doc_ids import DOC_ID
 from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
-from pipeline.curation.tables import DOC_ID, hash_batches, iter_file, parts, write_table
+from pipeline.curation.tables import hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
 CONTAMINATION_VERSION: Final = "2"

@@ -23,6 +23,7 @@ from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
 from pipeline.base.files import remove_unfinished, write_json, write_text
 from pipeline.base.progress import Progress
+from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
@@ -31,7 +32,7 @@ from pipeline.curation.sources.hub import commit_of
 from pipeline.curation.sources.unit import Unit
 from pipeline.curation.sources.unit_listing import list_units
 from pipeline.curation.sources.unit_reading import read_unit
-from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, doc_id, iter_parts
+from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, iter_parts
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.splitting import split_document
 

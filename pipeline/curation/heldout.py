@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
+from pipeline.curation.doc_ids import ids_of
 from pipeline.curation.settings import HeldoutSettings
-from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, ids_of, iter_file, iter_parts
+from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_file, iter_parts
 
 HELDOUT_VERSION: Final = "1"
 HELDOUT_FILE: Final = "heldout.parquet"

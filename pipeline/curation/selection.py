@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.croissant import write_croissant
+from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.tables import DOC_ID, TableWriter, contains_ids, hash_batches, ids_of, iter_file, iter_parts
+from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts
 
 SELECTION_VERSION: Final = "2"
 SELECTION_FILE: Final = "selection.parquet"

@@ -21,9 +21,8 @@ import pyarrow.parquet as pq
 from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import CurationError
 from pipeline.base.files import whole_path
+from pipeline.curation.doc_ids import DOC_ID
 
-DOC_ID: Final = pa.binary(16)
-"""blake2b-128 of the normalised text in UTF-8."""
 ROW_GROUP_BYTES: Final = 8 << 20
 """Text in one row group: what a reader holds at a time."""
 
@@ -36,11 +35,6 @@ CORE_FIELDS: Final = (
     pa.field("lang", pa.string(), nullable=False),
     pa.field("source", pa.string(), nullable=False),
 )
-
-
-def doc_id(text: bytes) -> bytes:
-    """The 16-byte id of a document with this text."""
-    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class ColumnsHash:
@@ -149,34 +143,3 @@ def hash_batches(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> str
     for batch in batches:
         running.update(batch)
     return running.hexdigest()
-
-
-def ids_of(batch: pa.RecordBatch) -> np.ndarray:
-    """The batch's doc_ids as two uint64 [N, 2], whose order is that of the bytes."""
-    return fixed_bytes(batch.column("doc_id")).view(">u8").astype(np.uint64)
-
-
-def binary_ids(ids: np.ndarray) -> pa.Array:
-    """`ids_of` the other way: uint64 [N, 2] as doc_ids."""
-    return pa.Array.from_buffers(DOC_ID, len(ids), [None, pa.py_buffer(ids.astype(">u8").tobytes())])
-
-
-def contains_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which ids (uint64 [N, 2]) occur in `wanted` (uint64 [M, 2]), as bool [N]."""
-    if not len(wanted):
-        return np.zeros(len(ids), dtype=bool)
-    ordered = np.sort(_sortable(wanted))
-    mine = _sortable(ids)
-    return ordered[np.minimum(np.searchsorted(ordered, mine), len(ordered) - 1)] == mine
-
-
-def find_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """A place in `ids` (uint64 [N, 2]) of each of `wanted` (uint64 [M, 2]), which all occur there, int64 [M]."""
-    mine = _sortable(ids)
-    order = np.argsort(mine, kind="stable")
-    return order[np.searchsorted(mine, _sortable(wanted), sorter=order)]
-
-
-def _sortable(ids: np.ndarray) -> np.ndarray:
-    """uint64 [N, 2] as 16-byte values that compare as the doc_ids do."""
-    return np.ascontiguousarray(ids.astype(">u8")).view("S16").reshape(-1)

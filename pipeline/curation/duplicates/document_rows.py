@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.curation.doc_ids import contains_ids, find_ids, ids_of
 from pipeline.curation.heldout import heldout_ids
-from pipeline.curation.tables import contains_ids, find_ids, ids_of, iter_file, parts
+from pipeline.curation.tables import iter_file, parts
 
 _BLOCK: Final = 1 << 18
 

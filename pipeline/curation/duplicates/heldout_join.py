@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.files import whole_path
-from pipeline.curation.duplicates.bands import read_partition
+from pipeline.curation.duplicates.partitions import read_partition
 from pipeline.curation.duplicates.shingle_sets import text_sets
 from pipeline.curation.heldout import iter_heldout
 from pipeline.curation.tables import iter_file
@@ -130,11 +130,13 @@ def candidate_pairs(
     """
     total = sum(path.stat().st_size for path in (*prefix_files, *hits)) // ENTRY.itemsize
     partitions = total // _PARTITION + 1
-    for part in range(partitions):
-        owners = np.concatenate([read_partition(path, ENTRY, "hash", part, partitions)[0] for path in prefix_files])
+    for partition in range(partitions):
+        owners = np.concatenate(
+            [read_partition(path, ENTRY, "hash", partition, partitions)[0] for path in prefix_files]
+        )
         owners = owners[np.lexsort((owners["number"], owners["hash"]))]
         for path in hits:
-            entries = read_partition(path, ENTRY, "hash", part, partitions)[0]
+            entries = read_partition(path, ENTRY, "hash", partition, partitions)[0]
             low = np.searchsorted(owners["hash"], entries["hash"], side="left")
             counts = np.searchsorted(owners["hash"], entries["hash"], side="right") - low
             some = counts > 0

@@ -31,12 +31,14 @@ import pyarrow as pa
 from pipeline.base.arrow import fixed_bytes
 from pipeline.base.executor import Executor
 from pipeline.base.files import remove_unfinished
-from pipeline.curation.duplicates.bands import BandFiles, Clusters
+from pipeline.curation.doc_ids import DOC_ID, binary_ids
+from pipeline.curation.duplicates.bands import BandFiles
+from pipeline.curation.duplicates.clusters import Clusters
 from pipeline.curation.duplicates.document_rows import Rows, load_rows
 from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_bitmap, write_prefixes
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
-from pipeline.curation.tables import DOC_ID, TableWriter, binary_ids, hash_batches, iter_file
+from pipeline.curation.tables import TableWriter, hash_batches, iter_file
 
 NEAR_DUPLICATES_VERSION: Final = "2"
 SCHEMA: Final = pa.schema(

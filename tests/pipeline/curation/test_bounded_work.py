@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.contamination import find_contamination
-from pipeline.curation.duplicates.bands import Buckets, Clusters
+from pipeline.curation.duplicates.bands import Buckets
+from pipeline.curation.duplicates.clusters import Clusters
 from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
 from pipeline.curation.text.english import EnglishTokenizer, english_tokenizer
@@ -58,7 +59,7 @@ def test_processes_partitions_and_what_a_kill_left_change_no_byte(built, tmp_pat
         assert stages(built, tmp_path / "pool", executor) == alone
     for name in ("bands", "heldout_join"):
         monkeypatch.setattr(f"pipeline.curation.duplicates.{name}._PARTITION", 400)
-    monkeypatch.setattr("pipeline.curation.duplicates.bands._READ", 60)
+    monkeypatch.setattr("pipeline.curation.duplicates.partitions._READ", 60)
     monkeypatch.setattr("pipeline.curation.duplicates.heldout_join._PAIRS", 20)
     monkeypatch.setattr("pipeline.curation.duplicates.document_rows._BLOCK", 16)
     assert stages(built, tmp_path / "small", InProcess()) == alone
