@@ -185,7 +185,7 @@ def compare_minhash(texts: list[str]) -> None:
     """Signatures of 112 permutations over word 5-grams, against datatrove's of the same size."""
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
-    from pipeline.curation.signals.signals import minhash
+    from pipeline.curation.signals.minhash import minhash
 
     step = MinhashDedupSignature("unused", MinhashConfig(num_buckets=14, hashes_per_bucket=8, n_grams=5))
     step.get_signature(step.get_shingles(texts[0]))
@@ -323,7 +323,7 @@ def write_documents(folder: Path, part: int, count: int) -> int:
 
     from pipeline.curation.doc_ids import doc_id
     from pipeline.curation.documents import SCHEMA
-    from pipeline.curation.signals.signals import minhash
+    from pipeline.curation.signals.minhash import minhash
     from pipeline.curation.tables import TableWriter
 
     draw, size = random.Random(part), 0

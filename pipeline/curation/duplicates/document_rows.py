@@ -27,7 +27,7 @@ class PartRows:
 
 
 @dataclass(frozen=True)
-class Rows:
+class DocumentRows:
     """Every document of every corpus, N in all, D distinct texts, numbered in the order of their doc_ids."""
 
     corpora: list[str]
@@ -57,7 +57,7 @@ class Rows:
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
-def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Rows:
+def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> DocumentRows:
     """Read ids and sizes, number the distinct texts, and find the held-out ones.
 
     Args:
@@ -94,7 +94,7 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Row
         held_out[rows] = contains_ids(ids[rows], wanted)
         some = np.flatnonzero(held_out[rows]) + starts[place]
         numbers_of_heldout.append((heldout[corpus], number[some[find_ids(ids[some], wanted)]]))
-    return Rows(
+    return DocumentRows(
         corpora=list(documents),
         starts=np.array(starts),
         parts=part_rows,

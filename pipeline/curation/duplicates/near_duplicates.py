@@ -34,7 +34,7 @@ from pipeline.base.files import remove_unfinished
 from pipeline.curation.doc_ids import DOC_ID, binary_ids
 from pipeline.curation.duplicates.bands import BandFiles
 from pipeline.curation.duplicates.clusters import Clusters
-from pipeline.curation.duplicates.document_rows import Rows, load_rows
+from pipeline.curation.duplicates.document_rows import DocumentRows, load_rows
 from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_bitmap, write_prefixes
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
@@ -125,7 +125,7 @@ def find_near_duplicates(
 
 
 def _join(
-    settings: NearDuplicateSettings, rows: Rows, clusters: Clusters, scratch: Path, executor: Executor
+    settings: NearDuplicateSettings, rows: DocumentRows, clusters: Clusters, scratch: Path, executor: Executor
 ) -> Iterator[tuple[int, int]]:
     """Find and verify candidate pairs and join clusters; gives the pairs compared and found similar as it goes."""
     bands = BandFiles(scratch, settings.bands)
@@ -146,7 +146,7 @@ def _join(
         yield len(apart), len(similar)
 
 
-def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
+def _suspects(rows: DocumentRows, bands: BandFiles) -> np.ndarray:
     """Write the bands; which documents share one with another, bool [D]."""
     for part in rows.parts:
         row = part.start
@@ -163,7 +163,12 @@ def _suspects(rows: Rows, bands: BandFiles) -> np.ndarray:
 
 
 def _scan(
-    settings: NearDuplicateSettings, rows: Rows, wanted: np.ndarray, sets: SetStore, scratch: Path, executor: Executor
+    settings: NearDuplicateSettings,
+    rows: DocumentRows,
+    wanted: np.ndarray,
+    sets: SetStore,
+    scratch: Path,
+    executor: Executor,
 ) -> tuple[list[Path], list[Path], np.ndarray]:
     """One pass over all text; stores the wanted sets.
 
@@ -190,7 +195,7 @@ def _scan(
     return prefixes, hits, sizes
 
 
-def _store_missing(rows: Rows, wanted: np.ndarray, sets: SetStore, scratch: Path, executor: Executor) -> None:
+def _store_missing(rows: DocumentRows, wanted: np.ndarray, sets: SetStore, scratch: Path, executor: Executor) -> None:
     """Store the sets that only the held-out join asks for."""
     tasks, numbers = [], []
     for place, part in enumerate(rows.parts):
@@ -210,7 +215,7 @@ def _read_pairs(path: Path) -> Iterator[np.ndarray]:
             yield pairs.reshape(-1, 2).astype(np.int64)
 
 
-def _write(rows: Rows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], Counter[int]]:
+def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], Counter[int]]:
     """Write the documents of clusters of two or more; returns those to drop by corpus, and clusters by size."""
     of = cluster[rows.number]
     sizes = np.bincount(of, minlength=rows.distinct).astype(np.uint32)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.base.executor import Executor
 from pipeline.base.files import whole_path
-from pipeline.curation.signals.signals import SHINGLE_WORDS
+from pipeline.curation.signals.minhash import SHINGLE_WORDS
 from pipeline.curation.tables import iter_file
 from pipeline.curation.text.words import shingles, word_hashes
 

@@ -1,8 +1,8 @@
 """Blank-separated chunks of text, analysed once and looked up ever after.
 
-Few chunks of a text are new, so a chunk gets a number on its first look-up, and what is counted of it (a `View`: its
-pieces and their features) is worked out for all new chunks of a batch at once, in numpy. After that a text is an array
-of chunk numbers. Nothing that is looked up depends on what was looked up before.
+Few chunks of a text are new, so a chunk gets a number on its first look-up, and what is counted of it (a `View`: the
+strings it is cut into and their features) is worked out for all new chunks of a batch at once, in numpy. After that a
+text is an array of chunk numbers. Nothing that is looked up depends on what was looked up before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.base.ids import GAMMA, splitmix64
 from pipeline.curation.text.punctuation import PUNCTUATION, SENTENCE_ENDS, TERMINAL
 
 SYMBOL, ALPHABETIC, SENTENCE_END, PUNCTUATED = 1, 2, 4, 8
-"""Bits of a piece's flags: made of punctuation and control characters only (datatrove's table), holds a letter, ends a
+"""Bits of a token's flags: made of punctuation and control characters only (datatrove's table), holds a letter, ends a
 sentence, of Unicode categories P* only."""
 _STOP_WORDS: Final = {
     word: 1 << bit for bit, word in enumerate(("and", "be", "have", "of", "that", "the", "to", "with"))
@@ -33,7 +33,7 @@ Columns = tuple[np.ndarray, ...]
 
 
 class View:
-    """The pieces of numbered chunks and their features: of chunk n they are columns[c][starts[n] : starts[n + 1]]."""
+    """What numbered chunks are cut into, tokens or words: features columns[c][starts[n] : starts[n + 1]] of chunk n."""
 
     def __init__(self, split: Callable[[str], list[str]], features: Callable[[list[str]], Columns]) -> None:
         self._split, self._features = split, features
@@ -41,7 +41,7 @@ class View:
         self._columns = features([])
 
     def expand(self, chunks: Sequence[str], numbers: np.ndarray) -> tuple[Columns, np.ndarray]:
-        """The features of all pieces of the chunks `numbers` (int64 [C]), and their offsets, int64 [C + 1]."""
+        """Features of what the chunks `numbers` (int64 [C]) are cut into, and the chunks' offsets, int64 [C + 1]."""
         self._learn(chunks[len(self._starts) - 1 :])
         lengths = np.diff(self._starts)[numbers]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -51,18 +51,18 @@ class View:
     def _learn(self, chunks: Sequence[str]) -> None:
         if not chunks:
             return
-        pieces: list[str] = []
+        strings: list[str] = []
         ends = []
         for chunk in chunks:
-            pieces += self._split(chunk)
-            ends.append(len(pieces))
+            strings += self._split(chunk)
+            ends.append(len(strings))
         self._starts = np.concatenate([self._starts, self._starts[-1] + np.array(ends)])
-        new = self._features(pieces)
+        new = self._features(strings)
         self._columns = tuple(np.concatenate(pair) for pair in zip(self._columns, new, strict=True))
 
 
-class Vocabulary(dict[str, int]):
-    """Number of each chunk, with a view of its tokens and one of its plain words."""
+class ChunkTable(dict[str, int]):
+    """The number of each chunk that was met, with a view of its tokens and one of its plain words."""
 
     def __init__(self, tokens: Callable[[str], list[str]], words: Callable[[str], list[str]]) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Vocabulary(dict[str, int]):
 class Chunked:
     """Texts as chunk numbers: text i has chunks [offsets[i], offsets[i + 1])."""
 
-    vocabulary: Vocabulary
+    table: ChunkTable
     numbers: np.ndarray
     """int64 [C]"""
     offsets: np.ndarray
@@ -93,29 +93,29 @@ class Chunked:
 
     def tokens(self) -> tuple[Columns, np.ndarray]:
         """Features of all tokens (`token_features`) and the offsets of the chunks in them, int64 [C + 1]."""
-        return self.vocabulary.tokens.expand(self.vocabulary.chunks, self.numbers)
+        return self.table.tokens.expand(self.table.chunks, self.numbers)
 
     def words(self) -> tuple[np.ndarray, np.ndarray]:
         """Hashes of all plain words, uint64, and the offsets of the texts in them, int64 [N + 1]."""
-        (hashes,), offsets = self.vocabulary.words.expand(self.vocabulary.chunks, self.numbers)
+        (hashes,), offsets = self.table.words.expand(self.table.chunks, self.numbers)
         return hashes, offsets[self.offsets]
 
 
-def chunk_texts(texts: Sequence[str], vocabulary: Vocabulary) -> Chunked:
+def chunk_texts(texts: Sequence[str], table: ChunkTable) -> Chunked:
     """Number the chunks of texts."""
-    number_of = vocabulary.__getitem__
+    number_of = table.__getitem__
     numbers = array("q")
     ends = [0]
     for text in texts:
         numbers.extend(map(number_of, text.split()))
         ends.append(len(numbers))
-    return Chunked(vocabulary, np.array(numbers, dtype=np.int64), np.array(ends))
+    return Chunked(table, np.array(numbers, dtype=np.int64), np.array(ends))
 
 
-def token_features(pieces: list[str]) -> Columns:
-    """Of P pieces: length (int64), spelling hash (uint64) and the multiplier that appends the piece to another hash
+def token_features(tokens: list[str]) -> Columns:
+    """Of T tokens: length (int64), spelling hash (uint64) and the multiplier that appends the token to another hash
     (uint64), flags (uint8, see `SYMBOL`), stop word (uint8, a bit for each), syllables (int64)."""
-    codes, starts, lengths, distinct, kind = _spelled(pieces)
+    codes, starts, lengths, distinct, kind = _spelled(tokens)
     characters = [chr(code) for code in distinct.tolist()]
     symbol = np.array([char in _symbols() for char in characters], dtype=bool)[kind]
     punctuation = np.array([unicodedata.category(char)[0] == "P" for char in characters], dtype=bool)[kind]
@@ -129,29 +129,29 @@ def token_features(pieces: list[str]) -> Columns:
     flags = np.where(total(symbol) == lengths, SYMBOL, 0) | np.where(total(punctuation) == lengths, PUNCTUATED, 0)
     letters = total(alphabetic) > 0
     flags |= np.where(letters, ALPHABETIC, 0)
-    flags |= np.array([SENTENCE_END if piece in SENTENCE_ENDS else 0 for piece in pieces], dtype=np.int64)
+    flags |= np.array([SENTENCE_END if token in SENTENCE_ENDS else 0 for token in tokens], dtype=np.int64)
     hashes, powers = _hashes(codes, starts, lengths)
-    stop = np.array([_STOP_WORDS.get(piece, 0) for piece in pieces], dtype=np.uint8)
+    stop = np.array([_STOP_WORDS.get(token, 0) for token in tokens], dtype=np.uint8)
     syllables = np.where(letters, np.maximum(total(vowel & ~goes_on), 1), 0)
     return lengths, hashes, powers, flags.astype(np.uint8), stop, syllables
 
 
-def word_features(pieces: list[str]) -> Columns:
-    """Of P words: a hash of each, uint64."""
-    codes, starts, lengths, _, _ = _spelled(pieces)
+def word_features(words: list[str]) -> Columns:
+    """Of W words: a hash of each, uint64."""
+    codes, starts, lengths, _, _ = _spelled(words)
     return (splitmix64(_hashes(codes, starts, lengths)[0]),)
 
 
-def _spelled(pieces: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Code points of all pieces, where each starts, its length; the distinct code points and which one each is."""
-    codes = np.frombuffer("".join(pieces).encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
-    lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+def _spelled(strings: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Code points of all strings, where each starts, its length; the distinct code points and which one each is."""
+    codes = np.frombuffer("".join(strings).encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
+    lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
     distinct, kind = np.unique(codes, return_inverse=True)
     return codes, np.cumsum(lengths) - lengths, lengths, distinct, kind
 
 
 def _hashes(codes: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A polynomial in `GAMMA` over each piece's mixed code points, the last one constant, and its next power."""
+    """A polynomial in `GAMMA` over each string's mixed code points, the last one constant, and its next power."""
     powers = np.full(int(lengths.max(initial=0)) + 1, GAMMA, dtype=np.uint64)
     powers[0] = 1
     powers = np.cumprod(powers, dtype=np.uint64)
@@ -160,7 +160,7 @@ def _hashes(codes: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple
 
 
 class _Totals:
-    """Sums over each piece's characters, modulo 2^64 for uint64."""
+    """Sums over each string's characters, modulo 2^64 for uint64."""
 
     def __init__(self, starts: np.ndarray, lengths: np.ndarray) -> None:
         self._starts, self._ends = starts, starts + lengths

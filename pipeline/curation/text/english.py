@@ -2,7 +2,7 @@
 
 In: one blank-separated chunk of text. Out: its tokens, which joined give the chunk. The rules are spaCy's own, in
 `english_tokens.json`; the algorithm is the one its documentation gives ("How spaCy's tokenizer works"): special cases,
-then prefixes and suffixes from the outside in, then infixes; last, special cases that span several pieces, such as
+then prefixes and suffixes from the outside in, then infixes; last, special cases that span several tokens, such as
 smileys, are put together again.
 """
 
@@ -33,9 +33,9 @@ class EnglishTokenizer:
         self._special: dict[str, list[str]] = rules["special"]
         self._merged: dict[tuple[str, ...], list[str]] = {}
         for text, tokens in self._special.items():
-            pieces = tuple(self._affixes(text, {}))
-            if pieces != tuple(tokens) or len(pieces) > 1:
-                self._merged[pieces] = tokens
+            by_rules = tuple(self._affixes(text, {}))
+            if by_rules != tuple(tokens) or len(by_rules) > 1:
+                self._merged[by_rules] = tokens
         self._longest = max(map(len, self._merged))
 
     def __call__(self, chunk: str) -> list[str]:

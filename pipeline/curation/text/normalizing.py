@@ -18,7 +18,7 @@ from pipeline.curation.settings import Normalizing
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
 _LINE_END = re.compile(r"\r\n?|[\x0c\x85\u2028\u2029]")
 _TRAILING = re.compile(r"[ \t\u00a0\u3000]+$", re.MULTILINE)
-_RUNS = re.compile(r"(?<=\S)(?: {2,}| *\t[ \t]*)(?=\S)")
+_WIDE_BLANKS = re.compile(r"(?<=\S)(?: {2,}| *\t[ \t]*)(?=\S)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _BROKEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u206a-\u206f\ud800-\udfff\ufeff\ufff9-\ufffd]|&[#A-Za-z]"
@@ -71,7 +71,7 @@ def normalize(text: str, settings: Normalizing) -> str:
     if settings.unwrap:
         text = unwrap(text)
     if "  " in text or "\t" in text:
-        text = _RUNS.sub(" ", text)
+        text = _WIDE_BLANKS.sub(" ", text)
     if settings.c4_lines:
         text = drop_lines(text)
     if "\n\n\n" in text:

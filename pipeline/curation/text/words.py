@@ -3,7 +3,7 @@
 Two notions of a word. *Tokens* are what the published filters count: spaCy's English tokens, as in datatrove, or runs
 of letters and single marks in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
 and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur
-in, so a text is split once for both, and each chunk analysed once (`vocabulary.py`).
+in, so a text is split once for both, and each chunk analysed once (`chunks.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.curation.text.chunks import (
     SENTENCE_END,
     SYMBOL,
     Chunked,
-    Vocabulary,
+    ChunkTable,
     chunk_texts,
 )
 from pipeline.curation.text.english import english_tokenizer
@@ -62,16 +62,16 @@ class Tokens:
     """int64 [T], groups of vowels, at least 1 in a token with a letter"""
 
 
-_vocabularies: dict[bool, Vocabulary] = {}
+_tables: dict[bool, ChunkTable] = {}
 
 
-def vocabulary(*, english: bool) -> Vocabulary:
-    """This process's vocabulary of English chunks, or of all others; a fresh one when it is full."""
-    known = _vocabularies.get(english)
-    if known is None or known.full:
-        known = Vocabulary(english_tokenizer() if english else _TOKEN.findall, words_of)
-        _vocabularies[english] = known
-    return known
+def chunk_table(*, english: bool) -> ChunkTable:
+    """This process's table of English chunks, or of all others; a fresh one when it is full."""
+    table = _tables.get(english)
+    if table is None or table.full:
+        table = ChunkTable(english_tokenizer() if english else _TOKEN.findall, words_of)
+        _tables[english] = table
+    return table
 
 
 def words_of(text: str) -> list[str]:
@@ -82,7 +82,7 @@ def words_of(text: str) -> list[str]:
 
 
 def tokens_of(chunked: Chunked) -> Tokens:
-    """The tokens of texts that were chunked by the vocabulary of their language."""
+    """The tokens of texts that were chunked by the table of their language."""
     (length, concatenable, power, flags, stop_word, syllables), chunks = chunked.tokens()
     symbol, alphabetic, sentence_end, punctuation = (
         (flags & bit).astype(bool) for bit in (SYMBOL, ALPHABETIC, SENTENCE_END, PUNCTUATED)
@@ -104,12 +104,12 @@ def tokens_of(chunked: Chunked) -> Tokens:
 
 def tokenize(texts: Sequence[str], *, english: bool) -> Tokens:
     """Tokens of texts that are all English, or all of other languages."""
-    return tokens_of(chunk_texts(texts, vocabulary(english=english)))
+    return tokens_of(chunk_texts(texts, chunk_table(english=english)))
 
 
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them."""
-    return chunk_texts(texts, vocabulary(english=False)).words()
+    return chunk_texts(texts, chunk_table(english=False)).words()
 
 
 def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:

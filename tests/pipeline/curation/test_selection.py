@@ -13,7 +13,7 @@ from pipeline.base.errors import CurationError
 from pipeline.curation.heldout import choose_groups, group_keys, heldout_documents
 from pipeline.curation.selection import iter_selected
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.signals.signals import SHINGLE_WORDS
+from pipeline.curation.signals.minhash import SHINGLE_WORDS
 from pipeline.curation.text.words import shingles, word_hashes
 
 VOCABULARY = [
