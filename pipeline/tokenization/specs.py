@@ -14,12 +14,13 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from pipeline.base.errors import TokenizerError
-from pipeline.base.suggestions import did_you_mean, did_you_mean_or_known
+from pipeline.base.suggestions import did_you_mean
 from pipeline.tokenization.training.bpe import BpeSpec
 from pipeline.tokenization.training.rank_file import TiktokenSpec
 from pipeline.tokenization.training.sentence_piece import SentencepieceSpec, SentencepieceTrainedSpec
 from pipeline.tokenization.training.specification import Specification
 from pipeline.tokenization.training.tokenizer_json import TokenizerJsonSpec
+from trainer.mistakes import explain
 
 SPECIFICATIONS: Final[dict[str, type[Specification]]] = {
     kind: specification
@@ -86,20 +87,5 @@ def parse_spec(data: Any, *, where: str) -> Specification:
     try:
         return SPECIFICATIONS[kind].model_validate(data)
     except ValidationError as error:
-        lines = "; ".join(_explain(item, SPECIFICATIONS[kind]) for item in error.errors())
-        raise TokenizerError(f"{where}: {lines}") from error
-
-
-def _explain(item: Any, specification: type[Specification]) -> str:
-    key = ".".join(map(str, item["loc"])) or "the specification"
-    if item["type"] == "extra_forbidden":
-        *parents, name = item["loc"]
-        owner: Any = specification
-        for parent in parents:
-            annotation = owner.model_fields[parent].annotation
-            owner = next(iter(get_args(annotation)), annotation)
-        return f"unknown key {key}{did_you_mean_or_known(name, set(owner.model_fields) - {'kind'})}"
-    if item["type"] == "missing":
-        return f"{key} is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" + ("" if isinstance(item["input"], dict) else f" (found {item['input']!r})")
+        mistakes = explain(error, SPECIFICATIONS[kind], data)
+        raise TokenizerError("\n  ".join(mistake.told(f"{where}:") for mistake in mistakes)) from error

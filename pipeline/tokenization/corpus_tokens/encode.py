@@ -45,7 +45,7 @@ CHUNK_BYTES: Final = 16_000_000
 GATE_SHARE: Final = 1 / 512
 REFUSED: Final = "bulk-refused.tmp"
 COLUMNS: Final = ("doc_id", "text", "bytes", "lang")
-GRADE: Final = "grade"  # the documents' reading grade, by which a stage may order them
+GRADE: Final = "grade"  # the documents' reading grade, by which a stage of the schedule may order them
 
 
 Read = Callable[..., Iterator[pa.RecordBatch]]
