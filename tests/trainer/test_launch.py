@@ -1,7 +1,8 @@
-"""The launcher reads torchrun's own options and shares the cores."""
+"""The launcher reads torchrun's own options, shares the cores, and is torchrun."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -12,40 +13,37 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.launch import check_port, threads_per_rank, torchrun_options
+from trainer.launch import check_port, threads_per_rank
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_options_end_where_the_program_begins() -> None:
-    words = ["--standalone", "--nproc_per_node", "2", "--master-port=29501", "-m", "trainer", "--nproc-per-node=9"]
-    assert torchrun_options(words) == {"--standalone": "", "--nproc-per-node": "2", "--master-port": "29501"}
+def read(words: list[str]) -> argparse.Namespace:
+    """torchrun's options of a command line."""
+    from torch.distributed.run import get_args_parser
 
-
-def test_an_option_that_is_not_known_here_takes_its_value_too() -> None:
-    words = ["--max-restarts", "3", "-r", "3", "--nproc-per-node", "8", "--rdzv-endpoint", "h:1", "-m", "trainer"]
-    found = torchrun_options(words)
-    assert found == {"--max-restarts": "3", "-r": "3", "--nproc-per-node": "8", "--rdzv-endpoint": "h:1"}
-    assert torchrun_options(["--run-path", "script.py", "--nproc-per-node=2"]) == {"--run-path": ""}
+    return get_args_parser().parse_args([*words, "-m", "trainer"])
 
 
 def test_ranks_share_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert threads_per_rank(["--nproc-per-node=1"]) == cores
-    assert threads_per_rank([f"--nproc-per-node={4 * cores}"]) == 1
-    assert threads_per_rank(["--nproc-per-node=gpu"]) == 1
+    assert threads_per_rank("1") == cores
+    assert threads_per_rank(str(4 * cores)) == 1
+    assert threads_per_rank("gpu") == 1
 
 
-@pytest.mark.parametrize("words", [["--master-port={}"], ["--rdzv-endpoint", "localhost:{}"], ["--rdzv-endpoint=:{}"]])
+@pytest.mark.parametrize("words", [["--master_port={}"], ["--rdzv-endpoint", "localhost:{}"], ["--rdzv-endpoint=:{}"]])
 def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         filled = [word.format(port) for word in words]
-        with pytest.raises(ConfigError, match=rf"{filled[0].split('=')[0]} .*port {port} cannot be used"):
-            check_port(filled)
-        check_port(["--standalone", *filled])
-        check_port(["--rdzv-endpoint=other.example:" + str(port)])
-    check_port(filled)
+        name = filled[0].split("=")[0].replace("_", "-")
+        with pytest.raises(ConfigError, match=rf"{name} .*port {port} cannot be used"):
+            check_port(read(filled))
+        check_port(read(["--standalone", *filled]))
+        check_port(read(["--node-rank=1", *filled]))
+        check_port(read(["--rdzv-endpoint=other.example:" + str(port)]))
+    check_port(read(filled))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
