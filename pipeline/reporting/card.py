@@ -59,7 +59,7 @@ def model_card(facts: Facts) -> str:
     ]
     if facts.corpora:
         data = [
-            {"corpus": name, "documents": steps[-1]["documents"], "bytes": steps[-1]["bytes"]}
+            {"corpus": name, "documents": steps[-1].documents, "bytes": steps[-1].bytes}
             for name, steps in facts.corpora.items()
             if steps
         ]

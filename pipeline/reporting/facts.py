@@ -6,21 +6,29 @@ it that is not in a manifest or a file of the store; what an artifact does not s
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from pipeline.base.errors import StoreError
+from pipeline.curation.heldout import HeldoutSummary
+from pipeline.curation.selection import SelectionSummary, WaterfallStep
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.evaluation.suites.table import read_result
 from pipeline.reporting.lineage import Lineage
 from pipeline.store import Artifact, Store
+from pipeline.tokenization.choosing.candidates import Group
+from pipeline.tokenization.choosing.choice import ChoiceSummary
+from pipeline.tokenization.choosing.comparison import ComparisonSummary
 from trainer.run.folder import METRICS_FILE
 from trainer.run.summary import RunSummary, read_summary
 
 MODEL: Final = "model"
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,9 @@ class Facts:
     """What the training run took; none where the model's folder does not say."""
     metrics: Sequence[Mapping[str, Any]] = ()
     """Lines of `metrics.jsonl`."""
-    corpora: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    corpora: Mapping[str, Sequence[WaterfallStep]] = field(default_factory=dict)
     """By corpus, what each step of curation left."""
-    heldout: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    heldout: Mapping[str, HeldoutSummary] = field(default_factory=dict)
     stages: Sequence[tuple[str, Mapping[str, float]]] = ()
     """Stages in the order they are read, with the tokens of each source."""
     tokenizers: Sequence[Mapping[str, Any]] = ()
@@ -90,26 +98,20 @@ def collect(
     by_key: dict[str, Artifact] = {}
     for artifact in ancestry.values():
         by_key.setdefault(artifact.key, artifact)
-    choice = by_key.get("tokenizer")
+    selections = _summaries(by_key, "corpus/", SelectionSummary)
+    comparison = _summaries(by_key, "tokenizer_comparison", ComparisonSummary).get("")
+    choice = _summaries(by_key, "tokenizer", ChoiceSummary).get("")
     return Facts(
         name=name,
         fingerprint=model.fingerprint,
         settings=dict(model.manifest.identity),
         run=read_summary(model.path),
         metrics=_lines(model.path / METRICS_FILE),
-        corpora={
-            key.removeprefix("corpus/"): artifact.summary.get("waterfall", [])
-            for key, artifact in sorted(by_key.items())
-            if key.startswith("corpus/")
-        },
-        heldout={
-            key.removeprefix("heldout/"): artifact.summary
-            for key, artifact in sorted(by_key.items())
-            if key.startswith("heldout/")
-        },
+        corpora={name: summary.waterfall for name, summary in selections.items()},
+        heldout=_summaries(by_key, "heldout/", HeldoutSummary),
         stages=_stages(model, ancestry),
-        tokenizers=_tokenizers(by_key.get("tokenizer_comparison")),
-        tokenizer=choice.summary.get("name") if choice else None,
+        tokenizers=_tokenizers(comparison.groups) if comparison else (),
+        tokenizer=choice.name if choice else None,
         suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
         folders=dict(suites or {}),
         scorecard=read_scorecard(scorecard) if scorecard is not None else None,
@@ -121,6 +123,17 @@ def collect(
             for item in ancestry.values()
         ],
     )
+
+
+def _summaries(artifacts: Mapping[str, Artifact], start: str, kind: type[S]) -> dict[str, S]:
+    """Summaries of the artifacts whose keys begin so, by the rest of the key; without those of versions that said
+    other things."""
+    found = {}
+    for key, artifact in sorted(artifacts.items()):
+        if key == start or (start.endswith("/") and key.startswith(start)):
+            with contextlib.suppress(StoreError):
+                found[key.removeprefix(start)] = artifact.summary_as(kind)
+    return found
 
 
 def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str, dict[str, float]]]:
@@ -137,11 +150,14 @@ def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str
     return [(f"epoch {epoch} · {stage.replace('_', ' ')}", amounts) for (epoch, stage), amounts in stages.items()]
 
 
-def _tokenizers(comparison: Artifact | None) -> list[dict[str, Any]]:
+def _tokenizers(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    languages: dict[str, set[str]] = {}
+    for group in groups:
+        languages.setdefault(group.corpus, set()).add(group.lang)
     rows: dict[str, dict[str, float]] = {}
-    for group in comparison.summary.get("groups", []) if comparison else []:
-        name = f"{group['corpus']} {group['lang']}" if group["corpus"] == "multilingual" else group["corpus"]
-        rows.setdefault(group["tokenizer"], {})[name] = group["bytes_per_token"]
+    for group in groups:
+        name = f"{group.corpus} {group.lang}" if len(languages[group.corpus]) > 1 else group.corpus
+        rows.setdefault(group.tokenizer, {})[name] = group.bytes_per_token
     return [{"name": name, "bytes_per_token": values} for name, values in rows.items()]
 
 

@@ -54,7 +54,7 @@ def report_html(facts: Facts) -> str:
         ],
         corpora=list(_corpora(facts)),
         waterfalls=[
-            (name, waterfall_png([(step["step"], step["documents"]) for step in steps]))
+            (name, waterfall_png([(step.step, step.documents) for step in steps]))
             for name, steps in facts.corpora.items()
             if steps
         ],
@@ -130,14 +130,14 @@ def _choices(run: RunSummary) -> Iterator[dict[str, Any]]:
 
 def _corpora(facts: Facts) -> Iterator[dict[str, Any]]:
     for name, steps in facts.corpora.items():
-        heldout = facts.heldout.get(name, {})
+        heldout = facts.heldout.get(name)
         yield {
             "corpus": name,
-            "documents fetched": steps[0]["documents"] if steps else None,
-            "trained on": steps[-1]["documents"] if steps else None,
-            "bytes": steps[-1]["bytes"] if steps else None,
-            "held out": heldout.get("documents"),
-            "held-out bytes": heldout.get("bytes"),
+            "documents fetched": steps[0].documents if steps else None,
+            "trained on": steps[-1].documents if steps else None,
+            "bytes": steps[-1].bytes if steps else None,
+            "held out": heldout and heldout.documents,
+            "held-out bytes": heldout and heldout.bytes,
         }
 
 

@@ -83,7 +83,7 @@ def run_arm(
     study = plan.settings
     tokenizer = plan.tokenizer_of(arm.data)
     data = inputs[f"{DATA}/{arm.data}"]
-    epochs = DataSummary(data.content_hash, **data.summary).epochs
+    epochs = data.summary_as(DataSummary).epochs
     items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
     task = SeedTask(
         model=arm.model.to_dict(),

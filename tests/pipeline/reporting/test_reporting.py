@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+from pipeline.curation.selection import WaterfallStep
 from pipeline.evaluation.results import Score, SuiteResult
 from pipeline.evaluation.scores.comparisons import Comparison
 from pipeline.evaluation.scores.scorecard import Row, Scorecard
@@ -48,9 +49,7 @@ def facts(name="one", loss=0.30, rate=3e-3, fingerprint="ab" * 16):
             "finished", parameters=ParameterCounts(676_960, 196_608, 676_960), tokens=4_000_000, steps=488, seconds=99.0
         ),
         metrics=METRICS,
-        corpora={
-            "books": [{"step": "documents", "documents": 9, "bytes": 99}, {"step": "x", "documents": 7, "bytes": 9}]
-        },
+        corpora={"books": [WaterfallStep("documents", 0, 0, 9, 99), WaterfallStep("x", 2, 90, 7, 9)]},
         stages=STAGES,
         tokenizers=[{"name": "bpe", "bytes_per_token": {"books": 2.8}}],
         tokenizer="bpe",
