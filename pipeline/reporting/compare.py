@@ -37,11 +37,11 @@ def differing_inputs(a: Facts, b: Facts) -> list[dict[str, Any]]:
 
 def _hashes(facts: Facts) -> dict[str, str]:
     """By key; an ancestry may hold several artifacts of one, such as the schedules of a reused and of a new epoch."""
-    found: dict[str, list[str]] = {}
+    hashes: dict[str, list[str]] = {}
     for item in facts.lineage:
-        if item.content_hash[:12] not in found.setdefault(item.key, []):
-            found[item.key].append(item.content_hash[:12])
-    return {key: ", ".join(sorted(hashes)) for key, hashes in found.items()}
+        if item.content_hash[:12] not in hashes.setdefault(item.key, []):
+            hashes[item.key].append(item.content_hash[:12])
+    return {key: ", ".join(sorted(of_key)) for key, of_key in hashes.items()}
 
 
 def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
@@ -53,13 +53,13 @@ def compared_scores(a: Facts, b: Facts) -> list[dict[str, Any]]:
     for name in a.suites:
         if name not in b.suites:
             continue
-        mine, other = (Scored(facts.suites[name], facts.folders.get(name, Path())) for facts in (a, b))
-        theirs = {score.name: score for score in other.result.scores}
-        for score in mine.result.scores:
-            match = theirs.get(score.name)
+        of_a, of_b = (Scored(facts.suites[name], facts.folders.get(name, Path())) for facts in (a, b))
+        scores_of_b = {score.name: score for score in of_b.result.scores}
+        for score in of_a.result.scores:
+            match = scores_of_b.get(score.name)
             if match is None:
                 continue
-            verdict = judge(score, match, mine, other)
+            verdict = judge(score, match, of_a, of_b)
             rows.append(
                 {
                     "suite": name,

@@ -128,12 +128,12 @@ def collect(
 def _summaries(artifacts: Mapping[str, Artifact], start: str, kind: type[S]) -> dict[str, S]:
     """Summaries of the artifacts whose keys begin so, by the rest of the key; without those of versions that said
     other things."""
-    found = {}
+    summaries = {}
     for key, artifact in sorted(artifacts.items()):
         if key == start or (start.endswith("/") and key.startswith(start)):
             with contextlib.suppress(StoreError):
-                found[key.removeprefix(start)] = artifact.summary_as(kind)
-    return found
+                summaries[key.removeprefix(start)] = artifact.summary_as(kind)
+    return summaries
 
 
 def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str, dict[str, float]]]:

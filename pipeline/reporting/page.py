@@ -110,11 +110,11 @@ def _score_pictures(facts: Facts) -> Iterator[tuple[str, bytes]]:
 
 def _score_tables(facts: Facts) -> Iterator[list[dict[str, Any]]]:
     """The suites' own tables, then every score that has neither a table nor a picture of its own."""
-    own = {name: result.details.table() for name, result in facts.suites.items()}
-    yield from (rows for rows in own.values() if rows)
+    tables = {name: result.details.table() for name, result in facts.suites.items()}
+    yield from (rows for rows in tables.values() if rows)
     pictured = {name for name, result in facts.suites.items() if isinstance(result.details, LengthDetails)}
     rows = facts.scorecard.rows if facts.scorecard is not None else ()
-    if others := [row for row in rows if row.suite not in pictured and not own.get(row.suite)]:
+    if others := [row for row in rows if row.suite not in pictured and not tables.get(row.suite)]:
         yield score_rows(others)
 
 

@@ -66,11 +66,11 @@ class HeldoutSummary:
 
 def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: Path) -> TokensSummary:
     """Encode every corpus with one tokenizer into `out/<corpus>`."""
-    found = {name: encode_corpus(name, corpus, tokenizer, _made(out / name)) for name, corpus in corpora.items()}
+    summaries = {name: encode_corpus(name, corpus, tokenizer, _made(out / name)) for name, corpus in corpora.items()}
     return TokensSummary(
-        canonical_hash({name: summary.content_hash for name, summary in found.items()}),
-        {name: summary.train.tokens for name, summary in found.items()},
-        {name: summary.bytes_per_token for name, summary in found.items()},
+        canonical_hash({name: summary.content_hash for name, summary in summaries.items()}),
+        {name: summary.train.tokens for name, summary in summaries.items()},
+        {name: summary.bytes_per_token for name, summary in summaries.items()},
     )
 
 

@@ -166,14 +166,14 @@ class StudySettings(Settings):
 
     def lineage(self, name: str) -> list[str]:
         """The arm and what it extends, the first ancestor first. Raises ValueError for a circle."""
-        found: list[str] = []
+        ancestors: list[str] = []
         at: str | None = name
         while at is not None:
-            if at in found:
-                raise ValueError(f"arms.{name}.extends: the arms {' -> '.join([*found, at])} extend each other")
-            found.append(at)
+            if at in ancestors:
+                raise ValueError(f"arms.{name}.extends: the arms {' -> '.join([*ancestors, at])} extend each other")
+            ancestors.append(at)
             at = self.arms[at].extends
-        return found[::-1]
+        return ancestors[::-1]
 
     def changes(self, name: str) -> dict[str, Any]:
         """What an arm changes, by dotted name, with the changes of what it extends."""

@@ -53,13 +53,13 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
             turns[key] = _turn(model, arm.training)
     for turn in turns.values():
         turn(1)
-    found: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
+    rates: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
     for number in range(rounds):
         for key in list(turns) if number % 2 == 0 else list(turns)[::-1]:
-            found[key].append(turns[key](steps))
+            rates[key].append(turns[key](steps))
     rows = {}
     for key, names in groups.items():
-        clock, cpu = (statistics.median(values) for values in zip(*found[key], strict=True))
+        clock, cpu = (statistics.median(values) for values in zip(*rates[key], strict=True))
         figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
         for name in names:
             rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}

@@ -73,12 +73,11 @@ def costs(results: Results) -> str:
 
 def benchmarks(results: Results) -> str:
     """How far each benchmark spreads over seeds and arms, and whether it tells the recipe from the baseline."""
-    found = spreads(results)
     recipe = results.design.recipe
     head = ["benchmark", "items", "all runs", "lowest arm", "highest arm", "spread over seeds", "by chance"]
     head += ["told apart", *([f"`{recipe}` minus `{results.design.baseline}`"] if recipe else [])]
     rows = []
-    for row in found:
+    for row in spreads(results):
         ends = [f"`{name}` {value:.3f}" for name, value in (row.lowest, row.highest)]
         spread = [share(row.over_seeds), share(row.by_chance), share(row.told_apart)]
         difference = [shown(row.difference)] if recipe else []

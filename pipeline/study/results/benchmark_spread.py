@@ -52,8 +52,8 @@ class Spread:
     @property
     def tells_apart(self) -> bool:
         """Whether the two arms asked about differ by more than that, and by their own runs."""
-        found, least = self.difference, self.told_apart
-        return found is not None and least is not None and abs(found.mean) > least and found.low * found.high > 0
+        gap, least = self.difference, self.told_apart
+        return gap is not None and least is not None and abs(gap.mean) > least and gap.low * gap.high > 0
 
 
 def spreads(results: Results) -> list[Spread]:

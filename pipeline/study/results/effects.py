@@ -87,8 +87,9 @@ def effects(results: Results) -> list[Effect]:
     design = results.design
     return [
         effect(
-            *(results.by_arm[name], results.by_arm.get(arm.against, [])),
-            speed=results.speed,
+            results.by_arm[name],
+            results.by_arm.get(arm.against, []),
+            results.speed,
             together=design.alike(name, arm.against),
         )
         for name, arm in design.arms.items()
@@ -96,24 +97,24 @@ def effects(results: Results) -> list[Effect]:
     ]
 
 
-def effect(runs: Sequence[Run], reference: Sequence[Run], *, speed: Mapping[str, float], together: bool) -> Effect:
+def effect(runs: Sequence[Run], reference: Sequence[Run], speed: Mapping[str, float], *, together: bool) -> Effect:
     """One arm's runs beside its reference's, seed by seed where they begin alike (`together`)."""
     of_arm, of_reference = by_seed(runs), by_seed(reference)
-    first = runs[0]
+    run = runs[0]
     at_end = list(ends(of_arm, POOLED).values())
-    rates = (speed.get(first.arm), speed.get(reference[0].arm) if reference else None)
+    rates = (speed.get(run.arm), speed.get(reference[0].arm) if reference else None)
     corpora = [name for name in next(iter(of_arm.values())).scores if name != POOLED] if of_arm else []
     return Effect(
-        arm=first.arm,
-        idea=first.idea,
-        title=first.title,
-        against=reference[0].arm if reference else first.against,
+        arm=run.arm,
+        idea=run.idea,
+        title=run.title,
+        against=reference[0].arm if reference else run.against,
         seeds=len(of_arm),
         reference_seeds=len(of_reference),
         paired=together,
         diverged=len(runs) - len(of_arm),
-        parameters=first.parameters,
-        flops=first.flops_per_token * first.tokens,
+        parameters=run.parameters,
+        flops=run.flops_per_token * run.tokens,
         tokens_per_second=rates[0],
         bits_per_byte=statistics.fmean(at_end) if at_end else None,
         pooled=_differences(of_arm, of_reference, rates, POOLED, together=together),

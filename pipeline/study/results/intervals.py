@@ -98,8 +98,8 @@ def at_common_cost(
     ends = [curve[-1][0] if curve else 0.0 for side in (curves, reference) for curve in side.values()]
     cost = min(ends, default=0.0)
     sides = [{seed: at_cost(curve, cost) for seed, curve in side.items()} for side in (curves, reference)]
-    mine, theirs = ({seed: value for seed, value in side.items() if value is not None} for side in sides)
-    return mine, theirs
+    of_arm, of_reference = ({seed: value for seed, value in side.items() if value is not None} for side in sides)
+    return of_arm, of_reference
 
 
 def cost_to_reach(curve: Curve, target: float) -> float | None:
@@ -113,8 +113,9 @@ def cost_to_reach(curve: Curve, target: float) -> float | None:
     return None
 
 
-def shown(found: Interval | None) -> str:
+def shown(difference: Interval | None) -> str:
     """`-0.0123 ± 0.0045`, or the mean alone of a single run."""
-    if found is None:
+    if difference is None:
         return "-"
-    return f"{found.mean:+.4f}" + (f" ± {found.half:.4f}" if found.values > 1 else " (one seed)")
+    spread = f" ± {difference.half:.4f}" if difference.values > 1 else " (one seed)"
+    return f"{difference.mean:+.4f}{spread}"

@@ -67,5 +67,5 @@ class RunResult:
 
     def content_hash(self) -> str:
         """A hash of what was found, without how long it took."""
-        found = self.to_json()
-        return text_hash(json.dumps({name: found.get(name) for name in _LOGICAL}, sort_keys=True))
+        values = self.to_json()
+        return text_hash(json.dumps({name: values.get(name) for name in _LOGICAL}, sort_keys=True))

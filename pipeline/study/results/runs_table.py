@@ -57,9 +57,9 @@ class Run:
         return self.curves.get(POOLED, [])
 
 
-def collect(design: Design, found: Mapping[str, Mapping[int, RunResult]]) -> list[Run]:
+def collect(design: Design, results: Mapping[str, Mapping[int, RunResult]]) -> list[Run]:
     """Rows of what the finished runs found, by arm and seed; in the study's order."""
-    return [_row(design, name, seed, result) for name in design.arms for seed, result in found.get(name, {}).items()]
+    return [_row(design, name, seed, result) for name in design.arms for seed, result in results.get(name, {}).items()]
 
 
 def _row(design: Design, name: str, seed: int, result: RunResult) -> Run:

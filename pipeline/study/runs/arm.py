@@ -52,7 +52,7 @@ class ArmSummary:
     @property
     def results(self) -> dict[int, RunResult]:
         """What each seed found."""
-        return {int(seed): RunResult.read(found) for seed, found in self.seeds.items()}
+        return {int(seed): RunResult.read(values) for seed, values in self.seeds.items()}
 
 
 def arm_key(name: str) -> str:
@@ -112,8 +112,8 @@ def run_arm(
             inputs=inputs,
             build=build,
         )
-        found = RunResult.read(outcome.artifact.summary)
-        log.info(f"{arm.name}: seed {number}: {found.bits_per_byte.get(POOLED, found.state)}")
+        result = RunResult.read(outcome.artifact.summary)
+        log.info(f"{arm.name}: seed {number}: {result.bits_per_byte.get(POOLED, result.state)}")
         return outcome.artifact
 
     tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in arm.seeds]
@@ -128,9 +128,9 @@ def run_arm(
 def finished_arms(plan: StudyPlan, store: Store) -> dict[str, dict[int, RunResult]]:
     """What the finished runs of every arm that has any found, by arm and seed: of those alone that the study as it is
     now would reuse, since others may have been made with another budget or other data."""
-    found = {}
+    by_arm = {}
     for name in plan.settings.arms:
         arm = plan.arm(name)
         if results := finished_seeds(store, plan, arm, arm_inputs(plan, arm)):
-            found[name] = results
-    return found
+            by_arm[name] = results
+    return by_arm
