@@ -1,8 +1,8 @@
-"""What stands beside a score in the scorecard: each column is a function, found through one table.
+"""What stands beside a score in the scorecard: each thing it is compared with is a function, found through one table.
 
 In: a score, and everything known that it could be set against. Out: `Comparison`s, each saying whether it is within
-noise. A new column is a function here and its name in `COLUMNS`; tables and pages show what there is. Since the
-scorecard's content moves with it, `SCORECARD_VERSION` moves too.
+noise. Another thing to compare with is a function here and its name in `BESIDE`: tables and pages give a column to
+whatever there is. The scorecard's content moves with it, so `SCORECARD_VERSION` moves too.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def published(score: Score, known: Known) -> Iterator[Comparison]:
         )
 
 
-COLUMNS: Final[tuple[Callable[[Score, Known], Iterator[Comparison]], ...]] = (
+BESIDE: Final[tuple[Callable[[Score, Known], Iterator[Comparison]], ...]] = (
     guessing,
     yardsticks,
     earlier_models,
@@ -104,7 +104,7 @@ COLUMNS: Final[tuple[Callable[[Score, Known], Iterator[Comparison]], ...]] = (
 
 def comparisons(score: Score, known: Known) -> tuple[Comparison, ...]:
     """All that stands beside a score."""
-    return tuple(item for column in COLUMNS for item in column(score, known))
+    return tuple(item for compared in BESIDE for item in compared(score, known))
 
 
 def _taken_otherwise(score: Score, item: Baseline) -> str:
