@@ -65,7 +65,7 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
     if weights not in _NAMES_IN_RUNS:
         known = f"found {weights!r}; there are {', '.join(_NAMES_IN_RUNS)}"
         raise EvaluationError(f"weights: {_BEST_IS_RENAMED if weights == 'best' else known}")
-    vocab_size = configured(model_folder).get("vocab_size")
+    vocab_size = _vocabulary_of(model_folder)
     if not is_tokenizer(tokenizer_folder):
         raise EvaluationError(
             f"{tokenizer_folder} holds no tokenizer (squeeze_tokenizer.json is missing): give the folder of the "
@@ -86,8 +86,8 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
     return Scorer(model, tokenizer, int(model.config.context))
 
 
-def configured(model_folder: Path) -> dict[str, Any]:
-    """The model's `config.json`. Raises EvaluationError when the folder is no finished model."""
+def _vocabulary_of(model_folder: Path) -> int:
+    """Tokens the model was built for. Raises EvaluationError when the folder is no finished model."""
     path = model_folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def configured(model_folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(config, dict) or "vocab_size" not in config:
         raise EvaluationError(f"{path} is not the configuration of a model: it has no vocab_size")
-    return config
+    return int(config["vocab_size"])
 
 
 def usable_device(device: str | None) -> str:
