@@ -5,7 +5,6 @@ trained on, so "a corpus has changed" means that the current one has another con
 current model. It needs no cursor, and a rebuild that gave the same content starts nothing.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import dagster as dg
 
 from pipeline.assets.stored_asset import StoreResource
+from pipeline.base.canonical import text_hash
 from pipeline.jobs import FULL_TRAIN, VERIFY_STORE
 from pipeline.profile.profile import Profile
 from pipeline.store import Store
@@ -51,7 +51,7 @@ def sensors(profile: Profile, store: StoreResource) -> list[dg.SensorDefinition]
             return dg.SkipReason("the model was trained on the corpora as they are")
         if context.instance.get_runs_count(dg.RunsFilter(statuses=_IN_PROGRESS)):
             return dg.SkipReason(f"{', '.join(changed)} changed, but a run is in progress: looked at again after it")
-        key = hashlib.sha256(json.dumps([profile.name, now], sort_keys=True).encode()).hexdigest()[:32]
+        key = text_hash(json.dumps([profile.name, now], sort_keys=True))[:32]
         return dg.RunRequest(run_key=key, tags={"profile": profile.name, "because": f"{', '.join(changed)} changed"})
 
     return [retrain]
@@ -72,8 +72,8 @@ def schedules() -> list[dg.ScheduleDefinition]:
 
 def content_hashes(store: Store, keys: Sequence[str]) -> dict[str, str]:
     """Content hashes of the current artifacts; keys that have none are left out."""
-    found = {key: store.find_current(key) for key in keys}
-    return {key: item.content_hash for key, item in found.items() if item is not None}
+    artifacts = {key: store.find_current(key) for key in keys}
+    return {key: artifact.content_hash for key, artifact in artifacts.items() if artifact is not None}
 
 
 def corpora_of_model(store: Store) -> Mapping[str, str] | None:
@@ -81,8 +81,8 @@ def corpora_of_model(store: Store) -> Mapping[str, str] | None:
     model = store.find_current("model")
     if model is None:
         return None
-    found: dict[str, str] = {}
-    for item in store.ancestry(model).values():  # nearest first: what was reused may have older ancestors
-        if item.key.startswith("corpus/"):
-            found.setdefault(item.key, item.content_hash)
-    return found
+    hashes: dict[str, str] = {}
+    for artifact in store.ancestry(model).values():  # nearest first: what was reused may have older ancestors
+        if artifact.key.startswith("corpus/"):
+            hashes.setdefault(artifact.key, artifact.content_hash)
+    return hashes

@@ -92,10 +92,9 @@ def hash_every_file(context: dg.OpExecutionContext) -> None:
     faults: list[str] = []
     size = count = 0
     for count, artifact in enumerate(store.open().artifacts(), start=1):  # noqa: B007
-        found = list(verify(artifact))
-        faults += found
         size += artifact.manifest.size
-        for fault in found:
+        for fault in verify(artifact):
+            faults.append(fault)
             context.log.error(fault)
     context.add_output_metadata({"artifacts": count, "megabytes": round(size / 1e6, 3), "faults": len(faults)})
     context.log.info(f"{count} artifacts, {size / 1e6:,.1f} MB, {len(faults)} faults")

@@ -174,11 +174,11 @@ def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
 
 
 def _report(build: Build, plan: StudyPlan) -> ReportSummary:
-    found = finished_arms(plan, build.store)
-    for key in sorted(build.inputs.keys() - {arm_key(name) for name in found}):
+    finished = finished_arms(plan, build.store)
+    for key in sorted(build.inputs.keys() - {arm_key(name) for name in finished}):
         build.context.log.warning(f"{key} is of other settings than the study's; materialize it again")
     design = plan.settings.design()
-    return build_report(Results(design, collect(design, found), build.settings["speed"]), plan.settings, build.out)
+    return build_report(Results(design, collect(design, finished), build.settings["speed"]), plan.settings, build.out)
 
 
 def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:

@@ -113,8 +113,8 @@ def _documents(profile: Profile, name: str) -> StoredAsset[Any]:
 
 def _with_files(settings: DocumentsSettings, _: Any) -> Any:
     """The settings and what local files they are about: other files, or other content, are other documents."""
-    found = local_files(settings.sources)
-    return identity_of(settings) | {"files": found} if found else settings
+    files = local_files(settings.sources)
+    return identity_of(settings) | {"files": files} if files else settings
 
 
 def _heldout(profile: Profile, name: str) -> StoredAsset[Any]:

@@ -73,7 +73,7 @@ def metrics_rows(file: Path) -> list[dict[str, Any]]:
     with contextlib.suppress(FileNotFoundError):
         for line in file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    rows.append(found)
+                row = json.loads(line)
+                if isinstance(row, dict):
+                    rows.append(row)
     return rows

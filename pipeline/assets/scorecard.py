@@ -86,7 +86,7 @@ def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict
 
     Looked up when a scorecard is built, and no input of it: training another model rebuilds no scorecard.
     """
-    found: dict[str, tuple[Artifact, dict[str, Artifact]]] = {}
+    scored: dict[str, tuple[Artifact, dict[str, Artifact]]] = {}
     for suite in suites:
         for result in sorted(store.artifacts(f"eval/{suite}"), key=lambda item: item.manifest.built.at):
             parent = result.manifest.inputs["model"]
@@ -94,8 +94,8 @@ def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict
             if other is None or other.content_hash == model.content_hash:
                 continue
             if other.manifest.built.at < model.manifest.built.at:
-                found.setdefault(other.fingerprint, (other, {}))[1][suite] = result
-    latest = sorted(found.values(), key=lambda pair: pair[0].manifest.built.at, reverse=True)[:EARLIER_MODELS]
+                scored.setdefault(other.fingerprint, (other, {}))[1][suite] = result
+    latest = sorted(scored.values(), key=lambda pair: pair[0].manifest.built.at, reverse=True)[:EARLIER_MODELS]
     return {
         f"{other.manifest.built.profile} {other.fingerprint[:8]}": Earlier(
             other.fingerprint, {suite: result.path for suite, result in results.items()}

@@ -7,7 +7,6 @@ cannot be drawn or shown is a warning.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dagster as dg
 
-from pipeline.base.canonical import canonical_json
+from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
 from pipeline.base.settings import identity_of
@@ -176,7 +175,7 @@ def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecut
     if asset.override is not None:
         settings = asset.override(settings, context.op_execution_context.op_config or {})
     inputs = {key: store.current(key) for key in asset.inputs}
-    inputs |= {key: found for key in asset.optional if (found := store.find_current(key)) is not None}
+    inputs |= {key: there for key in asset.optional if (there := store.find_current(key)) is not None}
     check_one_generation(asset.key, inputs)
 
     def build(out: Path) -> Built:
@@ -277,5 +276,4 @@ def tags_of(key: str) -> dict[str, str]:
 
 def code_version(asset: StoredAsset[Any]) -> str:
     """The asset's version with its settings folded in: Dagster's "stale" mark knows nothing of YAML files."""
-    settings = canonical_json(identity_of(asset.settings), where=asset.key)
-    return f"{asset.version}+{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    return f"{asset.version}+{canonical_hash(identity_of(asset.settings), where=asset.key)[:8]}"

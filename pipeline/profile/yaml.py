@@ -110,10 +110,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any, path: tuple[str, ...], file: Path, locations: Locations) -> Any:
     """Strip ruamel's types, noting the line of every key and list item on the way."""
     if isinstance(value, Mapping):
-        own = value.lc.data or {}  # type: ignore[attr-defined]
+        places = value.lc.data or {}  # type: ignore[attr-defined]
         for key in value:
             # a key that `<<:` merged in has no place of its own: that of the mapping it is merged into
-            line = own[key][0] if key in own else value.lc.line  # type: ignore[attr-defined]
+            line = places[key][0] if key in places else value.lc.line  # type: ignore[attr-defined]
             locations.lines[(*path, str(key))] = (file, line + 1)
         return {str(key): _plain(item, (*path, str(key)), file, locations) for key, item in value.items()}
     if isinstance(value, list):
