@@ -1,6 +1,6 @@
 """Best-fit packing: rows of whole documents beside the shards, worked out once, when the shards are written.
 
-In: a stage's shards and a context T. Out: `stage_<s>/rows.arrow`, a row for each T + 1 tokens of training: the pieces
+In: a stage's shards and a context T. Out: `stage_<s>/rows.arrow`, a row for each T + 1 tokens of training: the spans
 of the stage's stream it is made of, and so many padded positions at its end.
 
 A document longer than a row is cut into full rows and a remainder; remainders and short documents are put, longest
@@ -22,12 +22,13 @@ from pipeline.base.arrow import offsets_of
 from trainer.data.shards import Packing, ShardEntry, rows_schema
 from trainer.data.streams import open_batches
 
-Pieces = list[tuple[int, int]]
+Row = list[tuple[int, int]]
+"""Spans of the stage's stream that fill a row: (first token, tokens) each."""
 
 
-def pack(lengths: Sequence[int], capacity: int) -> list[Pieces]:
-    """Rows of at most `capacity` tokens from documents laid end to end; each a list of (start, length)."""
-    rows: list[Pieces] = []
+def pack(lengths: Sequence[int], capacity: int) -> list[Row]:
+    """Rows of at most `capacity` tokens from documents laid end to end; their spans counted from the first document."""
+    rows: list[Row] = []
     rests: list[tuple[int, int]] = []
     start = 0
     for length in lengths:
@@ -36,27 +37,25 @@ def pack(lengths: Sequence[int], capacity: int) -> list[Pieces]:
         if rest:
             rests.append((start + full * capacity, rest))
         start += length
-    rests.sort(key=lambda piece: (-piece[1], piece[0]))
+    rests.sort(key=lambda span: (-span[1], span[0]))
     with_room: dict[int, list[int]] = {}
     rooms = 0  # bit r is set where some row has room for exactly r tokens
-    for piece in rests:
-        fitting = rooms >> piece[1]
+    for span in rests:
+        fitting = rooms >> span[1]
         if fitting:
-            room = piece[1] + (fitting & -fitting).bit_length() - 1
+            room = span[1] + (fitting & -fitting).bit_length() - 1
             row = with_room[room].pop()
             if not with_room[room]:
                 rooms &= ~(1 << room)
         else:
             row, room = len(rows), capacity
             rows.append([])
-        rows[row].append(piece)
-        left = room - piece[1]
+        rows[row].append(span)
+        left = room - span[1]
         if left:
             with_room.setdefault(left, []).append(row)
             rooms |= 1 << left
-    for pieces in rows:
-        pieces.sort()
-    return sorted(rows)
+    return sorted(sorted(row) for row in rows)
 
 
 def pack_stage(out: Path, stage: int, shards: Sequence[ShardEntry], context: int, dtype: str) -> Packing:
@@ -66,9 +65,9 @@ def pack_stage(out: Path, stage: int, shards: Sequence[ShardEntry], context: int
     with files.whole_file(out / name) as file:
         hashing = files.HashingWriter(file)
         with pa.ipc.new_file(pa.PythonFile(hashing, mode="w"), rows_schema()) as arrow:
-            for first, lengths in _batches(out, shards, dtype):
+            for first_token, lengths in _batches(out, shards, dtype):
                 rows = pack(lengths.tolist(), context + 1)
-                arrow.write(_rows_batch(rows, first))
+                arrow.write(_rows_batch(rows, first_token))
                 counts += [len(rows), len(rows) * (context + 1) - int(lengths.sum())]
     return Packing(name, context, int(counts[0]), int(counts[1]), hashing.hexdigest())
 
@@ -76,18 +75,18 @@ def pack_stage(out: Path, stage: int, shards: Sequence[ShardEntry], context: int
 def _batches(out: Path, shards: Sequence[ShardEntry], dtype: str) -> Iterator[tuple[int, np.ndarray]]:
     """Document lengths of each record batch, and the batch's first token in the stage's stream."""
     for shard in shards:
-        first = shard.first_token
+        first_token = shard.first_token
         for batch in open_batches(out / shard.path, dtype):
             lengths = np.diff(offsets_of(batch.column("tokens")).astype(np.int64))
-            yield first, lengths
-            first += int(lengths.sum())
+            yield first_token, lengths
+            first_token += int(lengths.sum())
 
 
-def _rows_batch(rows: list[Pieces], first: int) -> pa.RecordBatch:
+def _rows_batch(rows: list[Row], first_token: int) -> pa.RecordBatch:
     offsets = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int32)
-    pieces = np.array([piece for row in rows for piece in row], dtype=np.int64).reshape(-1, 2)
+    spans = np.array([span for row in rows for span in row], dtype=np.int64).reshape(-1, 2)
     columns = [
         pa.ListArray.from_arrays(pa.array(offsets), pa.array(column), type=field.type)
-        for column, field in zip((first + pieces[:, 0], pieces[:, 1].astype(np.int32)), rows_schema(), strict=True)
+        for column, field in zip((first_token + spans[:, 0], spans[:, 1].astype(np.int32)), rows_schema(), strict=True)
     ]
     return pa.record_batch(columns, schema=rows_schema())

@@ -39,18 +39,13 @@ class Rows:
 
     def take(self, order: np.ndarray) -> Rows:
         """The documents at positions `order`, copied."""
-        return Rows(
-            self.keys[order],
-            self.ids[order],
-            self.sources[order],
-            self.bytes[order],
-            self.tokens.take(pa.array(order)),
-        )
+        keys, ids, sources, sizes = (column[order] for column in (self.keys, self.ids, self.sources, self.bytes))
+        return Rows(keys, ids, sources, sizes, self.tokens.take(pa.array(order)))
 
     def slice(self, start: int, stop: int) -> Rows:
         """The documents [start, stop), as views."""
-        part = slice(start, stop)
-        return Rows(self.keys[part], self.ids[part], self.sources[part], self.bytes[part], self.tokens[part])
+        columns = (self.keys, self.ids, self.sources, self.bytes, self.tokens)
+        return Rows(*(column[start:stop] for column in columns))
 
     def sorted(self) -> Rows:
         """In the order of (key, document id)."""
@@ -71,13 +66,9 @@ def concat(rows: list[Rows]) -> Rows:
     """Documents of all `rows`, one after the other."""
     if len(rows) == 1:
         return rows[0]
-    return Rows(
-        np.concatenate([part.keys for part in rows]),
-        np.concatenate([part.ids for part in rows]),
-        np.concatenate([part.sources for part in rows]),
-        np.concatenate([part.bytes for part in rows]),
-        pa.concat_arrays([part.tokens for part in rows]),
-    )
+    names = ("keys", "ids", "sources", "bytes")
+    keys, ids, sources, sizes = (np.concatenate([getattr(part, name) for part in rows]) for name in names)
+    return Rows(keys, ids, sources, sizes, pa.concat_arrays([part.tokens for part in rows]))
 
 
 def rows_of(batch: pa.RecordBatch, source_id: int, itemsize: int) -> Rows:

@@ -61,7 +61,7 @@ class ShardWriter:
         self._dtype = dtype
         self._tokens_per_batch = tokens_per_batch
         self._itemsize = DTYPE_BYTES[dtype]
-        self._columns = [hashlib.sha256() for _ in range(5)]
+        self._column_hashes = [hashlib.sha256() for _ in range(5)]
         self._counts = np.zeros((sources, 3), dtype=np.int64)
         self._curve: list[list[int]] = []
         self._lengths = np.zeros(LENGTH_BINS, dtype=np.int64)
@@ -85,7 +85,7 @@ class ShardWriter:
             path.unlink()
             return None
         totals = self._counts.sum(axis=0)
-        digest = hashlib.sha256(b"".join(column.digest() for column in self._columns)).hexdigest()
+        digest = hashlib.sha256(b"".join(column.digest() for column in self._column_hashes)).hexdigest()
         entry = ShardEntry(self._name, int(totals[0]), int(totals[1]), first_token, hashing.hexdigest(), digest)
         return ShardResult(entry, self._counts.tolist(), self._curve, self._lengths.tolist())
 
@@ -111,10 +111,10 @@ class ShardWriter:
         lengths = rows.lengths(self._itemsize)
         offsets = offsets_of(rows.tokens)
         tokens = memoryview(rows.tokens.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
-        numbers = (rows.ids, rows.sources.astype("<u2"), rows.bytes.astype("<u4"), lengths.astype("<u4"))
-        for column, values in zip(self._columns, numbers, strict=False):
-            column.update(np.ascontiguousarray(values).data)
-        self._columns[-1].update(tokens)
+        columns = (rows.ids, rows.sources.astype("<u2"), rows.bytes.astype("<u4"), lengths.astype("<u4"))
+        contents = [*(np.ascontiguousarray(column).data for column in columns), tokens]
+        for column_hash, content in zip(self._column_hashes, contents, strict=True):
+            column_hash.update(content)
         before = self._counts[:, 1].copy()
         np.add.at(self._counts[:, 0], rows.sources, 1)
         np.add.at(self._counts[:, 1], rows.sources, lengths)

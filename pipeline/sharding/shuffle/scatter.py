@@ -74,9 +74,8 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
     Returns the piece's tokens. A piece whose index exists is finished and left alone. Raises `ShardError` for a damaged
     store.
 
-    These files are scratch, and not synced: the same build reads them back from the page cache and deletes them, and
-    waiting for the disk would double what is written. A kill loses nothing by that; what a power cut leaves short
-    under its name cannot be read, and the build stops there.
+    These files are scratch, which this build alone reads and then deletes, so it does not wait for the disk to have
+    them. A kill loses nothing by that; a file that a power cut leaves short cannot be read, and the build stops there.
     """
     index = work / index_name(piece.number)
     if index.exists():
@@ -103,7 +102,7 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
 
 
 def _runs(places: Places, run_bytes: int | None) -> list[Places]:
-    """The documents in parts of about `run_bytes`, if that is given."""
+    """The documents in runs of about `run_bytes`, or in one."""
     if run_bytes is None:
         return [places]
     numbers = (np.cumsum(places.sizes) - 1) // run_bytes
