@@ -12,7 +12,6 @@ again by the reference, and the summary says so. A killed run goes on after its 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, text_bytes
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
 from pipeline.base.progress import Progress
@@ -132,7 +132,7 @@ class _Attempt:
         train, heldout = self.counts["train"], self.counts["heldout"]
         basis = json.dumps([self.tokenizer.content_hash, self.hashes], sort_keys=True)
         return TokensSummary(
-            content_hash=hashlib.sha256(basis.encode()).hexdigest(),
+            content_hash=text_hash(basis),
             corpus=self.name,
             tokenizer=self.tokenizer.content_hash,
             vocab_size=self.tokenizer.vocab_size,

@@ -22,7 +22,7 @@ from pipeline.base.errors import TokenizerError
 from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
 from pipeline.tokenization.formats.card import TokenizerCard
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import tokenizers
 
 Reference = Literal["tokenizers", "tiktoken"]
-REFERENCE_BATCH = 1_000
 
 
 class ByteLevelTokenizer(Tokenizer):
@@ -116,8 +115,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     def reference_arrow(self, texts: pa.Array) -> pa.Array:
         rows: list[np.ndarray] = []
-        for start in range(0, len(texts), REFERENCE_BATCH):
-            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+        for batch in reference_batches(texts):
             if self.reference == "tiktoken":
                 with ThreadPoolExecutor(cpu_count()) as pool:
                     encoded = pool.map(partial(self._tiktoken.encode_to_numpy, disallowed_special=()), batch)

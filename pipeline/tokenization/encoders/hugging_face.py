@@ -6,9 +6,7 @@ same file without its special tokens. No post-processor adds tokens, and nothing
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.bulk import bulk_encoder
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, from_characters
 from pipeline.tokenization.formats.card import TokenizerCard
-
-REFERENCE_BATCH = 1_000
-BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+from pipeline.tokenization.formats.sentence_piece_json import piece_bytes
 
 
 class HuggingFaceTokenizer(Tokenizer):
@@ -60,7 +57,7 @@ class HuggingFaceTokenizer(Tokenizer):
             vocab_size=max(self._tokens) + 1,
             eot_id=vocab[end_of_text],
             end_of_text=end_of_text,
-            content_hash=hashlib.sha256(basis.encode()).hexdigest(),
+            content_hash=text_hash(basis),
         )
 
     @classmethod
@@ -101,8 +98,7 @@ class HuggingFaceTokenizer(Tokenizer):
             elif byte_level:
                 table[i] = from_characters(token)
             else:
-                byte = BYTE_PIECE.fullmatch(token)
-                table[i] = bytes.fromhex(byte[1]) if byte else token.replace("▁", " ").encode()
+                table[i] = piece_bytes(token)
         return table
 
     def decode_arrow(self, lists: pa.Array) -> pa.Array:
@@ -112,8 +108,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def reference_arrow(self, texts: pa.Array) -> pa.Array:
         rows: list[np.ndarray] = []
-        for start in range(0, len(texts), REFERENCE_BATCH):
-            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+        for batch in reference_batches(texts):
             encodings = self._reference.encode_batch_fast(batch, add_special_tokens=False)
             rows.extend(np.array(encoding.ids, dtype=self.dtype) for encoding in encodings)
         return from_rows(rows, self.dtype)

@@ -7,7 +7,6 @@ comparison counts what does not come back. Control pieces (the end-of-text token
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -21,20 +20,18 @@ from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
 from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
-from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.card import TokenizerCard
 from pipeline.tokenization.formats.sentence_piece_json import (
     BPE,
     SentencePieceModel,
     export_tokenizer_json,
+    piece_bytes,
     tokenizer_json,
 )
 
 if TYPE_CHECKING:
     import sentencepiece
-
-REFERENCE_BATCH = 1_000
-BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -101,8 +98,7 @@ class SentencePieceTokenizer(Tokenizer):
     def _piece_bytes(self, i: int) -> bytes:
         piece: str = self._processor.id_to_piece(i)
         if self._processor.is_byte(i):
-            byte = BYTE_PIECE.fullmatch(piece)
-            return bytes.fromhex(byte[1]) if byte else b""
+            return piece_bytes(piece)
         if self._processor.is_control(i) or self._processor.is_unknown(i):
             return b""
         return piece.replace("▁", " ").encode()
@@ -114,8 +110,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def reference_arrow(self, texts: pa.Array) -> pa.Array:
         rows: list[np.ndarray] = []
-        for start in range(0, len(texts), REFERENCE_BATCH):
-            batch = texts.slice(start, REFERENCE_BATCH).to_pylist()
+        for batch in reference_batches(texts):
             for ids in self._processor.encode(batch, num_threads=cpu_count()):
                 rows.append(np.array(ids, dtype=self.dtype))
         return from_rows(rows, self.dtype)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -27,6 +27,7 @@ from trainer.data.shards import dtype_for
 log = logging.getLogger(__name__)
 
 BulkEncoder = Callable[[pa.Array], pa.Array]
+REFERENCE_BATCH: Final = 1_000
 GATE_BYTES: Final = 256_000
 GATE_DOCUMENTS: Final = 64
 
@@ -185,6 +186,12 @@ def sample_rows(texts: pa.Array) -> pa.Array:
             kept.append(row)
             size += length
     return pa.array(kept or [int(rows[lengths.argmin()])], pa.int64())
+
+
+def reference_batches(texts: pa.Array) -> Iterator[list[str]]:
+    """The texts as Python strings, which the references take, a few at a time."""
+    for start in range(0, len(texts), REFERENCE_BATCH):
+        yield texts.slice(start, REFERENCE_BATCH).to_pylist()
 
 
 def checked_text(text: str) -> str:

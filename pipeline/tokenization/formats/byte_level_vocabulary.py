@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 
 
@@ -71,7 +71,7 @@ class BytePairs:
             "tokens": [[i, self.tokens[i].hex()] for i in sorted(self.tokens)],
             "merges": [[left.hex(), right.hex()] for left, right in self.merges],
         }
-        return hashlib.sha256(json.dumps(basis, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return text_hash(json.dumps(basis, sort_keys=True, separators=(",", ":")))
 
     @property
     def ranks_agree(self) -> bool:

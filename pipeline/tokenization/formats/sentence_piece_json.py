@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+BYTE_PIECE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 UNIGRAM, BPE = 1, 2
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 PROBES: Final = (
@@ -67,6 +69,12 @@ class SentencePieceModel:
             add_dummy_prefix=bool(normalizer.get(3, 1)),
             remove_extra_whitespaces=bool(normalizer.get(4, 1)),
         )
+
+
+def piece_bytes(piece: str) -> bytes:
+    """What a piece stands for: `<0x41>` for that byte, U+2581 for a space, anything else for itself."""
+    byte = BYTE_PIECE.fullmatch(piece)
+    return bytes.fromhex(byte[1]) if byte else piece.replace("▁", " ").encode()
 
 
 def export_tokenizer_json(
