@@ -33,7 +33,15 @@ class ExportError(TrainerError):
     """A model that no stock `transformers` class can hold; the message names the switch."""
 
 
+def nearest(given: str, known: Iterable[str], *, most: int = 1, least_alike: float = 0.6) -> list[str]:
+    """Up to `most` known words that are alike, the most alike first; none where nothing is.
+
+    least_alike: from 0 to 1, as `difflib.get_close_matches` measures it.
+    """
+    return difflib.get_close_matches(given, list(known), n=most, cutoff=least_alike)
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of an error: `; did you mean 'wiki'?` where a known word is alike, else nothing."""
-    near = difflib.get_close_matches(given, list(known), n=1)
+    near = nearest(given, known)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from trainer.errors import did_you_mean
+from trainer.errors import nearest
 
 UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 EXPECTED: Final = {
@@ -125,8 +125,18 @@ def _written(loc: Sequence[str | int], data: Any, *, whole: bool) -> tuple[str |
 
 
 def _unknown(kind: Any, path: Sequence[str | int]) -> str:
-    known = sorted({name for place in _reached(kind, path[:-1]) for name in fields_of(place)})
-    return f"unknown key{did_you_mean(str(path[-1]), known)}" + (f" (known: {', '.join(known)})" if known else "")
+    """Names the nearest of the keys there, or else of those one section further in."""
+    fields = {name: info for place in _reached(kind, path[:-1]) for name, info in fields_of(place).items()}
+    inside = {
+        key: f"{name}.{key}"
+        for name, info in fields.items()
+        for member in _members(info.annotation)
+        for key in fields_of(member)
+    }
+    given = str(path[-1])
+    near = nearest(given, fields) or [inside[key] for key in nearest(given, inside)]
+    text = f"unknown key; did you mean {near[0]!r}?" if near else "unknown key"
+    return f"{text} (known: {', '.join(sorted(fields))})" if fields else text
 
 
 def _text(item: Any) -> str:

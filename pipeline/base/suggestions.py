@@ -1,23 +1,17 @@
-"""The nearest of the words that are known, for a message about one that is not."""
+"""The nearest of the words that are known, for a message about one that is not.
+
+The trainer's own (`trainer.errors`), handed on, and what only the pipeline needs beside it.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from trainer.errors import did_you_mean
+from trainer.errors import did_you_mean, nearest
 
 __all__ = ["did_you_mean", "did_you_mean_or_known", "nearest"]
 
 MOST_LISTED = 12
-
-
-def nearest(given: str, known: Iterable[str], *, most: int = 1, least_alike: float = 0.6) -> list[str]:
-    """Up to `most` known words that are alike, the most alike first; none where nothing is.
-
-    least_alike: from 0 to 1, as `difflib.get_close_matches` measures it.
-    """
-    return difflib.get_close_matches(given, list(known), n=most, cutoff=least_alike)
 
 
 def did_you_mean_or_known(given: str, known: Iterable[str]) -> str:

@@ -71,6 +71,18 @@ def test_the_preset_fills_what_is_left_out(profile_with):
             "corpora: {books: {estimated_byte: 1}}\n",
             r"mine.yaml, line 2: corpora.books.estimated_byte: unknown key; did you mean 'estimated_bytes'\?",
         ),
+        (
+            "training: {clip: 5}\n",
+            r"mine.yaml, line 2: training.clip: unknown key; did you mean 'optimizer.clip_norm'\?",
+        ),
+        ("training: 3\n", r"mine.yaml, line 2: training: expected a mapping of settings, found 3"),
+        ("corpora: {books: [a]}\n", r"mine.yaml, line 2: corpora.books: expected a mapping of settings, found \['a'\]"),
+        (
+            "training: {evaluate_every: {a: 1}}\n",
+            r"training.evaluate_every: expected a whole number, found a mapping of a",
+        ),
+        ("training: {optimizer: {betas: [0, 0, 0]}}\n", r"optimizer.betas: expected at most 2 values, found 3"),
+        ("model: {rope_scaling: {kind: yarn}}\n", r"mine.yaml, line 2: model.rope_scaling.factor: missing, must be"),
         ("training: {max_minute: 5}\n", r"mine.yaml, line 2: training.max_minute: unknown key; did you mean 'max_min"),
         ("training: {max_minutes: 0}\n", r"mine.yaml, line 2: training.max_minutes: must be above 0, found 0"),
         ("launch: {ranks: two}\n", r"mine.yaml, line 2: launch.ranks: .*found 'two'"),
