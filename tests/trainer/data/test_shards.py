@@ -44,7 +44,7 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
 def test_a_manifest_reads_back_as_it_was_written(tmp_path: Path) -> None:
     made = manifest()
     assert read_manifest(write(tmp_path, made.to_json())) == made
-    packed = Packing("stage_0/rows.arrow", 16, 3, 2, 1, "5" * 64)
+    packed = Packing("stage_0/rows.arrow", 16, 3, 2, "5" * 64)
     stage = dataclasses.replace(made.stages[0], packing=packed)
     with_rows = manifest(stages=(stage,))
     assert read_manifest(write(tmp_path, with_rows.to_json())) == with_rows
