@@ -28,7 +28,7 @@ from torch import Tensor
 from trainer.config import OptimizerConfig, TrainingConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import build_optimizer
-from trainer.optim.schedule import learning_rate_factor, muon_momentum
+from trainer.optim.schedule import learning_rate_factor
 from trainer.presets import PRESETS
 
 PRESET_S = ModelConfig(**PRESETS["s"]["model"])
@@ -89,10 +89,7 @@ def train(
     busiest, started = 0.0, time.process_time()
     source = batches(windows(text.train, config.context), training.sequences_per_batch(config.context), seed)
     for step, rows in zip(range(steps), source, strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps, training.schedule)
-            if "momentum" in group:
-                group["momentum"] = muon_momentum(step, training.optimizer)
+        optimizer.schedule(step, learning_rate_factor(step, steps, training.schedule), training.optimizer)
         for part in rows.split(MICRO_BATCH):
             with torch.autocast("cpu", torch.bfloat16):
                 total = model.loss(part[:, :-1], part[:, 1:], reduction="sum").total

@@ -1,8 +1,6 @@
-"""Optimizers: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest; and weight averaging."""
+"""Optimizers, each a file found through one table (`grouped.OPTIMIZERS`); learning rates; and weight averaging."""
 
 from trainer.optim.ema import Ema
-from trainer.optim.groups import build_optimizer
-from trainer.optim.muon import orthogonalize
-from trainer.optim.optimizer import MuonAdamW
+from trainer.optim.grouped import GroupedOptimizer, build_optimizer
 
-__all__ = ["Ema", "MuonAdamW", "build_optimizer", "orthogonalize"]
+__all__ = ["Ema", "GroupedOptimizer", "build_optimizer"]

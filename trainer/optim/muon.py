@@ -1,22 +1,96 @@
-"""Muon's update: momentum, made orthogonal (Jordan et al. 2024), for matrices in batches.
+"""Muon: momentum, made orthogonal (Jordan et al. 2024), for the blocks' matrices in batches; AdamW for everything else.
 
 Torch's own Muon takes one 2-D matrix at a time and scales its update by sqrt(rows / columns). A projection that stacks
 q, k and v would be orthogonalised as one matrix and scaled by sqrt(3), with a gate by 2, so that switching the gate
 on would also change the learning rate. Here a parameter is cut into the matrices it stacks first, and matrices of one
 shape, experts included, go through the iteration as one batch.
+
+Weight decay is on the blocks' matrices; embeddings, head, routers, norms and biases have none. The state of a matrix:
+`momentum_buffer`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from trainer.config import OptimizerConfig
+from trainer.model.attention import Attention
+from trainer.model.gpt import GPT
+from trainer.model.layers import MLP
+from trainer.model.moe import Experts
+from trainer.optim.adamw import adamw_group
+from trainer.optim.kind import Group, OptimizerKind, State, buffers, gradients
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at zero; singular values end up in about 0.7 to 1.2
 STEPS = 5
 EPS = 1e-7
+MOMENTUM_START = 0.85
+MOMENTUM_STEPS = 300  # modded-nanogpt
+
+
+class Muon(OptimizerKind):
+    """Groups have `momentum` and `parts`, the rows of the matrices that each parameter stacks; all are of one shape."""
+
+    def groups(self, model: GPT, settings: OptimizerConfig) -> list[Group]:
+        stacked = block_matrices(model)
+        by_shape: dict[tuple[Any, ...], list[Tensor]] = {}
+        for parameter, parts in stacked:
+            by_shape.setdefault((tuple(parameter.shape), parts), []).append(parameter)
+        groups: list[Group] = [
+            {
+                "kind": "muon",
+                "params": parameters,
+                "parts": list(parts),
+                "lr": settings.learning_rate,
+                "momentum": settings.muon_momentum,
+                "weight_decay": settings.weight_decay,
+                "cautious": settings.cautious_weight_decay,
+            }
+            for (_, parts), parameters in by_shape.items()
+        ]
+        matrices = {id(parameter) for parameter, _ in stacked}
+        rest = [parameter for parameter in model.parameters() if id(parameter) not in matrices]
+        rate = settings.learning_rate if settings.adam_learning_rate is None else settings.adam_learning_rate
+        return [*groups, adamw_group(rest, settings, rate, 0.0)]
+
+    def update(self, group: Group, parameters: list[Tensor], state: State) -> None:
+        momenta = buffers(state, parameters, "momentum_buffer")
+        updates = muon_updates(gradients(parameters), momenta, group["momentum"])
+        directions = orthogonal_directions(updates, group["parts"])
+        decay = group["lr"] * group["weight_decay"]
+        if decay and group["cautious"]:
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter.addcmul_(parameter, (direction * parameter > 0).to(parameter.dtype), value=-decay)
+        elif decay:
+            torch._foreach_mul_(parameters, 1 - decay)
+        torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+
+    def schedule(self, group: Group, step: int, settings: OptimizerConfig) -> None:
+        group["momentum"] = muon_momentum(step, settings)
+
+
+def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
+    """Every matrix of the blocks with the rows of the matrices stacked in it (q | k | v | gate, gate | value)."""
+    matrices: list[tuple[Tensor, tuple[int, ...]]] = []
+    for module in model.modules():
+        if isinstance(module, Attention | MLP):
+            matrices.append((module.input.weight, module.input_parts))
+            matrices.append((module.output.weight, (module.output.out_features,)))
+        elif isinstance(module, Experts):
+            matrices.append((module.input, module.input_parts))
+            matrices.append((module.output, (module.output.shape[-2],)))
+    return matrices
+
+
+def muon_momentum(step: int, settings: OptimizerConfig) -> float:
+    """Momentum at `step`: from 0.85 to the setting over 300 steps, since early gradients go stale fast."""
+    share = min(1.0, step / MOMENTUM_STEPS)
+    return MOMENTUM_START + (settings.muon_momentum - MOMENTUM_START) * share
 
 
 def orthogonalize(matrices_Mrc: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Learning rate and momentum as pure functions of the step, so that a resumed run needs no state for them.
+"""The learning rate as a pure function of the step, so that a resumed run needs no state for it.
 
 In a run with a time limit (`training.max_minutes`) the number of steps is not known beforehand: it is estimated anew at
 every step from the share of the time that is gone, so that the learning rate comes down when the time is up.
@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import math
 
-from trainer.config import OptimizerConfig, ScheduleConfig
-
-MUON_MOMENTUM_START = 0.85
-MUON_MOMENTUM_STEPS = 300  # modded-nanogpt
+from trainer.config import ScheduleConfig
 
 
 def learning_rate_factor(step: int, steps: int, schedule: ScheduleConfig) -> float:
@@ -41,9 +38,3 @@ def steps_in_time(step: int, steps: int, time_gone: float) -> int:
     if time_gone <= 0 or step == 0:
         return steps
     return max(step + 1, min(steps, round(step / min(time_gone, 1.0))))
-
-
-def muon_momentum(step: int, optimizer: OptimizerConfig) -> float:
-    """Momentum at `step`: from 0.85 to the setting over 300 steps, since early gradients go stale fast."""
-    share = min(1.0, step / MUON_MOMENTUM_STEPS)
-    return MUON_MOMENTUM_START + (optimizer.muon_momentum - MUON_MOMENTUM_START) * share

@@ -27,7 +27,7 @@ from trainer.errors import TrainerError
 from trainer.model import GPT, document_index
 from trainer.model.loss import IGNORE
 from trainer.optim import Ema, build_optimizer
-from trainer.optim.schedule import learning_rate_factor, muon_momentum
+from trainer.optim.schedule import learning_rate_factor
 from trainer.process.ranks import Ranks
 from trainer.run.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.tensors import model_tensors
@@ -125,10 +125,7 @@ class Learner:
     def update(self, step: int, steps: int) -> float:
         """One optimizer step and the average's; returns the learning rate as a share of its peak."""
         factor = learning_rate_factor(step, steps, self.training.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-            if "momentum" in group:
-                group["momentum"] = muon_momentum(step, self.training.optimizer)
+        self.optimizer.schedule(step, factor, self.training.optimizer)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":

@@ -8,9 +8,8 @@ import torch
 
 from trainer.config import OptimizerConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
-from trainer.optim import Ema, MuonAdamW, build_optimizer, orthogonalize
-from trainer.optim.groups import block_matrices
-from trainer.optim.muon import orthogonal_directions
+from trainer.optim import Ema, GroupedOptimizer, build_optimizer
+from trainer.optim.muon import block_matrices, orthogonal_directions, orthogonalize
 from trainer.run.tensors import load_optimizer, optimizer_tensors, save_tensors
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48)
@@ -39,7 +38,7 @@ def test_muon_is_torchs_on_single_matrices():
     expected, found = parameters_of(shapes), parameters_of(shapes)
     theirs = torch.optim.Muon(expected, lr=0.02, weight_decay=0.1, momentum=0.95)
     group = {"kind": "muon", "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95}
-    ours = MuonAdamW({**group, "params": [p], "parts": [p.shape[0]]} for p in found)
+    ours = GroupedOptimizer({**group, "params": [p], "parts": [p.shape[0]]} for p in found)
     steps = gradients(shapes)
     for one, other in zip(run(ours, found, steps), run(theirs, expected, steps), strict=True):
         torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-2)  # both iterate in bfloat16
@@ -50,7 +49,7 @@ def test_adamw_is_torchs():
     expected, found = parameters_of(shapes), parameters_of(shapes)
     settings = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
     theirs = torch.optim.AdamW(expected, fused=True, **settings)
-    ours = MuonAdamW([{"kind": "adamw", "params": found, **settings}])
+    ours = GroupedOptimizer([{"kind": "adamw", "params": found, **settings}])
     steps = gradients(shapes)
     for one, other in zip(run(ours, found, steps), run(theirs, expected, steps), strict=True):
         assert torch.equal(one, other)
@@ -100,7 +99,7 @@ def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
         parameter = torch.nn.Parameter(start.clone())
         group = {"kind": kind, "params": [parameter], "lr": 0.01, "weight_decay": decay, "cautious": cautious}
         group |= {"betas": (0.9, 0.95), "eps": 1e-8, "momentum": 0.95, "parts": [16]}
-        return run(MuonAdamW([group]), [parameter], [[grad]])[0]
+        return run(GroupedOptimizer([group]), [parameter], [[grad]])[0]
 
     plain, decayed, cautious = stepped(0.0, cautious=False), stepped(0.5, cautious=False), stepped(0.5, cautious=True)
     shrinks = (start - plain) * start > 0

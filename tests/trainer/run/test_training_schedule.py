@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import OptimizerConfig, ScheduleConfig
-from trainer.optim.schedule import learning_rate_factor, muon_momentum
+from trainer.optim.muon import muon_momentum
+from trainer.optim.schedule import learning_rate_factor
 
 COSINE = ScheduleConfig(kind="cosine", warmup_steps=10, final_share=0.1)
 WSD = ScheduleConfig(kind="wsd", warmup_steps=10, cooldown_share=0.5, final_share=0.05)

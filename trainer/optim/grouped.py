@@ -1,0 +1,50 @@
+"""The optimizer of a run: one object over all groups, each updated by the kind it names; and the table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import torch
+
+from trainer.config import OptimizerConfig
+from trainer.model.gpt import GPT
+from trainer.optim.adamw import AdamW
+from trainer.optim.kind import Group, OptimizerKind
+from trainer.optim.muon import Muon
+
+OPTIMIZERS: Final[Mapping[str, OptimizerKind]] = {"adamw": AdamW(), "muon": Muon()}
+"""By `training.optimizer.kind`."""
+
+
+class GroupedOptimizer(torch.optim.Optimizer):
+    """Groups as `OptimizerKind.groups` makes them. `initial_lr` of each is its peak."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        super().__init__(groups, {"weight_decay": 0.0, "cautious": False})
+        for group in self.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    def schedule(self, step: int, factor: float, settings: OptimizerConfig) -> None:
+        """Set every group up for `step` (from 0), where learning rates are `factor` times their peaks."""
+        for group in self.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+            OPTIMIZERS[group["kind"]].schedule(group, step, settings)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                OPTIMIZERS[group["kind"]].update(group, parameters, self.state)
+        return loss
+
+
+def build_optimizer(model: GPT, settings: OptimizerConfig) -> GroupedOptimizer:
+    """The optimizer of `settings` over all parameters of `model`."""
+    return GroupedOptimizer(OPTIMIZERS[settings.kind].groups(model, settings))
