@@ -108,7 +108,7 @@ def _round_trip(store: Store, key: str) -> Verdict:
 def _as_scheduled(store: Store, key: str) -> Verdict:
     epoch = int(key.rsplit("_", 1)[1])
     rows = store.current("schedule").summary_as(ScheduleSummary).rows
-    planned = sum(row["documents"] for row in rows if row["epoch"] == epoch)
+    planned = sum(row.documents for row in rows if row.epoch == epoch)
     there = store.current(key).summary_as(EpochSummary).documents
     return there == planned, f"{there:,} documents, {planned:,} scheduled", {"documents": there, "scheduled": planned}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     def schedule(build: Build) -> ScheduleSummary:
         return build_schedule(profile.schedule, build.paths("tokens"), build.out)
 
-    def validation(build: Build) -> Any:
+    def validation(build: Build) -> EpochSummary:
         with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_validation(build.paths("tokens"), profile.shards, build.out, executor)
 
@@ -103,7 +104,7 @@ def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
         "epochs": summary.epochs,
         "documents": summary.documents,
         "tokens": summary.tokens,
-        "schedule": table(summary.rows),
+        "schedule": table([asdict(row) for row in summary.rows]),
     }
 
 

@@ -20,6 +20,7 @@ from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.evaluation.suites.table import read_result
 from pipeline.reporting.lineage import Lineage
+from pipeline.sharding.schedule.build import ScheduleSummary
 from pipeline.store import Artifact, Store
 from pipeline.tokenization.choosing.candidates import Group
 from pipeline.tokenization.choosing.choice import ChoiceSummary
@@ -143,10 +144,10 @@ def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str
     for shards in sorted(key for key in model.manifest.inputs if key.startswith("shards/epoch_")):
         epoch = ancestry.get(model.manifest.inputs[shards].fingerprint)
         schedule = epoch and ancestry.get(epoch.manifest.inputs["schedule"].fingerprint)
-        for row in schedule.summary.get("rows", []) if schedule else []:
-            if row["epoch"] == int(shards.rpartition("_")[2]):
-                amounts = stages.setdefault((row["epoch"], row["stage"]), {})
-                amounts[row["source"]] = amounts.get(row["source"], 0) + row["tokens"]
+        for row in schedule.summary_as(ScheduleSummary).rows if schedule else ():
+            if row.epoch == int(shards.rpartition("_")[2]):
+                amounts = stages.setdefault((row.epoch, row.stage), {})
+                amounts[row.source] = amounts.get(row.source, 0) + row.tokens
     return [(f"epoch {epoch} · {stage.replace('_', ' ')}", amounts) for (epoch, stage), amounts in stages.items()]
 
 

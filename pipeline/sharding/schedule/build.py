@@ -39,6 +39,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class ScheduleRow:
+    """What a stage takes of a part."""
+
+    epoch: int
+    stage: str
+    source: str
+    """The part's label."""
+    documents: int
+    tokens: int
+    share: float
+    """Of the stage's tokens."""
+    repeats: float
+    from_pass: float
+    to_pass: float
+
+
+@dataclass(frozen=True)
 class ScheduleSummary:
     """The schedule in numbers, and a row per epoch, stage and part for a table."""
 
@@ -46,7 +63,7 @@ class ScheduleSummary:
     epochs: int
     documents: int
     tokens: int
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[ScheduleRow, ...]
 
 
 _BEGINNING: Final = Point(0, 0)
@@ -175,20 +192,19 @@ def _stage(epoch: int, index: int, amounts: StageAmounts, lines: Mapping[Part, _
     return StagePlan(index, stage.name, order.settle(stage, counts), documents, tokens, parts)
 
 
-def _rows(schedule: Schedule) -> list[dict[str, Any]]:
-    """A row per epoch, stage and part: documents, tokens, share of the stage, repeats and the interval in passes."""
+def _rows(schedule: Schedule) -> list[ScheduleRow]:
     return [
-        {
-            "epoch": epoch.epoch,
-            "stage": stage.name,
-            "source": part.part.label,
-            "documents": part.documents,
-            "tokens": part.tokens,
-            "share": part.tokens / stage.tokens,
-            "repeats": part.repeats,
-            "from_pass": part.start.passes + part.start.fraction / FRACTIONS,
-            "to_pass": part.end.passes + part.end.fraction / FRACTIONS,
-        }
+        ScheduleRow(
+            epoch=epoch.epoch,
+            stage=stage.name,
+            source=part.part.label,
+            documents=part.documents,
+            tokens=part.tokens,
+            share=part.tokens / stage.tokens,
+            repeats=part.repeats,
+            from_pass=part.start.passes + part.start.fraction / FRACTIONS,
+            to_pass=part.end.passes + part.end.fraction / FRACTIONS,
+        )
         for epoch in schedule.epochs
         for stage in epoch.stages
         for part in stage.parts

@@ -17,6 +17,7 @@ from pipeline.reporting.facts import Facts, collect
 from pipeline.reporting.lineage import Lineage, lineage_tree
 from pipeline.reporting.page import report_html
 from pipeline.reporting.tables import bar, bar_table, markdown_table
+from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
 from trainer.run.summary import ParameterCounts, RunSummary
 
@@ -74,11 +75,15 @@ def test_each_epoch_is_described_by_the_schedule_it_was_built_from(tmp_path):
         return outcome.artifact
 
     def row(epoch, tokens):
-        return {"epoch": epoch, "stage": "all", "source": "books", "tokens": tokens}
+        return ScheduleRow(epoch, "all", "books", 1, tokens, share=1.0, repeats=1.0, from_pass=0.0, to_pass=1.0)
 
-    before = made("schedule", "one", {"rows": [row(1, 7)]})
+    def schedule(content, *rows):
+        summary = dataclasses.asdict(ScheduleSummary("", len(rows), len(rows), sum(row.tokens for row in rows), rows))
+        return made("schedule", content, {key: value for key, value in summary.items() if key != "content_hash"})
+
+    before = schedule("one", row(1, 7))
     first = made("shards/epoch_001", "e1", {}, schedule=before)
-    after = made("schedule", "two", {"rows": [row(1, 99), row(2, 5)]})
+    after = schedule("two", row(1, 99), row(2, 5))
     second = made("shards/epoch_002", "e2", {}, schedule=after)
     model = made("model", "m", {}, **{"shards/epoch_001": first, "shards/epoch_002": second})
     facts = collect(model, store.ancestry(model))
