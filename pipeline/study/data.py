@@ -15,6 +15,7 @@ from typing import Final
 from pipeline.base.canonical import canonical_hash, text_hash
 from pipeline.base.errors import StudyError
 from pipeline.base.executor import Executor
+from pipeline.base.files import whole_path
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.heldout import HELDOUT_FILE, HeldoutDocument, heldout_documents
 from pipeline.sharding.epoch import build_epoch
@@ -158,13 +159,13 @@ def _write(documents: Sequence[HeldoutDocument], folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
     columns = {
         "text": [document.text for document in documents],
         "bytes": [document.size for document in documents],
         "lang": [document.lang for document in documents],
     }
-    pq.write_table(pa.table(columns), folder / HELDOUT_FILE, compression="zstd")
+    with whole_path(folder / HELDOUT_FILE) as path:
+        pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _made(folder: Path) -> Path:

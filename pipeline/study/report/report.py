@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.files import whole_file
 from pipeline.reporting.decorating import decorating
 from pipeline.study.report.page import markdown
 from pipeline.study.results.effects import Differences, Effect, effects
@@ -52,7 +53,8 @@ def build_report(results: Results, study: StudySettings, out: Path) -> ReportSum
     with decorating(log, "the study's report has no pictures, which cannot be drawn"):
         drawn = pictures(results, of_arms, curve_arms(results))
     for name, png in drawn.items():
-        (out / f"{name}.png").write_bytes(png)
+        with whole_file(out / f"{name}.png") as file:
+            file.write(png)
     files = b"".join((out / name).read_bytes() for name in (RUNS_FILE, CURVES_FILE, EFFECTS_FILE))
     return ReportSummary(
         content_hash=hashlib.sha256(files).hexdigest(),

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from pipeline.base.errors import StudyError
+from pipeline.base.files import write_text
 from pipeline.study.results.design import Design
 from pipeline.study.results.run_result import POOLED, RunResult
 
@@ -57,6 +61,10 @@ class Run:
         return self.curves.get(POOLED, [])
 
 
+_RUN: Final = TypeAdapter(Run)
+_PLAIN: Final = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curves", "benchmarks")]
+
+
 def collect(design: Design, results: Mapping[str, Mapping[int, RunResult]]) -> list[Run]:
     """Rows of what the finished runs found, by arm and seed; in the study's order."""
     return [_row(design, name, seed, result) for name in design.arms for seed, result in results.get(name, {}).items()]
@@ -96,17 +104,16 @@ def _row(design: Design, name: str, seed: int, result: RunResult) -> Run:
 
 def write_runs(runs: Sequence[Run], folder: Path) -> None:
     """Write `runs.csv` and `curves.csv`."""
-    plain = [item.name for item in dataclasses.fields(Run) if item.name not in ("scores", "curves", "benchmarks")]
     corpora = sorted({name for run in runs for name in run.scores}, key=lambda name: (name != POOLED, name))
     scores = [f"{SCORE}{name}" for name in corpora]
     shares = sorted({name for run in runs for name in run.benchmarks})
     rows = [
-        {name: getattr(run, name) for name in plain}
+        {name: getattr(run, name) for name in _PLAIN}
         | {f"{SCORE}{name}": run.scores.get(name) for name in corpora}
         | {f"{BENCHMARK}{name}": run.benchmarks.get(name) for name in shares}
         for run in runs
     ]
-    columns = [*plain, *scores, *(f"{BENCHMARK}{name}" for name in shares)]
+    columns = [*_PLAIN, *scores, *(f"{BENCHMARK}{name}" for name in shares)]
     write_csv(folder / RUNS_FILE, columns, rows)
     points = []
     for run in runs:
@@ -125,33 +132,17 @@ def read_runs(folder: Path) -> list[Run]:
         of_run = curves.setdefault((row["arm"], int(row["seed"])), {})
         for name, value in _numbers(row, SCORE).items():
             of_run.setdefault(name, []).append((int(row["tokens"]), value))
-    runs = []
-    for row in read_csv(folder / RUNS_FILE):
-        try:
-            runs.append(
-                Run(
-                    arm=row["arm"],
-                    idea=int(row["idea"]),
-                    title=row["title"],
-                    against=row["against"],
-                    seed=int(row["seed"]),
-                    state=row["state"],
-                    vocab_size=int(row["vocab_size"]),
-                    parameters=int(row["parameters"]),
-                    embedding_parameters=int(row["embedding_parameters"]),
-                    active_parameters=int(row["active_parameters"]),
-                    tokens=int(row["tokens"]),
-                    bytes_per_token=float(row["bytes_per_token"]),
-                    flops_per_token=float(row["flops_per_token"]),
-                    tokens_per_cpu_second=float(row["tokens_per_cpu_second"]) if row["tokens_per_cpu_second"] else None,
-                    scores=_numbers(row, SCORE),
-                    curves=curves.get((row["arm"], int(row["seed"])), {}),
-                    benchmarks=_numbers(row, BENCHMARK),
-                )
+    try:
+        return [
+            _RUN.validate_python(
+                {name: row[name] or None for name in _PLAIN}  # nothing stands for none
+                | {"scores": _numbers(row, SCORE), "benchmarks": _numbers(row, BENCHMARK)}
+                | {"curves": curves.get((row["arm"], int(row["seed"])), {})}
             )
-        except (KeyError, ValueError) as error:
-            raise StudyError(f"{folder / RUNS_FILE}: not a table of runs ({error!r}); export the study again") from None
-    return runs
+            for row in read_csv(folder / RUNS_FILE)
+        ]
+    except (KeyError, ValueError) as error:
+        raise StudyError(f"{folder / RUNS_FILE}: not a table of runs ({error!r}); export the study again") from None
 
 
 def _numbers(row: Mapping[str, str], prefix: str) -> dict[str, float]:
@@ -167,11 +158,11 @@ def read_speed(path: Path) -> dict[str, float]:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Rows under a header, nothing for None."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
