@@ -1,0 +1,55 @@
+"""A question is answered by the interval, for the slowest seed, and never where a run was lost."""
+
+import pytest
+from small_study import BASE, page, run, runs, small_study
+
+from pipeline.study.settings import StudySettings
+
+
+@pytest.fixture(scope="module")
+def study():
+    return small_study()
+
+
+def test_questions_are_answered_by_the_interval_and_never_where_a_run_was_lost(study):
+    arms = {**study.arms, **dict.fromkeys(("squeezed_third", "squeezed_half_size"), study.arms["squeezed"])}
+    asked = [
+        {"kind": "reaches", "arm": "squeezed", "most_tokens": 0.3333, "most_time": 0.5},
+        {"kind": "as_good", "arm": "squeezed_third", "fewer": "tokens"},
+        {"kind": "as_good", "arm": "squeezed_half_size", "against": "best of tuned", "fewer": "parameters"},
+    ]
+    wider = StudySettings.model_validate(study.model_dump() | {"arms": arms, "questions": asked})
+
+    def answer(words, *more):
+        text = page(wider, runs(*more))
+        return next(line for line in text.splitlines() if words in line and line.startswith("- "))
+
+    for shift, word in ((-1.0, "**yes**"), (1.0, "**no**"), (0.05, "**not settled by these seeds**")):
+        said = answer("`squeezed_third`", *(run("squeezed_third", seed, end + shift) for seed, end in BASE.items()))
+        assert word in said
+        said = answer("`squeezed_half_size`", *(run("squeezed_half_size", s, end + shift) for s, end in BASE.items()))
+        assert word in said
+    lost = [run("squeezed", 1, 1.0), run("squeezed", 2, 0, state="diverged")]
+    assert "**no**, it diverged in 1 of 2 runs" in answer("0.33 of its tokens and", *lost)
+
+
+def test_what_the_recipe_is_worth_is_set_beside_itself_one_size_up(study):
+    larger = {"larger": study.arms["baseline"], "larger_squeezed": study.arms["squeezed"]}
+    asked = [{"kind": "by_size", "sizes": [["squeezed", "baseline"], ["larger_squeezed", "larger"]]}]
+    wider = study.model_dump() | {"arms": {**study.arms, **larger}, "questions": asked}
+    wider = StudySettings.model_validate(wider)
+    items = [run(arm, seed, end) for arm, end in (("larger", 2.5), ("larger_squeezed", 2.0)) for seed in (1, 2)]
+    items = runs(*(run("squeezed", seed, end - 1) for seed, end in BASE.items()), *items)
+    text = page(wider, items)
+    assert "(3 runs against 3); -0.5000 ± 0.0000 at 0.60M parameters (2 runs against 2)" in text
+
+
+@pytest.mark.parametrize(("end", "answer"), [(-10.0, "yes"), (2.9, "no")])
+def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(study, end, answer):
+    items = runs(run("squeezed", 1, -20.0), run("squeezed", 2, end))
+    text = page(study, items, {"baseline": 1000.0, "squeezed": 2000.0})
+    line = next(line for line in text.splitlines() if "at most 0.33 of its tokens" in line)
+    worst = (8 - (min(BASE.values()) + 0.1)) / (8 - (end + 0.1))
+    assert f"**{answer}**" in line
+    assert f"{worst:.2f} of the tokens in the slowest of 2 seeds" in line
+    assert answer == "no" or f"{worst / 2:.2f} of the time" in line
