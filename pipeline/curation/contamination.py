@@ -42,8 +42,8 @@ ITEMS: Final = pa.schema([pa.field(name, pa.string(), nullable=False) for name i
 EvaluationItem = tuple[str, str, str]
 """Task, the item's id within it, and its text."""
 _ITEMS: Final = "items.parquet"
-_TABLE_BITS: Final = 23
-_TABLE_SHIFT: Final = np.uint64(64 - _TABLE_BITS)
+_BITMAP_BITS: Final = 23
+_BITMAP_SHIFT: Final = np.uint64(64 - _BITMAP_BITS)
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +77,7 @@ def find_contamination(
     """
     items = list(items)
     index = ItemIndex(settings, items)
-    found: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    contaminated: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     by_task: Counter[str] = Counter()
     by_corpus: Counter[str] = Counter()
     every = [path for folder in documents.values() for path in parts(folder)]
@@ -87,21 +87,21 @@ def find_contamination(
     suspects_of = {path: rows for path, (rows, _) in zip(every, scanned, strict=True)}
     index.narrow([matched for _, matched in scanned])
     for corpus in sorted(documents):
-        first = 0
+        start = 0
         for path in parts(documents[corpus]):
             for row, ident, text in _rows(path, suspects_of[path]):
                 hits = index.verify(text)
                 for (task, item), ngram in sorted(hits.items()):
-                    values = (corpus, first + row, ident, task, item, ngram)
+                    values = (corpus, start + row, ident, task, item, ngram)
                     for name, value in zip(SCHEMA.names, values, strict=True):
-                        found[name].append(value)
+                        contaminated[name].append(value)
                 by_task.update({task for task, _ in hits})
                 by_corpus[corpus] += bool(hits)
-            first += pq.read_metadata(path).num_rows
+            start += pq.read_metadata(path).num_rows
     by_corpus = +by_corpus
     out.mkdir(parents=True, exist_ok=True)
     path = out / "contaminated.parquet"
-    write_table(path, found, SCHEMA)
+    write_table(path, contaminated, SCHEMA)
     write_table(
         out / _ITEMS, dict(zip(ITEMS.names, zip(*items, strict=True) if items else ([], [], []), strict=True)), ITEMS
     )
@@ -125,42 +125,42 @@ def read_items(folder: Path) -> Iterator[EvaluationItem]:
 
 def find_suspects(path: Path, hashes: Shared[Mapping[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a part (int64) with an n-gram whose hash is among the items' (by n-gram length), and those hashes."""
-    tables = {size: _table(wanted) for size, wanted in hashes.value.items()}
+    bitmaps = {size: _bitmap(wanted) for size, wanted in hashes.value.items()}
     rows: list[int] = []
     matched = [np.empty(0, dtype=np.uint64)]
-    first = 0
-    for batch in iter_file(path, ("text",)) if tables else ():
+    start = 0
+    for batch in iter_file(path, ("text",)) if bitmaps else ():
         words, offsets = word_hashes(batch.column("text").to_pylist())
         suspects: set[int] = set()
         for size, wanted in hashes.value.items():
             grams = ngrams(words, size)
-            likely = np.flatnonzero(tables[size][grams >> _TABLE_SHIFT])
+            likely = np.flatnonzero(bitmaps[size][grams >> _BITMAP_SHIFT])
             near = np.minimum(np.searchsorted(wanted, grams[likely]), len(wanted) - 1)
             places = likely[wanted[near] == grams[likely]]
             documents = np.searchsorted(offsets, places, side="right") - 1
             inside = places + size <= offsets[documents + 1]
             suspects.update(documents[inside].tolist())
             matched.append(np.unique(grams[places[inside]]))
-        rows += sorted(first + place for place in suspects)
-        first += batch.num_rows
+        rows += sorted(start + place for place in suspects)
+        start += batch.num_rows
     return np.array(rows, dtype=np.int64), np.unique(np.concatenate(matched))
 
 
-def _table(hashes: np.ndarray) -> np.ndarray:
+def _bitmap(hashes: np.ndarray) -> np.ndarray:
     """Which leading bits occur; looking there first spares nearly every n-gram the search."""
-    table = np.zeros(1 << _TABLE_BITS, dtype=bool)
-    table[hashes >> _TABLE_SHIFT] = True
-    return table
+    bitmap = np.zeros(1 << _BITMAP_BITS, dtype=bool)
+    bitmap[hashes >> _BITMAP_SHIFT] = True
+    return bitmap
 
 
 def _rows(path: Path, rows: np.ndarray) -> Iterator[tuple[int, bytes, str]]:
     """Row, id and text of some rows of a part."""
-    first = 0
+    start = 0
     for batch in iter_file(path, ("doc_id", "text")) if len(rows) else ():
-        low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+        low, high = np.searchsorted(rows, [start, start + batch.num_rows])
         for row in rows[low:high].tolist():
-            yield row, batch.column("doc_id")[row - first].as_py(), batch.column("text")[row - first].as_py()
-        first += batch.num_rows
+            yield row, batch.column("doc_id")[row - start].as_py(), batch.column("text")[row - start].as_py()
+        start += batch.num_rows
 
 
 class ItemIndex:

@@ -181,7 +181,7 @@ def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordB
         "bytes": [len(data) for _, data, _, _ in rows],
         "group": [record.group for _, _, record, _ in rows],
         "position": [position for _, _, _, position in rows],
-        "lang": [row[2].lang or found for row, found in zip(rows, signals["detected"], strict=True)],
+        "lang": [row[2].lang or detected for row, detected in zip(rows, signals["detected"], strict=True)],
         "source": [unit.entry] * len(rows),
         **signals,
     }

@@ -161,12 +161,12 @@ def choose_groups(corpus: str, sizes: np.ndarray, share: float) -> int:
             "splitting one: add a source, or set a `group_field` or a format that gives more groups"
         )
     target = share * int(sizes.sum())
-    taken = 0
+    held_out = 0
     for place in range(len(sizes) - 1):
-        after = taken + int(sizes[place])
-        if place and after - target > target - taken:
+        with_next = held_out + int(sizes[place])
+        if place and with_next - target > target - held_out:
             return place
-        taken = after
-        if taken >= target:
+        held_out = with_next
+        if held_out >= target:
             return place + 1
     return len(sizes) - 1

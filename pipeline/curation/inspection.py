@@ -32,7 +32,7 @@ _SIGNATURES: Final = 200_000
 _PAIRS: Final = 20_000
 _BUCKET: Final = 128
 """Documents of a band's value that are compared with each other: thousands of stubs can share one."""
-_MOST_FOUND: Final = 1_000_000
+_MOST_PAIRS: Final = 1_000_000
 _SEARCHED_BYTES: Final = 32_000_000
 """Text searched for evaluation items: about five seconds."""
 
@@ -81,21 +81,21 @@ def inspect_duplicates(
     """
     digests = [_digests(batch.column("text").to_pylist()) for batch in iter_selected(documents, selection, ("text",))]
     kept = np.concatenate([np.empty(0, dtype=np.uint64), *digests])
-    frozen = [
+    held_out = [
         _digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder, ("text",))
     ]
     equal = len(kept) - len(np.unique(kept))
-    leaked = int(np.isin(kept, np.concatenate([np.empty(0, dtype=np.uint64), *frozen])).sum())
+    leaked = int(np.isin(kept, np.concatenate([np.empty(0, dtype=np.uint64), *held_out])).sum())
     if equal or leaked:
         text = f"{equal:,} kept documents equal another, {leaked:,} equal a held-out one"
         return Finding(False, text, {"exact": equal + leaked, "near": 0})
     if not settings.enabled:
         return Finding(True, "no equal documents; near duplicates are not looked for", {"exact": 0, "near": 0})
-    part = max(1, -(-len(kept) // _SIGNATURES))
-    pairs = _pairs(documents, selection, heldout, settings.bands, part)
+    nth = max(1, -(-len(kept) // _SIGNATURES))
+    pairs = _pairs(documents, selection, heldout, settings.bands, nth)
     similar = _similar(pairs[:_PAIRS], documents, selection, heldout, settings.similarity)
     looked = f"{min(len(pairs), _PAIRS):,} of {len(pairs):,} pairs that share a band"
-    looked += f", in 1/{part} of the bands' values" if part > 1 else ""
+    looked += f", in 1/{nth} of the bands' values" if nth > 1 else ""
     text = f"{similar:,} pairs are similar by {settings.similarity:g} or more, of {looked}; no documents are equal"
     return Finding(similar == 0, text, {"exact": 0, "near": similar, "pairs_compared": min(len(pairs), _PAIRS)})
 
@@ -121,7 +121,7 @@ def inspect_contamination(
         return Finding(True, "no evaluation items to look for", {"contaminated": 0})
     total = sum(sum(batch.column("bytes").to_pylist()) for batch in iter_selected(documents, selection, ("bytes",)))
     step = max(1, -(-total // _SEARCHED_BYTES))
-    searched = found = row = 0
+    searched = contaminated = row = 0
     example = ""
     for batch in iter_selected(documents, selection, ("text",)):
         for text in batch.column("text").to_pylist():
@@ -129,10 +129,11 @@ def inspect_contamination(
             if (row - 1) % step == 0:
                 searched += 1
                 hit = _first_item(words_of(text), index)
-                found += hit is not None
+                contaminated += hit is not None
                 example = example or hit or ""
-    text = f"{found:,} of {searched:,} documents searched (of {row:,}) share an n-gram with an evaluation item"
-    return Finding(found == 0, f"{text}: {example}" if example else text, {"contaminated": found, "searched": searched})
+    text = f"{contaminated:,} of {searched:,} documents searched (of {row:,}) share an n-gram with an evaluation item"
+    numbers = {"contaminated": contaminated, "searched": searched}
+    return Finding(contaminated == 0, f"{text}: {example}" if example else text, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +148,18 @@ class _Place:
 
 def _first_item(words: list[str], index: Mapping[tuple[str, ...], list[_Place]]) -> str | None:
     """The first item of which a document holds enough words in a row, one with a letter among them, and those words."""
-    for place, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
-        for found in index.get(three, ()):
-            first, last = 0, 3
-            while first < min(place, found.start) and words[place - first - 1] == found.words[found.start - first - 1]:
-                first += 1
-            rest = min(len(words) - place, len(found.words) - found.start)
-            while last < rest and words[place + last] == found.words[found.start + last]:
-                last += 1
-            run = words[place - first : place + last]
-            if len(run) >= found.size and any(char.isalpha() for word in run for char in word):
-                return f"{found.item}: {' '.join(run[: found.size])}"
+    for start, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        for place in index.get(three, ()):
+            before, after = 0, 3
+            room_before = min(start, place.start)
+            while before < room_before and words[start - before - 1] == place.words[place.start - before - 1]:
+                before += 1
+            room_after = min(len(words) - start, len(place.words) - place.start)
+            while after < room_after and words[start + after] == place.words[place.start + after]:
+                after += 1
+            shared = words[start - before : start + after]
+            if len(shared) >= place.size and any(char.isalpha() for word in shared for char in word):
+                return f"{place.item}: {' '.join(shared[: place.size])}"
     return None
 
 
@@ -177,35 +179,38 @@ def _signatures(documents: Path, selection: Path, heldout: Collection[Path]) -> 
             yield minhash(batch.column("text").to_pylist())
 
 
-def _pairs(documents: Path, selection: Path, heldout: Collection[Path], bands: int, part: int) -> list[tuple[int, int]]:
-    """Pairs of kept (numbered from 0) and held-out documents (from -1 down) with an equal band, sorted."""
+def _pairs(documents: Path, selection: Path, heldout: Collection[Path], bands: int, nth: int) -> list[tuple[int, int]]:
+    """Pairs of kept (numbered from 0) and held-out documents (from -1 down) with an equal band, sorted.
+
+    Only every `nth` value of a band is looked at.
+    """
     width = MINHASH_PERMUTATIONS // bands
     values: list[list[np.ndarray]] = [[] for _ in range(bands)]
     numbers: list[list[np.ndarray]] = [[] for _ in range(bands)]
-    first, sign = 0, 1
+    number, sign = 0, 1
     for signatures in _signatures(documents, selection, heldout):
         if not len(signatures) and sign == 1:
-            first, sign = 1, -1
+            number, sign = 1, -1
         usable = (signatures != signatures.max(initial=0)).any(axis=1)
         for band in range(bands):
             rows = signatures[:, band * width : (band + 1) * width]
-            taken = np.flatnonzero(usable & (rows[:, 0] % part == 0))
-            values[band].append(np.ascontiguousarray(rows[taken]))
-            numbers[band].append(sign * (first + taken))
-        first += len(signatures)
-    found: set[tuple[int, int]] = set()
-    for band_values, mine in zip(values, numbers, strict=True):
+            looked_at = np.flatnonzero(usable & (rows[:, 0] % nth == 0))
+            values[band].append(np.ascontiguousarray(rows[looked_at]))
+            numbers[band].append(sign * (number + looked_at))
+        number += len(signatures)
+    pairs: set[tuple[int, int]] = set()
+    for band_values, band_numbers in zip(values, numbers, strict=True):
         keys = np.ascontiguousarray(np.concatenate(band_values)).view(f"V{4 * width}").reshape(-1)
         _, which = np.unique(keys, return_inverse=True)
         order = np.argsort(which, kind="stable")
-        number = np.concatenate(mine)[order]
-        for same in np.split(number, np.flatnonzero(np.diff(which[order])) + 1):
-            if len(same) > 1 and same.max() >= 0:
-                some = np.sort(same)[-_BUCKET:].tolist()  # kept documents before held-out ones
-                found.update((b, a) for a, b in combinations(some, 2) if b >= 0)
-        if len(found) > _MOST_FOUND:
+        ordered = np.concatenate(band_numbers)[order]
+        for bucket in np.split(ordered, np.flatnonzero(np.diff(which[order])) + 1):
+            if len(bucket) > 1 and bucket.max() >= 0:
+                compared = np.sort(bucket)[-_BUCKET:].tolist()  # kept documents before held-out ones
+                pairs.update((b, a) for a, b in combinations(compared, 2) if b >= 0)
+        if len(pairs) > _MOST_PAIRS:
             break
-    return sorted(found)
+    return sorted(pairs)
 
 
 def _similar(

@@ -115,10 +115,10 @@ def write_table(path: Path, columns: dict[str, Any], schema: pa.Schema, rows: in
 
 def parts(folder: Path) -> list[Path]:
     """The part files of `documents/<corpus>`, in row order."""
-    found = sorted(folder.glob("part-*.parquet"))
-    if not found:
+    paths = sorted(folder.glob("part-*.parquet"))
+    if not paths:
         raise CurationError(f"{folder} holds no part-*.parquet: the documents of this corpus were not built")
-    return found
+    return paths
 
 
 def iter_parts(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

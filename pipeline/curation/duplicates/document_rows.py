@@ -1,4 +1,8 @@
-"""Every document of every corpus as arrays, which is all that finding duplicates holds in memory: 30 bytes each."""
+"""Every document of every corpus as arrays, which is all that finding duplicates holds in memory: 30 bytes each.
+
+In: the folders of documents and held-out documents. Out: `DocumentRows`. Documents are numbered by their ids, equal
+texts alike, so nothing that is worked out from numbers depends on the order of the input.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ class DocumentRows:
     """bool [N], has the text of a held-out document"""
     number: np.ndarray
     """int32 [N]"""
-    first: np.ndarray
+    first_copy: np.ndarray
     """bool [N], the first row with its text"""
     heldout: list[tuple[Path, np.ndarray]]
     """The folder of each corpus's held-out documents and their numbers"""
@@ -83,9 +87,9 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Doc
     for begin in range(1, total, _BLOCK):
         some = ids[order[begin - 1 : begin + _BLOCK]]
         new[begin : begin + _BLOCK] = (some[1:] != some[:-1]).any(axis=1)
-    number, first = np.empty(total, dtype=np.int32), np.zeros(total, dtype=bool)
+    number, first_copy = np.empty(total, dtype=np.int32), np.zeros(total, dtype=bool)
     number[order] = np.cumsum(new, dtype=np.int32) - 1
-    first[order[new]] = True  # lexsort is stable: of equal texts the lowest row
+    first_copy[order[new]] = True  # lexsort is stable: of equal texts the lowest row
     held_out = np.zeros(total, dtype=bool)
     numbers_of_heldout = []
     for place, corpus in enumerate(documents):
@@ -102,7 +106,7 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Doc
         size=size,
         held_out=held_out,
         number=number,
-        first=first,
+        first_copy=first_copy,
         heldout=numbers_of_heldout,
         distinct=int(new.sum()),
     )

@@ -154,7 +154,7 @@ def _suspects(rows: DocumentRows, bands: BandFiles) -> np.ndarray:
             here = slice(row, row + batch.num_rows)
             row += batch.num_rows
             signatures = fixed_bytes(batch.column("minhash")).view("<u4")
-            bands.add(signatures[rows.first[here]], rows.number[here][rows.first[here]])
+            bands.add(signatures[rows.first_copy[here]], rows.number[here][rows.first_copy[here]])
     bands.finish()
     suspects = np.zeros(rows.distinct, dtype=bool)
     for buckets in bands.buckets():
@@ -181,7 +181,7 @@ def _scan(
     write_bitmap(prefixes, sum(executor.map(write_prefixes, tasks, worth=worth)), bitmap)
     scans = []
     for place, part in enumerate(rows.parts):
-        first = rows.first[part.start : part.stop]
+        first = rows.first_copy[part.start : part.stop]
         numbers = rows.number[part.start : part.stop][first]
         name = scratch / f"part-{place:05d}"
         scans.append((part.path, first, numbers, wanted[numbers], bitmap, settings.similarity, name))
@@ -200,7 +200,7 @@ def _store_missing(rows: DocumentRows, wanted: np.ndarray, sets: SetStore, scrat
     tasks, numbers = [], []
     for place, part in enumerate(rows.parts):
         number = rows.number[part.start : part.stop]
-        asked = rows.first[part.start : part.stop] & wanted[number] & ~sets.holds(number)
+        asked = rows.first_copy[part.start : part.stop] & wanted[number] & ~sets.holds(number)
         if asked.any():
             tasks.append((part.path, asked, scratch / f"late-{place:05d}.sets"))
             numbers.append(number[asked])
@@ -232,7 +232,7 @@ def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter
     kept_text[number[keep]] = True
     exact = (copies > 1) & kept_text[number]
     lowest = np.empty(rows.distinct, dtype=np.int64)
-    lowest[rows.number[rows.first]] = np.flatnonzero(rows.first)
+    lowest[rows.number[rows.first_copy]] = np.flatnonzero(rows.first_copy)
     with TableWriter(path, SCHEMA) as writer:
         for start in range(0, max(len(member), 1), _WRITTEN_ROWS):
             here = slice(start, start + _WRITTEN_ROWS)

@@ -15,9 +15,9 @@ from pipeline.base.ids import splitmix64
 from pipeline.curation.text.words import Tokens
 
 _ODD = np.uint64(0xD6E8FEB86659FD93)
-_TABLE_BITS = 18
-_TABLE_SHIFT = np.uint64(64 - _TABLE_BITS)
-"""The table of leading bits fits a core's cache and spares most values the search."""
+_BITMAP_BITS = 18
+_BITMAP_SHIFT = np.uint64(64 - _BITMAP_BITS)
+"""The bitmap of leading bits fits a core's cache and spares most values the search."""
 _TOKENS = 20_000
 """Tokens of some whole texts taken together: enough to keep numpy busy, few enough to sort within a core's cache."""
 
@@ -78,9 +78,9 @@ def _repeated(grams: np.ndarray) -> np.ndarray:
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(twice):
         return np.empty(0, dtype=np.int64)
-    likely = np.zeros(1 << _TABLE_BITS, dtype=bool)
-    likely[twice >> _TABLE_SHIFT] = True
-    places = np.flatnonzero(likely[grams >> _TABLE_SHIFT])
+    likely = np.zeros(1 << _BITMAP_BITS, dtype=bool)
+    likely[twice >> _BITMAP_SHIFT] = True
+    places = np.flatnonzero(likely[grams >> _BITMAP_SHIFT])
     suspects = grams[places]
     found = np.minimum(np.searchsorted(twice, suspects), len(twice) - 1)
     return places[twice[found] == suspects]
