@@ -1,4 +1,4 @@
-"""The stage `contamination`: documents that share a long n-gram with an evaluation item.
+"""The asset `contamination`: documents that share a long n-gram with an evaluation item.
 
 In: documents of all corpora and the items of the evaluation sets. Out: `items.parquet`, the items that were looked for,
 and `contaminated.parquet` (corpus, row, doc_id, task, item_id, ngram), one row for each document and item that share at
@@ -112,7 +112,7 @@ def find_contamination(
 
 
 def read_items(folder: Path) -> Iterator[EvaluationItem]:
-    """The items that were looked for, from the stage's folder.
+    """The items that were looked for, from the asset's folder.
 
     Raises:
         CurationError: they are not there.

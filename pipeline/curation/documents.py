@@ -1,4 +1,4 @@
-"""The stage `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
+"""The asset `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
 
 In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
 order, `part-NNNNN.quarantine.jsonl` with what could not become a document and, where a hub source names a branch,

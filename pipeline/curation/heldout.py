@@ -1,4 +1,4 @@
-"""The stage `heldout/<corpus>`: the validation documents, split off by group before any filter and then frozen.
+"""The asset `heldout/<corpus>`: the validation documents, split off by group before any filter and then frozen.
 
 In: `documents/<corpus>`. Out: `heldout.parquet`, self-contained; whoever reads it does so through this module. Groups
 (a book, an article, a page) are taken in the order of a keyed hash of their names until the target share of bytes is

@@ -1,7 +1,7 @@
 """What must hold of a curated corpus, worked out again from its text and not from what removed the rest.
 
 In: the documents, the selection, and what the selection must be free of. Out: a `Finding` each for the language share,
-duplicates and contamination. The methods are others than those of the stages they judge: equal texts by hashing them
+duplicates and contamination. The methods are others than those of the assets they judge: equal texts by hashing them
 afresh, similar ones by sorting the signatures' own bands and comparing sets of words, contamination by looking items'
 words up in the text. Where a corpus is large a part is looked at, and the finding says how much.
 """
@@ -50,7 +50,7 @@ def inspect_languages(documents: Path, selection: Path, allowed: Collection[str]
     """Whether at least a share of the kept bytes is in a language that the corpus is meant to hold.
 
     Args:
-        documents, selection: folders of the stages.
+        documents, selection: folders of the corpus's assets.
         allowed: language codes; empty where the corpus names none, and then every language is right.
         least: the share, 0 to 1.
     """
@@ -75,7 +75,7 @@ def inspect_duplicates(
     """Whether no two kept documents, and no kept and held-out one, are equal or similar.
 
     Args:
-        documents, selection: folders of the corpus's stages.
+        documents, selection: folders of the corpus's assets.
         heldout: folders of the held-out documents of all corpora.
         settings: the similarity that counts, and the bands that say which pairs are compared.
     """
@@ -106,8 +106,8 @@ def inspect_contamination(
     """Whether no kept document holds an evaluation item's words.
 
     Args:
-        documents, selection: folders of the corpus's stages.
-        contamination: folder of the stage, with the items.
+        documents, selection: folders of the corpus's assets.
+        contamination: folder of that asset, with the items.
         settings: length of the n-grams.
     """
     index: dict[tuple[str, ...], list[_Place]] = defaultdict(list)

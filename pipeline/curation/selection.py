@@ -1,4 +1,4 @@
-"""The stage `corpus/<corpus>`: which documents are kept. Row ids only; no text is fetched or rewritten.
+"""The asset `corpus/<corpus>`: which documents are kept. Row ids only; no text is fetched or rewritten.
 
 In: documents with their signals, the held-out split, the clusters of duplicates and the contaminated documents. Out:
 `selection.parquet` (row, doc_id), `removed.parquet` (row, doc_id, step, detail) and `croissant.json`. Each document
@@ -62,7 +62,7 @@ def select_corpus(
     Args:
         corpus: name.
         settings: thresholds; only `filters` and `languages` are looked at.
-        documents, heldout, near_duplicates, contamination: folders of the stages before.
+        documents, heldout, near_duplicates, contamination: folders of the assets before.
         out: output folder.
 
     Raises:

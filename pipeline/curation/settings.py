@@ -45,7 +45,7 @@ class DocumentsSettings(Settings):
     sources: list[Source] = Field(min_length=1)
     normalizing: Normalizing = Normalizing()
     split_bytes: int | None = Field(None, ge=256)
-    """Longest document in bytes; longer ones are cut at paragraph boundaries into parts of one group."""
+    """Longest document in bytes; longer ones are cut at paragraph boundaries into pieces of one group."""
     refuse_bytes: int = Field(10_000_000, ge=1000)
     """Records longer than this are quarantined (where `split_bytes` is unset)."""
 

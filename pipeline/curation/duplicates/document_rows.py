@@ -65,7 +65,7 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Doc
     """Read ids and sizes, number the distinct texts, and find the held-out ones.
 
     Args:
-        documents, heldout: folders of the stages before, by corpus, in the profile's order.
+        documents, heldout: folders of the assets before, by corpus, in the profile's order.
     """
     part_rows: list[PartRows] = []
     starts = [0]

@@ -1,4 +1,4 @@
-"""The stage `near_duplicates`: clusters of equal and nearly equal documents over all corpora, held-out included.
+"""The asset `near_duplicates`: clusters of equal and nearly equal documents over all corpora, held-out included.
 
 In: documents and held-out documents of all corpora. Out: `clusters.parquet`, one row for each document in a cluster of
 two or more: corpus, row, doc_id, cluster (its lowest doc_id), size, heldout, exact (a copy with the same text is the
@@ -91,7 +91,7 @@ def find_near_duplicates(
         settings: bands and similarity.
         documents: folder of `documents/<corpus>` for each corpus, in the profile's order: earlier ones keep their copy.
         heldout: folder of `heldout/<corpus>` for each corpus.
-        out: output folder; also holds the stage's temporary files.
+        out: output folder; also holds the scratch files while it is built.
         executor: shares out the passes over text. Never changes the result.
     """
     out.mkdir(parents=True, exist_ok=True)

@@ -38,13 +38,13 @@ def write_lines(tmp_path: Path) -> Write:
 
 
 class Curation:
-    """All stages over some corpora of local files, in one folder."""
+    """All assets over some corpora of local files, in one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, stage: str, corpus: str = "") -> Path:
-        return self.root / stage / corpus
+    def folder(self, asset: str, corpus: str = "") -> Path:
+        return self.root / asset / corpus
 
     def run(
         self,

@@ -1,4 +1,4 @@
-"""Content hashes of a tiny fixture: when one moves, the stage's version must move with it."""
+"""Content hashes of a tiny fixture: when one moves, the asset's version must move with it."""
 
 from __future__ import annotations
 

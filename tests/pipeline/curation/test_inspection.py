@@ -13,7 +13,7 @@ from pipeline.curation.inspection import inspect_contamination, inspect_duplicat
 from pipeline.curation.selection import SCHEMA
 from pipeline.curation.settings import ContaminationSettings, CorpusSettings, NearDuplicateSettings
 from pipeline.curation.tables import iter_parts
-from tests.pipeline.curation.test_selection import corpus, jaccard, kept_texts, similar, story
+from tests.pipeline.curation.stories import corpus, jaccard, kept_texts, similar, story
 
 QUESTION = "Which of these animals, known for its long neck, eats the leaves of tall acacia trees in Africa?"
 SHORT = "The seventh planet's moon is called Oberon."
@@ -31,7 +31,7 @@ def faulty(curation, write_lines):
 
 
 def duplicates(curation):
-    folders = (curation.folder(stage, "web") for stage in ("documents", "corpus"))
+    folders = (curation.folder(asset, "web") for asset in ("documents", "corpus"))
     return inspect_duplicates(*folders, [curation.folder("heldout", "web")], NearDuplicateSettings())
 
 
@@ -41,7 +41,7 @@ def contamination(curation):
 
 
 def select(curation, rows: list[int]) -> None:
-    """Replace the selection by these rows, as a stage that forgets to remove would write it."""
+    """Replace the selection by these rows, as an asset that forgets to remove would write it."""
     ids = [ident for batch in iter_parts(curation.folder("documents", "web"), ("doc_id",)) for ident in batch["doc_id"]]
     table = pa.table({"row": rows, "doc_id": [ids[row].as_py() for row in rows]}, schema=SCHEMA)
     pq.write_table(table, curation.folder("corpus", "web") / "selection.parquet")

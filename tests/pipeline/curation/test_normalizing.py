@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 import ftfy
 import pytest
+from ftfy.badness import is_bad
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.curation.settings import Normalizing
-from pipeline.curation.text.normalizing import mask_personal, needs_ftfy, normalize, strip_gutenberg, unwrap
-from pipeline.curation.text.splitting import split_document
+from pipeline.curation.text.normalizing import HARMLESS, mask_personal, needs_ftfy, normalize, strip_gutenberg, unwrap
 
 BOOK = """The Project Gutenberg eBook of A Tale
 
@@ -97,19 +98,13 @@ def test_lines_that_skip_ftfy_are_those_it_would_not_change(line: str) -> None:
     assert ftfy.fix_text(line, config) == unicodedata.normalize("NFC", line)
 
 
-@given(st.text(alphabet="ab é漢\n.", max_size=3000), st.integers(256, 600))
-def test_pieces_are_bounded_and_lose_only_blanks(text: str, limit: int) -> None:
-    pieces = split_document(text, limit)
-    assert all(len(piece.encode()) <= limit for piece in pieces)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
+def test_harmless_characters_alone_are_never_mojibake() -> None:
+    for size in (1, 2, 3, 4):
+        for chars in itertools.product(f"aZ 1.{HARMLESS}", repeat=size):
+            assert not is_bad("".join(chars)), chars
 
 
-def test_a_long_book_is_cut_at_paragraphs() -> None:
-    paragraphs = [f"Paragraph {number}. " + "word " * 30 for number in range(50)]
-    pieces = split_document("\n\n".join(paragraphs), 1000)
-    assert all(piece.startswith("Paragraph") for piece in pieces)
-
-
-def test_a_document_without_any_boundary_is_cut_between_characters() -> None:
-    pieces = split_document("漢" * 1000, 256)
-    assert "".join(pieces) == "漢" * 1000
+@given(st.text(alphabet=st.sampled_from("aZ .1’“”—éÃ¢€™Â¶œ\u0153Ð°чЁ×²¡\xa0"), max_size=60))
+def test_looking_around_unusual_characters_finds_what_ftfy_finds(text: str) -> None:
+    padded = "plain words before it all " * 4 + text + " plain words after it all" * 4
+    assert needs_ftfy(padded) == is_bad(padded)

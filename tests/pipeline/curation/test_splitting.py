@@ -1,0 +1,26 @@
+"""Long documents cut into pieces: bounded, at the best boundary, and nothing but blanks is lost."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.curation.text.splitting import split_document
+
+
+@given(st.text(alphabet="ab é漢\n.", max_size=3000), st.integers(256, 600))
+def test_pieces_are_bounded_and_lose_only_blanks(text: str, limit: int) -> None:
+    pieces = split_document(text, limit)
+    assert all(len(piece.encode()) <= limit for piece in pieces)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_a_long_book_is_cut_at_paragraphs() -> None:
+    paragraphs = [f"Paragraph {number}. " + "word " * 30 for number in range(50)]
+    pieces = split_document("\n\n".join(paragraphs), 1000)
+    assert all(piece.startswith("Paragraph") for piece in pieces)
+
+
+def test_a_document_without_any_boundary_is_cut_between_characters() -> None:
+    pieces = split_document("漢" * 1000, 256)
+    assert "".join(pieces) == "漢" * 1000
