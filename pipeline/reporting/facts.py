@@ -100,8 +100,8 @@ def collect(
     for artifact in ancestry.values():
         by_key.setdefault(artifact.key, artifact)
     selections = _summaries(by_key, "corpus/", SelectionSummary)
-    comparison = _summaries(by_key, "tokenizer_comparison", ComparisonSummary).get("")
-    choice = _summaries(by_key, "tokenizer", ChoiceSummary).get("")
+    comparison = _summary(by_key.get("tokenizer_comparison"), ComparisonSummary)
+    choice = _summary(by_key.get("tokenizer"), ChoiceSummary)
     return Facts(
         name=name,
         fingerprint=model.fingerprint,
@@ -126,15 +126,21 @@ def collect(
     )
 
 
-def _summaries(artifacts: Mapping[str, Artifact], start: str, kind: type[S]) -> dict[str, S]:
-    """Summaries of the artifacts whose keys begin so, by the rest of the key; without those of versions that said
-    other things."""
-    summaries = {}
-    for key, artifact in sorted(artifacts.items()):
-        if key == start or (start.endswith("/") and key.startswith(start)):
-            with contextlib.suppress(StoreError):
-                summaries[key.removeprefix(start)] = artifact.summary_as(kind)
-    return summaries
+def _summary(artifact: Artifact | None, kind: type[S]) -> S | None:
+    """What an artifact says; none where there is no such artifact, or it is of a version that said other things."""
+    if artifact is not None:
+        with contextlib.suppress(StoreError):
+            return artifact.summary_as(kind)
+    return None
+
+
+def _summaries(artifacts: Mapping[str, Artifact], folder: str, kind: type[S]) -> dict[str, S]:
+    """What the artifacts of a folder of keys say, by their own name."""
+    return {
+        key.removeprefix(folder): summary
+        for key, artifact in sorted(artifacts.items())
+        if key.startswith(folder) and (summary := _summary(artifact, kind)) is not None
+    }
 
 
 def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str, dict[str, float]]]:
@@ -143,8 +149,9 @@ def _stages(model: Artifact, ancestry: Mapping[str, Artifact]) -> list[tuple[str
     stages: dict[tuple[int, str], dict[str, float]] = {}
     for shards in sorted(key for key in model.manifest.inputs if key.startswith("shards/epoch_")):
         epoch = ancestry.get(model.manifest.inputs[shards].fingerprint)
-        schedule = epoch and ancestry.get(epoch.manifest.inputs["schedule"].fingerprint)
-        for row in schedule.summary_as(ScheduleSummary).rows if schedule else ():
+        parent = epoch and ancestry.get(epoch.manifest.inputs["schedule"].fingerprint)
+        schedule = _summary(parent, ScheduleSummary)
+        for row in schedule.rows if schedule else ():
             if row.epoch == int(shards.rpartition("_")[2]):
                 amounts = stages.setdefault((row.epoch, row.stage), {})
                 amounts[row.source] = amounts.get(row.source, 0) + row.tokens
