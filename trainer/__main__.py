@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -93,7 +94,7 @@ def _plan(options: argparse.Namespace) -> int:
     from trainer.plan import plan, plan_table
 
     result = plan(read_run(options.config), devices=options.devices, mfu=options.mfu)
-    print(json.dumps(result, indent=2) if options.json else plan_table(result))
+    print(json.dumps(dataclasses.asdict(result), indent=2) if options.json else plan_table(result))
     return 0
 
 

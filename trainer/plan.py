@@ -9,20 +9,53 @@ of one micro-batch, counted by the tensors the blocks keep for their backward pa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import ConfigError, DataError
 from trainer.model.config import ModelConfig
 from trainer.run.hardware import HARDWARE
+from trainer.run.summary import ParameterCounts
 
 FLOAT = 4  # bytes
 LOSS_BYTES = 512 << 20  # the loss's chunk of float32 logits on a GPU, at most
 
 
-def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> dict[str, Any]:
+@dataclass(frozen=True)
+class HardwarePlan:
+    """What the run takes on devices of one kind."""
+
+    name: str
+    hours: float
+    cost: float
+    """Of all devices, at the price the settings give or a typical one."""
+    micro_batch: int
+    """Sequences a device can compute at once; 0 where not even the model fits."""
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run takes; its fields are the keys of `plan --json`."""
+
+    parameters: ParameterCounts
+    flops_per_token: int
+    flops: float
+    steps: int
+    tokens: int
+    sequences_per_batch: int
+    devices: int
+    mfu: float
+    state_bytes: int
+    """That stay on a device."""
+    activation_bytes_per_sequence: int
+    checkpoint_bytes: int
+    hardware: tuple[HardwarePlan, ...]
+
+
+def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     """The figures of a run on `devices` of each kind at `mfu` of their peak.
 
     Raises `ConfigError` for devices or an MFU that make no sense, and `DataError` where neither the shards nor
@@ -40,11 +73,11 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> dict[str, Any
         raise ConfigError(f"--devices must be from 1 to the {batch} sequences of a batch, found {devices}")
     with torch.device("meta"):
         model = GPT(run.model)
-    parameters, flops_per_token = model.parameter_counts(), model.flops_per_token()
+    parameters, flops_per_token = ParameterCounts(**model.parameter_counts()), model.flops_per_token()
     steps = _steps(run, batch)
     tokens = steps * training.batch_tokens
     flops = float(flops_per_token) * tokens
-    state = state_bytes(run, parameters["total"])
+    state = state_bytes(run, parameters.total)
     per_sequence = activation_bytes(run.model, training.precision)
     share = -(-batch // devices)
     hardware = []
@@ -54,28 +87,28 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> dict[str, Any
         price = training.price_per_device_hour or item.price_per_hour
         room = item.memory_gib * 2**30 * 0.9 - state - LOSS_BYTES
         hardware.append(
-            {
-                "name": item.name,
-                "hours": hours,
-                "cost": hours * devices * price,
-                "micro_batch": max(0, min(share, int(room // per_sequence))),
-                "tokens_per_second": tokens / (hours * 3600),
-            }
+            HardwarePlan(
+                name=item.name,
+                hours=hours,
+                cost=hours * devices * price,
+                micro_batch=max(0, min(share, int(room // per_sequence))),
+                tokens_per_second=tokens / (hours * 3600),
+            )
         )
-    return {
-        "parameters": parameters,
-        "flops_per_token": flops_per_token,
-        "flops": flops,
-        "steps": steps,
-        "tokens": tokens,
-        "sequences_per_batch": batch,
-        "devices": devices,
-        "mfu": mfu,
-        "state_bytes": state,
-        "activation_bytes_per_sequence": per_sequence,
-        "checkpoint_bytes": state - FLOAT * parameters["total"],
-        "hardware": hardware,
-    }
+    return TrainingPlan(
+        parameters=parameters,
+        flops_per_token=flops_per_token,
+        flops=flops,
+        steps=steps,
+        tokens=tokens,
+        sequences_per_batch=batch,
+        devices=devices,
+        mfu=mfu,
+        state_bytes=state,
+        activation_bytes_per_sequence=per_sequence,
+        checkpoint_bytes=state - FLOAT * parameters.total,
+        hardware=tuple(hardware),
+    )
 
 
 def state_bytes(run: RunConfig, parameters: int) -> int:
@@ -100,25 +133,25 @@ def activation_bytes(model: ModelConfig, precision: str) -> int:
     return model.context * (model.layers * per_token + 4 * FLOAT * model.width)
 
 
-def plan_table(figures: dict[str, Any]) -> str:
+def plan_table(figures: TrainingPlan) -> str:
     """`plan`'s figures for people."""
-    counts = figures["parameters"]
+    counts = figures.parameters
     lines = [
-        f"parameters      {counts['total']:,} total, {counts['embedding']:,} embedding, {counts['active']:,} active",
-        f"FLOPs           {figures['flops_per_token']:.3g} per token, {figures['flops']:.3g} in all",
-        f"run             {figures['steps']:,} steps of {figures['sequences_per_batch']:,} sequences, "
-        f"{figures['tokens']:,} tokens",
-        f"memory          {figures['state_bytes'] / 2**30:.2f} GiB stay on a device, and about "
-        f"{figures['activation_bytes_per_sequence'] / 2**20:,.0f} MiB for each sequence computed at once",
-        f"checkpoint      {figures['checkpoint_bytes'] / 2**30:.2f} GiB",
+        f"parameters      {counts.total:,} total, {counts.embedding:,} embedding, {counts.active:,} active",
+        f"FLOPs           {figures.flops_per_token:.3g} per token, {figures.flops:.3g} in all",
+        f"run             {figures.steps:,} steps of {figures.sequences_per_batch:,} sequences, "
+        f"{figures.tokens:,} tokens",
+        f"memory          {figures.state_bytes / 2**30:.2f} GiB stay on a device, and about "
+        f"{figures.activation_bytes_per_sequence / 2**20:,.0f} MiB for each sequence computed at once",
+        f"checkpoint      {figures.checkpoint_bytes / 2**30:.2f} GiB",
         "",
-        f"{'on ' + str(figures['devices']) + ' x':<12}{'hours':>12}{'cost':>10}{'tokens/s':>14}{'micro-batch':>13}"
-        f"    (at {figures['mfu']:.0%} MFU)",
+        f"{'on ' + str(figures.devices) + ' x':<12}{'hours':>12}{'cost':>10}{'tokens/s':>14}{'micro-batch':>13}"
+        f"    (at {figures.mfu:.0%} MFU)",
     ]
-    for item in figures["hardware"]:
-        fits = str(item["micro_batch"]) if item["micro_batch"] else "too large"
+    for item in figures.hardware:
+        fits = str(item.micro_batch) if item.micro_batch else "too large"
         lines.append(
-            f"{item['name']:<12}{item['hours']:>12,.3f}{item['cost']:>10,.2f}{item['tokens_per_second']:>14,.0f}{fits:>13}"
+            f"{item.name:<12}{item.hours:>12,.3f}{item.cost:>10,.2f}{item.tokens_per_second:>14,.0f}{fits:>13}"
         )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
@@ -20,6 +20,9 @@ from pipeline.store import Artifact, Store
 from pipeline.tokenization.corpus_tokens.encode import TokensSummary
 from trainer.config import DataConfig, RunConfig
 from trainer.data.shards import dtype_for
+
+if TYPE_CHECKING:
+    from trainer.plan import TrainingPlan
 
 
 def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[ForecastRow], list[str]]:
@@ -42,7 +45,7 @@ def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 
-def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: int, mfu: float) -> dict[str, Any]:
+def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: int, mfu: float) -> TrainingPlan:
     """What training on a planned schedule takes, as `trainer.plan.plan` says it."""
     from trainer.plan import plan as plan_run
 

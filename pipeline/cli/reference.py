@@ -138,9 +138,9 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
     lines = ["", f"## {profile.name}", "", f"{profile.description}.", ""]
     lines += textwrap.wrap(
         f"About {size(fetched)} of text is fetched and {size(sum(row.disk_bytes for row in totals))} of "
-        f"shards written. {figures['parameters']['total']:,} parameters, {figures['steps']:,} steps of "
-        f"{profile.training.batch_tokens:,} tokens, {figures['tokens']:,} tokens in {profile.schedule.epochs} "
-        f"epoch{'s' if profile.schedule.epochs > 1 else ''}; {figures['flops']:.2g} FLOPs.{ended}",
+        f"shards written. {figures.parameters.total:,} parameters, {figures.steps:,} steps of "
+        f"{profile.training.batch_tokens:,} tokens, {figures.tokens:,} tokens in {profile.schedule.epochs} "
+        f"epoch{'s' if profile.schedule.epochs > 1 else ''}; {figures.flops:.2g} FLOPs.{ended}",
         width=118,
     )
     lines += ["", "| corpus | text | of the last epoch | passes in all |", "|---|---|---|---|"]
@@ -149,13 +149,13 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
         share = f"{row.tokens / totals[-1].tokens:.0%}" if row else "none"
         passes = f"{row.repeats_so_far:.2f}" if row else "0"
         lines.append(f"| {name}: {corpus.description} | {size(corpus.estimated_bytes or 0)} | {share} | {passes} |")
-    if profile.training.device == "cpu" or figures["parameters"]["total"] < 1e7:
+    if profile.training.device == "cpu" or figures.parameters.total < 1e7:
         return [*lines, "", "It trains on a CPU; a GPU would need seconds."]
     head = f"on {profile.launch.ranks} x"
     lines += ["", f"| {head} | hours | cost | sequences at once |", "|---|---|---|---|"]
-    for item in figures["hardware"]:
-        if item["name"] in SHOWN_HARDWARE:
-            lines.append(f"| {item['name']} | {item['hours']:.2f} | ${item['cost']:.2f} | {item['micro_batch']} |")
+    for item in figures.hardware:
+        if item.name in SHOWN_HARDWARE:
+            lines.append(f"| {item.name} | {item.hours:.2f} | ${item.cost:.2f} | {item.micro_batch} |")
     return lines
 
 

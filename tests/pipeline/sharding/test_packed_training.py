@@ -60,7 +60,7 @@ def test_a_run_trains_on_packed_rows(stores: dict[str, Path], tmp_path: Path) ->
     assert packing.tokens_padded > 0
     summary = run(tmp_path / "packed", tmp_path / "e", packed=True)
     assert (summary.state, summary.steps) == ("finished", packing.rows // BATCH)
-    assert plan(read_run(tmp_path / "packed" / "run.json"))["steps"] == packing.rows // BATCH
+    assert plan(read_run(tmp_path / "packed" / "run.json")).steps == packing.rows // BATCH
     first = json.loads((tmp_path / "packed" / "out" / "metrics.jsonl").read_text().splitlines()[0])
     assert first["loss"] == pytest.approx(math.log(65_000), abs=0.05)  # a mean over tokens, not over padding
     with pytest.raises(CheckpointError, match="trained on other shards"):

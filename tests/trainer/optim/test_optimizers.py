@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from trainer.config import OptimizerConfig
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import Ema, GroupedOptimizer, build_optimizer
+from trainer.optim.grouped import OPTIMIZERS
 from trainer.optim.muon import block_matrices, orthogonal_directions, orthogonalize
 from trainer.run.tensors import load_optimizer, optimizer_tensors, save_tensors
 
@@ -108,7 +110,11 @@ def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
     assert 0 < shrinks.sum() < shrinks.numel()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_settings_name_exactly_the_optimizers_there_are():
+    assert get_args(get_type_hints(OptimizerConfig)["kind"]) == tuple(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     "changes",
     [{}, {"mlp": "moe", "moe": MoEConfig(shared_expert=True)}, {"embedding_width": 8, "bias": True, "tied": True}],
@@ -148,7 +154,7 @@ def test_stacked_parts_cover_their_matrices():
     assert (32, 8, 8, 32) in [parts for _, parts in block_matrices(model)]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_restored_state_goes_on_to_the_bit(optimizer):
     settings = OptimizerConfig(kind=optimizer, learning_rate=0.01, cautious_weight_decay=True)
     ids = torch.randint(0, 97, (6, 2, 25), generator=torch.Generator().manual_seed(1))
@@ -188,7 +194,7 @@ def test_the_average_is_plain_first_and_exponential_then():
     assert layer.weight.item() == 12.0
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_all_of_a_state_that_is_read_lies_where_its_parameter_does(optimizer, tmp_path):
     """Meta parameters stand in for a GPU's: on one, a step count left on the CPU ends the fused AdamW."""
     settings = OptimizerConfig(kind=optimizer)

@@ -24,24 +24,24 @@ def gpt2(**training: Any) -> RunConfig:
 
 def test_gpt2_s_figures_are_the_published_ones() -> None:
     figures = plan(gpt2(), devices=8, mfu=0.5)
-    assert figures["parameters"]["total"] == 124_439_808
-    assert figures["tokens"] == 19_073 * 524_288
+    assert figures.parameters.total == 124_439_808
+    assert figures.tokens == 19_073 * 524_288
     # nanoGPT's own rule: 6 * (parameters without positions) + 12 * layers * width * context
     nanogpt = 6 * (124_439_808 - 1024 * 768) + 12 * 12 * 768 * 1024
-    assert figures["flops_per_token"] == pytest.approx(nanogpt, rel=1e-3)
+    assert figures.flops_per_token == pytest.approx(nanogpt, rel=1e-3)
 
 
 def test_hours_and_cost_follow_from_flops_devices_and_price() -> None:
     figures = plan(gpt2(price_per_device_hour=2.0), devices=4, mfu=0.5)
-    h100 = next(item for item in figures["hardware"] if item["name"] == "H100")
-    assert h100["hours"] == pytest.approx(figures["flops"] / (4 * 0.5 * 989.4e12) / 3600)
-    assert h100["cost"] == pytest.approx(4 * 2.0 * h100["hours"])
+    h100 = next(item for item in figures.hardware if item.name == "H100")
+    assert h100.hours == pytest.approx(figures.flops / (4 * 0.5 * 989.4e12) / 3600)
+    assert h100.cost == pytest.approx(4 * 2.0 * h100.hours)
 
 
 def test_a_plan_reads_the_run_s_length_from_its_shards(make_run: Any) -> None:
     run = read_run(make_run("run"))
     sequences = sum((json.loads(Path(epoch).read_text())["tokens"] - 1) // 16 for epoch in run.data.epochs)
-    assert plan(run)["steps"] == sequences // 8
+    assert plan(run).steps == sequences // 8
 
 
 def test_without_shards_and_steps_there_is_no_plan() -> None:
