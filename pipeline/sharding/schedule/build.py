@@ -161,7 +161,7 @@ def _epoch(
     stages = tuple(
         _stage(epoch, index, amounts, lines) for index, amounts in enumerate(epoch_amounts(settings, epoch, available))
     )
-    corpora = sorted({part.part.corpus for stage in stages for part in stage.parts})
+    corpora = sorted({part.corpus for stage in stages for part in stage.parts})
     return EpochPlan(
         epoch=epoch,
         seed=settings.seed,
@@ -177,7 +177,7 @@ def _stage(epoch: int, index: int, amounts: StageAmounts, lines: Mapping[Part, _
     parts = tuple(lines[part].take(part, asked) for part, asked in amounts.tokens.items() if asked)
     for part in parts:
         if not part.documents:
-            log.warning("epoch %d, stage %s: no document of %s is short enough", epoch, stage.name, part.part.corpus)
+            log.warning("epoch %d, stage %s: no document of %s is short enough", epoch, stage.name, part.corpus)
     tokens = sum(part.tokens for part in parts)
     if not tokens:
         raise ShardError(

@@ -50,6 +50,10 @@ class PartPlan:
     repeats: float
     """Passes over the part."""
 
+    @property
+    def corpus(self) -> str:
+        return self.part.corpus
+
     def to_json(self) -> dict[str, Any]:
         part = {"source": self.part.corpus, "lang": self.part.lang, "from": list(self.start), "to": list(self.end)}
         counts = {"documents": self.documents, "tokens": self.tokens, "asked": self.asked, "repeats": self.repeats}
@@ -74,12 +78,12 @@ class StagePlan:
 
     def parts_of(self, corpus: str) -> list[PartPlan]:
         """The parts that are the corpus or a language of it."""
-        return [part for part in self.parts if part.part.corpus == corpus]
+        return [part for part in self.parts if part.corpus == corpus]
 
     @property
     def tokens_by_corpus(self) -> dict[str, int]:
         """Tokens scheduled, sorted by corpus."""
-        corpora = sorted({part.part.corpus for part in self.parts})
+        corpora = sorted({part.corpus for part in self.parts})
         return {corpus: sum(part.tokens for part in self.parts_of(corpus)) for corpus in corpora}
 
     def to_json(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _tasks(
     count = -(-stage.tokens // settings.tokens_per_shard)
     numbers = np.arange(count, dtype=np.uint64)
     ranks = np.argsort(np.argsort(chain(numbers, epoch.seed, epoch.epoch, stage.index), kind="stable"))
-    corpora = sorted({part.part.corpus for part in stage.parts})
+    corpora = sorted({part.corpus for part in stage.parts})
     tasks = []
     for number in range(count):
         stretches = tuple(s for corpus in corpora for s in _stretches(stores[corpus], number, count))

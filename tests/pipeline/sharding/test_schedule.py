@@ -62,7 +62,7 @@ def test_shares_weights_and_the_rest_come_out_as_asked_to_within_a_document(
     first, second = make(stores, tmp_path / "s").epochs
     kids, mixture = first.stages
     assert abs(kids.tokens - 200) <= 20
-    asked = {part.part.corpus: part.asked for part in mixture.parts}
+    asked = {part.corpus: part.asked for part in mixture.parts}
     assert asked == {"web": 2850, "world": 950}
     assert all(abs(part.tokens - part.asked) <= 40 for stage in first.stages for part in stage.parts)
     assert [stage.name for stage in second.stages] == ["mixture"]
