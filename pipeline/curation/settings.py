@@ -17,26 +17,10 @@ from pipeline.base.settings import Settings, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
 from pipeline.curation.sources.settings import Source
+from pipeline.curation.text.settings import Normalizing
 
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""
-
-
-class Normalizing(Settings):
-    """How text is cleaned, in the order of these fields. Clean text stays as it is."""
-
-    fix_encoding: bool = True
-    """Repair mojibake and lone surrogates with ftfy, then NFC."""
-    gutenberg: bool = False
-    """Cut Project Gutenberg's header, licence, credits and transcriber's notes."""
-    unwrap: bool = False
-    """Join the lines of hard-wrapped paragraphs, as books on Project Gutenberg have them."""
-    html: bool = False
-    """Drop left-over HTML tags and markdown tables' rules; unescape entities."""
-    c4_lines: bool = False
-    """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
-    mask_personal: bool = True
-    """Replace e-mail addresses and public IP addresses, as FineWeb does."""
 
 
 class DocumentsSettings(Settings):

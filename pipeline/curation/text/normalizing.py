@@ -13,7 +13,7 @@ import ipaddress
 import re
 import unicodedata
 
-from pipeline.curation.settings import Normalizing
+from pipeline.curation.text.settings import Normalizing
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
 _LINE_END = re.compile(r"\r\n?|[\x0c\x85\u2028\u2029]")

@@ -11,8 +11,8 @@ from ftfy.badness import is_bad
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.curation.settings import Normalizing
 from pipeline.curation.text.normalizing import HARMLESS, mask_personal, needs_ftfy, normalize, strip_gutenberg, unwrap
+from pipeline.curation.text.settings import Normalizing
 
 BOOK = """The Project Gutenberg eBook of A Tale
 

@@ -1,0 +1,22 @@
+"""Settings of what is done to text before it is a document's: cleaning, and nothing that judges it."""
+
+from __future__ import annotations
+
+from pipeline.base.settings import Settings
+
+
+class Normalizing(Settings):
+    """How text is cleaned, in the order of these fields. Clean text stays as it is."""
+
+    fix_encoding: bool = True
+    """Repair mojibake and lone surrogates with ftfy, then NFC."""
+    gutenberg: bool = False
+    """Cut Project Gutenberg's header, licence, credits and transcriber's notes."""
+    unwrap: bool = False
+    """Join the lines of hard-wrapped paragraphs, as books on Project Gutenberg have them."""
+    html: bool = False
+    """Drop left-over HTML tags and markdown tables' rules; unescape entities."""
+    c4_lines: bool = False
+    """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
+    mask_personal: bool = True
+    """Replace e-mail addresses and public IP addresses, as FineWeb does."""
