@@ -32,9 +32,9 @@ from trainer.config import RunConfig
 from trainer.data.shards import Counts, ShardEntry, ShardsManifest, StageEntry, TokenizerRef, content_hash, shard_schema
 from trainer.model import GPT
 from trainer.optim import build_optimizer
-from trainer.run.checkpoint import RunState, load_checkpoint, read_state, save_checkpoint
+from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, read_state, save_checkpoint
+from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import METRICS_FILE
-from trainer.run.summary import RunSummary, read_summary
 
 DOCUMENT = 1000  # tokens
 DENSE_TWIN = {"vocab_size": 50304, "context": 1024, "width": 768, "layers": 12, "heads": 6, "ff_width": 2048}
@@ -207,7 +207,9 @@ def main() -> None:
     part = commands.add_parser("gpu")
     part.add_argument("--steps", type=int, default=20)
     part.add_argument("--toy", action="store_true", help="small models on a CPU, to see that the script runs")
-    part.add_argument("--peak-tflops", type=float, help="of a GPU that is not in trainer/run/hardware.py, in bf16")
+    part.add_argument(
+        "--peak-tflops", type=float, help="of a GPU that is not in trainer/run/figures/hardware.py, in bf16"
+    )
     part.set_defaults(run=gpu)
     arguments = parser.parse_args()
     arguments.run(arguments)

@@ -16,8 +16,8 @@ from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import ConfigError, DataError
 from trainer.model.config import ModelConfig
-from trainer.run.hardware import HARDWARE
-from trainer.run.summary import ParameterCounts
+from trainer.run.figures.hardware import HARDWARE
+from trainer.run.figures.summary import ParameterCounts
 
 FLOAT = 4  # bytes
 LOSS_BYTES = 512 << 20  # the loss's chunk of float32 logits on a GPU, at most

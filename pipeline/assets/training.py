@@ -34,8 +34,8 @@ from pipeline.sharding.output.commit import EpochSummary
 from pipeline.tokenization.choosing.choice import ChoiceSummary
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
+from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE
-from trainer.run.summary import RunSummary, read_summary
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ def _choices(build: Build, relative: Callable[[Path], str]) -> tuple[ChoiceData,
 def export(build: Build) -> ExportSummary:
     """Export to the transformers class that holds the model's switches."""
     from trainer.export import export_hf
-    from trainer.run.checkpoint import load_model
+    from trainer.run.trained_model import load_model
 
     model = build.inputs["model"]
     export_hf(load_model(model.path), build.path("tokenizer"), build.out)

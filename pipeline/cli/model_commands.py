@@ -66,7 +66,7 @@ def generate(
     """Continue a text with the latest model."""
     from pipeline.tokenization import load_tokenizer
     from trainer.generate import generate as generate_ids
-    from trainer.run.checkpoint import load_model
+    from trainer.run.trained_model import load_model
 
     store = open_store(profile)
     made = store.current(MODEL_KEY)

@@ -60,7 +60,7 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
     """
     from pipeline.tokenization import is_tokenizer, load_tokenizer
     from trainer.errors import CheckpointError
-    from trainer.run.checkpoint import load_model
+    from trainer.run.trained_model import load_model
 
     if weights not in _NAMES_IN_RUNS:
         known = f"found {weights!r}; there are {', '.join(_NAMES_IN_RUNS)}"

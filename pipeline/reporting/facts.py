@@ -25,8 +25,8 @@ from pipeline.store import Artifact, Store
 from pipeline.tokenization.choosing.candidates import Group
 from pipeline.tokenization.choosing.choice import ChoiceSummary
 from pipeline.tokenization.choosing.comparison import ComparisonSummary
+from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import METRICS_FILE
-from trainer.run.summary import RunSummary, read_summary
 
 MODEL: Final = "model"
 S = TypeVar("S")

@@ -24,7 +24,7 @@ from pipeline.reporting.plots.tokenizers import tokenizer_png
 from pipeline.reporting.plots.waterfall import waterfall_png
 from pipeline.reporting.scores import plottable, score_rows
 from pipeline.reporting.tables import grid_of
-from trainer.run.summary import RunSummary
+from trainer.run.figures.summary import RunSummary
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -7,11 +7,11 @@ from pathlib import Path
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.process.ranks import Ranks
-from trainer.run.best import note_evaluation
-from trainer.run.checkpoint import RunState, newest_checkpoint, read_state
+from trainer.run.checkpoints.best import note_evaluation
+from trainer.run.checkpoints.checkpoint import RunState, newest_checkpoint, read_state
+from trainer.run.checkpoints.retention import Retention
 from trainer.run.folder import checkpoint_at, step_of
 from trainer.run.learner import Learner
-from trainer.run.retention import Retention
 from trainer.scoring.evaluation import Evaluation
 
 

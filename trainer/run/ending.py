@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.process.ranks import Ranks
 from trainer.process.signals import StopRequest
-from trainer.run.summary import End
+from trainer.run.figures.summary import End
 
 
 class Ending:

@@ -29,8 +29,8 @@ from trainer.model.loss import IGNORE
 from trainer.optim import Ema, build_optimizer
 from trainer.optim.schedule import learning_rate_factor
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import RunState, load_checkpoint, save_checkpoint
-from trainer.run.tensors import model_tensors
+from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
+from trainer.run.checkpoints.tensors import model_tensors
 
 log = logging.getLogger(__name__)
 

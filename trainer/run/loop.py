@@ -36,15 +36,15 @@ from trainer.process.signals import GRACE_SECONDS, StopRequest
 from trainer.run.checkpointing import Checkpoints
 from trainer.run.ending import Ending
 from trainer.run.evaluator import Evaluator
+from trainer.run.figures.meter import RunMeter
+from trainer.run.figures.metrics import MetricsLog, StepFigures
+from trainer.run.figures.summary import End, RunSummary
 from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, RUN_FILE, SUMMARY_FILE
 from trainer.run.lock import only_writer
 from trainer.run.loss_guard import BadLoss, LossGuard
-from trainer.run.meter import RunMeter
-from trainer.run.metrics import MetricsLog, StepFigures
 from trainer.run.outcome import leave_outcome, summarise
 from trainer.run.resume import begin
 from trainer.run.roll_back import RollBack
-from trainer.run.summary import End, RunSummary
 from trainer.scoring.choices import ChoiceSet, read_choices
 from trainer.scoring.evaluation import Evaluation
 from trainer.scoring.validation import HeldoutSet, read_heldout

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from trainer.files import sha256_of
 from trainer.process.ranks import Ranks
-from trainer.run.best import keep_best_weights
-from trainer.run.checkpoint import RunState
+from trainer.run.checkpoints.best import keep_best_weights
+from trainer.run.checkpoints.checkpoint import RunState
+from trainer.run.checkpoints.tensors import model_tensors, save_tensors
+from trainer.run.figures.meter import RunMeter, peak_memory_bytes
+from trainer.run.figures.summary import End, ParameterCounts, RunSummary, write_summary
 from trainer.run.folder import CHECKPOINTS, EMA_FILE, MODEL_FILE
 from trainer.run.learner import Learner
-from trainer.run.meter import RunMeter, peak_memory_bytes
-from trainer.run.summary import End, ParameterCounts, RunSummary, write_summary
-from trainer.run.tensors import model_tensors, save_tensors
 from trainer.scoring.evaluation import Evaluation
 
 

@@ -14,8 +14,8 @@ from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import RunState, read_state
 from trainer.run.checkpointing import Checkpoints
+from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.learner import Learner
 
 log = logging.getLogger(__name__)

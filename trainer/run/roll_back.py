@@ -9,8 +9,8 @@ from trainer.config import TrainingConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError, DivergedError, TrainerError
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import RunState
 from trainer.run.checkpointing import Checkpoints
+from trainer.run.checkpoints.checkpoint import RunState
 from trainer.run.learner import Learner
 from trainer.run.loss_guard import BadLoss
 

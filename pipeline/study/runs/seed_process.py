@@ -28,7 +28,7 @@ from pipeline.study.settings import Budget
 from trainer.config import RunConfig
 from trainer.errors import DivergedError, TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
-from trainer.run.summary import RunSummary, read_summary
+from trainer.run.figures.summary import RunSummary, read_summary
 
 SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
@@ -162,7 +162,7 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
     from pipeline.evaluation.heldout import read_heldout
     from pipeline.evaluation.loading import Scorer
     from pipeline.evaluation.suites.scored_documents import score_corpus
-    from trainer.run.checkpoint import load_model
+    from trainer.run.trained_model import load_model
 
     file = folder / SCORES_FILE
     known: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
@@ -186,7 +186,7 @@ def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str
     from trainer.config import ChoiceData
     from trainer.data.reader import SequenceReader
     from trainer.process.ranks import join_ranks
-    from trainer.run.checkpoint import load_model
+    from trainer.run.trained_model import load_model
     from trainer.scoring.choices import read_choices, score_choices
 
     if not task.benchmarks:

@@ -51,7 +51,7 @@ def model_folder(tmp_path_factory) -> Path:
     from safetensors.torch import save_file
 
     from trainer.model import GPT, ModelConfig
-    from trainer.run.tensors import model_tensors
+    from trainer.run.checkpoints.tensors import model_tensors
 
     torch.manual_seed(0)
     config = ModelConfig(vocab_size=384, context=512, width=32, layers=2, heads=2, attention_input="3n", qk_norm=False)

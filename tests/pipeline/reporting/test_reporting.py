@@ -19,7 +19,7 @@ from pipeline.reporting.page import report_html
 from pipeline.reporting.tables import bar, bar_table, markdown_table
 from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
-from trainer.run.summary import ParameterCounts, RunSummary
+from trainer.run.figures.summary import ParameterCounts, RunSummary
 
 METRICS = [
     {"step": i, "tokens": i * 8192, "loss": 3 + 4 * math.exp(-i / 40), "lr": 3e-3, "epoch": 1 + i // 60, "stage": "mix"}

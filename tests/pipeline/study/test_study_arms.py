@@ -21,7 +21,7 @@ from pipeline.store import Store
 from pipeline.study.runs.arm import finished_arms
 from pipeline.study.runs.seed_process import SEED_FILE, SeedTask
 from trainer.process.signals import EXIT_UNFINISHED
-from trainer.run.checkpoint import newest_checkpoint
+from trainer.run.checkpoints.checkpoint import newest_checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.optim import Ema, GroupedOptimizer, build_optimizer
 from trainer.optim.grouped import OPTIMIZERS
 from trainer.optim.muon import block_matrices, orthogonal_directions, orthogonalize
-from trainer.run.tensors import load_optimizer, optimizer_tensors, save_tensors
+from trainer.run.checkpoints.tensors import load_optimizer, optimizer_tensors, save_tensors
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48)
 

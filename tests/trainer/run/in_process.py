@@ -9,8 +9,8 @@ import torch
 from trainer.config import read_run
 from trainer.process.ranks import Ranks
 from trainer.process.signals import StopRequest
+from trainer.run.figures.summary import RunSummary
 from trainer.run.loop import train
-from trainer.run.summary import RunSummary
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 

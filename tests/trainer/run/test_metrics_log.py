@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.config import TrainingConfig
-from trainer.run.metrics import MetricsLog, StepLine, cut_metrics, duration, progress_line
+from trainer.run.figures.metrics import MetricsLog, StepLine, cut_metrics, duration, progress_line
 
 LINE = StepLine(
     step=120,

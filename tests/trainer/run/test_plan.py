@@ -14,7 +14,7 @@ from trainer.__main__ import main
 from trainer.config import RunConfig, read_run
 from trainer.errors import ConfigError, DataError
 from trainer.plan import plan
-from trainer.run.hardware import hardware_named
+from trainer.run.figures.hardware import hardware_named
 
 
 def gpt2(**training: Any) -> RunConfig:

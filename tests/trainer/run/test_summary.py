@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import DataError
-from trainer.run.best import BestCheckpoint, keep_best_weights, note_evaluation, read_best
+from trainer.run.checkpoints.best import BestCheckpoint, keep_best_weights, note_evaluation, read_best
+from trainer.run.figures.summary import ParameterCounts, RunSummary, read_summary, write_summary
 from trainer.run.folder import CHECKPOINTS, MODEL_FILE, SUMMARY_FILE, checkpoint_at
-from trainer.run.summary import ParameterCounts, RunSummary, read_summary, write_summary
 from trainer.scoring.evaluation import ChoiceScore, HeldoutScore
 
 SUMMARY = RunSummary(

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 from in_process import StopAfter, go  # noqa: E402
 
 from trainer.optim.schedule import steps_in_time  # noqa: E402
-from trainer.run.checkpoint import RunState  # noqa: E402
-from trainer.run.meter import RunMeter  # noqa: E402
+from trainer.run.checkpoints.checkpoint import RunState  # noqa: E402
+from trainer.run.figures.meter import RunMeter  # noqa: E402
 
 SECONDS = {"first": 3.0, "then": 1.0}
 LIMIT = {"max_minutes": 0.5, "schedule": {"kind": "wsd", "cooldown_share": 0.5, "final_share": 0.1}}

@@ -20,11 +20,11 @@ from trainer.data.shards import content_hash, read_manifest  # noqa: E402
 from trainer.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainerError  # noqa: E402
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.process.signals import StopRequest  # noqa: E402
-from trainer.run.checkpoint import load_model  # noqa: E402
 from trainer.run.folder import sorted_checkpoints, step_of  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
 from trainer.run.loop import train  # noqa: E402
 from trainer.run.loss_guard import BadLoss, LossGuard  # noqa: E402
+from trainer.run.trained_model import load_model  # noqa: E402
 
 
 def losses(path: Path) -> dict[int, float]:

@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 
 from trainer.errors import CheckpointError
-from trainer.run.best import read_best
-from trainer.run.checkpoint import read_state
+from trainer.run.checkpoints.best import read_best
+from trainer.run.checkpoints.checkpoint import read_state
 from trainer.run.folder import sorted_checkpoints, step_of
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from trainer.errors import DataError
 from trainer.files import write_text
-from trainer.run.best import BestCheckpoint
+from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.folder import SUMMARY_FILE
 from trainer.scoring.evaluation import ChoiceScore, HeldoutScore
 

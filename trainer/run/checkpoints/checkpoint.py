@@ -24,9 +24,14 @@ from pydantic.dataclasses import dataclass
 from trainer.errors import CheckpointError, ConfigError
 from trainer.files import TEMPORARY, sha256_of, sync_folder, write_json
 from trainer.model.config import ModelConfig
+from trainer.run.checkpoints.tensors import (
+    load_optimizer,
+    load_tensors_into,
+    model_tensors,
+    optimizer_tensors,
+    save_tensors,
+)
 from trainer.run.folder import (
-    BEST_FILE,
-    CONFIG_FILE,
     EMA_FILE,
     MODEL_FILE,
     OPTIMIZER_FILE,
@@ -34,14 +39,12 @@ from trainer.run.folder import (
     checkpoint_at,
     sorted_checkpoints,
 )
-from trainer.run.tensors import load_optimizer, load_tensors_into, model_tensors, optimizer_tensors, save_tensors
 from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from trainer.model import GPT
 
 log = logging.getLogger(__name__)
 
@@ -182,26 +185,3 @@ def load_checkpoint(
     if ema is not None:
         load_tensors_into(ema, place / EMA_FILE)
     load_optimizer(place / OPTIMIZER_FILE, model, optimizer)
-
-
-def load_model(folder: Path, *, device: str = "cpu", weights: str | None = None) -> GPT:
-    """A trained model in evaluation mode, from a finished run's folder or one of its checkpoints.
-
-    `weights`: `"ema"`, `"model"`, `"best"` (of the evaluations during the run), or none for the average where there is
-    one. Raises `CheckpointError` for a folder that holds no such weights.
-    """
-    from trainer.model import GPT
-
-    files = {"ema": EMA_FILE, "model": MODEL_FILE, "best": BEST_FILE}
-    if weights is not None and weights not in files:
-        raise CheckpointError(f"weights must be one of {', '.join(files)} or none, found {weights!r}")
-    if (folder / CONFIG_FILE).exists():
-        config = ModelConfig.from_dict(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
-    elif (folder / STATE_FILE).exists():
-        _, config = read_state(folder)
-    else:
-        raise CheckpointError(f"{folder}: neither {CONFIG_FILE} nor {STATE_FILE}; give the folder of a trained model")
-    chosen = weights or ("ema" if (folder / EMA_FILE).exists() else "model")
-    model = GPT(config)
-    load_tensors_into(model_tensors(model), folder / files[chosen])
-    return model.to(device).eval()

@@ -13,9 +13,9 @@ from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.model import GPT
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoint import RunState
-from trainer.run.hardware import hardware_named, utilisation
-from trainer.run.metrics import StepFigures, StepLine
+from trainer.run.checkpoints.checkpoint import RunState
+from trainer.run.figures.hardware import hardware_named, utilisation
+from trainer.run.figures.metrics import StepFigures, StepLine
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 
