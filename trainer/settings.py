@@ -26,8 +26,8 @@ from trainer.mistakes import explain, fields_of
 
 T = TypeVar("T")
 
-STRICT_KEYS: Final = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-"""What every settings class is made with: an unknown key is a mistake, a field's docstring its description."""
+STRICT_KEYS: Final = ConfigDict(extra="forbid")
+"""What every settings class is made with: an unknown key is a mistake."""
 RUNTIME: Final = "runtime"
 
 

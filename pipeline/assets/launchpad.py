@@ -14,19 +14,21 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, create_model
 
+from pipeline.base.field_texts import field_texts
 from trainer.mistakes import fields_of
 
 
 def launchpad_config(kind: type, name: str, doc: str) -> type[dg.Config]:
     """A config class with the fields of `kind`, each of which may be left out; sections inside it are nested."""
+    texts = field_texts(kind)
     shown: dict[str, Any] = {}
     for key, info in fields_of(kind).items():
-        about = {"description": info.description}
+        text = info.description or texts.get(key)
         if fields_of(info.annotation):
             section = launchpad_config(info.annotation, f"{name}{key.title()}", info.annotation.__doc__ or "")
-            shown[key] = (section, Field(section(), **about))
+            shown[key] = (section, Field(section(), description=text))
         else:
-            shown[key] = (_plain(info.annotation) | None, Field(None, **about))
+            shown[key] = (_plain(info.annotation) | None, Field(None, description=text))
     return create_model(name, __base__=dg.Config, __doc__=doc, **shown)
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticUndefined
 
+from pipeline.base.field_texts import field_texts
 from pipeline.base.numbers import size
 from pipeline.base.settings import is_runtime
 from pipeline.cli.planning import plan, training_figures
@@ -91,12 +92,13 @@ def sections() -> Iterator[tuple[str, type]]:
 
 def keys_of(kind: type) -> list[Key]:
     """The settings of a class, in the order of their definition."""
+    texts = field_texts(kind)
     return [
         Key(
             name,
             _type_text(info.annotation),
             _default(info.default, info.default_factory is not None),
-            " ".join((info.description or "").split()),
+            info.description or texts.get(name, ""),
             is_runtime(info),
             tuple(settings_inside(info.annotation)),
         )
