@@ -19,7 +19,7 @@ from pipeline.base.settings import Settings
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Ratio = Annotated[float, Field(ge=0.0)]
 Signals: TypeAlias = Mapping[str, np.ndarray]
-"""The columns `lang` and those of `SIGNAL_FIELDS`, by name, of N documents."""
+"""The columns `lang`, `bytes` and those of `SIGNAL_FIELDS`, by name, of N documents."""
 
 
 class Rule(NamedTuple):

@@ -27,7 +27,7 @@ def verdicts(batch: pa.RecordBatch, filters_for: Callable[[str], Filters]) -> li
     """Why filters remove each document; None for those they keep.
 
     Args:
-        batch: documents with `lang` and the columns `SIGNALS`.
+        batch: documents with `lang`, `bytes` and the columns `SIGNALS`.
         filters_for: the thresholds for documents of a language.
     """
     langs = np.array(batch.column("lang").to_pylist(), dtype=object)

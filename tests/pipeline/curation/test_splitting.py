@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.curation.documents import DOCUMENTS_VERSION
 from pipeline.curation.text.splitting import split_document
 
 
@@ -24,3 +25,10 @@ def test_a_long_book_is_cut_at_paragraphs() -> None:
 def test_a_document_without_any_boundary_is_cut_between_characters() -> None:
     pieces = split_document("漢" * 1000, 256)
     assert "".join(pieces) == "漢" * 1000
+
+
+def test_where_documents_are_cut_moves_only_with_the_version_of_documents() -> None:
+    sentences = [f"Sentence {number} is one of {number % 7} words{'!?.…'[number % 4]}" for number in range(60)]
+    text = "\n\n".join(" ".join(sentences[start : start + 20]) for start in range(0, 60, 20)) + "\nend" * 80 + "x" * 600
+    lengths = [len(piece) for piece in split_document(text, 400)]
+    assert (DOCUMENTS_VERSION, lengths) == ("1", [392, 216, 371, 247, 371, 395, 400, 371])
