@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Gt
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -96,7 +95,7 @@ class TrainingConfig:
     on_bad_loss: Literal["stop", "roll_back"] = "stop"
     """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the
     batch."""
-    jump_factor: Annotated[Number, Gt(1)] | None = 2.0
+    jump_factor: Annotated[Number, Field(gt=1)] | None = 2.0
     """A loss over so many times the running mean of the last 50 steps counts as a jump; none: never."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = runtime("auto")

@@ -18,8 +18,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trainer.errors import ConfigError
 from trainer.mistakes import explain, fields_of
@@ -35,15 +34,15 @@ def _as_whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Number = Annotated[float, Strict()]
-Positive = Annotated[float, Strict(), Gt(0)]
-NotNegative = Annotated[float, Strict(), Ge(0)]
-Share = Annotated[float, Strict(), Ge(0), Le(1)]
+Number = Annotated[float, Field(strict=True)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, ge=0)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 """From 0 to 1."""
-BelowOne = Annotated[float, Strict(), Ge(0), Lt(1)]
+BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
 """From 0 to below 1: what is kept of a mean at each step, or dropped."""
-Whole = Annotated[int, Strict(), Ge(0), BeforeValidator(_as_whole)]
-Count = Annotated[int, Strict(), Gt(0), BeforeValidator(_as_whole)]
+Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_as_whole)]
+Count = Annotated[int, Field(strict=True, gt=0), BeforeValidator(_as_whole)]
 """A whole number above 0."""
 
 
