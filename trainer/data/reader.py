@@ -17,7 +17,7 @@ Files are read by memory map in this process: no workers, no shared memory, no n
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -179,20 +179,14 @@ class SequenceReader:
     def _section(self, sequence: int) -> _Section:
         return self._sections[bisect.bisect_right(self._firsts, sequence) - 1]
 
-    def batch(self, global_batch: int, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of this rank's share of the next batch: two int64 [share, T] views of one array."""
-        return self._split(self.read(self.batch_ids(global_batch, rank, world)))
-
     def tensors(self, ids: np.ndarray | Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs and targets of sequences `ids` as int64 torch tensors [len(ids), T], views of one buffer."""
         import torch
 
-        x, y = self._split(self.read(ids))
-        return torch.from_numpy(x), torch.from_numpy(y)
-
-    def _split(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        windows = self.read(ids)
         x, y = windows[:, :-1], windows[:, 1:]
-        return np.where(x == PADDING, self.tokenizer.eot_id, x) if self.packed else x, y
+        x = np.where(x == PADDING, self.tokenizer.eot_id, x) if self.packed else x
+        return torch.from_numpy(x), torch.from_numpy(y)
 
     def advance(self, sequences: int) -> None:
         """Count `sequences` more as consumed: call it after the optimizer's step, with the global batch."""
@@ -271,10 +265,3 @@ def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int, pac
     if not sections:
         raise DataError(f"{paths[0]}: no stages; materialize the epoch's shards again")
     return sections
-
-
-def iter_batches(reader: SequenceReader, global_batch: int, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:
-    """Every remaining batch's windows [share, T + 1] for one rank, advancing the reader: for checks and benchmarks."""
-    while reader.next_sequence + global_batch <= reader.sequences:
-        yield reader.read(reader.batch_ids(global_batch, rank, world))
-        reader.advance(global_batch)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.reader import SequenceReader, iter_batches
+from trainer.data.reader import SequenceReader
 from trainer.data.shards import (
     MANIFEST_NAME,
     Counts,
@@ -90,20 +90,29 @@ def test_a_sequence_is_t_tokens_and_the_next_one_within_its_stage(run: list[Path
     np.testing.assert_array_equal(windows, np.array(starts)[:, None] + np.arange(11))
 
 
-def test_targets_are_inputs_moved_by_one_in_numpy_and_torch(run: list[Path]) -> None:
+def test_targets_are_inputs_moved_by_one(run: list[Path]) -> None:
     reader = SequenceReader(run, 10)
-    x, y = reader.batch(4)
-    np.testing.assert_array_equal(y, x + 1)
-    x_torch, y_torch = reader.tensors(reader.batch_ids(4))
-    np.testing.assert_array_equal(x_torch.numpy(), x)
-    np.testing.assert_array_equal(y_torch.numpy(), y)
-    assert str(x_torch.dtype) == "torch.int64"
+    windows = reader.read(reader.batch_ids(4))
+    x, y = reader.tensors(reader.batch_ids(4))
+    np.testing.assert_array_equal(x.numpy(), windows[:, :-1])
+    np.testing.assert_array_equal(y.numpy(), windows[:, 1:])
+    np.testing.assert_array_equal(y.numpy(), x.numpy() + 1)
+    assert str(x.dtype) == "torch.int64"
 
 
 def test_the_ranks_shares_interleave_to_the_global_batch_even_when_unequal(run: list[Path]) -> None:
     reader = SequenceReader(run, 10)
     shares = [reader.batch_ids(7, rank, 3).tolist() for rank in range(3)]
     assert shares == [[0, 3, 6], [1, 4], [2, 5]]
+
+
+def all_batches(reader: SequenceReader, size: int) -> list[np.ndarray]:
+    """Every batch's windows, as one rank reads them."""
+    batches = []
+    for _ in range(reader.steps(size)):
+        batches.append(reader.read(reader.batch_ids(size)))
+        reader.advance(size)
+    return batches
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,7 +129,7 @@ def test_stopped_and_resumed_on_other_ranks_the_batches_are_those_of_a_run_that_
         write_epoch(folder / "one", [[[30, 21], [50]], [[7, 50]]]),
         write_epoch(folder / "two", [[[40], [43]]], epoch=2, first=1000),
     ]
-    expected = list(iter_batches(SequenceReader(paths, context), 7))
+    expected = all_batches(SequenceReader(paths, context), 7)
     found = []
     state = None
     for world, steps in zip([*worlds, 1], [*stops[: len(worlds)], 10_000], strict=True):
@@ -145,7 +154,7 @@ def test_reading_ahead_does_not_move_the_state(run: list[Path]) -> None:
     reader = SequenceReader(run, 10)
     before = reader.state_dict()
     reader.read(np.arange(20))
-    reader.batch(8)
+    reader.batch_ids(8)
     assert reader.state_dict() == before
     assert set(before) == {"manifest_hash", "epoch", "next_sequence"}
 
@@ -173,7 +182,7 @@ def test_the_end_of_the_run_is_a_state_like_any_other(run: list[Path]) -> None:
 def test_the_last_incomplete_batch_is_dropped(run: list[Path]) -> None:
     reader = SequenceReader(run, 10)
     assert (reader.steps(7), reader.sequences % 7) == (3, 2)
-    assert len(list(iter_batches(reader, 7))) == 3
+    assert len(all_batches(reader, 7)) == 3
 
 
 def test_another_manifest_another_order_or_another_context_refuses_the_state(run: list[Path], tmp_path: Path) -> None:
