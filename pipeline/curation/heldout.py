@@ -1,6 +1,6 @@
 """The asset `heldout/<corpus>`: the validation documents, split off by group before any filter and then frozen.
 
-In: `documents/<corpus>`. Out: `heldout.parquet`, self-contained; whoever reads it does so through this module. Groups
+In: `documents/<corpus>`. Out: `heldout.parquet`, self-contained; others read it through this module alone. Groups
 (a book, an article, a page) are taken in the order of a keyed hash of their names until the target share of bytes is
 reached, so the choice does not depend on the order of the input, and new documents move no old group past another. A
 group is never split, neither side empty.
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
+from pipeline.base.files import whole_path
 from pipeline.curation.doc_ids import ids_of
 from pipeline.curation.settings import HeldoutSettings
 from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_file, iter_parts
@@ -118,6 +119,17 @@ def heldout_documents(heldout: Path) -> Iterator[HeldoutDocument]:
     for batch in iter_heldout(heldout, names):
         for row in batch.to_pylist():
             yield HeldoutDocument(row["text"], row["bytes"], row["lang"], row.get("group", ""), row.get("doc_id", b""))
+
+
+def write_heldout_sample(documents: Sequence[HeldoutDocument], folder: Path) -> None:
+    """Write held-out documents, without ids and groups, as `folder/heldout.parquet`, which is read as a split is."""
+    columns = {
+        "text": [document.text for document in documents],
+        "bytes": [document.size for document in documents],
+        "lang": [document.lang for document in documents],
+    }
+    with whole_path(folder / HELDOUT_FILE) as path:
+        pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def heldout_ids(heldout: Path) -> np.ndarray:

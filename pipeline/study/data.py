@@ -15,9 +15,8 @@ from typing import Final
 from pipeline.base.canonical import canonical_hash, text_hash
 from pipeline.base.errors import StudyError
 from pipeline.base.executor import Executor
-from pipeline.base.files import whole_path
 from pipeline.curation.corpus import CuratedCorpus
-from pipeline.curation.heldout import HELDOUT_FILE, HeldoutDocument, heldout_documents
+from pipeline.curation.heldout import HeldoutDocument, heldout_documents, write_heldout_sample
 from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
@@ -132,7 +131,7 @@ def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Pa
                     f"study.heldout.bytes.{corpus}: none of its {len(documents_in_order)} held-out documents fits into "
                     f"{limit:,} bytes; raise it, or split the corpus's documents with split_bytes"
                 )
-            _write(chosen, out / part / corpus)
+            write_heldout_sample(chosen, out / part / corpus)
             documents[part][corpus] = len(chosen)
             sizes[part][corpus] = sum(document.size for document in chosen)
             hashes.append((part, corpus, [text_hash(document.text) for document in chosen]))
@@ -153,19 +152,6 @@ def _that_fit(documents: Sequence[HeldoutDocument], limit: int) -> list[HeldoutD
             chosen.append(document)
             left -= document.size
     return chosen
-
-
-def _write(documents: Sequence[HeldoutDocument], folder: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        "text": [document.text for document in documents],
-        "bytes": [document.size for document in documents],
-        "lang": [document.lang for document in documents],
-    }
-    with whole_path(folder / HELDOUT_FILE) as path:
-        pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _made(folder: Path) -> Path:

@@ -19,6 +19,7 @@ from pipeline.curation.heldout import (
     heldout_documents,
     heldout_ids,
     iter_heldout,
+    write_heldout_sample,
 )
 
 
@@ -53,9 +54,8 @@ def test_held_out_documents_are_read_as_they_were_written(tmp_path: Path) -> Non
     pq.write_table(pa.Table.from_pylist([row], schema=SCHEMA), tmp_path / HELDOUT_FILE)
     assert list(heldout_documents(tmp_path)) == [HeldoutDocument("é", 2, "fr", "page 1", row["doc_id"])]  # type: ignore[arg-type]
     assert heldout_ids(tmp_path).astype(">u8").tobytes() == row["doc_id"]
-    sample = pa.table({"text": ["é"], "bytes": [2], "lang": ["fr"]})
-    pq.write_table(sample, tmp_path / HELDOUT_FILE)
-    assert list(heldout_documents(tmp_path)) == [HeldoutDocument("é", 2, "fr")]
+    write_heldout_sample(list(heldout_documents(tmp_path)), tmp_path / "sample")
+    assert list(heldout_documents(tmp_path / "sample")) == [HeldoutDocument("é", 2, "fr")]
 
 
 def test_a_split_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
