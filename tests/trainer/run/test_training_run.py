@@ -194,6 +194,8 @@ def test_a_second_run_in_the_same_folder_is_refused(make_run: Any, monkeypatch: 
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another run is writing here"):
             go(path)
+    go(path)
+    assert lock.exists()  # removed, it would let a run that waits for it and a later one both hold a lock
 
 
 def test_a_time_limit_ends_the_run_with_its_weights(make_run: Any) -> None:
