@@ -8,13 +8,13 @@ refused. A setting we have no switch for is refused too, naming it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainer.errors import ConfigError, ExportError
-from trainer.model.config import ModelConfig, RopeScaling
+from trainer.model.config import ModelConfig
 from trainer.model.gpt import GPT
 
 
@@ -43,7 +43,7 @@ def from_hf(hf_model: Any) -> GPT:
     read_config, read_weights = readers[hf_config.model_type]
     source = {name: tensor.detach().float() for name, tensor in hf_model.state_dict().items()}
     try:
-        config = read_config(hf_config, source)
+        config = ModelConfig.from_dict(read_config(hf_config, source))
     except ConfigError as error:
         raise ExportError(f"the {hf_config.model_type} model has settings no switch holds: {error}") from None
     weights = read_weights(source, config)
@@ -55,10 +55,10 @@ def from_hf(hf_model: Any) -> GPT:
     return model.eval()
 
 
-_ACTIVATIONS: dict[str, Literal["gelu", "relu2"]] = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu2": "relu2"}
+_ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu2": "relu2"}
 
 
-def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
+def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> dict[str, Any]:
     if hf.activation_function not in _ACTIVATIONS:
         raise ExportError(f"activation_function {hf.activation_function!r} has no switch; known: {list(_ACTIVATIONS)}")
     for name, expected in {
@@ -68,22 +68,22 @@ def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     }.items():
         if getattr(hf, name) != expected:
             raise ExportError(f"{name} {getattr(hf, name)!r} has no switch; only {expected!r} can be loaded")
-    return ModelConfig(
-        vocab_size=hf.vocab_size,
-        context=hf.n_positions,
-        width=hf.n_embd,
-        layers=hf.n_layer,
-        heads=hf.n_head,
-        ff_width=hf.n_inner or 4 * hf.n_embd,
-        position="learned",
-        norm="layernorm",
-        mlp=_ACTIVATIONS[hf.activation_function],
-        attention_input="3n",
-        qk_norm=False,
-        bias=True,
-        tied=hf.tie_word_embeddings,
-        norm_eps=hf.layer_norm_epsilon,
-    )
+    return {
+        "vocab_size": hf.vocab_size,
+        "context": hf.n_positions,
+        "width": hf.n_embd,
+        "layers": hf.n_layer,
+        "heads": hf.n_head,
+        "ff_width": hf.n_inner or 4 * hf.n_embd,
+        "position": "learned",
+        "norm": "layernorm",
+        "mlp": _ACTIVATIONS[hf.activation_function],
+        "attention_input": "3n",
+        "qk_norm": False,
+        "bias": True,
+        "tied": hf.tie_word_embeddings,
+        "norm_eps": hf.layer_norm_epsilon,
+    }
 
 
 def _gpt2_weights(source: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -129,13 +129,13 @@ def _rope_shape(hf: Any) -> dict[str, Any]:
     }
 
 
-def _llama_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
+def _llama_config(hf: Any, source: dict[str, Tensor]) -> dict[str, Any]:
     if hf.hidden_act != "silu":
         raise ExportError(f"hidden_act {hf.hidden_act!r} has no switch; only 'silu' (swiglu) can be loaded")
     bias = "model.layers.0.self_attn.q_proj.bias" in source
     if bias != ("model.layers.0.mlp.up_proj.bias" in source):
         raise ExportError("attention_bias and mlp_bias differ; the switch bias sets both")
-    return ModelConfig(
+    return dict(
         **_rope_shape(hf),
         qk_norm="model.layers.0.self_attn.q_norm.weight" in source,
         bias=bias,
@@ -143,12 +143,12 @@ def _llama_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     )
 
 
-def _starcoder2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
+def _starcoder2_config(hf: Any, source: dict[str, Tensor]) -> dict[str, Any]:
     if hf.hidden_act not in _ACTIVATIONS:
         raise ExportError(f"hidden_act {hf.hidden_act!r} has no switch; known: {list(_ACTIVATIONS)}")
     if hf.sliding_window is not None and hf.sliding_window < hf.max_position_embeddings:
         raise ExportError(f"sliding_window {hf.sliding_window} has no switch; only full attention can be loaded")
-    return ModelConfig(
+    return dict(
         **_rope_shape(hf),
         norm="layernorm",
         mlp=_ACTIVATIONS[hf.hidden_act],
@@ -158,20 +158,20 @@ def _starcoder2_config(hf: Any, source: dict[str, Tensor]) -> ModelConfig:
     )
 
 
-def _rope_scaling(rope: dict[str, Any]) -> RopeScaling | None:
+def _rope_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
     kind = rope.get("rope_type", "default")
     if kind == "default":
         return None
     if kind == "linear":
-        return RopeScaling("linear", float(rope["factor"]), original_context=1)
+        return {"kind": "linear", "factor": rope["factor"], "original_context": 1}
     if kind == "yarn" and not {"attention_factor", "mscale", "truncate"} & set(rope):
-        return RopeScaling(
-            "yarn",
-            float(rope["factor"]),
-            rope["original_max_position_embeddings"],
-            beta_fast=float(rope.get("beta_fast") or 32),
-            beta_slow=float(rope.get("beta_slow") or 1),
-        )
+        return {
+            "kind": "yarn",
+            "factor": rope["factor"],
+            "original_context": rope["original_max_position_embeddings"],
+            "beta_fast": rope.get("beta_fast") or 32,
+            "beta_slow": rope.get("beta_slow") or 1,
+        }
     raise ExportError(f"rope_parameters {rope} have no switch; known: default, linear, plain yarn")
 
 

@@ -234,6 +234,10 @@ def test_loaded_weights_can_be_trained():
         (lambda: hf_starcoder2(hidden_act="silu"), "hidden_act 'silu'"),
         (lambda: hf_starcoder2(sliding_window=16), "sliding_window 16"),
         (lambda: hf_smollm(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
+        (
+            lambda: hf_smollm(rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 0.5}),
+            "model.rope_scaling: factor must be at least 1",
+        ),
     ],
 )
 def test_settings_without_a_switch_are_named(make, named):
