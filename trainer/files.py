@@ -81,6 +81,12 @@ def remove_unfinished(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def remove_attempts(path: Path) -> None:
+    """Remove what killed attempts at one file left beside it, in a folder that others may write into as well."""
+    for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -22,6 +22,7 @@ BEST_FILE: Final = "best.safetensors"
 SUMMARY_FILE: Final = "summary.json"
 METRICS_FILE: Final = "metrics.jsonl"
 EVALUATIONS_FILE: Final = "evaluations.jsonl"
+FILES: Final = (CONFIG_FILE, RUN_FILE, MODEL_FILE, EMA_FILE, BEST_FILE, SUMMARY_FILE, METRICS_FILE, EVALUATIONS_FILE)
 CHECKPOINTS: Final = "checkpoints"
 
 OPTIMIZER_FILE: Final = "optimizer.safetensors"

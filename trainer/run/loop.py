@@ -27,7 +27,7 @@ import torch
 from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import ConfigError
-from trainer.files import remove_unfinished, write_json
+from trainer.files import remove_attempts, remove_unfinished, write_json
 from trainer.model.loss import IGNORE
 from trainer.numbers import duration
 from trainer.optim.schedule import steps_in_time
@@ -39,7 +39,7 @@ from trainer.run.evaluator import Evaluator
 from trainer.run.figures.meter import RunMeter
 from trainer.run.figures.metrics import MetricsLog, StepFigures
 from trainer.run.figures.summary import End, RunSummary
-from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, RUN_FILE, SUMMARY_FILE
+from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, FILES, RUN_FILE, SUMMARY_FILE
 from trainer.run.lock import only_writer
 from trainer.run.loss_guard import BadLoss, LossGuard
 from trainer.run.outcome import leave_outcome, summarise
@@ -108,7 +108,9 @@ class _Run:
 
     def _open_folder(self) -> None:
         (self.out / SUMMARY_FILE).unlink(missing_ok=True)
-        remove_unfinished(self.out)
+        remove_unfinished(self.checkpoints.folder)
+        for name in FILES:  # and of `out` no more than that: it may be a folder that holds others' files too
+            remove_attempts(self.out / name)
         write_json(self.out / CONFIG_FILE, self.config.model.to_dict(), indent=2)
         # relative to this folder, so that the run can be read wherever the folder is moved to
         relative = self.config.with_paths(lambda path: os.path.relpath(path, self.out))

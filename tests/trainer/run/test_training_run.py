@@ -297,3 +297,15 @@ def test_weights_and_biases_that_is_not_installed_is_named(make_run: Any) -> Non
         pytest.skip("wandb is installed")
     with pytest.raises(ConfigError, match=r"training\.wandb is set, but wandb is not installed"):
         go(make_run("run", wandb=True))
+
+
+def test_a_run_removes_what_a_killed_one_left_half_written_and_nothing_of_others(make_run: Any) -> None:
+    path = make_run("run", max_steps=1)
+    out = path.with_suffix("")
+    ours = [out / "model.safetensors.host-7-0a1b2c3d.tmp", out / "checkpoints" / "step_00000005.tmp" / "state.json"]
+    theirs = [out / "notes.tmp", out / "shards" / "shard_00000.arrow.host-8-4e5f6a7b.tmp"]
+    for file in (*ours, *theirs):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    go(path)
+    assert [file.exists() for file in (*ours, *theirs)] == [False, False, True, True]
