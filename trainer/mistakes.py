@@ -22,6 +22,7 @@ UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 EXPECTED: Final = {
     "int": "a whole number",
     "float": "a number",
+    "finite": "a finite number",
     "bool": "true or false",
     "string": "a text",
     "list": "a list",
@@ -156,7 +157,7 @@ def _text(item: Any) -> str:
         bound = f"at most {more['max_length']}" if name == "too_long" else f"at least {more['min_length']}"
         return f"expected {bound} values, found {more['actual_length']}: {shown}"
     expected = EXPECTED.get(name.split("_")[0])
-    if expected is not None and name.endswith(("_type", "_parsing", "_from_float")):
+    if expected is not None and name.endswith(("_type", "_parsing", "_from_float", "_number")):
         return f"expected {expected}, found {shown}"
     text = str(item["msg"]).removeprefix("Value error, ")
     return f"{text}; found {shown}" if isinstance(given, bool | int | float | str) else text

@@ -34,9 +34,10 @@ def _as_whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Number = Annotated[float, Field(strict=True)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
-NotNegative = Annotated[float, Field(strict=True, ge=0)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""Finite, as JSON's numbers and so fingerprints are."""
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 """From 0 to 1."""
 BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]

@@ -39,6 +39,7 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:
         ({"batch_tokens": 0}, "training.batch_tokens: must be above 0, found 0"),
         ({"jump_factor": 0.5}, "training.jump_factor: must be above 1, found 0.5"),
         ({"max_steps": 0}, "training.max_steps: must be above 0, found 0"),
+        ({"max_minutes": float("inf")}, "training.max_minutes: expected a finite number, found inf"),
         ({"tensorboard": "perhaps"}, "training.tensorboard: expected true or false, found 'perhaps'"),
         (
             {"evaluate_every": {"steps": 3}},
