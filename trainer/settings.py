@@ -28,6 +28,8 @@ T = TypeVar("T")
 STRICT_KEYS: Final = ConfigDict(extra="forbid")
 """What every settings class is made with: an unknown key is a mistake."""
 RUNTIME: Final = "runtime"
+MOST_TOLD: Final = 20
+"""Mistakes that an error shows: a file of ten thousand items of another version has as many."""
 
 
 def _as_whole(value: Any) -> Any:
@@ -56,13 +58,14 @@ def from_mapping(kind: type[T], data: object, where: str, moved: Mapping[str, st
     """Build `kind` from `data`; `where` stands before each key in errors (`training`, or a file's name and a colon).
 
     `moved` is as for `trainer.mistakes.new_place`. Raises `ConfigError` with a line for every unknown or missing key
-    and every value that does not fit.
+    and every value that does not fit, and the number of those beyond `MOST_TOLD`.
     """
     try:
         return TypeAdapter(kind).validate_python(dict(data) if isinstance(data, Mapping) else data)
     except ValidationError as error:
-        mistakes = explain(error, kind, data, moved or {})
-        raise ConfigError("\n  ".join(mistake.told(where) for mistake in mistakes)) from None
+        lines = [mistake.told(where) for mistake in explain(error, kind, data, moved or {})]
+        lines[MOST_TOLD:] = [f"and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
+        raise ConfigError("\n  ".join(lines)) from None
 
 
 def identity_of(value: Any) -> Any:

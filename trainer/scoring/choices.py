@@ -141,7 +141,7 @@ def _standard_error(share: float, count: int) -> float:
 def choice_nats(
     model: Any, items: Sequence[ChoiceItem], *, context: int, batch_tokens: int = BATCH_TOKENS
 ) -> list[float]:
-    """Nats of every choice of every item after its prompt, in order. `model` as for `evaluate.score_documents`."""
+    """Nats of every choice of every item after its prompt, in order. `model` as for `score_documents`."""
     import torch
 
     rows = [(item.prompt, choice) for item in items for choice in item.choices]

@@ -112,6 +112,7 @@ GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
         ({"items": [{**GOOD, "choices": [[2], [50]]}]}, "token 50 is outside"),
         ({"items": [{**GOOD, "choices": [[2], [-1]]}]}, "token -1 is outside"),
         ({"items": [{**GOOD, "answr": 1}]}, "answr: unknown key; did you mean 'answer'?"),
+        ({"items": [{**GOOD, "answer": 2}] * 1000}, "\n  and 980 more; write it anew"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
