@@ -50,7 +50,7 @@ def check_port(options: argparse.Namespace) -> None:
     if options.standalone or options.node_rank:
         return
     name, given = "--rdzv-endpoint", options.rdzv_endpoint
-    if not given:
+    if not given and options.rdzv_backend == "static":  # which alone listens there
         name, given = "--master-port", str(options.master_port or "")
     host, _, port = given.rpartition(":")
     if not port.isdigit() or port == "0" or (host and not _is_local(host)):

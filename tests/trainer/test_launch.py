@@ -43,6 +43,7 @@ def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
         check_port(read(["--standalone", *filled]))
         check_port(read(["--node-rank=1", *filled]))
         check_port(read(["--rdzv-endpoint=other.example:" + str(port)]))
+        check_port(read(["--rdzv-backend=c10d", f"--master-port={port}"]))
     check_port(read(filled))
 
 
