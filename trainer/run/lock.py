@@ -27,13 +27,10 @@ def only_writer(out: Path, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_first:
         yield
         return
-    lock = FileLock(out / CHECKPOINTS / LOCK_FILE)
-    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire(timeout=LOCK_WAIT_SECONDS, poll_interval=POLL_SECONDS)
+        lock = FileLock(out / CHECKPOINTS / LOCK_FILE).acquire(timeout=LOCK_WAIT_SECONDS, poll_interval=POLL_SECONDS)
     except Timeout:
         raise ConfigError(f"{out}: another run is writing here; end it or choose another out") from None
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()

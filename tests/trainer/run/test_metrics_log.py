@@ -12,6 +12,7 @@ from trainer.run.figures.metrics import MetricsLog, StepLine, cut_metrics, durat
 
 LINE = StepLine(
     step=120,
+    tokens=983_040,
     loss=4.1234,
     lr=0.01,
     grad_norm=0.5,
@@ -19,7 +20,10 @@ LINE = StepLine(
     tokens_per_second=28_600.4,
     mfu=0.4567,
     memory_bytes=3 * 2**29,
+    seconds=34.4,
     eta_seconds=83.0,
+    epoch=1,
+    stage="mixture",
 )
 
 

@@ -39,21 +39,21 @@ class StepFigures:
     """The busiest expert's load over the mean; none for a dense model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepLine(StepFigures):
     """A line of metrics.jsonl: a step's figures, and where the run stands after it."""
 
-    step: int = 0
-    tokens: int = 0
-    bits_per_byte: float | None = None
+    step: int
+    tokens: int
+    bits_per_byte: float
     """Of the training text: the loss in bits over the shards' mean bytes a token."""
-    tokens_per_second: float = 0.0
-    mfu: float | None = None
-    memory_bytes: int = 0
-    seconds: float = 0.0
-    eta_seconds: float = 0.0
-    epoch: int = 1
-    stage: str = ""
+    tokens_per_second: float
+    mfu: float | None
+    memory_bytes: int
+    seconds: float
+    eta_seconds: float
+    epoch: int
+    stage: str
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, in the order in which they are read best."""
@@ -94,7 +94,8 @@ class MetricsLog:
         values = line.to_json()
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
-        self._draw({key: value for key, value in values.items() if isinstance(value, int | float)}, line.step)
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
+        self._draw(numbers, line.step)
         if self._bar is not None:
             self._bar.show(line, steps)
             return
@@ -110,7 +111,6 @@ class MetricsLog:
         self._draw(evaluated.figures(), step)
 
     def _draw(self, figures: dict[str, float], step: int) -> None:
-        figures = {name: figure for name, figure in figures.items() if name != "step"}
         if self._tensorboard is not None:
             for name, figure in figures.items():
                 self._tensorboard.add_scalar(name, figure, step)
@@ -149,9 +149,7 @@ class _Bar:
 
 def progress_line(line: StepLine, steps: int) -> str:
     """`step 120/488 · loss 4.123 · 2.31 bits/byte · 28,600 tokens/s · … · 1:23 left`."""
-    parts = [f"step {line.step:,}/{steps:,}", f"loss {line.loss:.4f}"]
-    if line.bits_per_byte is not None:
-        parts.append(f"{line.bits_per_byte:.3f} bits/byte")
+    parts = [f"step {line.step:,}/{steps:,}", f"loss {line.loss:.4f}", f"{line.bits_per_byte:.3f} bits/byte"]
     parts.append(f"{line.tokens_per_second:,.0f} tokens/s")
     if line.mfu is not None:
         parts.append(f"MFU {line.mfu:.1%}")
