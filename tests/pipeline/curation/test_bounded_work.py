@@ -10,6 +10,7 @@ from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.contamination import find_contamination
 from pipeline.curation.duplicates.near_duplicates import find_near_duplicates
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
+from tests.pipeline.base.twice import Twice
 from tests.pipeline.curation.stories import corpus, similar, story
 
 ITEMS = [("quiz", str(seed), story(seed)[:200]) for seed in range(10)]
@@ -52,3 +53,10 @@ def test_processes_partitions_and_what_a_kill_left_change_no_byte(built, tmp_pat
     monkeypatch.setattr("pipeline.curation.duplicates.heldout_join._PAIRS", 20)
     monkeypatch.setattr("pipeline.curation.duplicates.document_rows._BLOCK", 16)
     assert files_of(built, tmp_path / "small", InProcess()) == alone
+
+
+def test_a_part_may_run_twice_even_at_once_and_changes_no_argument(built, tmp_path: Path) -> None:
+    once = files_of(built, tmp_path / "once", InProcess())
+    with Twice() as executor:
+        assert files_of(built, tmp_path / "twice", executor) == once
+    assert set(executor.tasks) == {"write_prefixes", "scan_part", "write_sets", "compare", "find_suspects"}

@@ -25,6 +25,7 @@ from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.sources.unit_listing import local_files
 from pipeline.curation.tables import iter_parts
+from tests.pipeline.base.twice import Twice
 
 LINES = [f"Sentence number {number} says something of its own about the number {number * 7}." for number in range(40)]
 
@@ -186,11 +187,14 @@ def many_files(tmp_path: Path) -> CorpusSettings:
     return local(tmp_path / "in*.txt", source={"format": "lines"})
 
 
-def test_the_number_of_processes_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("executor", [Processes(2), Twice()])
+def test_neither_the_number_of_processes_nor_a_second_attempt_changes_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: Executor
+) -> None:
     settings = many_files(tmp_path)
     alone = build(settings, tmp_path / "one")
     monkeypatch.setattr("pipeline.curation.documents._worth_workers", lambda units: True)
-    with Processes(2) as executor:
+    with executor:
         assert build(settings, tmp_path / "two", executor) == alone
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
 

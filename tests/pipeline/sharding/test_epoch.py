@@ -23,6 +23,7 @@ from pipeline.sharding.schedule.build import SCHEDULE_VERSION, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.sharding.shuffle import maps, two_passes
+from tests.pipeline.base.twice import Twice
 from trainer.data.reader import SequenceReader
 
 SMALL = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=1)
@@ -148,6 +149,19 @@ def test_two_workers_write_the_bytes_of_one(stores: dict[str, Path], tmp_path: P
     with Processes(2) as executor:
         build_epoch(part, stores, SMALL.model_copy(update={"memory_mb": 300}), tmp_path / "two", executor)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+@pytest.mark.parametrize(("mode", "parts"), [("global", {"scatter", "gather"}), ("within_shard", {"write_within"})])
+def test_a_part_may_run_twice_even_at_once_and_changes_no_argument(
+    stores: dict[str, Path], tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch, mode: str, parts: set[str]
+) -> None:
+    monkeypatch.setattr(two_passes, "_stay_in_page_cache", lambda *_: False)  # so that the first pass copies tokens
+    part, small = schedule(stores, tmp_path / "s").epoch(1), SMALL.model_copy(update={"mode": mode})
+    build_epoch(part, stores, small, tmp_path / "once", InProcess())
+    with Twice() as executor:
+        build_epoch(part, stores, small, tmp_path / "twice", executor)
+    assert set(executor.tasks) == parts
+    assert tree(tmp_path / "twice") == tree(tmp_path / "once")
 
 
 def test_tokens_are_copied_by_the_first_pass_only_where_memory_cannot_hold_the_stores(
