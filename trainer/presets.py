@@ -93,7 +93,7 @@ def with_preset(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises `ConfigError` for a name that is none of `PRESETS`.
     """
     name = data["preset"]
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(f"{joined(where, 'preset')}: {name!r} is not one of {', '.join(PRESETS)}")
     filled = {key: value for key, value in data.items() if key != "preset"}
     for section, defaults in PRESETS[name].items():

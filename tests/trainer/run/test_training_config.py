@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ def test_a_run_s_own_settings_win_over_its_preset() -> None:
     assert run.training.optimizer == OptimizerConfig("muon", learning_rate=0.01, adam_learning_rate=0.024)
 
 
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'xl' is not one of s, m, l, gpt2, gpt2_3x"):
-        RunConfig.from_dict({"preset": "xl", "data": DATA, "out": "o"})
+@pytest.mark.parametrize("preset", ["xl", ["s"]])
+def test_an_unknown_preset_is_refused(preset: Any) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{preset!r} is not one of s, m, l, gpt2, gpt2_3x")):
+        RunConfig.from_dict({"preset": preset, "data": DATA, "out": "o"})
 
 
 def test_presets_have_the_sizes_they_are_named_for() -> None:
