@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -99,15 +99,6 @@ def new_place(path: Sequence[str | int], moved: Mapping[str, str]) -> str | None
 def fields_of(kind: Any) -> dict[str, Any]:
     """A settings class's fields by name, as pydantic describes them; empty for anything else."""
     return getattr(kind, "__pydantic_fields__", {}) if isinstance(kind, type) else {}
-
-
-def settings_inside(annotation: Any) -> Iterator[type]:
-    """The settings classes in an annotation, looking through unions, lists, mappings and Annotated."""
-    if fields_of(annotation):
-        yield annotation
-    arguments = typing.get_args(annotation)
-    for item in arguments[:1] if typing.get_origin(annotation) is typing.Annotated else arguments:
-        yield from settings_inside(item)
 
 
 def _written(loc: Sequence[str | int], data: Any, *, whole: bool) -> tuple[str | int, ...]:

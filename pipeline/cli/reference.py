@@ -28,7 +28,7 @@ from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
 from pipeline.store import Store
-from trainer.mistakes import fields_of, settings_inside
+from trainer.mistakes import fields_of
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 ORDER: Final = ("sample", "laptop", "single_gpu", "gpt2_124m", "squeeze_124m", "multilingual", "study")
@@ -100,7 +100,7 @@ def keys_of(kind: type) -> list[Key]:
             _default(info.default, info.default_factory is not None),
             info.description or texts.get(name, ""),
             is_runtime(info),
-            tuple(settings_inside(info.annotation)),
+            tuple(_settings_inside(info.annotation)),
         )
         for name, info in fields_of(kind).items()
     ]
@@ -190,6 +190,15 @@ def _type_text(annotation: Any) -> str:
         return "section"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _settings_inside(annotation: Any) -> Iterator[type]:
+    """The settings classes in an annotation, looking through unions, lists, mappings and Annotated."""
+    if fields_of(annotation):
+        yield annotation
+    arguments = typing.get_args(annotation)
+    for item in arguments[:1] if typing.get_origin(annotation) is typing.Annotated else arguments:
+        yield from _settings_inside(item)
 
 
 def _default(value: Any, made: bool) -> str:

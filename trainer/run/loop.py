@@ -118,7 +118,7 @@ class _Run:
 
     def _steps(self, metrics: MetricsLog | None) -> End:
         """Take steps until the end; returns how it came."""
-        self.meter.start(self.state)
+        self.meter.start()
         self.stop.grace_seconds = GRACE_SECONDS
         self.ending.look_at_clock(self.state.seconds)  # a resumed run has used up some of its time
         while self.state.step < self.steps:

@@ -41,7 +41,7 @@ class RunMeter:
             f"{self.device_name}, micro-batch {micro_batch}, {training.precision}"
         )
 
-    def start(self, state: RunState) -> None:
+    def start(self) -> None:
         """Begin to count."""
         self._clock = time.monotonic()
         self._marks = []
