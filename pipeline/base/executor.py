@@ -1,6 +1,6 @@
-"""What maps a function over the independent parts of a stage: in this process, or in a few fresh ones.
+"""What maps a function over the independent parts of an asset: in this process, or in a few fresh ones.
 
-A stage function takes an `Executor` and never learns what is behind it. The plan is the stage's own: what a part is
+An asset's function takes an `Executor` and never learns what is behind it. The plan is its own: what a part is
 never depends on how many workers there are, so the bytes are the same everywhere, and an executor is only a queue.
 
 The contract of a part, which lets it run on any engine:

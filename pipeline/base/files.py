@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and what else every stage does with a file.
+"""Files that are either whole or not there, and what else every asset's function does with a file.
 
 The trainer's own kit (`trainer.files`), handed on, and what only the pipeline needs beside it.
 """

@@ -1,7 +1,7 @@
 """Where artifacts are, against a local folder with each of them.
 
 The store names artifacts by key and fingerprint, and keeps small texts beside them (records): a manifest for each, a
-pointer a profile, the store's own marker. A backend holds both. Stage functions know nothing of it: they build in a
+pointer a profile, the store's own marker. A backend holds both. Assets' functions know nothing of it: they build in a
 local folder, and read local folders.
 
 What always holds, whatever the backend: an artifact is there with its manifest or not at all; a record is read whole

@@ -1,7 +1,7 @@
 """The record beside every artifact: what it is, what it came from, and the hash of each of its files.
 
-A manifest is written last, so a folder that has one is complete. `summary` holds what the stage found out (counts,
-tables), kept here so that a reused artifact shows the same in the UI as a fresh one.
+A manifest is written last, so a folder that has one is complete. `summary` holds what the asset's function
+found out (counts, tables), kept here so that a reused artifact shows the same in the UI as a fresh one.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ LIBRARIES: Final = (
 
 @cache
 def libraries() -> dict[str, str]:
-    """Versions of the installed libraries that can change what a stage writes."""
+    """Versions of the installed libraries that can change what an asset's function writes."""
     found = {}
     for name in LIBRARIES:
         try:
