@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import threading
 import time
@@ -16,6 +14,7 @@ import dagster as dg
 
 from pipeline.assets.metadata import rounded
 from pipeline.base.numbers import duration
+from pipeline.reporting.facts import metrics_rows
 from pipeline.reporting.plots.sparkline import sparkline_markdown
 from trainer.run.folder import METRICS_FILE
 
@@ -65,15 +64,3 @@ def last_values(file: Path) -> dict[str, Any] | None:
     """The last whole line of a metrics file; None where there is none yet."""
     rows = metrics_rows(file)
     return rows[-1] if rows else None
-
-
-def metrics_rows(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; the one being written is left out."""
-    rows = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                row = json.loads(line)
-                if isinstance(row, dict):
-                    rows.append(row)
-    return rows

@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.launchpad import launchpad_config, typed_in
-from pipeline.assets.live import metrics_rows, observe_metrics
+from pipeline.assets.live import observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
@@ -28,7 +28,7 @@ from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import merge
 from pipeline.reporting.card import model_card
-from pipeline.reporting.facts import collect
+from pipeline.reporting.facts import collect, metrics_rows
 from pipeline.reporting.plots.sparkline import sparkline_markdown
 from pipeline.sharding.output.commit import EpochSummary
 from pipeline.tokenization.choosing.choice import ChoiceSummary

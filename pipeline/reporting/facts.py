@@ -107,7 +107,7 @@ def collect(
         fingerprint=model.fingerprint,
         settings=dict(model.manifest.identity),
         run=read_summary(model.path),
-        metrics=_lines(model.path / METRICS_FILE),
+        metrics=metrics_rows(model.path / METRICS_FILE),
         corpora={name: summary.waterfall for name, summary in selections.items()},
         heldout=_summaries(by_key, "heldout/", HeldoutSummary),
         stages=_stages(model, ancestry),
@@ -169,7 +169,13 @@ def _tokenizers(groups: Sequence[Group]) -> list[dict[str, Any]]:
     return [{"name": name, "bytes_per_token": values} for name, values in rows.items()]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def metrics_rows(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; the one being written is left out."""
+    rows = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict):
+                    rows.append(row)
+    return rows

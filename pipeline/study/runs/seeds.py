@@ -25,6 +25,7 @@ from pipeline.store import Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
 from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask
+from trainer.run.folder import METRICS_FILE
 
 SEED_VERSION: Final = "2"
 HELDOUT: Final = "ablation_heldout"
@@ -120,7 +121,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)
-        elif item.name not in (RESULT_FILE, SCORES_FILE, "metrics.jsonl"):
+        elif item.name not in (RESULT_FILE, SCORES_FILE, METRICS_FILE):
             item.unlink()
     return result
 
