@@ -135,11 +135,11 @@ def _scorecard_metadata(card: Scorecard, folder: Path) -> Metadata:
     text = [row for row in card.rows if row.metric == "bits_per_byte"]
     other = [row for row in card.rows if row.metric != "bits_per_byte"]
     shown = text or other
-    first = {"this model": shown[0].value} if shown else {}
-    first |= {item.name: item.value for item in shown[0].comparisons if item.comparable} if shown else {}
+    amounts = {"this model": shown[0].value} if shown else {}
+    amounts |= {item.name: item.value for item in shown[0].comparisons if item.comparable} if shown else {}
     heading = f"{shown[0].task} {shown[0].metric.replace('_', ' ')}" if shown else ""
     return {
-        "at_a_glance": chart(first, heading),
+        "at_a_glance": chart(amounts, heading),
         "bits_per_byte_table": table(rows_beside(text)),
         "scores": table(rows_beside(other)),
     }

@@ -69,10 +69,11 @@ def generate(
     from trainer.run.trained_model import load_model
 
     store = open_store(profile)
-    made = store.current(MODEL_KEY)
-    model = load_model(made.path)
-    own = made.manifest.inputs["tokenizer"]  # another one may have been chosen since
-    tokenizer = load_tokenizer((store.get(own.key, own.fingerprint) or store.current("tokenizer")).path)
+    artifact = store.current(MODEL_KEY)
+    model = load_model(artifact.path)
+    trained_with = artifact.manifest.inputs["tokenizer"]  # another one may have been chosen since
+    chosen = store.get(trained_with.key, trained_with.fingerprint) or store.current("tokenizer")
+    tokenizer = load_tokenizer(chosen.path)
     ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
     continued = generate_ids(
         model, ids, max_new_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed, eot_id=tokenizer.eot_id
@@ -115,8 +116,8 @@ def _facts_of(store: Store, name: str) -> Facts:
 
     models = {item.fingerprint: item for item in store.artifacts(MODEL_KEY)}
     current = {profile: item for profile, key, item in store.pointers() if key == MODEL_KEY and item is not None}
-    found = [current[name]] if name in current else [item for print_, item in models.items() if print_.startswith(name)]
-    if len(found) != 1:
+    named = [current[name]] if name in current else [item for print_, item in models.items() if print_.startswith(name)]
+    if len(named) != 1:
         known = ", ".join([*current, *(print_[:8] for print_ in models)])
-        raise SqueezeError(f"{name!r} stands for {len(found)} models of the store; there are {known or 'none'}")
-    return facts_of(store, found[0], name)
+        raise SqueezeError(f"{name!r} stands for {len(named)} models of the store; there are {known or 'none'}")
+    return facts_of(store, named[0], name)

@@ -35,13 +35,13 @@ def list_artifacts(
     total = 0
     for artifact in store.artifacts():
         profiles = used.get(artifact.fingerprint, [])
-        mine = store.profile in profiles
-        if not (mine or everything):
+        used_here = store.profile in profiles
+        if not (used_here or everything):
             continue
         total += artifact.manifest.size
         built = artifact.manifest.built
         row = (artifact.key, artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
-        table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if mine else "dim")
+        table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if used_here else "dim")
     console.print(table)
     console.print(f"{table.row_count} artifacts, {size(total)}, in {store.root}")
 
@@ -62,11 +62,11 @@ def lineage(
         if again:
             return
         for label, parent in sorted(artifact.manifest.inputs.items()):
-            found = store.get(parent.key, parent.fingerprint)
-            if found is None:
+            parent_artifact = store.get(parent.key, parent.fingerprint)
+            if parent_artifact is None:
                 branch.add(f"{label} [cyan]{parent.fingerprint[:8]}[/] [dim](removed)[/]")
             else:
-                grow(branch, found)
+                grow(branch, parent_artifact)
 
     root = Tree(f"[bold]{escape(store.profile)}[/]")
     grow(root, store.current(asset))
@@ -82,9 +82,9 @@ def verify(profile: ProfileOption = None) -> None:
     artifacts = list(store.artifacts())
     faults = []
     for artifact in artifacts:
-        found = list(faults_of(artifact))
-        faults += found
-        mark = "[red]damaged[/]" if found else "[green]ok[/]"
+        damage = list(faults_of(artifact))
+        faults += damage
+        mark = "[red]damaged[/]" if damage else "[green]ok[/]"
         console.print(f"{mark} {artifact.key} [cyan]{artifact.fingerprint[:8]}[/] {size(artifact.manifest.size)}")
     for fault in faults:
         console.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
@@ -114,16 +114,16 @@ def gc(
     store = open_store(profile)
     if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
         console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
-    found = garbage(store, epochs=epochs, unfinished=unfinished)
-    if not found:
+    unneeded = garbage(store, epochs=epochs, unfinished=unfinished)
+    if not unneeded:
         console.print("nothing to remove: everything in the store is needed")
         return
-    for item in found:
+    for item in unneeded:
         console.print(f"{size(item.bytes):>9}  {escape(str(item.path))}  [dim]{item.why}[/]", soft_wrap=True)
-    total = size(sum(item.bytes for item in found))
-    if not (yes or typer.confirm(f"Remove these {len(found)} folders, {total}?")):
+    total = size(sum(item.bytes for item in unneeded))
+    if not (yes or typer.confirm(f"Remove these {len(unneeded)} folders, {total}?")):
         raise typer.Exit(1)
-    kept = [item for item in found if not store.backend.remove(item)]
+    kept = [item for item in unneeded if not store.backend.remove(item)]
     for item in kept:
         console.print(f"kept, a build is using it: {escape(str(item.path))}", soft_wrap=True)
-    console.print(f"removed {len(found) - len(kept)} folders")
+    console.print(f"removed {len(unneeded) - len(kept)} folders")
