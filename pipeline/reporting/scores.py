@@ -44,16 +44,16 @@ def score_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def rows_beside(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Scores with a column for everything they are compared with: narrow enough for an asset's page."""
-    names = list(dict.fromkeys(item.name for row in rows for item in row.comparisons if item.comparable))
+    """Scores with a column for everything they are compared with, and none for what no row has: narrow enough for an
+    asset's page."""
     lines = []
     for row in rows:
-        columns = {name: column(row) for name, column in SCORE_COLUMNS.items()}
+        columns = {name: column(row) for name, column in SCORE_COLUMNS.items() if name != "beside"}
         task, metric, score = columns.pop("task"), columns.pop("metric"), columns.pop("score")
-        del columns["beside"]
         name = task if metric == "bits_per_byte" else f"{task} {metric}"
-        values = {item.name: round(item.value, 4) for item in row.comparisons if item.comparable}
-        lines.append({"score of": name, "this model": score, **columns, **{name: values.get(name) for name in names}})
+        line = {"score of": name, "this model": score} | columns
+        line |= {item.name: round(item.value, 4) for item in row.comparisons if item.comparable}
+        lines.append({name: value for name, value in line.items() if value is not None})
     return lines
 
 

@@ -13,9 +13,10 @@ from pipeline.evaluation.suites.length import Curve, LengthDetails
 from pipeline.evaluation.suites.samples import Sample, SamplesDetails
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
-from pipeline.reporting.facts import Facts, collect
+from pipeline.reporting.facts import Facts, collect, metrics_rows
 from pipeline.reporting.lineage import Lineage, lineage_tree
 from pipeline.reporting.page import report_html
+from pipeline.reporting.scores import rows_beside
 from pipeline.reporting.tables import bar, bar_table, markdown_table
 from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
@@ -126,6 +127,18 @@ def test_the_page_and_the_card_show_a_compressor_that_was_primed_for_some_texts_
     for text in (report_html(given), model_card(given)):
         assert "xz -9e after training text" in text
         assert "2.1250" in text
+
+
+def test_scores_on_an_assets_page_have_no_column_for_what_they_all_lack():
+    gzip = Comparison("gzip -9", "compressor", 3.0, True, False)
+    text = Row("bits", "books", "bits_per_byte", 2.4, 0.01, 3, False, comparisons=(gzip,))
+    assert rows_beside([text]) == [{"score of": "books", "this model": "2.4000 ± 0.0100", "items": 3, "gzip -9": 3.0}]
+
+
+def test_a_metrics_file_is_read_up_to_the_line_being_written(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"ste')
+    assert metrics_rows(tmp_path / "metrics.jsonl") == [{"step": 1}, {"step": 2}]
+    assert metrics_rows(tmp_path / "none.jsonl") == []
 
 
 def test_bars_are_an_eighth_of_a_character_fine():
