@@ -138,7 +138,7 @@ class StoredAsset(Generic[S]):
 
 
 def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
-    """The Dagster asset that materializes a asset."""
+    """The Dagster asset that materializes an artifact by its recipe."""
 
     @dg.asset(
         key=asset_key(asset.key),

@@ -82,7 +82,7 @@ class ShardWriter:
                     arrow.write(shard_batch(batch, self._dtype))
                     self._count(batch)
         if first_token is None:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another attempt at the same shard may have been here
             return None
         totals = self._counts.sum(axis=0)
         digest = hashlib.sha256(b"".join(column.digest() for column in self._column_hashes)).hexdigest()
@@ -94,6 +94,8 @@ class ShardWriter:
         pending: list[Rows] = []
         number, begins = -1, 0
         for window_begins, rows in windows:
+            if not len(rows):
+                continue
             starts = window_begins + np.cumsum(rows.lengths(self._itemsize)) - rows.lengths(self._itemsize)
             numbers = starts // self._tokens_per_batch
             cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]

@@ -23,25 +23,28 @@ class _Map(NamedTuple):
 
 
 _kept: dict[Path, _Map] = {}
+"""Never changed, only replaced: tasks in threads of one process may each read it."""
 
 
 def mapped(paths: Sequence[Path]) -> list[memoryview]:
     """The files' bytes, and no other file's from here on. Raises `ShardError` where there is none."""
-    before = dict(_kept)
-    _kept.clear()
+    global _kept
+    before, maps = _kept, {}
     for path in dict.fromkeys(paths):
         try:
             identity = _identity(path.stat())
             earlier = before.get(path)
-            _kept[path] = earlier if earlier and earlier.identity == identity else _map(path)
+            maps[path] = earlier if earlier and earlier.identity == identity else _map(path)
         except OSError as error:
             raise ShardError(f"{path}: cannot be read ({error}); run again, the shuffle goes on from there") from None
-    return [_kept[path].bytes for path in paths]
+    _kept = maps
+    return [maps[path].bytes for path in paths]
 
 
 def release() -> None:
     """Let go of the maps that this process keeps."""
-    _kept.clear()
+    global _kept
+    _kept = {}
 
 
 def _map(path: Path) -> _Map:

@@ -164,6 +164,23 @@ def test_a_part_may_run_twice_even_at_once_and_changes_no_argument(
     assert tree(tmp_path / "twice") == tree(tmp_path / "once")
 
 
+@pytest.mark.parametrize("mode", ["global", "within_shard"])
+def test_a_shard_in_which_no_document_begins_is_no_file_however_often_it_is_tried(
+    tmp_path: Path, make_documents: Callable[..., Any], make_store: Callable[..., Path], mode: str
+) -> None:
+    web = make_documents("web", 30)
+    web[3] = (web[3][0], "en", [*range(1, 9000), 0])  # longer than several shards
+    tokens = {"web": make_store(tmp_path / "web", "web", web)}
+    stages = [{"name": "all", "mixture": {"web": {"repeats": 1}}}]
+    plan = schedule(tokens, tmp_path / "s", epochs=1, tokens_per_epoch=None, stages=stages, language_temperature={})
+    with Twice() as executor:
+        summary = build_epoch(
+            plan.epoch(1), tokens, SMALL.model_copy(update={"mode": mode}), tmp_path / "epoch", executor
+        )
+    assert summary.documents == 30
+    assert len(list((tmp_path / "epoch").glob("stage_*/*.arrow"))) == summary.shards < -(-summary.tokens // 2000)
+
+
 def test_tokens_are_copied_by_the_first_pass_only_where_memory_cannot_hold_the_stores(
     stores: dict[str, Path], tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
