@@ -45,10 +45,6 @@ class Ranks:
 
         return self._reduced([value], dist.ReduceOp.MIN)[0] if self.world_size > 1 else value
 
-    def agree(self, wanted: bool) -> bool:
-        """Whether any rank wants it: the same answer on all."""
-        return self.sum([wanted])[0] > 0
-
     def broadcast(self, value: float) -> float:
         """The first rank's value, to the bit; what the others give is not looked at."""
         return self.sum([value if self.is_first else 0.0])[0]

@@ -18,13 +18,17 @@ class Ending:
 
     def look_at_clock(self, seconds: float) -> None:
         """Take in how long the run has lasted, over all resumptions."""
-        if self._most_seconds is not None:
-            self.time_gone = self._ranks.broadcast(seconds / self._most_seconds)
+        (self.time_gone,) = self._ranks.sum([self._share(seconds)])
 
     def due(self, seconds: float, *, last: bool) -> End | None:
         """How the run ends here, `seconds` after its begin; a signal during the `last` step comes too late."""
-        asked = self._ranks.agree(bool(self._stop))
-        self.look_at_clock(seconds)
+        asked, self.time_gone = self._ranks.sum([bool(self._stop), self._share(seconds)])  # one wait a step, for both
         if asked and not last:
             return "interrupted"
         return "time_limit" if self.time_gone >= 1 else None
+
+    def _share(self, seconds: float) -> float:
+        """The share of the limit that has passed; the first rank's counts, so the others add nothing to it."""
+        if self._most_seconds is None or not self._ranks.is_first:
+            return 0.0
+        return seconds / self._most_seconds
