@@ -67,7 +67,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     from pipeline.tokenization import load_tokenizer
     from trainer.config import DataConfig, TrainingConfig
     from trainer.model.config import ModelConfig
-    from trainer.run.folder import sorted_checkpoints, step_of
+    from trainer.run.folder import CHECKPOINTS, sorted_checkpoints, step_of
 
     tokenizer = load_tokenizer(Path(task.tokenizer))
     model = dataclasses.replace(ModelConfig.from_dict(task.model), vocab_size=tokenizer.vocab_size)
@@ -93,7 +93,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     whole = not summary.resumed_from
     score = partial(_score, folder, context=model.context, tokenizer=tokenizer, task=task)
     curve = []
-    for place in sorted_checkpoints(folder / "checkpoints"):
+    for place in sorted_checkpoints(folder / CHECKPOINTS):
         step = step_of(place)
         if stop:
             return None
