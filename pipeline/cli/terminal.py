@@ -28,7 +28,7 @@ ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name
 
 def open_store(profile: str | None) -> Store:
     """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
-    from pipeline.profile.profile import profile_name
+    from pipeline.profile.yaml import profile_name
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
 

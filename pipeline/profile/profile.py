@@ -7,7 +7,6 @@ The sections are owned by the packages that use them; this file only composes th
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +33,6 @@ from trainer.mistakes import explain
 from trainer.model.config import ModelConfig
 from trainer.presets import with_preset
 
-PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
-DEFAULT_PROFILE: Final = "sample"
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 MOST_ERRORS: Final = 8
 
@@ -128,20 +125,13 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
 
     `overrides` are nested mappings laid over the file. Raises ProfileError listing every mistake with its place.
     """
-    file = find_profile(name_or_path or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE)
+    file = find_profile(name_or_path)
     data, locations = read_profile_file(file)
     data = merge({"name": file.stem}, merge(data, overrides or {}))
     try:
         return Profile.model_validate(_with_preset(data, locations))
     except ValidationError as error:
         raise ProfileError(_explain(file, error, data, locations)) from None
-
-
-def profile_name(name_or_path: str | None = None) -> str:
-    """The name that a profile's pointers in the store carry. Raises ProfileError when there is no such profile."""
-    file = find_profile(name_or_path or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE)
-    data, _ = read_profile_file(file)
-    return str(data.get("name", file.stem))
 
 
 def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:

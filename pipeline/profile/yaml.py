@@ -6,6 +6,7 @@ line of any dotted path in them. YAML 1.2, because in 1.1 `no` is false and `1e-
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, Final
 from pipeline.base.errors import ProfileError
 from pipeline.base.suggestions import did_you_mean
 
+PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
+DEFAULT_PROFILE: Final = "sample"
 BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
 EXTENDS: Final = "extends"
 
@@ -35,8 +38,12 @@ class Locations:
         return ""
 
 
-def find_profile(name_or_path: str) -> Path:
-    """The file of a built-in profile, or the given path. Raises ProfileError naming what there is."""
+def find_profile(name_or_path: str | None = None) -> Path:
+    """The file of a built-in profile, or the given path; without either the one SQUEEZE_PROFILE gives, or `sample`.
+
+    Raises ProfileError naming what there is.
+    """
+    name_or_path = name_or_path or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
     path = Path(name_or_path).expanduser()
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
@@ -52,6 +59,16 @@ def find_profile(name_or_path: str) -> Path:
         f"there is no profile named {name_or_path!r}{did_you_mean(name_or_path, known)}; built in: {', '.join(known)}; "
         "your own goes by its path, ending in .yaml (SQUEEZE_PROFILE=my.yaml)"
     )
+
+
+def profile_name(name_or_path: str | None = None) -> str:
+    """The name that a profile's pointers in the store carry. Raises ProfileError when there is no such profile.
+
+    It is here, not beside the settings, because commands that only look into the store need none of those classes.
+    """
+    file = find_profile(name_or_path)
+    data, _ = read_profile_file(file)
+    return str(data.get("name", file.stem))
 
 
 def read_profile_file(path: Path) -> tuple[dict[str, Any], Locations]:

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.base.errors import ProfileError
-from pipeline.profile.profile import load_profile, profile_name
-from pipeline.profile.yaml import BUILT_IN
+from pipeline.profile.profile import load_profile
+from pipeline.profile.yaml import BUILT_IN, profile_name
 
 
 @pytest.fixture
