@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -181,25 +182,29 @@ class Processes(InProcess):
             )
         # a queue in front of every slot keeps it busy; fewer tasks than slots are kept to by having no queue
         in_flight = self.slots * _AHEAD if slots == self.slots else slots
-        futures: list[Future[R]] = []
         waiting = iter(tasks)
+        running: set[Future[R]] = set()
+        in_order: deque[Future[R]] = deque()
         try:
             while True:
-                next_tasks = islice(waiting, in_flight - len(futures))
-                futures += [self._pool.submit(function, *task) for task in next_tasks]
-                if not futures:
+                submitted = [self._pool.submit(function, *task) for task in islice(waiting, in_flight - len(running))]
+                if not (running or submitted):
                     return
-                done = futures[:1] if ordered else list(wait(futures, return_when=FIRST_COMPLETED).done)
-                for future in done:
-                    futures.remove(future)
-                    yield future.result()
+                done, running = wait(running.union(submitted), return_when=FIRST_COMPLETED)
+                if ordered:  # results that are early wait: a task that takes long stops no worker
+                    in_order.extend(submitted)
+                    while in_order and in_order[0].done():
+                        yield in_order.popleft().result()
+                else:
+                    for future in done:
+                        yield future.result()
         except BrokenProcessPool:
             raise WorkerError(
                 f"a worker process was killed, most likely for want of memory; lower {self._setting} and run the same "
                 "command again: finished parts are kept"
             ) from None
         finally:
-            for future in futures:
+            for future in running:
                 future.cancel()
 
 

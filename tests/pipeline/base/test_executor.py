@@ -89,6 +89,23 @@ def test_no_more_tasks_run_at_once_than_memory_has_room_for(tmp_path: Path, orde
         assert len(list(executor.map(enter_and_leave, tasks, ordered=ordered, most_at_once=9))) == 8
 
 
+def wait_for_the_others(room: Path, number: int) -> int:
+    """The first task ends once all others have."""
+    (room / str(number)).touch()
+    deadline = time.monotonic() + 20
+    while number == 0 and len(list(room.iterdir())) < len(TASKS):
+        assert time.monotonic() < deadline, "tasks wait for one that takes long"
+        time.sleep(0.01)
+    return number
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_task_that_takes_long_stops_no_other(tmp_path: Path, ordered: bool) -> None:
+    with Processes(2) as executor:
+        results = list(executor.map(wait_for_the_others, [(tmp_path, number) for (number,) in TASKS], ordered=ordered))
+    assert (results if ordered else sorted(results)) == list(range(len(TASKS)))
+
+
 @pytest.mark.fault
 def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
     with (
