@@ -114,7 +114,8 @@ def _open(dataset: HubDataset, columns: Sequence[str] | None) -> Any:
 def _retried(dataset: HubDataset, call: Callable[[], R]) -> R:
     """What `call` returns, in up to `ATTEMPTS` attempts. Raises SourceError: what is wrong for good, or all failed."""
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: _lasting(dataset, error) is None),
+        # tenacity catches all that is raised: an interrupt, often during a failure's handling, is not tried again
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and not _lasting(dataset, error)),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=_pause,
         before_sleep=lambda state: _say(dataset, state),
@@ -128,7 +129,7 @@ def _retried(dataset: HubDataset, call: Callable[[], R]) -> R:
         raise (_lasting(dataset, error) or _given_up(dataset, error)) from error
 
 
-def _lasting(dataset: HubDataset, error: BaseException) -> SourceError | None:
+def _lasting(dataset: HubDataset, error: Exception) -> SourceError | None:
     """What the user can put right, where another attempt would end in the same way; None where it might not."""
     if isinstance(error, SourceError):
         return error

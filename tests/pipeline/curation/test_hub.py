@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.curation.sources import hub as hub_reading
+from pipeline.curation.sources.settings import HubDataset
 from pipeline.curation.tables import iter_parts
 
 SERVER = Path(__file__).with_name("hub_server.py")
@@ -190,6 +192,21 @@ def test_a_hub_that_stays_away_ends_the_build_and_says_that_parts_are_kept(hub: 
     refused = subprocess.run(program(tmp_path / "out", tmp_path), env=hub, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "could not be read in 8 attempts; finished parts are kept, run again later" in refused.stderr
+
+
+def test_an_interrupt_while_a_failure_is_dealt_with_is_not_tried_again() -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append("asked")
+        try:
+            raise ConnectionError("busy")
+        except ConnectionError:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(KeyboardInterrupt):
+        hub_reading._retried(HubDataset(id="some/stories", revision=COMMIT), call)
+    assert calls == ["asked"]
 
 
 @pytest.mark.fault
