@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -105,16 +106,14 @@ def iter_heldout(heldout: Path, columns: Sequence[str]) -> Iterator[pa.RecordBat
     Raises:
         CurationError: the file is missing or damaged, or lacks a column.
     """
-    path = _file(heldout)
-    try:
+    with _readable(heldout) as path:
         yield from (batch.select(list(columns)) for batch in iter_file(path, columns))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CurationError(f"{path} is damaged: {error}. Delete the artifact and materialize it again") from error
 
 
 def heldout_documents(heldout: Path) -> Iterator[HeldoutDocument]:
     """The same documents one by one. Raises as `iter_heldout` does."""
-    there = pq.read_schema(_file(heldout)).names
+    with _readable(heldout) as path:
+        there = pq.read_schema(path).names
     names = ["text", "bytes", "lang", *(name for name in ("group", "doc_id") if name in there)]
     for batch in iter_heldout(heldout, names):
         for row in batch.to_pylist():
@@ -137,11 +136,16 @@ def heldout_ids(heldout: Path) -> np.ndarray:
     return np.concatenate([np.empty((0, 2), np.uint64), *map(ids_of, iter_heldout(heldout, ("doc_id",)))])
 
 
-def _file(heldout: Path) -> Path:
+@contextmanager
+def _readable(heldout: Path) -> Iterator[Path]:
+    """The file, to be read in the block; what reading it raises is turned into a CurationError that names it."""
     path = heldout / HELDOUT_FILE
     if not path.is_file():
         raise CurationError(f"{path} is missing: the held-out split was not built")
-    return path
+    try:
+        yield path
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CurationError(f"{path} is damaged: {error}. Delete the artifact and materialize it again") from error
 
 
 def group_keys(corpus: str, seed: int, groups: Iterable[str]) -> np.ndarray:
