@@ -37,6 +37,7 @@ def build_epoch(
     `tokens` maps each of the plan's corpora to its token store. Raises `ShardError` for stores other than those the
     schedule was made from and damaged stores, DiskFullError for a full disk.
     """
+    files.remove_unfinished(out)
     if (out / MANIFEST_NAME).exists():
         manifest = read_manifest(out / MANIFEST_NAME)
     else:
@@ -46,7 +47,6 @@ def build_epoch(
             packing = settings.packing.context if settings.packing else None
             manifest = commit(_written(epoch, settings.mode, results), packing, out)
     shutil.rmtree(out / WORK_NAME, ignore_errors=True)
-    files.remove_unfinished(out)
     return summarize(manifest, out)
 
 

@@ -51,6 +51,15 @@ def part(stores: dict[str, Path], tmp_path: Path) -> EpochPlan:
     return Schedule.read(tmp_path / "s").epoch(1)
 
 
+def test_what_a_killed_attempt_left_half_written_goes_before_anything_is_built(part: EpochPlan, tmp_path: Path) -> None:
+    for name in ("stage_0/shard_00000.arrow.host-1-00.tmp", "_work/piece_00000_run_000.tokens.host-1-00.tmp"):
+        (tmp_path / "e" / name).parent.mkdir(parents=True)
+        (tmp_path / "e" / name).write_bytes(b"half")
+    with pytest.raises(ShardError, match="no token store given"):
+        build_epoch(part, {}, SMALL, tmp_path / "e", InProcess())
+    assert not list((tmp_path / "e").rglob("*.tmp")), "they would count as written when the disk's room is worked out"
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_and_started_again_the_bytes_are_those_of_an_undisturbed_build(
