@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.executor import cpu_count
-from pipeline.base.files import remove_unfinished, sha256_of, sync_folder, write_text
+from pipeline.base.files import TEMPORARY, remove_unfinished, sha256_of, sync_folder, write_text
 from pipeline.base.lock import exclusive, exclusive_if_free
 from pipeline.store.backend import CURRENT, MANIFEST, Removable
 from pipeline.store.manifest import FileRecord, Manifest
@@ -54,7 +54,8 @@ class LocalBackend:
 
     def pointers(self) -> Iterator[tuple[str, str]]:
         for file in sorted(self.root.glob(f"**/{CURRENT}*")):
-            yield self._key(file), file.name.removeprefix(CURRENT)
+            if file.suffix != TEMPORARY:  # of a pointer that is being moved, or whose writer was killed
+                yield self._key(file), file.name.removeprefix(CURRENT)
 
     def folder(self, key: str, fingerprint: str) -> Path:
         return self.root / key / fingerprint
@@ -81,7 +82,7 @@ class LocalBackend:
         final = self.folder(manifest.key, manifest.fingerprint)
         write_text(folder / MANIFEST, manifest.to_json())
         if final.exists():
-            final.replace(final.with_name(f"{DAMAGED}{manifest.fingerprint}-{time.time_ns()}"))
+            _put_aside(final, manifest.fingerprint)
         folder.rename(final)
         sync_folder(final.parent)
 
@@ -96,11 +97,8 @@ class LocalBackend:
     def remove(self, item: Removable) -> bool:
         with exclusive_if_free(self._lock(item.key, item.fingerprint)) as held:
             if held:
-                # renamed first, so that a removal cut short never leaves a folder that reads as finished
-                doomed = item.path.with_name(f"{DAMAGED}{item.fingerprint}-removing")
-                if item.path != doomed:
-                    item.path.replace(doomed)
-                shutil.rmtree(doomed)
+                # put aside first, so that a removal cut short never leaves a folder that reads as finished
+                shutil.rmtree(_put_aside(item.path, item.fingerprint))
         return held
 
     def _key(self, path: Path) -> str:
@@ -108,6 +106,11 @@ class LocalBackend:
 
     def _lock(self, key: str, fingerprint: str) -> Path:
         return self.root / key / f".{fingerprint}.lock"
+
+
+def _put_aside(folder: Path, fingerprint: str) -> Path:
+    """Give an artifact's folder, or what a build left, a name by which it is no artifact, and no other's."""
+    return folder.replace(folder.with_name(f"{DAMAGED}{fingerprint}-{time.time_ns()}"))
 
 
 def sync_and_hash(folder: Path) -> dict[str, FileRecord]:

@@ -40,6 +40,12 @@ def test_a_record_is_read_as_it_was_last_written(backend):
     assert list(backend.pointers()) == []
 
 
+def test_a_pointer_whose_writer_was_killed_is_no_pointer(backend, tmp_path):
+    backend.write("corpus/wiki/CURRENT.sample", A)
+    (tmp_path / "corpus/wiki/CURRENT.sample.host-1-00.tmp").write_text(A)
+    assert list(backend.pointers()) == [("corpus/wiki", "sample")]
+
+
 def test_an_artifact_is_there_once_it_is_committed_and_not_before(backend):
     (backend.workspace("corpus/wiki", A) / "data.txt").write_text("half")
     assert list(backend.manifests()) == []
@@ -67,6 +73,17 @@ def test_what_is_committed_over_a_damaged_artifact_takes_its_place(backend):
     assert (aside.key, aside.fingerprint) == ("corpus/wiki", A)
     assert backend.remove(aside)
     assert backend.damage(made) is None, "the artifact itself stays"
+
+
+def test_a_removal_that_was_cut_short_is_in_the_way_of_no_other(backend):
+    commit(backend, "corpus/wiki", A, "whole")
+    folder = backend.folder("corpus/wiki", A)
+    folder.rename(folder.with_name(f".damaged-{A}-removing"))
+    commit(backend, "corpus/wiki", A, "whole again")
+    (left,) = backend.abandoned(unfinished=False)
+    assert backend.remove(dataclasses.replace(left, path=folder))
+    assert backend.remove(left)
+    assert list(backend.abandoned(unfinished=False)) == list(backend.manifests()) == []
 
 
 def test_what_somebody_builds_is_not_removed(backend):
