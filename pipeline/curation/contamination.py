@@ -99,7 +99,6 @@ def find_contamination(
                 by_corpus[corpus] += bool(hits)
             start += pq.read_metadata(path).num_rows
     by_corpus = +by_corpus
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "contaminated.parquet"
     write_table(path, contaminated, SCHEMA)
     write_table(

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
-from pipeline.base.files import remove_unfinished, write_json, write_text
+from pipeline.base.files import remove_unfinished, whole_path, write_json
 from pipeline.base.progress import Progress
 from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
@@ -73,7 +73,6 @@ def build_documents(
         SourceError: a source cannot be fetched or read.
         CurationError: no document came out.
     """
-    out.mkdir(parents=True, exist_ok=True)
     remove_unfinished(out)
     settings = _at_commits(settings, out / COMMITS)
     units = list_units(settings.sources, cache)
@@ -203,7 +202,8 @@ def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:
         }
         for item in refused
     )
-    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    with whole_path(path, sync=bool(refused)) as unfinished:  # no bytes need no wait for the disk: most parts have none
+        unfinished.write_bytes("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
 
 
 def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:

@@ -85,7 +85,6 @@ def split_heldout(
     groups, group_of = np.unique(keys, return_inverse=True)
     totals = np.bincount(group_of, weights=sizes).astype(np.int64)
     chosen = choose_groups(corpus, totals, settings.share if share is None else share)
-    out.mkdir(parents=True, exist_ok=True)
     hashed = ColumnsHash(["doc_id", "bytes", "group", "lang"])
     size = row = 0
     with TableWriter(out / HELDOUT_FILE, SCHEMA) as writer:

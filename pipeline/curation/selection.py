@@ -70,7 +70,6 @@ def select_corpus(
     """
     marks, held_out = _Marks(corpus, near_duplicates, contamination), heldout_ids(heldout)
     waterfall, languages, start = Waterfall(), Counter[str](), 0
-    out.mkdir(parents=True, exist_ok=True)
     with (
         TableWriter(out / SELECTION_FILE, SCHEMA) as selection,
         TableWriter(out / "removed.parquet", REMOVED) as removed,

@@ -94,7 +94,6 @@ def find_near_duplicates(
         out: output folder; also holds the scratch files while it is built.
         executor: shares out the passes over text. Never changes the result.
     """
-    out.mkdir(parents=True, exist_ok=True)
     remove_unfinished(out)
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed
@@ -102,7 +101,7 @@ def find_near_duplicates(
     clusters = Clusters(rows.distinct)
     candidates = edges = 0
     if settings.enabled:
-        scratch.mkdir()
+        scratch.mkdir(parents=True)
         try:
             for compared, joined in _join(settings, rows, clusters, scratch, executor):
                 candidates, edges = candidates + compared, edges + joined
