@@ -40,8 +40,8 @@ MOST_ERRORS: Final = 8
 class Profile(Settings):
     """A whole experiment."""
 
-    name: str = runtime("")
-    """Names the pointers in the store; the file's name when left out."""
+    name: str = runtime("", pattern=r"^[^/]*$")
+    """Names the pointers in the store, so without a slash; the file's name when left out."""
     description: str = runtime("")
     """A sentence for people."""
     preset: str | None = None

@@ -85,6 +85,7 @@ def test_the_preset_fills_what_is_left_out(profile_with):
         ("model: {rope_scaling: {kind: yarn}}\n", r"mine.yaml, line 2: model.rope_scaling.factor: missing, must be"),
         ("training: {max_minute: 5}\n", r"mine.yaml, line 2: training.max_minute: unknown key; did you mean 'max_min"),
         ("training: {max_minutes: 0}\n", r"mine.yaml, line 2: training.max_minutes: must be above 0, found 0"),
+        ("name: a/b\n", r"mine.yaml, line 2: name: .*found 'a/b'"),
         ("launch: {ranks: two}\n", r"mine.yaml, line 2: launch.ranks: .*found 'two'"),
         ("preset: xl\n", r"mine.yaml, line 2: preset: 'xl' is not one of s, m, l"),
         (
