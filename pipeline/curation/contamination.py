@@ -27,7 +27,7 @@ from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
 from pipeline.curation.tables import hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
-CONTAMINATION_VERSION: Final = "2"
+CONTAMINATION_VERSION: Final = "3"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),

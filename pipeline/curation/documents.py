@@ -36,7 +36,7 @@ from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, 
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.splitting import split_document
 
-DOCUMENTS_VERSION: Final = "1"
+DOCUMENTS_VERSION: Final = "2"
 COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
 _QUARANTINE_EXAMPLES: Final = 3

@@ -40,7 +40,7 @@ from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file
 
-NEAR_DUPLICATES_VERSION: Final = "2"
+NEAR_DUPLICATES_VERSION: Final = "3"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),

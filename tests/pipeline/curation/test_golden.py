@@ -27,10 +27,10 @@ TEXTS = [
     "one two three four five " * 40,
 ]
 GOLDEN = {
-    "documents": ("1", "a931c45a5a9a1455"),
+    "documents": ("2", "a931c45a5a9a1455"),
     "heldout": ("1", "47650034c08d5fc6"),
-    "near_duplicates": ("2", "70fe036fbbcf19b9"),
-    "contamination": ("2", "90a001cd8acdecfb"),
+    "near_duplicates": ("3", "70fe036fbbcf19b9"),
+    "contamination": ("3", "90a001cd8acdecfb"),
     "corpus": ("2", "0f42acd955773640"),
 }
 

@@ -45,6 +45,9 @@ Updated editions will replace the previous one.
         ("  שלום עולם  ", "שלום עולם"),
         ("ภาษาไทย", "ภาษาไทย"),
         (" \x00 ", ""),
+        ("ដើម\u200bឈើ\u200b\u200bធំ\u200b", "ដើម\u200bឈើ\u200bធំ"),
+        ("zero\u200bwidth, \u200b零\u200b宽", "zerowidth, 零宽"),
+        ("ภาษา\u200bPython\u200b ดี\u200b\n\u200bก", "ภาษา\u200bPython ดี\nก"),
     ],
 )
 def test_text_is_cleaned(raw: str, clean: str) -> None:
