@@ -165,12 +165,14 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
 
 def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
     rows = [{"reason": reason, "documents": count} for reason, count in summary.quarantined.items()]
+    unknown = {name or "(others)": count for name, count in summary.unknown_languages.items()}
     return {
         "documents": summary.documents,
         "bytes": summary.bytes,
         "groups": summary.groups,
         "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
+        **({"no_language_codes": bars(unknown, "records")} if unknown else {}),
     }
 
 

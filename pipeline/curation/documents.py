@@ -1,9 +1,10 @@
 """The asset `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
 
 In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
-order, `part-NNNNN.quarantine.jsonl` with what could not become a document and, where a hub source names a branch,
-`commits.json` with the commits that were read. Each part depends on its unit alone, so parts are
-made in any order by any number of processes, and a killed build goes on from the finished ones.
+order, `part-NNNNN.quarantine.jsonl` with what could not become a document, `part-NNNNN.unknown_languages.json` where
+rows name languages that are none and, where a hub source names a branch, `commits.json` with the commits that were
+read. Each part depends on its unit alone, so parts are made in any order by any number of processes, and a killed build
+goes on from the finished ones.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,11 @@ from pipeline.curation.text.splitting import split_document
 DOCUMENTS_VERSION: Final = "2"
 COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
+UNKNOWN_LANGUAGES: Final = ".unknown_languages.json"
+"""Ending of the file beside a part that counts what its rows said in place of a language's code; the rest under ""."""
+_MOST_NAMED: Final = 200
+_MOST_SHOWN: Final = 20
+_EXCERPT: Final = 40
 _QUARANTINE_EXAMPLES: Final = 3
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,8 @@ class DocumentsSummary:
     sources: dict[str, int]
     quarantined: dict[str, int]
     quarantine_examples: list[dict[str, str | int]]
+    unknown_languages: dict[str, int] = field(default_factory=dict)
+    """What rows said in place of a language's code, so that it was detected: the most frequent, with their records."""
 
 
 def build_documents(
@@ -129,25 +137,33 @@ def build_part(
 ) -> tuple[int, int]:
     """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
     refused: list[Refused] = []
+    unknown_languages: Counter[str] = Counter()
     documents = size = 0
     with TableWriter(path, SCHEMA) as writer:
-        for batch in _batches(unit, settings, refused):
+        for batch in _batches(unit, settings, refused, unknown_languages):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
             else:
                 documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
         _write_quarantine(path.with_suffix(".quarantine.jsonl"), unit, refused)
+        if unknown_languages:
+            write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
     return documents, size
 
 
-def _batches(unit: Unit, settings: DocumentsSettings, refused: list[Refused]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    unit: Unit, settings: DocumentsSettings, refused: list[Refused], unknown_languages: Counter[str]
+) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[str, bytes, Record, int]] = []
     size = 0
     for record in read_unit(unit):
         if isinstance(record, Refused):
             refused.append(record)
             continue
+        if record.unknown_lang:
+            said = record.unknown_lang[:_EXCERPT].encode("utf-8", "replace").decode()
+            unknown_languages[said if said in unknown_languages or len(unknown_languages) < _MOST_NAMED else ""] += 1
         limit = settings.split_bytes
         if limit is None and len(record.text) > settings.refuse_bytes:
             refused.append(_refuse(record, f"longer than refuse_bytes = {settings.refuse_bytes:,}"))
@@ -228,6 +244,15 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
                 some = examples.setdefault(item["reason"], [])
                 if len(some) < _QUARANTINE_EXAMPLES:
                     some.append(item)
+    unknown_languages: Counter[str] = Counter()
+    for path in sorted(out.glob(f"part-*{UNKNOWN_LANGUAGES}")):
+        unknown_languages.update(json.loads(path.read_text(encoding="utf-8")))
+    if unknown_languages:
+        said = ", ".join(f"{name!r}" for name, _ in unknown_languages.most_common(5) if name)
+        log.warning(
+            "%s: %s records name no language by its code (%s): theirs is detected; see `lang_field` in the sources",
+            *(corpus, f"{unknown_languages.total():,}", said),
+        )
     if hashed.rows == 0:
         why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "its files are empty"
         where = ", ".join(source.label for source in settings.sources)
@@ -241,4 +266,5 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         sources=dict(sorted(sources.items())),
         quarantined=dict(reasons.most_common()),
         quarantine_examples=[item for some in examples.values() for item in some],
+        unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
     )

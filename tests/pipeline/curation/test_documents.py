@@ -76,6 +76,28 @@ def test_parquet_gives_the_same_documents_as_json_lines(tmp_path: Path, write_li
     assert first.groups == second.groups == 40
 
 
+def test_rows_say_their_language_in_any_form_and_where_it_is_none_it_is_counted_and_detected(tmp_path: Path) -> None:
+    french = "Le petit chat est assis sur la table et il regarde les oiseaux du jardin."
+    said = ["fra", "FR-ca", "fr", None, "", "und", "french", "french", 7, "x" * 300]
+    lines = [json.dumps({"text": f"{french} {number}", "language": lang}) for number, lang in enumerate(said)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = {"files": [str(tmp_path / "a.jsonl")], "lang_field": "language"}
+    summary = build(CorpusSettings.model_validate({"sources": [source]}), tmp_path / "out")
+    assert summary.languages == {"fr": len(said)}
+    assert summary.unknown_languages == {"french": 2, "7": 1, "x" * 40: 1}
+    declared = build(CorpusSettings.model_validate({"sources": [source | {"lang": "fra"}]}), tmp_path / "declared")
+    assert (declared.languages, declared.unknown_languages) == ({"fr": len(said)}, {})
+
+
+def test_values_that_are_no_language_are_counted_in_bounded_space(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"A tale with the number {n}.", "lang": f"tongue {n}"}) for n in range(1000)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = {"files": [str(tmp_path / "a.jsonl")], "lang_field": "lang"}
+    summary = build(CorpusSettings.model_validate({"sources": [source]}), tmp_path / "out")
+    assert len(summary.unknown_languages) <= 20
+    assert summary.unknown_languages[""] == 800, "those past the first two hundred, together"
+
+
 def test_a_book_is_cut_into_parts_that_keep_book_and_position(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("\n\n".join(LINES))
     build(local(tmp_path / "book.txt", source={"format": "whole"}, split_bytes=500), tmp_path / "out")

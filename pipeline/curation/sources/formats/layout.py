@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from pydantic import Field
-
+from pipeline.base.languages import LanguageCode
 from pipeline.base.settings import Settings
 
 
@@ -17,11 +16,13 @@ class Layout(Settings):
     group_field: str | None = None
     """Field or column that says what the held-out split keeps together; the record itself by default."""
     lang_field: str | None = None
-    """Field or column with the document's language."""
+    """Field or column with the document's language, in any of the forms of `lang`; what is none is counted, and the
+    language detected."""
     separator: str = "<|endoftext|>"
     encoding: str = "utf-8"
-    lang: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
-    """Declared language (ISO 639-1 or -3); detected from the text where neither this nor `lang_field` says it."""
+    lang: LanguageCode | None = None
+    """Declared language: ISO 639-1 or -3, as in `fr`, `fra`, `fr-FR`, `fra_Latn`, which are all `fr`. Where neither
+    this nor `lang_field` says it, it is detected from the text."""
 
     @property
     @abstractmethod

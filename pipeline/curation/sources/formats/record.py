@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.base.errors import SourceError
+from pipeline.base.languages import UNDETERMINED, known_language
 from pipeline.curation.sources.formats.layout import Layout
 
 _EXCERPT: Final = 120
@@ -21,8 +22,11 @@ class Record:
     text: str
     group: str
     lang: str
+    """Declared language, in the form of `pipeline.base.languages`; empty where it is to be detected."""
     entry: str
     row: int
+    unknown_lang: str = ""
+    """What the row says in place of a language's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,9 @@ def record_of(fields: object, group: str, entry: str, row: int, layout: Layout) 
         return Refused(entry, row, f"field {layout.text_field!r} holds {type(text).__name__}", excerpt(str(text)))
     if layout.group_field is not None and fields.get(layout.group_field) is not None:
         group = str(fields[layout.group_field])
-    lang = str(fields.get(layout.lang_field) or "") if layout.lang_field else ""
-    return Record(text, group, layout.lang or lang, entry, row)
+    given = str(fields.get(layout.lang_field) or "") if layout.lang_field and layout.lang is None else ""
+    lang = layout.lang or known_language(given) or ""
+    return Record(text, group, lang, entry, row, unknown_lang="" if lang or given.lower() in UNDETERMINED else given)
 
 
 def decoded(data: bytes, entry: str, row: int, layout: Layout) -> str | Refused:
