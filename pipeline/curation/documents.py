@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
 from pipeline.base.files import remove_unfinished, write_json, write_text
 from pipeline.base.progress import Progress
+from pipeline.base.time_limit import TimeIsUpError, TimeLimit
 from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
 from pipeline.curation.settings import DocumentsSettings
@@ -35,7 +36,8 @@ from pipeline.curation.sources.unit_listing import list_units
 from pipeline.curation.sources.unit_reading import read_unit
 from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, iter_parts
 from pipeline.curation.text.normalizing import normalize
-from pipeline.curation.text.splitting import split_document
+from pipeline.curation.text.splitting import is_longer, split_document
+from pipeline.curation.text.words import forget_chunks
 
 DOCUMENTS_VERSION: Final = "2"
 COMMITS: Final = "commits.json"
@@ -139,8 +141,8 @@ def build_part(
     refused: list[Refused] = []
     unknown_languages: Counter[str] = Counter()
     documents = size = 0
-    with TableWriter(path, SCHEMA) as writer:
-        for batch in _batches(unit, settings, refused, unknown_languages):
+    with TableWriter(path, SCHEMA) as writer, TimeLimit() as limit:
+        for batch in _batches(unit, settings, limit, refused, unknown_languages):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
@@ -152,10 +154,18 @@ def build_part(
     return documents, size
 
 
+Row = tuple[str, bytes, Record, int]
+"""A document: its text, the same in UTF-8, the record it is (a piece) of, and its place in that."""
+
+
 def _batches(
-    unit: Unit, settings: DocumentsSettings, refused: list[Refused], unknown_languages: Counter[str]
+    unit: Unit,
+    settings: DocumentsSettings,
+    limit: TimeLimit,
+    refused: list[Refused],
+    unknown_languages: Counter[str],
 ) -> Iterator[pa.RecordBatch]:
-    rows: list[tuple[str, bytes, Record, int]] = []
+    rows: list[Row] = []
     size = 0
     for record in read_unit(unit):
         if isinstance(record, Refused):
@@ -164,36 +174,67 @@ def _batches(
         if record.unknown_lang:
             said = record.unknown_lang[:_EXCERPT].encode("utf-8", "replace").decode()
             unknown_languages[said if said in unknown_languages or len(unknown_languages) < _MOST_NAMED else ""] += 1
-        limit = settings.split_bytes
-        if limit is None and len(record.text) > settings.refuse_bytes:
-            refused.append(_refuse(record, f"longer than refuse_bytes = {settings.refuse_bytes:,}"))
-            continue
-        text = normalize(record.text, settings.normalizing)
-        if not text:
-            refused.append(_refuse(record, "empty"))
-            continue
-        pieces = [text] if limit is None else list(split_document(text, limit))
         try:
-            encoded = [piece.encode("utf-8") for piece in pieces]
-            (record.group or "").encode("utf-8")
-        except UnicodeEncodeError:
-            refused.append(_refuse(record, "half a character (a lone surrogate), which is no Unicode text"))
+            new = limit.run(_seconds(settings, len(record.text)), _rows, record, settings)
+        except TimeIsUpError:
+            new = _too_slow(settings)
+        if isinstance(new, str):
+            refused.append(_refuse(record, new))
             continue
-        rows.extend((piece, data, record, n) for n, (piece, data) in enumerate(zip(pieces, encoded, strict=True)))
-        size += sum(map(len, encoded))
+        rows += new
+        size += sum(len(row[1]) for row in new)
         if size >= ROW_GROUP_BYTES:
-            yield _batch(rows, unit)
+            yield from _batch(rows, unit, settings, limit, refused)
             rows, size = [], 0
     if rows:
-        yield _batch(rows, unit)
+        yield from _batch(rows, unit, settings, limit, refused)
 
 
-def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordBatch:
-    texts = [text for text, _, _, _ in rows]
-    signals = compute_signals(texts, [record.lang for _, _, record, _ in rows])
+def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | str:
+    """The documents that a record becomes, or why it becomes none."""
+    limit = settings.split_bytes
+    if limit is None and is_longer(record.text, settings.refuse_bytes):
+        return f"longer than refuse_bytes = {settings.refuse_bytes:,}"
+    text = normalize(record.text, settings.normalizing)
+    if not text:
+        return "empty"
+    try:
+        text.encode("utf-8")
+        (record.group or "").encode("utf-8")
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate), which is no Unicode text"
+    pieces = [text] if limit is None else split_document(text, limit)
+    return [(piece, piece.encode("utf-8"), record, place) for place, piece in enumerate(pieces)]
+
+
+def _seconds(settings: DocumentsSettings, characters: int) -> float:
+    """Processor seconds for text of this length."""
+    return settings.document_seconds * max(1.0, characters / 1e6)
+
+
+def _too_slow(settings: DocumentsSettings) -> str:
+    return f"took longer than document_seconds = {settings.document_seconds:g}"
+
+
+def _batch(
+    rows: list[Row], unit: Unit, settings: DocumentsSettings, limit: TimeLimit, refused: list[Refused]
+) -> Iterator[pa.RecordBatch]:
+    """Rows with their signals; where those take too long, without the rows to blame, which are found one by one."""
+    seconds = _seconds(settings, sum(len(row[0]) for row in rows))
+    try:
+        signals = limit.run(seconds, _signals, rows)
+    except TimeIsUpError:
+        forget_chunks()
+        if len(rows) == 1:
+            refused.append(_refuse(rows[0][2], _too_slow(settings)))
+        else:
+            middle = len(rows) // 2
+            yield from _batch(rows[:middle], unit, settings, limit, refused)
+            yield from _batch(rows[middle:], unit, settings, limit, refused)
+        return
     columns = {
         "doc_id": [doc_id(data) for _, data, _, _ in rows],
-        "text": texts,
+        "text": [text for text, _, _, _ in rows],
         "bytes": [len(data) for _, data, _, _ in rows],
         "group": [record.group for _, _, record, _ in rows],
         "position": [position for _, _, _, position in rows],
@@ -201,7 +242,11 @@ def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordB
         "source": [unit.entry] * len(rows),
         **signals,
     }
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    yield pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _signals(rows: list[Row]) -> dict[str, Any]:
+    return compute_signals([text for text, _, _, _ in rows], [record.lang for _, _, record, _ in rows])
 
 
 def _refuse(record: Record, reason: str) -> Refused:

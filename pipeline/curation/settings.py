@@ -31,7 +31,11 @@ class DocumentsSettings(Settings):
     split_bytes: int | None = Field(None, ge=256)
     """Longest document in bytes; longer ones are cut at paragraph boundaries into pieces of one group."""
     refuse_bytes: int = Field(10_000_000, ge=1000)
-    """Records longer than this are quarantined (where `split_bytes` is unset)."""
+    """Records of more bytes than this are quarantined (where `split_bytes` is unset)."""
+    document_seconds: float = Field(30.0, gt=0.0)
+    """Processor seconds that a document may take, and as many for every further million characters; one that takes
+    longer is quarantined. Text takes a hundredth of it at most, on a slow machine too, so what is kept depends on none;
+    since this decides what is kept all the same, another value makes the documents anew."""
 
 
 class CorpusSettings(DocumentsSettings):

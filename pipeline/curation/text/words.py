@@ -9,7 +9,6 @@ and each chunk analysed once (`chunks.py`).
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ from pipeline.curation.text.chunks import (
     chunk_texts,
 )
 from pipeline.curation.text.english import english_tokenizer
+from pipeline.curation.text.normal_form import normal_form
 from pipeline.curation.text.segments import plain_words, tokens_and_symbols
 
 
@@ -68,11 +68,16 @@ def chunk_table(*, english: bool) -> ChunkTable:
     return table
 
 
+def forget_chunks() -> None:
+    """Start this process's tables afresh: one whose learning was broken off may be half changed."""
+    _tables.clear()
+
+
 def words_of(text: str) -> list[str]:
     """The plain words of a text."""
     if text.isascii():
         return [text.lower()] if text.isalnum() else plain_words(text.lower())
-    return plain_words(unicodedata.normalize("NFKC", text).lower())
+    return plain_words(normal_form("NFKC", text).lower())
 
 
 def tokens_of(chunked: Chunked) -> Tokens:

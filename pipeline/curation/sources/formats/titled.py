@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pipeline.curation.sources.formats.format import TextFormat
 from pipeline.curation.sources.formats.layout import Layout
 
-_TITLE = re.compile(r"^[^a-z\n]*[A-Z]{2}[^a-z\n]*$", re.MULTILINE)
+_NO_SMALL_LETTER = re.compile(r"^[^a-z\n]++$", re.MULTILINE)
+_CAPITALS = re.compile("[A-Z]{2}")
 
 
 class Titled(TextFormat):
@@ -18,7 +19,8 @@ class Titled(TextFormat):
 
     def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str, str]]:
         text = text.replace("\r\n", "\n")
-        starts = [match.start() for match in _TITLE.finditer(text) if text[: match.start()].endswith("\n\n")]
+        lines = (line for line in _NO_SMALL_LETTER.finditer(text) if text.endswith("\n\n", 0, line.start()))
+        starts = [line.start() for line in lines if _CAPITALS.search(line[0])]
         for start, stop in zip([0, *starts], [*starts, len(text)], strict=True):
             title = text[start:stop].strip().split("\n", 1)[0].strip()
             yield f"{entry}/{title}", text[start:stop]
