@@ -137,6 +137,20 @@ def iter_file(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             yield from file.read_row_group(group, columns=list(columns)).to_batches()
 
 
+def iter_rows(folder: Path, columns: Sequence[str], rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Some rows (int64, ascending) of a documents folder, in their order; row groups without any are not read."""
+    start = 0
+    for path in parts(folder):
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                low, high = np.searchsorted(rows, [start, start + count])
+                if low < high:
+                    table = file.read_row_group(group, columns=list(columns)).take(pa.array(rows[low:high] - start))
+                    yield from table.combine_chunks().to_batches()
+                start += count
+
+
 def hash_batches(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> str:
     """The content hash of batches' columns `names`."""
     running = ColumnsHash(names)
