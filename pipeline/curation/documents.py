@@ -22,19 +22,22 @@ import pyarrow as pa
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
-from pipeline.base.files import remove_unfinished, write_json, write_text
+from pipeline.base.files import remove_unfinished, write_json
 from pipeline.base.progress import Progress
 from pipeline.base.time_limit import TimeIsUpError, TimeLimit
 from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
+from pipeline.curation.quarantine import ENDING as QUARANTINE
+from pipeline.curation.quarantine import Quarantine, Quarantined, quarantine, write_left_out
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
+from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Record, Refused
 from pipeline.curation.sources.hub import commit_of
 from pipeline.curation.sources.unit import Unit
 from pipeline.curation.sources.unit_listing import list_units
 from pipeline.curation.sources.unit_reading import read_unit
-from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, iter_parts
+from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, ColumnsHash, TableWriter, iter_parts
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.splitting import is_longer, split_document
 from pipeline.curation.text.words import forget_chunks
@@ -47,7 +50,6 @@ UNKNOWN_LANGUAGES: Final = ".unknown_languages.json"
 _MOST_NAMED: Final = 200
 _MOST_SHOWN: Final = 20
 _EXCERPT: Final = 40
-_QUARANTINE_EXAMPLES: Final = 3
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +88,9 @@ def build_documents(
     out.mkdir(parents=True, exist_ok=True)
     remove_unfinished(out)
     settings = _at_commits(settings, out / COMMITS)
-    units = list_units(settings.sources, cache)
+    listing = list_units(settings.sources, cache)
+    write_left_out(out, listing.left_out)
+    units = listing.units
     missing = [number for number in range(len(units)) if not _part(out, number).exists()]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
@@ -138,17 +142,16 @@ def build_part(
     unit: Unit, settings: DocumentsSettings, path: Path, report: Callable[[int, int], None] | None = None
 ) -> tuple[int, int]:
     """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
-    refused: list[Refused] = []
     unknown_languages: Counter[str] = Counter()
     documents = size = 0
-    with TableWriter(path, SCHEMA) as writer, TimeLimit() as limit:
+    set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
+    with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
         for batch in _batches(unit, settings, limit, refused, unknown_languages):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
             else:
                 documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
-        _write_quarantine(path.with_suffix(".quarantine.jsonl"), unit, refused)
         if unknown_languages:
             write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
     return documents, size
@@ -162,14 +165,14 @@ def _batches(
     unit: Unit,
     settings: DocumentsSettings,
     limit: TimeLimit,
-    refused: list[Refused],
+    refused: Quarantine,
     unknown_languages: Counter[str],
 ) -> Iterator[pa.RecordBatch]:
     rows: list[Row] = []
     size = 0
     for record in read_unit(unit):
         if isinstance(record, Refused):
-            refused.append(record)
+            refused.add(unit.source, record)
             continue
         if record.unknown_lang:
             said = record.unknown_lang[:_EXCERPT].encode("utf-8", "replace").decode()
@@ -177,32 +180,32 @@ def _batches(
         try:
             new = limit.run(_seconds(settings, len(record.text)), _rows, record, settings)
         except TimeIsUpError:
-            new = _too_slow(settings)
-        if isinstance(new, str):
-            refused.append(_refuse(record, new))
+            new = Reason.TOO_SLOW
+        if isinstance(new, Reason):
+            refused.refuse(unit.source, record, new, _limit_of(new, settings))
             continue
         rows += new
         size += sum(len(row[1]) for row in new)
-        if size >= ROW_GROUP_BYTES:
+        if size >= ROW_GROUP_BYTES or len(rows) >= ROW_GROUP_ROWS:
             yield from _batch(rows, unit, settings, limit, refused)
             rows, size = [], 0
     if rows:
         yield from _batch(rows, unit, settings, limit, refused)
 
 
-def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | str:
+def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | Reason:
     """The documents that a record becomes, or why it becomes none."""
     limit = settings.split_bytes
     if limit is None and is_longer(record.text, settings.refuse_bytes):
-        return f"longer than refuse_bytes = {settings.refuse_bytes:,}"
+        return Reason.TOO_LONG
     text = normalize(record.text, settings.normalizing)
     if not text:
-        return "empty"
+        return Reason.EMPTY
     try:
         text.encode("utf-8")
         (record.group or "").encode("utf-8")
     except UnicodeEncodeError:
-        return "half a character (a lone surrogate), which is no Unicode text"
+        return Reason.LONE_SURROGATE
     pieces = [text] if limit is None else split_document(text, limit)
     return [(piece, piece.encode("utf-8"), record, place) for place, piece in enumerate(pieces)]
 
@@ -212,12 +215,15 @@ def _seconds(settings: DocumentsSettings, characters: int) -> float:
     return settings.document_seconds * max(1.0, characters / 1e6)
 
 
-def _too_slow(settings: DocumentsSettings) -> str:
-    return f"took longer than document_seconds = {settings.document_seconds:g}"
+def _limit_of(reason: Reason, settings: DocumentsSettings) -> str:
+    """The setting by which a record was refused."""
+    if reason is Reason.TOO_LONG:
+        return f"refuse_bytes = {settings.refuse_bytes:,}"
+    return f"document_seconds = {settings.document_seconds:g}" if reason is Reason.TOO_SLOW else ""
 
 
 def _batch(
-    rows: list[Row], unit: Unit, settings: DocumentsSettings, limit: TimeLimit, refused: list[Refused]
+    rows: list[Row], unit: Unit, settings: DocumentsSettings, limit: TimeLimit, refused: Quarantine
 ) -> Iterator[pa.RecordBatch]:
     """Rows with their signals; where those take too long, without the rows to blame, which are found one by one."""
     seconds = _seconds(settings, sum(len(row[0]) for row in rows))
@@ -226,7 +232,7 @@ def _batch(
     except TimeIsUpError:
         forget_chunks()
         if len(rows) == 1:
-            refused.append(_refuse(rows[0][2], _too_slow(settings)))
+            refused.refuse(unit.source, rows[0][2], Reason.TOO_SLOW, _limit_of(Reason.TOO_SLOW, settings))
         else:
             middle = len(rows) // 2
             yield from _batch(rows[:middle], unit, settings, limit, refused)
@@ -239,7 +245,7 @@ def _batch(
         "group": [record.group for _, _, record, _ in rows],
         "position": [position for _, _, _, position in rows],
         "lang": [row[2].lang or detected for row, detected in zip(rows, signals["detected"], strict=True)],
-        "source": [unit.entry] * len(rows),
+        "source": [record.entry for _, _, record, _ in rows],
         **signals,
     }
     yield pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
@@ -247,24 +253,6 @@ def _batch(
 
 def _signals(rows: list[Row]) -> dict[str, Any]:
     return compute_signals([text for text, _, _, _ in rows], [record.lang for _, _, record, _ in rows])
-
-
-def _refuse(record: Record, reason: str) -> Refused:
-    return Refused(record.entry, record.row, reason, record.text[:120].encode("utf-8", "replace").decode())
-
-
-def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:
-    lines = (
-        {
-            "source": unit.source.label,
-            "entry": item.entry,
-            "row": item.row,
-            "reason": item.reason,
-            "excerpt": item.excerpt.encode("utf-8", errors="backslashreplace").decode(),
-        }
-        for item in refused
-    )
-    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:
@@ -280,15 +268,8 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         sources.update(batch.column("source").to_pylist())
         groups.append(np.unique(group_keys(corpus, 0, batch.column("group").to_pylist())))
         size += sum(batch.column("bytes").to_pylist())
-    reasons: Counter[str] = Counter()
-    examples: dict[str, list[dict[str, str | int]]] = {}
-    for path in sorted(out.glob("part-*.quarantine.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            for item in map(json.loads, file):
-                reasons[item["reason"]] += 1
-                some = examples.setdefault(item["reason"], [])
-                if len(some) < _QUARANTINE_EXAMPLES:
-                    some.append(item)
+    quarantined = Quarantined.of(out)
+    quarantined.warn_of_files(corpus)
     unknown_languages: Counter[str] = Counter()
     for path in sorted(out.glob(f"part-*{UNKNOWN_LANGUAGES}")):
         unknown_languages.update(json.loads(path.read_text(encoding="utf-8")))
@@ -299,9 +280,8 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
             *(corpus, f"{unknown_languages.total():,}", said),
         )
     if hashed.rows == 0:
-        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "its files are empty"
         where = ", ".join(source.label for source in settings.sources)
-        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({why})")
+        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({quarantined})")
     return DocumentsSummary(
         content_hash=hashed.hexdigest(),
         documents=hashed.rows,
@@ -309,7 +289,7 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         groups=len(np.unique(np.concatenate(groups))),
         languages=dict(languages.most_common()),
         sources=dict(sorted(sources.items())),
-        quarantined=dict(reasons.most_common()),
-        quarantine_examples=[item for some in examples.values() for item in some],
+        quarantined=dict(quarantined.reasons.most_common()),
+        quarantine_examples=[item for some in quarantined.examples.values() for item in some],
         unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
     )

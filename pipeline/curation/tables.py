@@ -25,6 +25,8 @@ from pipeline.curation.doc_ids import DOC_ID
 
 ROW_GROUP_BYTES: Final = 8 << 20
 """Text in one row group: what a reader holds at a time."""
+ROW_GROUP_ROWS: Final = 1 << 14
+"""Most documents in one: what is worked out of a short one (its signature, its signals) is larger than its text."""
 
 CORE_FIELDS: Final = (
     pa.field("doc_id", DOC_ID, nullable=False),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from pydantic import field_validator
+
 from pipeline.base.languages import LanguageCode
 from pipeline.base.settings import Settings
+from pipeline.curation.sources.formats.encoding import known_encoding
 
 
 class Layout(Settings):
@@ -20,9 +23,16 @@ class Layout(Settings):
     language detected."""
     separator: str = "<|endoftext|>"
     encoding: str = "utf-8"
+    """Encoding of the files' text by any of its names, also of JSON; Parquet has its own. Bytes that are not in it set
+    their line or file aside."""
     lang: LanguageCode | None = None
     """Declared language: ISO 639-1 or -3, as in `fr`, `fra`, `fr-FR`, `fra_Latn`, which are all `fr`. Where neither
     this nor `lang_field` says it, it is detected from the text."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        return known_encoding(value)
 
     @property
     @abstractmethod
@@ -33,3 +43,7 @@ class Layout(Settings):
     def columns(self) -> list[str]:
         """The columns of a table that are needed."""
         return [name for name in (self.text_field, self.group_field, self.lang_field) if name is not None]
+
+    def setting_of(self, column: str) -> str:
+        """The setting that names a column."""
+        return next(name for name in ("text_field", "group_field", "lang_field") if getattr(self, name) == column)
