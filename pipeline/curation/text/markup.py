@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 BLOCKS: Final = frozenset(
@@ -76,6 +77,11 @@ def strip_tags(text: str) -> str:
         pieces.append(piece)
         between = "\n" if mark == "\n" else between or mark
     return "".join(pieces)
+
+
+def has_tags(text: str) -> bool:
+    """Whether any of the text is markup."""
+    return "<" in text and len(list(islice(_pieces(text), 2))) > 1
 
 
 def _break(before: list[str], after: str, mark: str) -> str:

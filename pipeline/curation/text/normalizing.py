@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from pipeline.curation.text.gutenberg import strip_gutenberg
-from pipeline.curation.text.markup import strip_tables, strip_tags
+from pipeline.curation.text.markup import has_tags, strip_tables, strip_tags
 from pipeline.curation.text.normal_form import normal_form
 from pipeline.curation.text.personal import mask_personal
 from pipeline.curation.text.settings import Normalizing
@@ -24,9 +24,9 @@ _BREAKS_UNSEEN = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1
 _ZERO_WIDTH = re.compile(
     rf"(?<=[{_BREAKS_UNSEEN}])(\u200b)\u200b*(?=[^\s\u200b])|(?<=[^\s\u200b])(\u200b)\u200b*(?=[{_BREAKS_UNSEEN}])|\u200b+"
 )
-_LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-_ASCII_LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e]")
-"""Line ends that are part of no mojibake; they are broken before it is looked for, line by line."""
+_ASCII_LINE_ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e")
+"""Part of no mojibake, so lines are broken there before it is looked for, line by line."""
+_LINE_END = re.compile(r"[\x85\u2028\u2029]")
 _BLANKS = " \t\u00a0\u3000"
 _WIDE_BLANKS = re.compile(r"(?<=\S)(?: {2,}| *\t[ \t]*)(?=\S)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -45,14 +45,16 @@ POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "
 
 def normalize(text: str, settings: Normalizing) -> str:
     """The document's clean text; empty where nothing is left."""
-    text = _ASCII_LINE_END.sub("\n", text).replace("\x1f", " ")
+    text = _break_lines(text)
     if settings.html:
         text = unescape(strip_tags(text))
-    elif settings.fix_encoding and "<" not in text:
+    elif settings.fix_encoding and "&" in text and not has_tags(text):
         text = unescape(text)
     if settings.fix_encoding:
         text = _fix_encoding(text)
-    text = _LINE_END.sub("\n", text)
+    text = _break_lines(text)
+    if not text.isascii():
+        text = _LINE_END.sub("\n", text)
     text = _CONTROL.sub("", text)
     text = _keep_word_breaks(text)
     if settings.html:
@@ -79,6 +81,13 @@ def _keep_word_breaks(text: str) -> str:
     if "\u200b" not in text:
         return text
     return _ZERO_WIDTH.sub(lambda match: "\u200b" if match.lastindex else "", text)
+
+
+def _break_lines(text: str) -> str:
+    for end in _ASCII_LINE_ENDS:
+        if end in text:
+            text = text.replace(end, "\n")
+    return text.replace("\x1f", " ")
 
 
 def unescape(text: str) -> str:

@@ -16,7 +16,7 @@ class Normalizing(Settings):
     """Join the lines of hard-wrapped paragraphs, as books on Project Gutenberg have them."""
     html: bool = False
     """Drop left-over HTML tags (line breaks for blocks, blanks for cells) and markdown tables' rules, then undo
-    escapes, once. Without it tags stay, and escapes are undone in documents without a `<`."""
+    escapes, once. Without it tags stay, and escapes are undone in documents without tags."""
     c4_lines: bool = False
     """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
     mask_personal: bool = True

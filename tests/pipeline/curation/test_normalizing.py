@@ -39,7 +39,8 @@ from pipeline.curation.text.settings import Normalizing
         ("\x1b[1;31mred\x1b[0m", "red"),
         ("Tom &amp; Jerry, &amp;amp;", "Tom & Jerry, &amp;"),
         ("one &lt;b&gt;\ntwo &lt;b&gt;", "one <b>\ntwo <b>"),
-        ("one &lt;b&gt;\ntwo &lt;b&gt; <b>", "one &lt;b&gt;\ntwo &lt;b&gt; <b>"),
+        ("one &lt;b&gt;\ntwo &lt;b&gt; <p>", "one &lt;b&gt;\ntwo &lt;b&gt; <p>"),
+        ("one &lt; two\nif 1 <2", "one < two\nif 1 <2"),
     ],
 )
 def test_text_is_cleaned(raw: str, clean: str) -> None:
