@@ -3,7 +3,7 @@
 In: text, a chunk or all of it. Out: its tokens or words. A letter keeps the marks that follow it, such as the vowel
 signs of Devanagari and Telugu, the points of Hebrew and Arabic and the tones of Yoruba, and so do joiners and other
 invisible format characters: Python's `\\w` has none of them. Hyphens join too, which Unicode leaves to the
-application. In scripts that write no blanks between words a character with its marks is a word.
+application. In scripts that write no blanks between words ICU's dictionaries find them, as that annex asks for.
 """
 
 from __future__ import annotations
@@ -22,18 +22,33 @@ _UNSPACED: Final = (
 SEPARATORS: Final = "\u0f0b\u0f0c\u1361\u200b"
 """What parts words in place of a blank: Tibetan's tsheg (it parts syllables), Ethiopic's dots, the zero-width space."""
 _ASCII = re.compile("[a-z0-9_]+")
+_UNSPACED_START = re.compile(f"[{_UNSPACED}]")
 
 
 def tokens_and_symbols(text: str) -> list[str]:
     """Words as they are written, one with its apostrophes and hyphens, and every symbol between them."""
     tokens: list[str] = _patterns()[0].findall(text)
-    return tokens
+    return _cut_unspaced(tokens) if _UNSPACED_START.search(text) else tokens
 
 
 def plain_words(text: str) -> list[str]:
     """Runs of lower-case letters and digits, and words of scripts without spaces."""
-    words: list[str] = (_ASCII if text.isascii() else _patterns()[1]).findall(text)
+    if text.isascii():
+        words: list[str] = _ASCII.findall(text)
+        return words
+    words = _patterns()[1].findall(text)
+    if _UNSPACED_START.search(text):
+        return [word for word in _cut_unspaced(words) if any(map(str.isalnum, word))]
     return words
+
+
+def _cut_unspaced(tokens: list[str]) -> list[str]:
+    """The tokens, with runs of scripts without spaces cut into words."""
+    from icu4py.breakers import WordBreaker
+
+    return [
+        word for token in tokens for word in (WordBreaker(token, "en") if _UNSPACED_START.match(token) else (token,))
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +59,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     letters = f"[^\\W{_UNSPACED}]"
     # every mark is looked for among hundreds of ranges: not before it is known that a word's next character may be one
     word = f"{letters}++(?:(?=[^\\x00-\\x7f])[{joined}]++{letters}*+)*+"
-    unspaced = f"[{_UNSPACED}][{joined}]*"
+    unspaced = f"[{_UNSPACED}][{_UNSPACED}{joined}]*"
     symbol = f"[^\\w\\s{formats}{SEPARATORS}][{joined}]*"
     return re.compile(f"{word}(?:['’\\-]{word})*|{unspaced}|{symbol}"), re.compile(f"{word}|{unspaced}")
 
