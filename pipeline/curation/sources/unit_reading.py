@@ -7,6 +7,7 @@ there, not permitted, broken off) is an error, since it may be another the next 
 
 from __future__ import annotations
 
+import errno
 import lzma
 import shutil
 import struct
@@ -131,7 +132,8 @@ def _guarded(records: Iterator[Record | Refused], unit: Unit, entry: str) -> Ite
     except SqueezeError:
         raise
     except _DAMAGE as error:
-        if unit.is_remote or (isinstance(error, OSError) and error.errno is not None):
+        # EINVAL is what a damaged directory of a zip ends in, which points to before the file begins
+        if unit.is_remote or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)):
             raise SourceError(f"{unit.place} is damaged or cannot be read: {error}. Fetch it again.") from error
         yield Refused(entry, row, Reason.UNREADABLE, "", _what_is_wrong(error))
     except Exception as error:

@@ -281,6 +281,15 @@ def test_an_archive_that_is_cut_off_keeps_what_was_whole_and_says_so(tmp_path: P
     assert summary.quarantined.keys() == {Reason.UNREADABLE}
 
 
+def test_a_zip_whose_directory_points_before_the_file_is_damaged_and_stops_nothing(tmp_path: Path) -> None:
+    data = packed("zip", {"a.jsonl": json_line(TALES[0]).encode()})
+    write(tmp_path / "in" / "a.zip", data[:4] + data[40:])
+    write(tmp_path / "in" / "b.jsonl", json_line(TALES[1]))
+    summary, documents = build(tmp_path / "out", tmp_path / "in" / "*")
+    assert documents == [("b.jsonl#0", TALES[1])]
+    assert summary.quarantined == {Reason.UNREADABLE: 1}
+
+
 @pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.pdf", "a.docx"])
 def test_files_of_other_kinds_are_refused_by_name(tmp_path: Path, name: str) -> None:
     write(tmp_path / "in" / name, b"whatever it holds")
