@@ -5,6 +5,8 @@ text with line breaks where blocks began or ended and blanks between the cells o
 `normalizing` undoes them once the tags are gone, so that markup that was written about stays. A parser of HTML would
 take `if (i <n && j> k)` for a tag: it reads pages, in which a `<` before a letter is never text. Here a tag is what
 nothing else would be: an element that HTML knows, or one that the text closes, with attributes as HTML writes them.
+Tried and left: selectolax, resiliparse, inscriptis and html-text all lose such text. All but selectolax join the lines
+of the markdown around the tags, and that parts inline words and cells alike.
 
 Time grows with the text: no repetition here is tried again after it failed, and no search for an end goes further than
 a fixed number of other tags.

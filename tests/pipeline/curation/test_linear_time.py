@@ -18,6 +18,7 @@ import pytest
 from pipeline.curation.signals.signals import compute_signals
 from pipeline.curation.sources.formats.format import DocumentFormat
 from pipeline.curation.sources.formats.titled import Titled
+from pipeline.curation.sources.formats.wiki_dump import WikiDump
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.settings import Normalizing
@@ -133,7 +134,15 @@ def test_cutting_and_words_are_linear(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("document_format", "make"),
-    [(Titled(), rows("A\n\n")), (Titled(), rows("A", "", "x")), (Titled(), rows("AB CD\n\n"))],
+    [
+        (Titled(), rows("A\n\n")),
+        (Titled(), rows("A", "", "x")),
+        (Titled(), rows("AB CD\n\n")),
+        (WikiDump(), rows('<doc title="a">')),
+        (WikiDump(), rows('<doc title="')),
+        (WikiDump(), rows("<doc ")),
+        (WikiDump(), rows(' title="', "<doc ")),
+    ],
 )
 def test_formats_are_linear(document_format: DocumentFormat, make: Make) -> None:
     source = Source.model_validate({"files": "a.txt", "format": "titled"})
