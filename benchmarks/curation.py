@@ -278,7 +278,9 @@ def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]
         "heldout": lambda: split_heldout("web", HeldoutSettings(), web, held),
         "near_duplicates": lambda: with_processes(duplicates),
         "contamination": lambda: with_processes(contamination),
-        "corpus": lambda: select_corpus("web", settings, web, held, near, contaminated, root / "corpus"),  # type: ignore[arg-type]
+        "corpus": lambda: select_corpus(
+            "web", {"web": settings}, {"web": web}, held, near, contaminated, root / "corpus"
+        ),  # type: ignore[arg-type]
     }
 
 

@@ -139,13 +139,13 @@ def _heldout(profile: Profile, name: str) -> StoredAsset[Any]:
 
 
 def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
-    corpus = profile.corpora[name]
-
     def make(build: Build) -> SelectionSummary:
-        folders = (build.path(f"documents/{name}"), build.path(f"heldout/{name}"))
-        return select_corpus(
-            name, corpus, *folders, build.path("near_duplicates"), build.path("contamination"), build.out
-        )
+        heldout, duplicates = build.path(f"heldout/{name}"), build.path("near_duplicates")
+        documents, contamination = build.paths("documents"), build.path("contamination")
+        return select_corpus(name, profile.corpora, documents, heldout, duplicates, contamination, build.out)
+
+    def thresholds(of: str) -> dict[str, Any]:
+        return {"filters": profile.corpora[of].filters, "languages": profile.corpora[of].languages}
 
     return StoredAsset(
         key=f"corpus/{name}",
@@ -153,8 +153,13 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
         description="The curated corpus: which documents pass the thresholds, are no duplicates and not contaminated. "
         "A selection of rows; no text is rewritten.",
         version=SELECTION_VERSION,
-        settings={"filters": corpus.filters, "languages": corpus.languages},
-        inputs=[f"documents/{name}", f"heldout/{name}", "near_duplicates", "contamination"],
+        # the thresholds of the others decide which copy of a cross-corpus duplicate stays
+        settings=thresholds(name)
+        | {"others": {other: thresholds(other) for other in profile.corpora if other != name}},
+        inputs=[
+            *(f"documents/{other}" for other in profile.corpora),
+            *(f"heldout/{name}", "near_duplicates", "contamination"),
+        ],
         summary=SelectionSummary,
         make=make,
         metadata=_corpus_metadata,
@@ -165,12 +170,14 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
 
 def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
     rows = [{"reason": reason, "documents": count} for reason, count in summary.quarantined.items()]
+    unknown = {name or "(others)": count for name, count in summary.unknown_languages.items()}
     return {
         "documents": summary.documents,
         "bytes": summary.bytes,
         "groups": summary.groups,
         "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
+        **({"no_language_codes": bars(unknown, "records")} if unknown else {}),
     }
 
 

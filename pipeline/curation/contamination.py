@@ -27,7 +27,7 @@ from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
 from pipeline.curation.tables import hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
-CONTAMINATION_VERSION: Final = "2"
+CONTAMINATION_VERSION: Final = "3"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
@@ -41,6 +41,7 @@ SCHEMA: Final = pa.schema(
 ITEMS: Final = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("task", "item_id", "text")])
 EvaluationItem = tuple[str, str, str]
 """Task, the item's id within it, and its text."""
+CONTAMINATED_FILE: Final = "contaminated.parquet"
 _ITEMS: Final = "items.parquet"
 _BITMAP_BITS: Final = 23
 _BITMAP_SHIFT: Final = np.uint64(64 - _BITMAP_BITS)
@@ -99,7 +100,7 @@ def find_contamination(
                 by_corpus[corpus] += bool(hits)
             start += pq.read_metadata(path).num_rows
     by_corpus = +by_corpus
-    path = out / "contaminated.parquet"
+    path = out / CONTAMINATED_FILE
     write_table(path, contaminated, SCHEMA)
     write_table(
         out / _ITEMS, dict(zip(ITEMS.names, zip(*items, strict=True) if items else ([], [], []), strict=True)), ITEMS
@@ -120,6 +121,12 @@ def read_items(folder: Path) -> Iterator[EvaluationItem]:
         raise CurationError(f"{folder} has no {_ITEMS}, an earlier version built it: build `contamination` again")
     for batch in iter_file(folder / _ITEMS, ITEMS.names):
         yield from zip(*(batch.column(name).to_pylist() for name in ITEMS.names), strict=True)
+
+
+def contaminated_rows(folder: Path, corpus: str) -> np.ndarray:
+    """Rows of a corpus (int64) that hold text of an evaluation item, from the asset's folder."""
+    table = pq.read_table(folder / CONTAMINATED_FILE, columns=["row"], filters=[("corpus", "=", corpus)])
+    return table.column("row").to_numpy()
 
 
 def find_suspects(path: Path, hashes: Shared[Mapping[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

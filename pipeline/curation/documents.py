@@ -1,9 +1,10 @@
 """The asset `documents/<corpus>`: fetch, normalise, split, and store text with its signals.
 
 In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
-order, `part-NNNNN.quarantine.jsonl` with what could not become a document and, where a hub source names a branch,
-`commits.json` with the commits that were read. Each part depends on its unit alone, so parts are
-made in any order by any number of processes, and a killed build goes on from the finished ones.
+order, `part-NNNNN.quarantine.jsonl` with what could not become a document, `part-NNNNN.unknown_languages.json` where
+rows name languages that are none and, where a hub source names a branch, `commits.json` with the commits that were
+read. Each part depends on its unit alone, so parts are made in any order by any number of processes, and a killed build
+goes on from the finished ones.
 """
 
 from __future__ import annotations
@@ -12,34 +13,43 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
-from pipeline.base.files import remove_unfinished, whole_path, write_json
+from pipeline.base.files import remove_unfinished, write_json
 from pipeline.base.progress import Progress
+from pipeline.base.time_limit import TimeIsUpError, TimeLimit
 from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
+from pipeline.curation.quarantine import ENDING as QUARANTINE
+from pipeline.curation.quarantine import Quarantine, Quarantined, quarantine, write_left_out
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
+from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Record, Refused
 from pipeline.curation.sources.hub import commit_of
 from pipeline.curation.sources.unit import Unit
 from pipeline.curation.sources.unit_listing import list_units
 from pipeline.curation.sources.unit_reading import read_unit
-from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ColumnsHash, TableWriter, iter_parts
+from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, ColumnsHash, TableWriter, iter_parts
 from pipeline.curation.text.normalizing import normalize
-from pipeline.curation.text.splitting import split_document
+from pipeline.curation.text.splitting import is_longer, split_document
+from pipeline.curation.text.words import forget_chunks
 
-DOCUMENTS_VERSION: Final = "1"
+DOCUMENTS_VERSION: Final = "2"
 COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
-_QUARANTINE_EXAMPLES: Final = 3
+UNKNOWN_LANGUAGES: Final = ".unknown_languages.json"
+"""Ending of the file beside a part that counts what its rows said in place of a language's code; the rest under ""."""
+_MOST_NAMED: Final = 200
+_MOST_SHOWN: Final = 20
+_EXCERPT: Final = 40
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +65,8 @@ class DocumentsSummary:
     sources: dict[str, int]
     quarantined: dict[str, int]
     quarantine_examples: list[dict[str, str | int]]
+    unknown_languages: dict[str, int] = field(default_factory=dict)
+    """What rows said in place of a language's code, so that it was detected: the most frequent, with their records."""
 
 
 def build_documents(
@@ -75,7 +87,9 @@ def build_documents(
     """
     remove_unfinished(out)
     settings = _at_commits(settings, out / COMMITS)
-    units = list_units(settings.sources, cache)
+    listing = list_units(settings.sources, cache)
+    write_left_out(out, listing.left_out)
+    units = listing.units
     missing = [number for number in range(len(units)) if not _part(out, number).exists()]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
@@ -127,83 +141,117 @@ def build_part(
     unit: Unit, settings: DocumentsSettings, path: Path, report: Callable[[int, int], None] | None = None
 ) -> tuple[int, int]:
     """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
-    refused: list[Refused] = []
+    unknown_languages: Counter[str] = Counter()
     documents = size = 0
-    with TableWriter(path, SCHEMA) as writer:
-        for batch in _batches(unit, settings, refused):
+    set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
+    with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
+        for batch in _batches(unit, settings, limit, refused, unknown_languages):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
             else:
                 documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
-        _write_quarantine(path.with_suffix(".quarantine.jsonl"), unit, refused)
+        if unknown_languages:
+            write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
     return documents, size
 
 
-def _batches(unit: Unit, settings: DocumentsSettings, refused: list[Refused]) -> Iterator[pa.RecordBatch]:
-    rows: list[tuple[str, bytes, Record, int]] = []
+Row = tuple[str, bytes, Record, int]
+"""A document: its text, the same in UTF-8, the record it is (a piece) of, and its place in that."""
+
+
+def _batches(
+    unit: Unit,
+    settings: DocumentsSettings,
+    limit: TimeLimit,
+    refused: Quarantine,
+    unknown_languages: Counter[str],
+) -> Iterator[pa.RecordBatch]:
+    rows: list[Row] = []
     size = 0
     for record in read_unit(unit):
         if isinstance(record, Refused):
-            refused.append(record)
+            refused.add(unit.source, record)
             continue
-        limit = settings.split_bytes
-        if limit is None and len(record.text) > settings.refuse_bytes:
-            refused.append(_refuse(record, f"longer than refuse_bytes = {settings.refuse_bytes:,}"))
-            continue
-        text = normalize(record.text, settings.normalizing)
-        if not text:
-            refused.append(_refuse(record, "empty"))
-            continue
-        pieces = [text] if limit is None else list(split_document(text, limit))
+        if record.unknown_lang:
+            said = record.unknown_lang[:_EXCERPT].encode("utf-8", "replace").decode()
+            unknown_languages[said if said in unknown_languages or len(unknown_languages) < _MOST_NAMED else ""] += 1
         try:
-            encoded = [piece.encode("utf-8") for piece in pieces]
-            (record.group or "").encode("utf-8")
-        except UnicodeEncodeError:
-            refused.append(_refuse(record, "half a character (a lone surrogate), which is no Unicode text"))
+            new = limit.run(_seconds(settings, len(record.text)), _rows, record, settings)
+        except TimeIsUpError:
+            new = Reason.TOO_SLOW
+        if isinstance(new, Reason):
+            refused.refuse(unit.source, record, new, _limit_of(new, settings))
             continue
-        rows.extend((piece, data, record, n) for n, (piece, data) in enumerate(zip(pieces, encoded, strict=True)))
-        size += sum(map(len, encoded))
-        if size >= ROW_GROUP_BYTES:
-            yield _batch(rows, unit)
+        rows += new
+        size += sum(len(row[1]) for row in new)
+        if size >= ROW_GROUP_BYTES or len(rows) >= ROW_GROUP_ROWS:
+            yield from _batch(rows, unit, settings, limit, refused)
             rows, size = [], 0
     if rows:
-        yield _batch(rows, unit)
+        yield from _batch(rows, unit, settings, limit, refused)
 
 
-def _batch(rows: list[tuple[str, bytes, Record, int]], unit: Unit) -> pa.RecordBatch:
-    texts = [text for text, _, _, _ in rows]
-    signals = compute_signals(texts, [record.lang for _, _, record, _ in rows])
+def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | Reason:
+    """The documents that a record becomes, or why it becomes none."""
+    limit = settings.split_bytes
+    if limit is None and is_longer(record.text, settings.refuse_bytes):
+        return Reason.TOO_LONG
+    text = normalize(record.text, settings.normalizing)
+    if not text:
+        return Reason.EMPTY
+    try:
+        text.encode("utf-8")
+        (record.group or "").encode("utf-8")
+    except UnicodeEncodeError:
+        return Reason.LONE_SURROGATE
+    pieces = [text] if limit is None else split_document(text, limit)
+    return [(piece, piece.encode("utf-8"), record, place) for place, piece in enumerate(pieces)]
+
+
+def _seconds(settings: DocumentsSettings, characters: int) -> float:
+    """Processor seconds for text of this length."""
+    return settings.document_seconds * max(1.0, characters / 1e6)
+
+
+def _limit_of(reason: Reason, settings: DocumentsSettings) -> str:
+    """The setting by which a record was refused."""
+    if reason is Reason.TOO_LONG:
+        return f"refuse_bytes = {settings.refuse_bytes:,}"
+    return f"document_seconds = {settings.document_seconds:g}" if reason is Reason.TOO_SLOW else ""
+
+
+def _batch(
+    rows: list[Row], unit: Unit, settings: DocumentsSettings, limit: TimeLimit, refused: Quarantine
+) -> Iterator[pa.RecordBatch]:
+    """Rows with their signals; where those take too long, without the rows to blame, which are found one by one."""
+    seconds = _seconds(settings, sum(len(row[0]) for row in rows))
+    try:
+        signals = limit.run(seconds, _signals, rows)
+    except TimeIsUpError:
+        forget_chunks()
+        if len(rows) == 1:
+            refused.refuse(unit.source, rows[0][2], Reason.TOO_SLOW, _limit_of(Reason.TOO_SLOW, settings))
+        else:
+            middle = len(rows) // 2
+            yield from _batch(rows[:middle], unit, settings, limit, refused)
+            yield from _batch(rows[middle:], unit, settings, limit, refused)
+        return
     columns = {
         "doc_id": [doc_id(data) for _, data, _, _ in rows],
-        "text": texts,
+        "text": [text for text, _, _, _ in rows],
         "bytes": [len(data) for _, data, _, _ in rows],
         "group": [record.group for _, _, record, _ in rows],
         "position": [position for _, _, _, position in rows],
         "lang": [row[2].lang or detected for row, detected in zip(rows, signals["detected"], strict=True)],
-        "source": [unit.entry] * len(rows),
+        "source": [record.entry for _, _, record, _ in rows],
         **signals,
     }
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    yield pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
-def _refuse(record: Record, reason: str) -> Refused:
-    return Refused(record.entry, record.row, reason, record.text[:120].encode("utf-8", "replace").decode())
-
-
-def _write_quarantine(path: Path, unit: Unit, refused: list[Refused]) -> None:
-    lines = (
-        {
-            "source": unit.source.label,
-            "entry": item.entry,
-            "row": item.row,
-            "reason": item.reason,
-            "excerpt": item.excerpt.encode("utf-8", errors="backslashreplace").decode(),
-        }
-        for item in refused
-    )
-    with whole_path(path, sync=bool(refused)) as unfinished:  # no bytes need no wait for the disk: most parts have none
-        unfinished.write_bytes("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+def _signals(rows: list[Row]) -> dict[str, Any]:
+    return compute_signals([text for text, _, _, _ in rows], [record.lang for _, _, record, _ in rows])
 
 
 def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:
@@ -219,19 +267,20 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         sources.update(batch.column("source").to_pylist())
         groups.append(np.unique(group_keys(corpus, 0, batch.column("group").to_pylist())))
         size += sum(batch.column("bytes").to_pylist())
-    reasons: Counter[str] = Counter()
-    examples: dict[str, list[dict[str, str | int]]] = {}
-    for path in sorted(out.glob("part-*.quarantine.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            for item in map(json.loads, file):
-                reasons[item["reason"]] += 1
-                some = examples.setdefault(item["reason"], [])
-                if len(some) < _QUARANTINE_EXAMPLES:
-                    some.append(item)
+    quarantined = Quarantined.of(out)
+    quarantined.warn_of_files(corpus)
+    unknown_languages: Counter[str] = Counter()
+    for path in sorted(out.glob(f"part-*{UNKNOWN_LANGUAGES}")):
+        unknown_languages.update(json.loads(path.read_text(encoding="utf-8")))
+    if unknown_languages:
+        said = ", ".join(f"{name!r}" for name, _ in unknown_languages.most_common(5) if name)
+        log.warning(
+            "%s: %s records name no language by its code (%s): theirs is detected; see `lang_field` in the sources",
+            *(corpus, f"{unknown_languages.total():,}", said),
+        )
     if hashed.rows == 0:
-        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "its files are empty"
         where = ", ".join(source.label for source in settings.sources)
-        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({why})")
+        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({quarantined})")
     return DocumentsSummary(
         content_hash=hashed.hexdigest(),
         documents=hashed.rows,
@@ -239,6 +288,7 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         groups=len(np.unique(np.concatenate(groups))),
         languages=dict(languages.most_common()),
         sources=dict(sorted(sources.items())),
-        quarantined=dict(reasons.most_common()),
-        quarantine_examples=[item for some in examples.values() for item in some],
+        quarantined=dict(quarantined.reasons.most_common()),
+        quarantine_examples=[item for some in quarantined.examples.values() for item in some],
+        unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
     )

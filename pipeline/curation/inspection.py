@@ -25,7 +25,7 @@ from pipeline.curation.settings import ContaminationSettings, NearDuplicateSetti
 from pipeline.curation.signals.minhash import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
 from pipeline.curation.text.words import words_of
 
-INSPECTION_VERSION: Final = "1"
+INSPECTION_VERSION: Final = "2"
 """Moves when a finding may come out differently: findings that held are kept."""
 _SIGNATURES: Final = 200_000
 """Documents whose signatures are held as a whole (90 MB); of more documents a part of each band's values."""

@@ -3,7 +3,8 @@
 In: documents with their signals, the held-out split, the clusters of duplicates and the contaminated documents. Out:
 `selection.parquet` (row, doc_id), `removed.parquet` (row, doc_id, step, detail) and `croissant.json`. Each document
 is removed by the first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then
-the filters in theirs; the waterfall counts what is left after each.
+the filters in theirs; the waterfall counts what is left after each. A duplicate is one beside a copy that stays, in
+this corpus or another: so the filters of all corpora that share a cluster are looked at.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
+from pipeline.curation.contamination import CONTAMINATED_FILE
 from pipeline.curation.croissant import write_croissant
 from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
+from pipeline.curation.kept_copies import Duplicates, find_duplicates
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts
 from pipeline.curation.waterfall import Waterfall, WaterfallStep
 
-SELECTION_VERSION: Final = "2"
+SELECTION_VERSION: Final = "3"
 SELECTION_FILE: Final = "selection.parquet"
 SCHEMA: Final = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("doc_id", DOC_ID, nullable=False)])
 REMOVED: Final = pa.schema(
@@ -50,8 +53,8 @@ class SelectionSummary:
 
 def select_corpus(
     corpus: str,
-    settings: CorpusSettings,
-    documents: Path,
+    corpora: Mapping[str, CorpusSettings],
+    documents: Mapping[str, Path],
     heldout: Path,
     near_duplicates: Path,
     contamination: Path,
@@ -61,20 +64,23 @@ def select_corpus(
 
     Args:
         corpus: name.
-        settings: thresholds; only `filters` and `languages` are looked at.
-        documents, heldout, near_duplicates, contamination: folders of the assets before.
+        corpora: settings of all corpora; only their thresholds, `filters` and `languages`, are looked at.
+        documents: folder of `documents/<corpus>` for each corpus.
+        heldout, near_duplicates, contamination: folders of the assets before.
         out: output folder.
 
     Raises:
         CurationError: nothing is left; the message says which step took how much.
     """
-    marks, held_out = _Marks(corpus, near_duplicates, contamination), heldout_ids(heldout)
+    settings, own = corpora[corpus], documents[corpus]
+    duplicates = find_duplicates(corpus, corpora, documents, near_duplicates, contamination)
+    marks, held_out = _Marks(corpus, duplicates, contamination), heldout_ids(heldout)
     waterfall, languages, start = Waterfall(), Counter[str](), 0
     with (
         TableWriter(out / SELECTION_FILE, SCHEMA) as selection,
         TableWriter(out / "removed.parquet", REMOVED) as removed,
     ):
-        for batch in iter_parts(documents, ("doc_id", "bytes", "lang", *SIGNALS)):
+        for batch in iter_parts(own, ("doc_id", "bytes", "lang", *SIGNALS)):
             reasons = _reasons(batch, held_out, marks.between(start, start + batch.num_rows), settings)
             sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
             for row, (reason, size, lang) in enumerate(zip(reasons, sizes, langs, strict=True), start):
@@ -83,7 +89,7 @@ def select_corpus(
                     languages[lang] += size
             _write_rows(batch, start, reasons, selection, removed)
             start += batch.num_rows
-    steps = waterfall.steps(documents)
+    steps = waterfall.steps(own)
     kept = steps[-1].documents
     if not kept:
         took = ", ".join(f"{step.step} took {step.removed_documents:,}" for step in steps if step.removed_documents)
@@ -167,15 +173,11 @@ def _write_rows(
 class _Marks:
     """Rows of the corpus that duplicates or contamination remove, with the step and its detail: 40 bytes a row."""
 
-    def __init__(self, corpus: str, near_duplicates: Path, contamination: Path) -> None:
-        contaminated = pq.read_table(contamination / "contaminated.parquet", filters=[("corpus", "=", corpus)])
+    def __init__(self, corpus: str, duplicates: Duplicates, contamination: Path) -> None:
+        contaminated = pq.read_table(contamination / CONTAMINATED_FILE, filters=[("corpus", "=", corpus)])
         self._contaminated = contaminated.select(["row", "task", "item_id", "ngram"]).sort_by("row")
-        duplicates = pq.read_table(
-            near_duplicates / "clusters.parquet",
-            columns=["row", "cluster", "size", "exact"],
-            filters=[("corpus", "=", corpus), ("keep", "=", False)],
-        )
-        self._duplicates = duplicates.sort_by("row")
+        columns = (duplicates.rows, duplicates.clusters, duplicates.sizes, duplicates.exact)
+        self._duplicates = pa.table(dict(zip(("row", "cluster", "size", "exact"), columns, strict=True)))
 
     def between(self, start: int, stop: int) -> dict[int, Reason]:
         """Those of rows [start, stop), from 0; a duplicate counts as one before it counts as contaminated."""

@@ -8,11 +8,11 @@ near duplicates and contamination.
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
+from pipeline.base.languages import language_code
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
@@ -31,7 +31,11 @@ class DocumentsSettings(Settings):
     split_bytes: int | None = Field(None, ge=256)
     """Longest document in bytes; longer ones are cut at paragraph boundaries into pieces of one group."""
     refuse_bytes: int = Field(10_000_000, ge=1000)
-    """Records longer than this are quarantined (where `split_bytes` is unset)."""
+    """Records of more bytes than this are quarantined (where `split_bytes` is unset)."""
+    document_seconds: float = Field(30.0, gt=0.0)
+    """Processor seconds that a document may take, and as many for every further million characters; one that takes
+    longer is quarantined. Text takes a hundredth of it at most, on a slow machine too, so what is kept depends on none;
+    since this decides what is kept all the same, another value makes the documents anew."""
 
 
 class CorpusSettings(DocumentsSettings):
@@ -70,13 +74,18 @@ class CorpusSettings(DocumentsSettings):
         special = self.languages.get(lang)
         return self.filters if special is None else self.filters.merged(special)
 
-    @field_validator("languages")
+    @field_validator("languages", mode="before")
     @classmethod
-    def _language_codes(cls, value: dict[str, Filters]) -> dict[str, Filters]:
-        for code in value:
-            if not re.fullmatch(r"[a-z]{2,3}", code):
-                raise ValueError(f"{code!r} is no language code; use ISO 639-1 or -3 such as `fr`")
-        return value
+    def _one_form_of_each_language(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        given_as: dict[str, str] = {}
+        for given in value:
+            code = language_code(str(given))
+            if code in given_as:
+                raise ValueError(f"{given_as[code]!r} and {given!r} are one language, {code!r}: put them together")
+            given_as[code] = given
+        return {code: value[given] for code, given in given_as.items()}
 
 
 class HeldoutSettings(Settings):

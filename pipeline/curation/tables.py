@@ -25,6 +25,8 @@ from pipeline.curation.doc_ids import DOC_ID
 
 ROW_GROUP_BYTES: Final = 8 << 20
 """Text in one row group: what a reader holds at a time."""
+ROW_GROUP_ROWS: Final = 1 << 14
+"""Most documents in one: what is worked out of a short one (its signature, its signals) is larger than its text."""
 
 CORE_FIELDS: Final = (
     pa.field("doc_id", DOC_ID, nullable=False),
@@ -135,6 +137,20 @@ def iter_file(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             raise CurationError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, columns=list(columns)).to_batches()
+
+
+def iter_rows(folder: Path, columns: Sequence[str], rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Some rows (int64, ascending) of a documents folder, in their order; row groups without any are not read."""
+    start = 0
+    for path in parts(folder):
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                low, high = np.searchsorted(rows, [start, start + count])
+                if low < high:
+                    table = file.read_row_group(group, columns=list(columns)).take(pa.array(rows[low:high] - start))
+                    yield from table.combine_chunks().to_batches()
+                start += count
 
 
 def hash_batches(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> str:

@@ -1,12 +1,13 @@
 """The asset `near_duplicates`: clusters of equal and nearly equal documents over all corpora, held-out included.
 
 In: documents and held-out documents of all corpora. Out: `clusters.parquet`, one row for each document in a cluster of
-two or more: corpus, row, doc_id, cluster (its lowest doc_id), size, heldout, exact (a copy with the same text is the
-reason) and keep. Every edge of a cluster has an exact Jaccard similarity of word 5-grams of at least the threshold.
+two or more: corpus, row, doc_id, cluster (its lowest doc_id), size and heldout. Every edge of a cluster has an exact
+Jaccard similarity of word 5-grams of at least the threshold.
 
-Which copy stays, whatever the order of the input: the held-out ones, which are never in training text, so that no
-training copy stays beside them; else the one of the corpus that the profile names first; among those the longest;
-among those the one with the lowest doc_id; of equal texts the one in the lowest row.
+A cluster's rows stand together, in the order in which they would rather be kept, whatever the order of the input: those
+of the corpus that the profile names first; among those the longest; among those the one with the lowest doc_id; of
+equal texts the one in the lowest row. Which one is kept `kept_copies` decides, for it takes the corpora's filters, and
+a changed threshold finds no duplicates anew.
 
 Memory: 43 bytes a document, up to 90 while sorting and writing, and a constant. Bands, n-grams and sets go through
 files in the output folder that are read in partitions. Processes share the passes over text; the clusters are the same
@@ -40,7 +41,8 @@ from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file
 
-NEAR_DUPLICATES_VERSION: Final = "2"
+NEAR_DUPLICATES_VERSION: Final = "3"
+CLUSTERS_FILE: Final = "clusters.parquet"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
@@ -49,8 +51,6 @@ SCHEMA: Final = pa.schema(
         pa.field("cluster", DOC_ID, nullable=False),
         pa.field("size", pa.uint32(), nullable=False),
         pa.field("heldout", pa.bool_(), nullable=False),
-        pa.field("exact", pa.bool_(), nullable=False),
-        pa.field("keep", pa.bool_(), nullable=False),
     ]
 )
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ _WRITTEN_ROWS: Final = 1 << 18
 class NearDuplicatesSummary:
     """Clusters of two or more documents; `sizes` counts clusters by their number of documents.
 
+    `duplicates`, also by corpus, counts those beside the first member of each cluster, or beside held-out ones.
     `candidates` counts the pairs compared, `edges` those similar enough; pairs that other edges have put into one
     cluster already are not compared.
     """
@@ -89,7 +90,8 @@ def find_near_duplicates(
 
     Args:
         settings: bands and similarity.
-        documents: folder of `documents/<corpus>` for each corpus, in the profile's order: earlier ones keep their copy.
+        documents: folder of `documents/<corpus>` for each corpus, in the profile's order: copies in earlier ones are
+            preferred.
         heldout: folder of `heldout/<corpus>` for each corpus.
         out: output folder; also holds the scratch files while it is built.
         executor: shares out the passes over text. Never changes the result.
@@ -107,10 +109,10 @@ def find_near_duplicates(
                 candidates, edges = candidates + compared, edges + joined
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    path = out / "clusters.parquet"
+    path = out / CLUSTERS_FILE
     by_corpus, sizes = _write(rows, clusters.finish(), path)
     duplicates = sum(by_corpus.values())
-    log.info("near duplicates: %d clusters, %d documents to drop", sum(sizes.values()), duplicates)
+    log.info("near duplicates: %d clusters, %d documents beside their first", sum(sizes.values()), duplicates)
     return NearDuplicatesSummary(
         content_hash=hash_batches(iter_file(path, SCHEMA.names), SCHEMA.names),
         documents=len(rows.number),
@@ -215,7 +217,7 @@ def _read_pairs(path: Path) -> Iterator[np.ndarray]:
 
 
 def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter[str], Counter[int]]:
-    """Write the documents of clusters of two or more; returns those to drop by corpus, and clusters by size."""
+    """Write the documents of clusters of two or more; returns the duplicates by corpus, and clusters by size."""
     of = cluster[rows.number]
     sizes = np.bincount(of, minlength=rows.distinct).astype(np.uint32)
     any_held = np.zeros(rows.distinct, dtype=bool)
@@ -225,11 +227,7 @@ def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter
     order = np.lexsort((member, number, -rows.size[member].astype(np.int64), corpus, of[member]))
     member, number, corpus = member[order], number[order], corpus[order]
     of = of[member]
-    copies = np.bincount(number, minlength=rows.distinct)[number]
-    keep = rows.held_out[member] | ((np.diff(of, prepend=-1) != 0) & ~any_held[of])
-    kept_text = np.zeros(rows.distinct, dtype=bool)
-    kept_text[number[keep]] = True
-    exact = (copies > 1) & kept_text[number]
+    first = (np.diff(of, prepend=-1) != 0) & ~any_held[of]
     lowest = np.empty(rows.distinct, dtype=np.int64)
     lowest[rows.number[rows.first_copy]] = np.flatnonzero(rows.first_copy)
     with TableWriter(path, SCHEMA) as writer:
@@ -242,10 +240,8 @@ def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter
                 "cluster": binary_ids(rows.ids[lowest[of[here]]]),
                 "size": sizes[of[here]],
                 "heldout": rows.held_out[member[here]],
-                "exact": exact[here],
-                "keep": keep[here],
             }
             writer.write(pa.Table.from_pydict(columns, schema=SCHEMA))
-    dropped = np.bincount(corpus[~keep], minlength=len(rows.corpora)).tolist()
+    dropped = np.bincount(corpus[~(rows.held_out[member] | first)], minlength=len(rows.corpora)).tolist()
     by_corpus = Counter({name: count for name, count in zip(rows.corpora, dropped, strict=True) if count})
     return by_corpus, Counter(sizes[np.unique(of)].tolist())

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.base.languages import LanguageCode
 from pipeline.curation.filters.filter import Filter, Rule, Share, Signals
 
 
 class Language(Filter):
     """Languages."""
 
-    language: tuple[str, ...] | None = None
-    """Languages to keep (ISO 639-1 or -3)."""
+    language: tuple[LanguageCode, ...] | None = None
+    """Languages to keep (ISO 639-1 or -3, as in `fr`, `fra`, `fra_Latn`)."""
     language_score: Share | None = None
     """Least confidence of the detector in the document's language (FineWeb: 0.65; FineWeb-2: fr 0.824, sw 0.30)."""
 

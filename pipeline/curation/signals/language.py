@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
+
+from pipeline.base.languages import known_language
 
 _DETECTED_CHARACTERS: Final = 1000
 """Start of the text that the language detector sees; more changes next to nothing for text in one language."""
+_LABELS: Final = {"als": "gsw"}
+"""Alemannic, where ISO 639's `als` is Albanian."""
 _SMALL: Final = b"abcdefghijklmnopqrstuvwxyz"
 _LARGE: Final = _SMALL.upper()
 
 
 def detect_language(text: str) -> tuple[str, float]:
-    """Language (ISO 639-1 or -3) and the detector's confidence in it, 0 to 1, by fastText's lid.176."""
+    """Language, in the form of `pipeline.base.languages`, and the detector's confidence in it, 0 to 1."""
     sample = text[:_DETECTED_CHARACTERS].replace("\n", " ").strip()
     if not sample:
         return "", 0.0
@@ -23,7 +27,13 @@ def detect_language(text: str) -> tuple[str, float]:
     if sample.isupper() or (large > 0.8 * (large + small) and len(sample) > 5):
         sample = sample.lower()
     likeliest = _detector().detect(sample, model="lite")[0]
-    return str(likeliest["lang"]), min(1.0, float(likeliest["score"]))
+    return _code_of(str(likeliest["lang"])), min(1.0, float(likeliest["score"]))
+
+
+@cache
+def _code_of(label: str) -> str:
+    """The language of one of the detector's labels, which are Wikipedia's codes and not always ISO 639's."""
+    return _LABELS.get(label) or known_language(label) or label
 
 
 @lru_cache(maxsize=1)

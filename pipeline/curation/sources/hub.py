@@ -88,7 +88,8 @@ def _checked_shards(dataset: HubDataset, columns: Sequence[str]) -> int:
     missing = [name for name in columns if name not in names]
     if missing:
         raise SourceError(
-            f"{dataset.id} has no column {missing[0]!r}; it has {', '.join(names)}. Set the source's `text_field`."
+            f"{dataset.id} has no column {missing[0]!r}; it has {', '.join(names)}. "
+            "Set the source's `text_field`, `group_field` or `lang_field`."
         )
     return int(stream.num_shards)
 

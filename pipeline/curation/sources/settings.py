@@ -34,12 +34,14 @@ class Place(Settings):
     archive: Archive | None = None
     """A pinned package archive; `members` says which of its files."""
     members: tuple[str, ...] = ("*",)
-    """Shell patterns of the archive's files, in the order they are read."""
+    """Shell patterns of the archive's files, in the order they are read; of `files` that are archives, of the files in
+    them."""
     files: tuple[str, ...] = ()
-    """Paths, globs or fsspec URLs of parquet, jsonl or text files, also compressed (.gz, .zst)."""
+    """Paths, globs or fsspec URLs of parquet, jsonl or text files, also compressed (.gz, .bz2, .xz, .zst) or in
+    archives (.zip, .tar, .tar.gz), which are read member by member."""
     hub: HubDataset | None = None
     exclude: tuple[str, ...] = ()
-    """Shell patterns over file names (without folder) that are left out."""
+    """Shell patterns over file names (without folder) that are left out, also in archives."""
     maximum_units: int | None = Field(None, ge=1)
     """Read only the first so many units (files; of Parquet files, blocks of row groups)."""
     format: str = Field("records", description=f"How a file becomes documents. {_MEANINGS}.")

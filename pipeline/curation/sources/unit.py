@@ -1,21 +1,21 @@
 """A unit: what one part of a corpus is made from, small enough to be done again after a kill.
 
-That is a file, a member of an archive, some row groups of a Parquet file, or a shard of a hub data set. `unit_listing`
-fixes the units of a source and their order, `unit_reading` gives the records of one, in any process.
+That is a file (an archive with all its members too), a member of a wheel, some row groups of a Parquet file, or a shard
+of a hub data set. `unit_listing` fixes the units of a source and their order, `unit_reading` gives the records of one,
+in any process.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.archives import open_member
 from pipeline.base.errors import SourceError
+from pipeline.curation.sources.names import printable
 from pipeline.curation.sources.settings import Source
 
 
@@ -25,7 +25,7 @@ class Unit:
 
     source: Source
     entry: str
-    """Its name, unique within the source: what `Record.entry` and the column `source` say."""
+    """Its name, unique within the corpus: what `Record.entry` and the column `source` say, or begin with."""
     path: str
     member: str | None = None
     first: int = 0
@@ -34,24 +34,38 @@ class Unit:
     """The row group after the last one; None reads the whole file."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it comes over a network, which may break off: what damages it may be gone at the next attempt."""
+        return "://" in self.path
+
+    @property
+    def file_name(self) -> str:
+        """What says by its ending what the file is."""
+        return self.path if self.member is None else self.member
+
+    @property
     def is_parquet(self) -> bool:
         """Whether it is (of) a Parquet file, which is read by columns whatever the source's format."""
-        return (self.path if self.member is None else self.member).endswith(".parquet")
+        return self.file_name.lower().endswith(".parquet")
+
+    @property
+    def place(self) -> str:
+        """The file and its source, for messages."""
+        return f"{printable(self.path)} of {self.source.label}"
 
     def open(self) -> BinaryIO:
-        """Its bytes, decompressed."""
+        """Its bytes, as they are packed. Raises SourceError where this machine does not give them."""
         if self.member is not None:
             return open_member(Path(self.path), self.member)
-        import fsspec
+        try:
+            if not self.is_remote:
+                return Path(self.path).open("rb")
+            import fsspec
 
-        if self.path.endswith(".zst"):  # arrow's reader says when a stream ends too early, fsspec's does not
-            file = pa.PythonFile(fsspec.open(self.path, "rb").open(), mode="r")
-            return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(file, "zstd")))
-        return cast(BinaryIO, fsspec.open(self.path, "rb", compression="infer").open())
+            return cast(BinaryIO, fsspec.open(self.path, "rb").open())
+        except OSError as error:
+            raise SourceError(f"{self.place} cannot be opened: {error}") from error
 
     def open_parquet(self) -> pq.ParquetFile:
-        """Its Parquet file. Raises SourceError where it is none."""
-        try:
-            return pq.ParquetFile(self.open())
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SourceError(f"{self.path} of {self.source.label} is no Parquet file: {error}") from error
+        """Its Parquet file. Raises pa.ArrowException where it is none."""
+        return pq.ParquetFile(self.open())

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from pipeline.base.archives import Archive, fetch_archive, list_members
 from pipeline.base.errors import SourceError
 from pipeline.base.files import sha256_of
+from pipeline.curation.sources.formats.record import Refused
 from pipeline.curation.sources.hub import count_shards
+from pipeline.curation.sources.names import distinct, matched_files, printable
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.curation.sources.unit import Unit
 
@@ -24,8 +29,16 @@ _UNIT_BYTES: Final = 128 << 20
 """Uncompressed bytes of row groups in one unit."""
 
 
-def list_units(sources: Sequence[Source], cache: Path) -> list[Unit]:
-    """The units of a corpus, in the order of its rows.
+@dataclass(frozen=True)
+class Listing:
+    """The units of a corpus in the order of its rows, and the files that were left out."""
+
+    units: list[Unit]
+    left_out: list[tuple[Source, Refused]]
+
+
+def list_units(sources: Sequence[Source], cache: Path) -> Listing:
+    """The units of a corpus, and the files of its patterns that are none, by name.
 
     Args:
         sources: where the documents come from.
@@ -35,19 +48,27 @@ def list_units(sources: Sequence[Source], cache: Path) -> list[Unit]:
         SourceError: nothing matches, or an archive cannot be fetched or has another hash.
     """
     units: list[Unit] = []
+    left_out: list[tuple[Source, Refused]] = []
     for source in sources:
         if source.archive is not None:
-            of_source = list(_archive_units(source, source.archive, cache))
+            listed: Iterator[Unit | Refused] = _archive_units(source, source.archive, cache)
         elif source.hub is not None:
-            of_source = list(_hub_units(source, source.hub))
+            listed = _hub_units(source, source.hub)
         else:
-            of_source = list(_file_units(source))
+            listed = (piece for file in _file_units(source) for piece in _pieces(file))
+        items = list(listed)
+        of_source = [item for item in items if isinstance(item, Unit)]
+        without = [item for item in items if isinstance(item, Refused)]
+        left_out.extend((source, item) for item in without)
         if not of_source:
             patterns = ", ".join(source.members if source.archive is not None else source.files)
-            left_out = f" (left out: {', '.join(source.exclude)})" if source.exclude else ""
-            raise SourceError(f"no file of {source.label} matches {patterns}{left_out}: correct the source's patterns")
+            excluded = f" (left out: {', '.join(source.exclude)})" if source.exclude else ""
+            hidden = f" but {len(without)} hidden or unreadable ones" if without else ""
+            raise SourceError(
+                f"no file of {source.label} matches {patterns}{excluded}{hidden}: correct the source's patterns"
+            )
         units.extend(of_source[: source.maximum_units])
-    return units
+    return Listing(_told_apart(units), left_out)
 
 
 def local_files(sources: Sequence[Source]) -> list[list[str]]:
@@ -55,13 +76,27 @@ def local_files(sources: Sequence[Source]) -> list[list[str]]:
 
     What lies at a URL is taken to stay as it is: to read it anew, name it otherwise (another path or query).
     """
-    files = []
+    units: list[Unit] = []
     for source in sources:
-        local = [pattern for pattern in source.files if "://" not in pattern]
-        for unit in _file_units(source.model_copy(update={"files": tuple(local)})) if local else ():
-            if unit.first == 0:  # the further row groups of a Parquet file are the same file
-                files.append([unit.entry, sha256_of(Path(unit.path))])
-    return files
+        local = tuple(pattern for pattern in source.files if "://" not in pattern)
+        listed = _file_units(source.model_copy(update={"files": local}))
+        units.extend(unit for unit in listed if isinstance(unit, Unit))
+    try:
+        return [[unit.entry, sha256_of(Path(unit.path))] for unit in _told_apart(units)]
+    except OSError as error:
+        raise SourceError(f"{printable(str(error.filename))} cannot be read: {error.strerror}") from error
+
+
+def _told_apart(units: Sequence[Unit]) -> list[Unit]:
+    """The units, no two files of which have one name: the column `source` and the groups of the split are named so."""
+    paths = []
+    for unit in units:
+        if unit.source.hub is not None:
+            paths.append(f"{unit.path}/{unit.source.hub.split}/{unit.entry}")
+        else:
+            paths.append(unit.path if unit.member is None else f"{Path(unit.path).name}/{unit.member}")
+    names = distinct([unit.entry for unit in units], paths)
+    return [replace(unit, entry=name) for unit, name in zip(units, names, strict=True)]
 
 
 def _archive_units(source: Source, archive: Archive, cache: Path) -> Iterator[Unit]:
@@ -75,19 +110,43 @@ def _archive_units(source: Source, archive: Archive, cache: Path) -> Iterator[Un
                 yield Unit(source, name, str(wheel), member)
 
 
-def _file_units(source: Source) -> Iterator[Unit]:
+def _file_units(source: Source) -> Iterator[Unit | Refused]:
+    """A unit a file; a file that several patterns match, or several links, is one."""
+    seen: set[str] = set()
+    for pattern in source.files:
+        for file in _remote_files(pattern) if "://" in pattern else matched_files(pattern):
+            path = file.entry if isinstance(file, Refused) else file[0]
+            if _excluded(path.rsplit("/", 1)[-1], source):
+                continue
+            key = path if "://" in path or isinstance(file, Refused) else os.path.realpath(path)
+            if key not in seen:
+                seen.add(key)
+                yield file if isinstance(file, Refused) else Unit(source, file[1], path)
+
+
+def _remote_files(pattern: str) -> Iterator[tuple[str, str]]:
     import fsspec
 
-    for pattern in source.files:
-        for file in fsspec.open_files(pattern if glob.has_magic(pattern) else [pattern], "rb"):
-            path = file.full_name if "://" in pattern else file.path
-            name = path.rsplit("/", 1)[-1]
-            if _excluded(name, source):
-                continue
-            if not file.fs.exists(file.path):
-                raise SourceError(f"{path} does not exist: correct the source's `files`")
-            unit = Unit(source, name, path)
-            yield from _row_groups(unit) if unit.is_parquet else [unit]
+    for file in fsspec.open_files(pattern if glob.has_magic(pattern) else [pattern], "rb"):
+        if not file.fs.exists(file.path):
+            raise SourceError(f"{file.full_name} does not exist: correct the source's `files`")
+        parts, wild = file.full_name.split("/"), pattern.split("/")
+        fixed = next((n for n, part in enumerate(wild) if glob.has_magic(part)), len(parts) - 1)
+        yield file.full_name, "/".join(parts[min(fixed, len(parts) - 1) :])
+
+
+def _pieces(file: Unit | Refused) -> Iterator[Unit | Refused]:
+    """A file as one unit, or a Parquet file as several."""
+    if isinstance(file, Refused) or not file.is_parquet:
+        yield file
+        return
+    try:
+        pieces = list(_row_groups(file))
+    except (pa.ArrowException, OSError) as error:
+        if file.is_remote:
+            raise SourceError(f"{file.place} is no Parquet file, or cannot be read: {error}") from error
+        pieces = []
+    yield from pieces or [file]  # one without rows, or that is none, is found to be so when it is read
 
 
 def _row_groups(unit: Unit) -> Iterator[Unit]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,14 @@ _RULES: Final = Path(__file__).with_name("english_tokens.json")
 _OPENING: Final = frozenset('"(“')
 _CLOSING: Final = frozenset('.,;:!?")”')
 _LONGEST_CHUNK: Final = 10_000
-"""Longer chunks are no words; they are cut here first, since the URL pattern is quadratic."""
+"""Longer chunks are no words and stay whole."""
+_WINDOW: Final = 32
+"""Characters at either end that the rules look at: but for rows of dots they and what they look back on are shorter."""
+_NO_PREFIX: Final = frozenset(string.ascii_letters + string.digits) - frozenset("UCA")
+"""Characters that no prefix begins with (US$, C$ and A$ are prefixes)."""
+_ANY_USER: Final = r"(?:\S+(?::\S*)?@)?"
+_LINEAR_USER: Final = r"(?:\S+@)?"
+"""What stands before the `@` of a URL: the same strings, without trying every `:` in them anew."""
 
 
 class EnglishTokenizer:
@@ -26,11 +34,12 @@ class EnglishTokenizer:
 
     def __init__(self) -> None:
         rules: dict[str, Any] = json.loads(_RULES.read_text(encoding="utf-8"))
-        self._prefix = re.compile(rules["prefix"]).search
+        self._prefix = re.compile(rules["prefix"]).match
         self._suffix = re.compile(rules["suffix"]).search
         self._infix = re.compile(rules["infix"]).finditer
-        self._url = re.compile(rules["url"]).match
+        self._url = re.compile(rules["url"].replace(_ANY_USER, _LINEAR_USER)).match
         self._special: dict[str, list[str]] = rules["special"]
+        self._longest_special = max(map(len, self._special))
         self._merged: dict[tuple[str, ...], list[str]] = {}
         for text, tokens in self._special.items():
             by_rules = tuple(self._affixes(text, {}))
@@ -67,44 +76,57 @@ class EnglishTokenizer:
             return None
         return [chunk[0], word, *after] if start else [word, *after]
 
-    def _affixes(self, rest: str, special: dict[str, list[str]]) -> list[str]:
+    def _affixes(self, chunk: str, special: dict[str, list[str]]) -> list[str]:
         tokens: list[str] = []
         suffixes: list[str] = []
+        start, stop = 0, len(chunk)
+        longest = self._longest_special if special else -1
         before = -1
-        while rest and len(rest) != before:
-            if rest in special:
+        while start < stop and stop - start != before:
+            before = stop - start
+            if before <= longest and chunk[start:stop] in special:
                 break
-            before = len(rest)
-            prefix = self._prefix(rest)
-            cut = prefix.end() if prefix else 0
-            if cut and rest[cut:] in special:
-                tokens.append(rest[:cut])
-                rest = rest[cut:]
+            cut = start if chunk[start] in _NO_PREFIX else start + self._prefix_length(chunk, start, stop)
+            if start < cut and stop - cut <= longest and chunk[cut:stop] in special:
+                tokens.append(chunk[start:cut])
+                start = cut
                 break
-            suffix = self._suffix(rest[cut:])
-            keep = cut + suffix.start() if suffix else len(rest)
-            if keep < len(rest) and rest[:keep] in special:
-                suffixes.append(rest[keep:])
-                rest = rest[:keep]
+            keep = stop - self._suffix_length(chunk, cut, stop)
+            if keep < stop and keep - start <= longest and chunk[start:keep] in special:
+                suffixes.append(chunk[keep:stop])
+                stop = keep
                 break
-            if cut and keep < len(rest):
-                suffixes.append(rest[keep:])
-                tokens.append(rest[:cut])
-                rest = rest[cut:keep]
-            elif cut:
-                tokens.append(rest[:cut])
-                rest = rest[cut:]
-            elif keep < len(rest):
-                suffixes.append(rest[keep:])
-                rest = rest[:keep]
-        if rest:
-            tokens.extend(self._core(rest, special))
+            if keep < stop:
+                suffixes.append(chunk[keep:stop])
+            if start < cut:
+                tokens.append(chunk[start:cut])
+            start, stop = cut, keep
+        if start < stop:
+            tokens.extend(self._core(chunk[start:stop], special))
         return [token for token in [*tokens, *reversed(suffixes)] if token]
+
+    def _prefix_length(self, chunk: str, start: int, stop: int) -> int:
+        window = chunk[start : min(stop, start + _WINDOW)]
+        prefix = self._prefix(window)
+        if prefix is None:
+            return 0
+        if prefix.end() == _WINDOW:  # only a row of dots is that long
+            return stop - start - len(chunk[start:stop].lstrip("."))
+        return prefix.end()
+
+    def _suffix_length(self, chunk: str, start: int, stop: int) -> int:
+        window = chunk[max(start, stop - _WINDOW) : stop]
+        suffix = self._suffix(window)
+        if suffix is None:
+            return 0
+        if suffix.start() == 0 and len(window) == _WINDOW:
+            return stop - start - len(chunk[start:stop].rstrip("."))
+        return len(suffix[0])
 
     def _core(self, rest: str, special: dict[str, list[str]]) -> list[str]:
         if rest in special:
             return special[rest]
-        if self._url(rest):
+        if "." in rest and self._url(rest):
             return [rest]
         tokens: list[str] = []
         start = 0
@@ -119,16 +141,19 @@ class EnglishTokenizer:
 
     def _merge(self, tokens: list[str]) -> list[str]:
         """Put special cases together that the affix rules took apart, the longest from the left first."""
+        merged: list[str] = []
         place = 0
-        while place < len(tokens) - 1:
+        while place < len(tokens):
             for size in range(min(self._longest, len(tokens) - place), 1, -1):
                 whole = self._merged.get(tuple(tokens[place : place + size]))
                 if whole is not None:
-                    tokens = [*tokens[:place], *whole, *tokens[place + size :]]
-                    place += len(whole) - 1
+                    merged += whole
+                    place += size
                     break
-            place += 1
-        return tokens
+            else:
+                merged.append(tokens[place])
+                place += 1
+        return merged
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ class Normalizing(Settings):
     unwrap: bool = False
     """Join the lines of hard-wrapped paragraphs, as books on Project Gutenberg have them."""
     html: bool = False
-    """Drop left-over HTML tags and markdown tables' rules; unescape entities."""
+    """Drop left-over HTML tags (line breaks for blocks, blanks for cells) and markdown tables' rules, then undo
+    escapes, once. Without it tags stay, and escapes are undone in documents without tags."""
     c4_lines: bool = False
     """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
     mask_personal: bool = True

@@ -14,10 +14,17 @@ _BOUNDARIES = (re.compile(r"\n\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?â€¦ã
 
 def split_document(text: str, limit: int) -> list[str]:
     """Pieces of at most `limit` UTF-8 bytes, cut at the best boundary: paragraph, line, sentence, blank, character."""
-    if len(text) * 4 <= limit or len(text.encode()) <= limit:
+    if not is_longer(text, limit):
         return [text]
     pieces = [piece.strip() for piece in _pieces(text, limit)]
     return [piece for piece in pieces if piece]
+
+
+def is_longer(text: str, limit: int) -> bool:
+    """Whether the text has more than `limit` UTF-8 bytes; half a character counts as one."""
+    if len(text) > limit or len(text) * 4 <= limit:
+        return len(text) > limit
+    return len(text.encode("utf-8", errors="surrogatepass")) > limit
 
 
 def _pieces(text: str, limit: int) -> Iterator[str]:

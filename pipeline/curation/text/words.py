@@ -1,18 +1,16 @@
 """Words of a batch of texts as arrays, so that everything counted over words is numpy at memory speed.
 
 Two notions of a word. *Tokens* are what the published filters count: spaCy's English tokens, as in datatrove, or runs
-of letters and single marks in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
-and digits, single characters in scripts without spaces. Both depend only on the blank-separated chunk they occur
-in, so a text is split once for both, and each chunk analysed once (`chunks.py`).
+of letters and single symbols in other languages. *Words* are what n-grams are compared on: lower-cased runs of letters
+and digits. A letter's vowel signs, accents and joiners are part of it (`segments.py`, which also says what a word is in
+scripts without spaces). Both depend only on the blank-separated chunk they occur in, so a text is split once for both,
+and each chunk analysed once (`chunks.py`).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -27,12 +25,8 @@ from pipeline.curation.text.chunks import (
     chunk_texts,
 )
 from pipeline.curation.text.english import english_tokenizer
-
-_UNSPACED: Final = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’\-][^\W{_UNSPACED}]+)*|[^\w\s]")
+from pipeline.curation.text.normal_form import normal_form
+from pipeline.curation.text.segments import plain_words, tokens_and_symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +63,21 @@ def chunk_table(*, english: bool) -> ChunkTable:
     """This process's table of English chunks, or of all others; a fresh one when it is full."""
     table = _tables.get(english)
     if table is None or table.full:
-        table = ChunkTable(english_tokenizer() if english else _TOKEN.findall, words_of)
+        table = ChunkTable(english_tokenizer() if english else tokens_and_symbols, words_of)
         _tables[english] = table
     return table
+
+
+def forget_chunks() -> None:
+    """Start this process's tables afresh: one whose learning was broken off may be half changed."""
+    _tables.clear()
 
 
 def words_of(text: str) -> list[str]:
     """The plain words of a text."""
     if text.isascii():
-        return [text.lower()] if text.isalnum() else _WORD.findall(text.lower())
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+        return [text.lower()] if text.isalnum() else plain_words(text.lower())
+    return plain_words(normal_form("NFKC", text).lower())
 
 
 def tokens_of(chunked: Chunked) -> Tokens:

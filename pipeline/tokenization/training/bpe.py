@@ -5,8 +5,8 @@ on a part of the very sample both must learn the same merges in the same order, 
 pair seen often enough (it knows no minimum). Otherwise the reference trains, and the tokenizer's notes say why.
 
 No special token takes part in training, so a text that spells the end-of-text token trains like any other text; the
-token gets the last id afterwards. Ids are the reference's: the bytes in the order of their printable characters, then
-the merges.
+token gets the last id afterwards. Very long pieces are cut before (`long_pieces`). Ids are the reference's: the bytes
+in the order of their printable characters, then the merges.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, bulk_name
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, BytePairs, from_characters
 from pipeline.tokenization.formats.patterns import PATTERNS, pattern_for
+from pipeline.tokenization.training.long_pieces import without_long_pieces
 from pipeline.tokenization.training.specification import BYTES, Inputs, TrainedSpecification
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def train_bpe(name: str, spec: BpeSpec, texts: Iterable[str]) -> tuple[BytePairs
     """
     pattern = pattern_for(spec.pattern, spec.digits)
     wanted = spec.vocab_size - 1 - BYTES
-    texts = list(texts)
+    texts = list(without_long_pieces(texts, pattern))
     merges, note = None, f"trained by tokenizers: {bulk_name()} trains with the pattern gpt2 alone"
     if pattern == PATTERNS["gpt2"]:
         merges, note = _train_behind_gate(spec, wanted, texts)

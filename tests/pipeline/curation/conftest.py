@@ -68,9 +68,9 @@ class Curation:
         find_contamination(ContaminationSettings(), documents, items, contamination, executor=InProcess())
         return {
             name: select_corpus(
-                name, settings, documents[name], heldout[name], near, contamination, self.folder("corpus", name)
+                name, corpora, documents, heldout[name], near, contamination, self.folder("corpus", name)
             )
-            for name, settings in corpora.items()
+            for name in corpora
         }
 
 

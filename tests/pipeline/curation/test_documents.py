@@ -22,6 +22,7 @@ from pipeline.base.errors import CurationError, SourceError
 from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.curation.documents import DocumentsSummary, build_documents
 from pipeline.curation.settings import CorpusSettings
+from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.sources.unit_listing import local_files
 from pipeline.curation.tables import iter_parts
@@ -77,6 +78,28 @@ def test_parquet_gives_the_same_documents_as_json_lines(tmp_path: Path, write_li
     assert first.groups == second.groups == 40
 
 
+def test_rows_say_their_language_in_any_form_and_where_it_is_none_it_is_counted_and_detected(tmp_path: Path) -> None:
+    french = "Le petit chat est assis sur la table et il regarde les oiseaux du jardin."
+    said = ["fra", "FR-ca", "fr", None, "", "und", "french", "french", 7, "x" * 300]
+    lines = [json.dumps({"text": f"{french} {number}", "language": lang}) for number, lang in enumerate(said)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = {"files": [str(tmp_path / "a.jsonl")], "lang_field": "language"}
+    summary = build(CorpusSettings.model_validate({"sources": [source]}), tmp_path / "out")
+    assert summary.languages == {"fr": len(said)}
+    assert summary.unknown_languages == {"french": 2, "7": 1, "x" * 40: 1}
+    declared = build(CorpusSettings.model_validate({"sources": [source | {"lang": "fra"}]}), tmp_path / "declared")
+    assert (declared.languages, declared.unknown_languages) == ({"fr": len(said)}, {})
+
+
+def test_values_that_are_no_language_are_counted_in_bounded_space(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"A tale with the number {n}.", "lang": f"tongue {n}"}) for n in range(1000)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = {"files": [str(tmp_path / "a.jsonl")], "lang_field": "lang"}
+    summary = build(CorpusSettings.model_validate({"sources": [source]}), tmp_path / "out")
+    assert len(summary.unknown_languages) <= 20
+    assert summary.unknown_languages[""] == 800, "those past the first two hundred, together"
+
+
 def test_a_book_is_cut_into_parts_that_keep_book_and_position(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("\n\n".join(LINES))
     build(local(tmp_path / "book.txt", source={"format": "whole"}, split_bytes=500), tmp_path / "out")
@@ -114,7 +137,7 @@ def test_bad_documents_are_counted_and_quarantined_and_never_fatal(tmp_path: Pat
     (tmp_path / "bad.txt").write_bytes(b"\n".join(lines))
     summary = build(local(tmp_path / "bad.txt", source={"format": "lines"}, refuse_bytes=1_000_000), tmp_path / "out")
     assert summary.documents == 5
-    assert summary.quarantined == {"invalid utf-8": 1, "longer than refuse_bytes = 1,000,000": 1, "empty": 1}
+    assert summary.quarantined == {Reason.BAD_BYTES: 1, Reason.TOO_LONG: 1, Reason.EMPTY: 1}
     assert {(item["entry"], item["row"]) for item in summary.quarantine_examples} == {("bad.txt", n) for n in (1, 3, 6)}
     assert "nul  inside" in texts(tmp_path / "out") or "nul inside" in texts(tmp_path / "out")
 
@@ -134,11 +157,13 @@ def test_lone_surrogates_in_json_do_not_stop_a_build(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_names_those_there_are(tmp_path: Path, write_lines) -> None:
-    with pytest.raises(SourceError, match=r"no field 'body' in row 0; it has text, page"):
+    with pytest.raises(
+        CurationError, match=r"no field 'body' in its first 40 rows; it has text, page\. Set .*text_field"
+    ):
         build(local(write_lines("a.jsonl", LINES), source={"text_field": "body"}), tmp_path / "out")
     pq.write_table(pa.table({"text": LINES}), tmp_path / "a.parquet")
-    with pytest.raises(SourceError, match=r"no column 'body'; it has text"):
-        build(local(tmp_path / "a.parquet", source={"text_field": "body"}), tmp_path / "out")
+    with pytest.raises(CurationError, match=r"no field 'body' in its columns; it has text\. Set .*text_field"):
+        build(local(tmp_path / "a.parquet", source={"text_field": "body"}), tmp_path / "parquet")
 
 
 def test_an_empty_file_alone_is_a_corpus_without_documents(tmp_path: Path) -> None:
@@ -147,15 +172,15 @@ def test_an_empty_file_alone_is_a_corpus_without_documents(tmp_path: Path) -> No
         build(local(tmp_path / "empty.txt", source={"format": "lines"}), tmp_path / "out")
 
 
-def test_files_that_are_missing_damaged_or_of_no_parquet_are_named(tmp_path: Path) -> None:
+def test_files_that_are_missing_damaged_or_of_no_parquet_are_named_where_nothing_else_is_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere\.txt does not exist"):
         build(local(tmp_path / "nowhere.txt"), tmp_path / "out")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(os.urandom(50_000))[:20_000])
-    with pytest.raises(SourceError, match=r"cut\.txt\.gz .* is damaged"):
+    with pytest.raises(CurationError, match=r"cut\.txt\.gz: damaged: Compressed file ended .*; fetch it again"):
         build(local(tmp_path / "cut.txt.gz", source={"format": "whole", "encoding": "latin-1"}), tmp_path / "out")
     (tmp_path / "no.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(SourceError, match="is no Parquet file"):
-        build(local(tmp_path / "no.parquet"), tmp_path / "out")
+    with pytest.raises(CurationError, match=r"no\.parquet: damaged: Parquet magic bytes not found"):
+        build(local(tmp_path / "no.parquet"), tmp_path / "parquet")
 
 
 def test_a_source_is_exactly_one_place() -> None:
@@ -245,8 +270,12 @@ def test_local_files_are_known_by_their_names_and_content(tmp_path: Path) -> Non
 def test_a_compressed_stream_that_ends_too_early_is_named(tmp_path: Path) -> None:
     packed = zstandard.compress("\n".join(LINES * 2000).encode())
     (tmp_path / "a.txt.zst").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(SourceError, match=r"a\.txt\.zst .* is damaged"):
-        build(local(tmp_path / "a.txt.zst", source={"format": "lines"}), tmp_path / "out")
+    summary = build(local(tmp_path / "a.txt.zst", source={"format": "lines"}), tmp_path / "out")
+    assert summary.quarantined == {Reason.UNREADABLE: 1}, "what was read before stays"
+    assert (summary.quarantine_examples[0]["entry"], summary.quarantine_examples[0]["row"]) == (
+        "a.txt.zst",
+        summary.documents,
+    )
 
 
 def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
@@ -255,7 +284,7 @@ def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[40:400] = bytes(360)
     path.write_bytes(data)
-    with pytest.raises(SourceError, match=r"rows\.parquet .* is damaged"):
+    with pytest.raises(CurationError, match=r"rows\.parquet: damaged"):
         build(local(path), tmp_path / "out")
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
+from pydantic import ValidationError
 
 from pipeline.curation import filters
 from pipeline.curation.filters.filter import Filter
@@ -70,6 +72,34 @@ def test_thresholds_of_a_language_replace_those_of_the_corpus(tmp_path: Path) ->
     )
     assert settings.filters_for("en").language_score == 0.65
     assert settings.filters_for("fr") == Filters(minimum_words=50, language_score=0.824)
+
+
+@pytest.mark.parametrize("given", ["fra", "FR", "fr-FR", "fra_Latn"])
+def test_a_language_is_one_whatever_form_its_code_has(tmp_path: Path, given: str) -> None:
+    settings = CorpusSettings.model_validate(
+        {
+            "sources": [{"files": [str(tmp_path)], "lang": given}],
+            "filters": {"language": [given]},
+            "languages": {given: {"minimum_words": 7}},
+        }
+    )
+    assert (settings.sources[0].lang, settings.filters.language) == ("fr", ("fr",))
+    assert settings.filters_for("fr").minimum_words == 7
+    assert settings.allowed_languages == {"fr"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"filters": {"language": ["french"]}}, r"'french' is no language code; did you mean 'fr' \(French\)\?"),
+        ({"languages": {"qqq": {}}}, "'qqq' is no language code"),
+        ({"languages": {"fr": {}, "fra_Latn": {}}}, "'fr' and 'fra_Latn' are one language, 'fr': put them together"),
+        ({"sources": [{"files": ["x"], "lang": "xx"}]}, "'xx' is no language code"),
+    ],
+)
+def test_what_is_no_code_is_refused_where_settings_say_it(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        CorpusSettings.model_validate({"sources": [{"files": ["x"]}], **wrong})
 
 
 def test_a_language_changes_of_a_group_what_it_names_alone() -> None:

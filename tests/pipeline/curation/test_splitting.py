@@ -31,4 +31,4 @@ def test_where_documents_are_cut_moves_only_with_the_version_of_documents() -> N
     sentences = [f"Sentence {number} is one of {number % 7} words{'!?.…'[number % 4]}" for number in range(60)]
     text = "\n\n".join(" ".join(sentences[start : start + 20]) for start in range(0, 60, 20)) + "\nend" * 80 + "x" * 600
     lengths = [len(piece) for piece in split_document(text, 400)]
-    assert (DOCUMENTS_VERSION, lengths) == ("1", [392, 216, 371, 247, 371, 395, 400, 371])
+    assert (DOCUMENTS_VERSION, lengths) == ("2", [392, 216, 371, 247, 371, 395, 400, 371])

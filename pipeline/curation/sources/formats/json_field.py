@@ -6,28 +6,38 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipeline.base.errors import SourceError
+from pipeline.curation.sources.formats.encoding import decode_file
 from pipeline.curation.sources.formats.format import DocumentFormat
 from pipeline.curation.sources.formats.layout import Layout
-from pipeline.curation.sources.formats.record import Record, Refused, record_of
+from pipeline.curation.sources.formats.reason import Reason
+from pipeline.curation.sources.formats.record import Record, Refused, bad_bytes, bad_json, excerpt, records_of
 
 
 class JsonField(DocumentFormat):
     """One JSON object, whose keys are the groups, or a list."""
 
     meaning = "one JSON object or list of objects"
+    endings = (".json",)
 
     def read(self, file: BinaryIO, entry: str, layout: Layout) -> Iterator[Record | Refused]:
+        data = file.read()
+        if not data.strip():
+            return
         try:
-            data = json.loads(file.read())
-        except ValueError as error:
-            raise SourceError(f"{entry} of {layout.label} is no JSON file: {error}") from error
-        if isinstance(data, dict):
-            items = list(data.items())
-        elif isinstance(data, list):
-            items = [(f"{entry}#{row}", value) for row, value in enumerate(data)]
+            value = json.loads(decode_file(data, layout.encoding))
+        except UnicodeError as error:
+            yield bad_bytes(data, error, entry, 0, layout)
+            return
+        except (ValueError, RecursionError) as error:
+            yield bad_json(data, error, entry, 0)
+            return
+        del data
+        if isinstance(value, dict):
+            items = list(value.items())
+        elif isinstance(value, list):
+            items = [(f"{entry}#{row}", item) for row, item in enumerate(value)]
         else:
-            kind = type(data).__name__
-            raise SourceError(f"{entry} of {layout.label} holds one JSON {kind}, not an object or a list")
-        for row, (key, value) in enumerate(items):
-            yield record_of(value, key, entry, row, layout)
+            details = f"one JSON {type(value).__name__}, not an object or a list"
+            yield Refused(entry, 0, Reason.NO_OBJECT, excerpt(str(value)), details)
+            return
+        yield from records_of(((row, key, item) for row, (key, item) in enumerate(items)), entry, layout)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from pydantic import Field
+from pydantic import field_validator
 
+from pipeline.base.languages import LanguageCode
 from pipeline.base.settings import Settings
+from pipeline.curation.sources.formats.encoding import known_encoding
 
 
 class Layout(Settings):
@@ -17,11 +19,20 @@ class Layout(Settings):
     group_field: str | None = None
     """Field or column that says what the held-out split keeps together; the record itself by default."""
     lang_field: str | None = None
-    """Field or column with the document's language."""
+    """Field or column with the document's language, in any of the forms of `lang`; what is none is counted, and the
+    language detected."""
     separator: str = "<|endoftext|>"
     encoding: str = "utf-8"
-    lang: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
-    """Declared language (ISO 639-1 or -3); detected from the text where neither this nor `lang_field` says it."""
+    """Encoding of the files' text by any of its names, also of JSON; Parquet has its own. Bytes that are not in it set
+    their line or file aside."""
+    lang: LanguageCode | None = None
+    """Declared language: ISO 639-1 or -3, as in `fr`, `fra`, `fr-FR`, `fra_Latn`, which are all `fr`. Where neither
+    this nor `lang_field` says it, it is detected from the text."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        return known_encoding(value)
 
     @property
     @abstractmethod
@@ -32,3 +43,7 @@ class Layout(Settings):
     def columns(self) -> list[str]:
         """The columns of a table that are needed."""
         return [name for name in (self.text_field, self.group_field, self.lang_field) if name is not None]
+
+    def setting_of(self, column: str) -> str:
+        """The setting that names a column."""
+        return next(name for name in ("text_field", "group_field", "lang_field") if getattr(self, name) == column)

@@ -4,36 +4,68 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pipeline.curation.sources.formats.encoding import byte_lines
 from pipeline.curation.sources.formats.format import DocumentFormat
 from pipeline.curation.sources.formats.layout import Layout
-from pipeline.curation.sources.formats.record import Record, Refused, excerpt, record_of
+from pipeline.curation.sources.formats.reason import Reason
+from pipeline.curation.sources.formats.record import (
+    Fields,
+    Record,
+    Refused,
+    bad_bytes,
+    bad_json,
+    record_of,
+    records_of,
+)
 
 
 class Records(DocumentFormat):
     """JSON lines. Tables (Parquet, hub data sets) are read by `table_records`."""
 
     meaning = "rows of parquet or JSON lines"
+    endings = (".jsonl", ".ndjson", ".jsonlines", ".json", ".parquet")
 
     def read(self, file: BinaryIO, entry: str, layout: Layout) -> Iterator[Record | Refused]:
-        for row, line in enumerate(file):
-            if not line.strip():
+        yield from records_of(_json_rows(file, entry, layout), entry, layout)
+
+
+def _json_rows(file: BinaryIO, entry: str, layout: Layout) -> Iterator[Fields | Refused]:
+    for row, (line, codec) in enumerate(byte_lines(file, layout.encoding)):
+        try:
+            text = line.decode(codec)
+            if not text.strip():
                 continue
-            try:
-                fields = json.loads(line)
-            except ValueError as error:
-                yield Refused(entry, row, f"no JSON: {error}", excerpt(line))
-                continue
-            yield record_of(fields, f"{entry}#{row}", entry, row, layout)
+            fields = json.loads(text)
+        except UnicodeError as error:
+            yield bad_bytes(line, error, entry, row, layout)
+        except (ValueError, RecursionError) as error:
+            yield bad_json(line, error, entry, row)
+        else:
+            yield row, f"{entry}#{row}", fields
 
 
 def table_records(tables: Iterable[pa.Table], entry: str, layout: Layout, first: int) -> Iterator[Record | Refused]:
     """The rows of tables that follow each other, the first one being row `first` of the file."""
     row = first
     for table in tables:
-        for fields in table.to_pylist():
-            yield record_of(fields, f"{entry}#{row}", entry, row, layout)
+        try:
+            rows: Iterable[Any] = table.to_pylist()
+        except (ValueError, OverflowError, pa.ArrowException):  # such as text that is no UTF-8, which Arrow lets pass
+            rows = (_row(table, place) for place in range(table.num_rows))
+        for fields in rows:
+            if isinstance(fields, Exception):
+                yield Refused(entry, row, Reason.NO_VALUE, "", str(fields))
+            else:
+                yield record_of(fields, f"{entry}#{row}", entry, row, layout)
             row += 1
+
+
+def _row(table: pa.Table, place: int) -> dict[str, Any] | Exception:
+    try:
+        return {name: table.column(name)[place].as_py() for name in table.column_names}
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        return error

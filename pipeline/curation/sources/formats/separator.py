@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.curation.sources.formats.format import TextFormat
 from pipeline.curation.sources.formats.layout import Layout
+from pipeline.curation.sources.formats.record import Refused
 
 
 class Separator(TextFormat):
@@ -13,5 +14,12 @@ class Separator(TextFormat):
 
     meaning = "documents between `separator`"
 
-    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[None, str]]:
-        return ((None, document) for document in text.split(layout.separator))
+    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str | None, str] | Refused]:
+        separator = layout.separator
+        if "\n" in separator or "\r" in separator:  # a line ends in one way or another, whatever the setting spells
+            text, separator = _line_feeds(text), _line_feeds(separator)
+        return ((None, document) for document in text.split(separator))
+
+
+def _line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

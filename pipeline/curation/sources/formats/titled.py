@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from pipeline.curation.sources.formats.format import TextFormat
 from pipeline.curation.sources.formats.layout import Layout
+from pipeline.curation.sources.formats.record import Refused
 
-_TITLE = re.compile(r"^[^a-z\n]*[A-Z]{2}[^a-z\n]*$", re.MULTILINE)
+_NO_SMALL_LETTER = re.compile(r"^[^a-z\n]++$", re.MULTILINE)
+_CAPITALS = re.compile("[A-Z]{2}")
+_LONGEST_TITLE: Final = 200
 
 
 class Titled(TextFormat):
@@ -16,9 +20,10 @@ class Titled(TextFormat):
 
     meaning = "documents under lines in capital letters"
 
-    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str, str]]:
+    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str | None, str] | Refused]:
         text = text.replace("\r\n", "\n")
-        starts = [match.start() for match in _TITLE.finditer(text) if text[: match.start()].endswith("\n\n")]
+        lines = (line for line in _NO_SMALL_LETTER.finditer(text) if text.endswith("\n\n", 0, line.start()))
+        starts = [line.start() for line in lines if _CAPITALS.search(line[0])]
         for start, stop in zip([0, *starts], [*starts, len(text)], strict=True):
             title = text[start:stop].strip().split("\n", 1)[0].strip()
-            yield f"{entry}/{title}", text[start:stop]
+            yield f"{entry}/{title[:_LONGEST_TITLE]}", text[start:stop]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.curation.sources.formats.format import TextFormat
 from pipeline.curation.sources.formats.layout import Layout
+from pipeline.curation.sources.formats.record import Refused
 
 
 class Whole(TextFormat):
@@ -13,5 +14,5 @@ class Whole(TextFormat):
 
     meaning = "a file is a document"
 
-    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str, str]]:
+    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str | None, str] | Refused]:
         yield entry, text
