@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.base.languages import language_code
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
 from pipeline.curation.sources.settings import Source
+from pipeline.curation.text.languages import language_code
 from pipeline.curation.text.settings import Normalizing
 
 WORTH_BYTES: Final = 24_000_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.base.languages import LanguageCode
 from pipeline.curation.filters.filter import Filter, Rule, Share, Signals
+from pipeline.curation.text.languages import LanguageCode
 
 
 class Language(Filter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from pipeline.base.languages import known_language
+from pipeline.curation.text.languages import known_language
 
 _DETECTED_CHARACTERS: Final = 1000
 """Start of the text that the language detector sees; more changes next to nothing for text in one language."""
@@ -16,7 +16,7 @@ _LARGE: Final = _SMALL.upper()
 
 
 def detect_language(text: str) -> tuple[str, float]:
-    """Language, in the form of `pipeline.base.languages`, and the detector's confidence in it, 0 to 1."""
+    """Language, in the form of `pipeline.curation.text.languages`, and the detector's confidence in it, 0 to 1."""
     sample = text[:_DETECTED_CHARACTERS].replace("\n", " ").strip()
     if not sample:
         return "", 0.0

@@ -6,9 +6,9 @@ from abc import abstractmethod
 
 from pydantic import field_validator
 
-from pipeline.base.languages import LanguageCode
 from pipeline.base.settings import Settings
 from pipeline.curation.sources.formats.encoding import known_encoding
+from pipeline.curation.text.languages import LanguageCode
 
 
 class Layout(Settings):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from pipeline.base.languages import UNDETERMINED, known_language
 from pipeline.curation.sources.formats.layout import Layout
 from pipeline.curation.sources.formats.reason import Reason
+from pipeline.curation.text.languages import UNDETERMINED, known_language
 
 _EXCERPT: Final = 120
 _DETAILS: Final = 300
@@ -28,7 +28,7 @@ class Record:
     text: str
     group: str
     lang: str
-    """Declared language, in the form of `pipeline.base.languages`; empty where it is to be detected."""
+    """Declared language, in the form of `pipeline.curation.text.languages`; empty where it is to be detected."""
     entry: str
     row: int
     unknown_lang: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.base.languages import known_language, language_code
+from pipeline.curation.text.languages import known_language, language_code
 
 
 @pytest.mark.parametrize(
