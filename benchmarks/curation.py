@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -52,9 +54,8 @@ def main() -> None:
     if options.part == "compare":
         texts = read(options.data, options.megabytes)
         for _ in range(options.repeat):  # in fresh processes: chunks are learnt once a process
-            subprocess.run(
-                [sys.executable, "-c", COMPARE, str(ROOT), str(options.data), str(options.megabytes)], check=True
-            )
+            words = [str(ROOT), str(options.data), str(options.megabytes)]
+            subprocess.run([sys.executable, "-c", COMPARE, *words], check=True)
         print(f"on {len(texts):,} documents", flush=True)
     elif options.part == "stages":
         for size in options.megabytes:
@@ -97,23 +98,14 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
+        this = psutil.Process()
         while not self._done.wait(0.25):
-            self.greatest = max(self.greatest, sum(map(_proportional, [os.getpid(), *_children(os.getpid())])))
+            self.greatest = max(self.greatest, sum(map(_proportional, [this, *this.children(recursive=True)])))
 
 
-def _children(process: int) -> list[int]:
-    found = []
-    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):
-            found += [int(child) for child in tasks.read_text().split()]
-    return found + [below for child in found for below in _children(child)]
-
-
-def _proportional(process: int) -> float:
-    with suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
+def _proportional(process: psutil.Process) -> float:
+    with suppress(psutil.Error):
+        return process.memory_full_info().pss / 2**20
     return 0.0
 
 
@@ -251,8 +243,8 @@ def run_stages(data: Path, megabytes: int) -> None:
             }
         )
         build = partial(build_documents, "web", settings.documents, root / "documents", cache=root)
-        first = {"documents": lambda: with_processes(build)}
-        timed(f"all stages over {megabytes} MB", megabytes, {**first, **later_stages(root, settings, items)})
+        steps = {"documents": lambda: with_processes(build)} | later_stages(root, settings, items)
+        timed(f"all stages over {megabytes} MB", megabytes, steps)
 
 
 def with_processes(stage: Callable[..., object]) -> object:
@@ -274,13 +266,12 @@ def later_stages(root: Path, settings: object, items: list[tuple[str, str, str]]
     web, held, near, contaminated = (root / name for name in ("documents", "heldout", "near", "contamination"))
     duplicates = partial(find_near_duplicates, NearDuplicateSettings(), {"web": web}, {"web": held}, near)
     contamination = partial(find_contamination, ContaminationSettings(), {"web": web}, items, contaminated)
+    selected = ("web", {"web": settings}, {"web": web}, held, near, contaminated, root / "corpus")
     return {
         "heldout": lambda: split_heldout("web", HeldoutSettings(), web, held),
         "near_duplicates": lambda: with_processes(duplicates),
         "contamination": lambda: with_processes(contamination),
-        "corpus": lambda: select_corpus(
-            "web", {"web": settings}, {"web": web}, held, near, contaminated, root / "corpus"
-        ),  # type: ignore[arg-type]
+        "corpus": lambda: select_corpus(*selected),
     }
 
 
