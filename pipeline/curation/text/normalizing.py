@@ -131,6 +131,12 @@ def needs_ftfy(text: str) -> bool:
         return True
     if text.isascii():
         return False
+    normal = normal_form("NFC", text)  # which ftfy looks at when it has looked at the text itself
+    return _looks_bad(text) or (normal != text and _looks_bad(normal))
+
+
+def _looks_bad(text: str) -> bool:
+    """What ftfy's own look at all of the text finds, from looks around its unusual characters alone."""
     from ftfy.badness import is_bad
 
     places = [(match.start(), match.end()) for match in _UNUSUAL.finditer(text)]
