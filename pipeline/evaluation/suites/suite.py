@@ -6,6 +6,7 @@ line in `table.py`, by which everything else finds it: profiles, assets, the sco
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +59,9 @@ class SuiteSettings(Settings):
         """Local files that enter the result, by what they are, as they are now; a part of the fingerprint."""
         return {}
 
+    @abstractmethod
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
         """Score the model; write `scores.json` and what else is kept into `out`. Raises EvaluationError."""
-        raise NotImplementedError
 
 
 def evaluate_suite(
