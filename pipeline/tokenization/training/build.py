@@ -14,7 +14,7 @@ from pipeline.base.files import TEMPORARY
 from pipeline.tokenization.folder import write_tokenizer
 from pipeline.tokenization.training.specification import Inputs, Specification
 
-TOKENIZER_VERSION: Final = "3"
+TOKENIZER_VERSION: Final = "4"
 
 
 @dataclass(frozen=True)

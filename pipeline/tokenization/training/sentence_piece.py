@@ -2,7 +2,7 @@
 
 sentencepiece itself trains, on the mixture's sample. Byte fallback spells what has no piece, so every text has ids.
 Runs of spaces are kept, and a dummy space is put first, so that a word has one piece wherever it stands. The trainer
-takes lines: a line break is the byte piece <0x0A>.
+takes lines, the longest ones in parts: a line break is the byte piece <0x0A>.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from pipeline.tokenization.training.specification import (
     TrainedSpecification,
 )
 
-LONGEST_LINE: Final = 1 << 20  # bytes; the trainer leaves longer lines out without a word
+LONGEST_LINE: Final = 1 << 16
+"""Bytes. The trainer leaves longer lines out without a word, and its unigram kind loses all precision in a line of
+100,000 characters, so they are cut."""
 END_OF_TEXT: Final = "</s>"
 
 
@@ -68,7 +70,7 @@ def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterat
     import sentencepiece
 
     model = io.BytesIO()
-    lines = (line for text in texts for line in text.split("\n") if line)
+    lines = (part for text in texts for line in text.split("\n") if line for part in short_enough(line))
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=lines,
@@ -96,6 +98,18 @@ def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterat
     except RuntimeError as error:
         raise TokenizerError(f"tokenizer {name}: {_explain(spec, str(error))}") from error
     return model.getvalue()
+
+
+def short_enough(line: str) -> Iterator[str]:
+    """The line in parts of at most `LONGEST_LINE` bytes, cut before blanks where there are any."""
+    most = LONGEST_LINE // 4  # characters, of at most four bytes each
+    start = 0
+    while len(line) - start > most:
+        blank = line.rfind(" ", start + 1, start + most)
+        stop = blank if blank > 0 else start + most
+        yield line[start:stop]
+        start = stop
+    yield line[start:]
 
 
 def _explain(spec: SentencepieceTrainedSpec, message: str) -> str:

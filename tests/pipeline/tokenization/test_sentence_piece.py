@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.choosing.comparison import round_trip_failures
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
+from pipeline.tokenization.training.sentence_piece import (
+    LONGEST_LINE,
+    SentencepieceTrainedSpec,
+    short_enough,
+    train_sentencepiece,
+)
 
 Build = Callable[..., Path]
 KINDS = ["sentencepiece_bpe", "sentencepiece_unigram"]
@@ -87,6 +94,24 @@ def test_a_vocabulary_that_does_not_fit_says_what_would(build: Build, kind: str)
         build("big", kind=kind, vocab_size=90_000)
     with pytest.raises(TokenizerError, match=r"vocab_size is 200, smaller than the alphabet: \d+ rows go to"):
         build("small", kind=kind, vocab_size=200)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_line_without_a_blank_takes_part(kind: str) -> None:
+    draw = random.Random(1)
+    line = "".join(chr(0x4E00 + draw.randrange(40)) for _ in range(400_000))
+    spec = parse_spec({"kind": kind, "vocab_size": 304, "character_coverage": 1.0}, where="x")
+    assert isinstance(spec, SentencepieceTrainedSpec)
+    model = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece("x", spec, iter(["wolf\n", line])))
+    assert sum("\u4e00" <= model.id_to_piece(i)[0] <= "\u9fff" for i in range(304)) >= 40
+
+
+def test_long_lines_are_cut_whole_and_at_blanks() -> None:
+    for line in ("a word " * 40_000, "\U0001f600" * 70_000, "short", " " * 50_000):
+        parts = list(short_enough(line))
+        assert "".join(parts) == line
+        assert all(0 < len(part.encode()) <= LONGEST_LINE for part in parts)
+    assert all(part.startswith(" ") for part in list(short_enough("a word " * 40_000))[1:])
 
 
 def test_bytes_of_each_piece(build: Build) -> None:
