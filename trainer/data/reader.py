@@ -50,6 +50,7 @@ class _Section:
     epoch: int
     stage: int
     name: str
+    tokens: int
     first: int
     count: int
     source: FixedWindows | PackedRows
@@ -105,6 +106,16 @@ class SequenceReader:
     def tokens(self) -> int:
         """Tokens of all epochs, those at the stages' ends that no sequence holds included."""
         return sum(manifest.tokens for manifest in self.epochs)
+
+    @property
+    def empty_stages(self) -> list[str]:
+        """Stages with too few tokens for a single sequence, of which nothing is read: a sentence on each."""
+        return [
+            f"epoch {section.epoch}, stage {section.name!r}: {section.tokens:,} tokens hold no sequence of context "
+            f"{self.context:,}, so none of them is read; give the stage more tokens or take a shorter context"
+            for section in self._sections
+            if not section.count
+        ]
 
     @property
     def bytes_per_token(self) -> float:
@@ -260,7 +271,9 @@ def _sections(epochs: list[ShardsManifest], paths: list[Path], context: int, pac
         for stage in manifest.stages:
             stream = open_stage(path.parent, stage, manifest.tokenizer)
             rows = open_rows(path.parent, stage, stream, context) if packed else FixedWindows(stream, context)
-            sections.append(_Section(number, manifest.epoch, stage.index, stage.name, first, rows.count, rows))
+            sections.append(
+                _Section(number, manifest.epoch, stage.index, stage.name, len(stream), first, rows.count, rows)
+            )
             first += rows.count
     if not sections:
         raise DataError(f"{paths[0]}: no stages; materialize the epoch's shards again")

@@ -96,6 +96,8 @@ class _Run:
         if self.ranks.is_first:
             self._open_folder()
             log.info("%s", self.meter.headline(self.steps, self.learner.micro_batch))
+            for sentence in self.reader.empty_stages:
+                log.warning("%s", sentence)
         metrics = MetricsLog(self.out, self.training, self.state.step) if self.ranks.is_first else None
         if self.training.on_bad_loss == "roll_back" and self.state.step == 0:
             self._checkpoint()

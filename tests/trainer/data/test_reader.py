@@ -90,6 +90,12 @@ def test_a_sequence_is_t_tokens_and_the_next_one_within_its_stage(run: list[Path
     np.testing.assert_array_equal(windows, np.array(starts)[:, None] + np.arange(11))
 
 
+def test_a_stage_of_less_than_a_sequence_is_named(run: list[Path]) -> None:
+    assert SequenceReader(run, 56).empty_stages == []
+    (sentence,) = SequenceReader(run, 57).empty_stages
+    assert sentence.startswith("epoch 1, stage 'stage1': 57 tokens hold no sequence of context 57, so none")
+
+
 def test_targets_are_inputs_moved_by_one(run: list[Path]) -> None:
     reader = SequenceReader(run, 10)
     windows = reader.read(reader.batch_ids(4))
