@@ -14,6 +14,7 @@ import dagster as dg
 
 from pipeline.assets.metadata import rounded
 from pipeline.base.numbers import duration
+from pipeline.reporting.decorating import decorating
 from pipeline.reporting.facts import metrics_rows
 from pipeline.reporting.plots.sparkline import sparkline_markdown
 from trainer.run.folder import METRICS_FILE
@@ -46,7 +47,9 @@ def _tail(context: dg.AssetExecutionContext, file: Path, done: threading.Event) 
         values = last_values(file)
         if values is not None and values != last:
             last = values
-            context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=live_metadata(file, values)))
+            with decorating(context.log, "the newest values of the run are not shown"):
+                metadata = live_metadata(file, values)
+                context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=metadata))
 
 
 def live_metadata(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:

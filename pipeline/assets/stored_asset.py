@@ -222,8 +222,8 @@ def drawn(asset: StoredAsset[S], facts: Mapping[str, Any], out: Path, log: loggi
 
 
 def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) -> dict[str, Any]:
-    """All that the asset's page shows of its artifact; what cannot be made or is no metadata is left out, with a
-    warning."""
+    """All that the asset's page shows of its artifact; for what cannot be made or is no metadata it says why, and the
+    log has a warning."""
     artifact = outcome.artifact
     makers: dict[str, Callable[[], Metadata]] = {
         "pictures": lambda: pictures_of(artifact),
@@ -232,10 +232,14 @@ def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) 
     }
     shown: dict[str, Any] = {}
     for what, make in makers.items():
-        with decorating(log, f"{asset.key} is shown without its {what}"):
+        with decorating(log, f"{asset.key} is shown without its {what}") as failed:
             for name, value in make().items():
-                with decorating(log, f"{asset.key} is shown without {name}"):
+                with decorating(log, f"{asset.key} is shown without {name}") as cannot:
                     shown |= dg.AssetMaterialization(asset_key(asset.key), metadata={name: value}).metadata
+                if cannot:
+                    shown[name] = f"cannot be shown: {cannot[0]}"
+        if failed:
+            shown[what.replace(" ", "_")] = f"cannot be shown: {failed[0]}"
     return shown
 
 

@@ -39,10 +39,14 @@ def open_store(profile: str | None) -> Store:
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Rows as a table under a title; the first row's keys are its columns."""
+    """Rows as a table under a title, with a column for every key of any row and a dash where a row has none of it."""
+    from pipeline.reporting.tables import columns_of
+
     console.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
     if rows:
-        table = Table(*rows[0], box=None, pad_edge=False)
+        columns = columns_of(rows)
+        table = Table(*(escape(name) for name in columns), box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*(escape("-" if value is None else str(value)) for value in row.values()))
+            values = (row.get(name) for name in columns)
+            table.add_row(*(escape("-" if value is None else str(value)) for value in values))
         console.print(table)

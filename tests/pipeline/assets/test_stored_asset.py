@@ -170,6 +170,7 @@ def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, ca
     shown, tags = metadata_of(run(stored(metadata=count, pictures=lambda found, folder: {"waterfall": b"PNG"})))
     assert {"waterfall", "fingerprint", "path"} <= shown.keys()
     assert "documents" not in shown
+    assert shown["own_figures"].startswith("cannot be shown: AttributeError: 'Found' object has no attribute")
     assert tags["dagster/data_version"] == "hash of 50"
     (said,) = warnings_of(capsys)
     assert (
@@ -178,10 +179,10 @@ def test_figures_that_cannot_be_made_are_a_warning_and_the_rest_is_shown(run, ca
     )
 
 
-def test_a_figure_that_is_no_metadata_is_left_out_alone(run, capsys):
+def test_a_figure_that_is_no_metadata_is_left_out_alone_and_its_place_says_why(run, capsys):
     shown, _ = metadata_of(run(stored(metadata=lambda found, folder: {"words": {1, 2}, "documents": 50})))
     assert shown["documents"] == 50
-    assert "words" not in shown
+    assert shown["words"].startswith("cannot be shown: DagsterInvalidMetadata: ")
     (said,) = warnings_of(capsys)
     assert "corpus/books is shown without words: DagsterInvalidMetadata" in said
 
