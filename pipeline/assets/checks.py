@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.assets.logged import logged
 from pipeline.assets.remembered_checks import remembered
 from pipeline.assets.stored_asset import asset_key
 from pipeline.assets.training import ModelSummary
@@ -40,7 +41,8 @@ def _check(key: str, name: str, description: str, judge: Callable[[Store, str], 
         asset=asset_key(key), name=name, description=description, blocking=True, required_resource_keys={"store"}
     )
     def check(context) -> dg.AssetCheckResult:  # type: ignore[no-untyped-def]
-        passed, text, numbers = judge(context.resources.store.open(), key)
+        with logged(context.log, f"{key} {name}"):
+            passed, text, numbers = judge(context.resources.store.open(), key)
         return dg.AssetCheckResult(passed=passed, description=text, metadata=dict(numbers))
 
     return check

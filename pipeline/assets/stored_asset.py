@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dagster as dg
 
+from pipeline.assets.logged import logged
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
@@ -156,7 +157,8 @@ def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         store: Store = context.resources.store.open(context.run_id)
         try:
-            outcome = reuse_or_make(asset, store, context)
+            with logged(context.log, asset.key):
+                outcome = reuse_or_make(asset, store, context)
         except (SqueezeError, TrainerError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         context.log.info(f"{asset.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
