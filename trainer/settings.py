@@ -28,6 +28,7 @@ T = TypeVar("T")
 STRICT_KEYS: Final = ConfigDict(extra="forbid")
 """What every settings class is made with: an unknown key is a mistake."""
 RUNTIME: Final = "runtime"
+LATER: Final = "later"
 MOST_TOLD: Final = 20
 """Mistakes that an error shows: a file of ten thousand items of another version has as many."""
 
@@ -52,6 +53,12 @@ Count = Annotated[int, Field(strict=True, gt=0), BeforeValidator(_as_whole)]
 def runtime(default: Any, **kwargs: Any) -> Any:
     """A pydantic field that never enters a fingerprint. Keywords as for `pydantic.Field`."""
     return Field(default, json_schema_extra={RUNTIME: True}, **kwargs)
+
+
+def later(default: Any, **kwargs: Any) -> Any:
+    """A pydantic field that enters a fingerprint only where it is not its default: what was built before there was such
+    a setting stays what it is. Keywords as for `pydantic.Field`."""
+    return Field(default, json_schema_extra={LATER: True}, **kwargs)
 
 
 def from_mapping(kind: type[T], data: object, where: str, moved: Mapping[str, str] | None = None) -> T:
@@ -91,10 +98,19 @@ def identity_of_fields(value: Any) -> dict[str, Any]:
     """The identity of a settings object or dataclass, field by field."""
     described = fields_of(type(value))
     names = list(described) or [field.name for field in dataclasses.fields(value)]
-    return {name: identity_of(getattr(value, name)) for name in names if not is_runtime(described.get(name))}
+    counted = [name for name in names if _counts(described.get(name), getattr(value, name))]
+    return {name: identity_of(getattr(value, name)) for name in counted}
 
 
 def is_runtime(info: Any) -> bool:
     """Whether pydantic's description of a field says that it was made with `runtime()`."""
+    return _is_made(info, RUNTIME)
+
+
+def _counts(info: Any, value: Any) -> bool:
+    return not is_runtime(info) and not (_is_made(info, LATER) and value == info.default)
+
+
+def _is_made(info: Any, word: str) -> bool:
     extra = getattr(info, "json_schema_extra", None)
-    return isinstance(extra, dict) and bool(extra.get(RUNTIME))
+    return isinstance(extra, dict) and bool(extra.get(word))

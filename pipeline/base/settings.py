@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from trainer.settings import STRICT_KEYS, identity_of, is_runtime, runtime
+from trainer.settings import STRICT_KEYS, identity_of, is_runtime, later, runtime
 
-__all__ = ["Settings", "identity_of", "is_runtime", "runtime"]
+__all__ = ["Settings", "identity_of", "is_runtime", "later", "runtime"]
 
 
 class Settings(BaseModel):

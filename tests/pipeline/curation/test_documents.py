@@ -193,7 +193,7 @@ def test_a_source_is_exactly_one_place() -> None:
 def test_a_format_is_one_of_the_table_and_the_error_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"'line' is no format of documents; did you mean 'lines'\?"):
         Source.model_validate({"files": "a.txt", "format": "line"})
-    with pytest.raises(ValueError, match="known: json_field, lines, records, separator, titled, whole, wiki_dump"):
+    with pytest.raises(ValueError, match="known: csv, json_field, lines, records, separator, titled, whole, wiki_dump"):
         Source.model_validate({"files": "a.txt", "format": "xml"})
 
 

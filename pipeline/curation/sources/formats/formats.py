@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from pipeline.curation.sources.formats.csv_table import CsvTable
 from pipeline.curation.sources.formats.format import DocumentFormat
 from pipeline.curation.sources.formats.json_field import JsonField
 from pipeline.curation.sources.formats.lines import Lines
@@ -16,6 +17,7 @@ from pipeline.curation.sources.formats.wiki_dump import WikiDump
 
 FORMATS: Final[Mapping[str, DocumentFormat]] = {
     "records": Records(),
+    "csv": CsvTable(),
     "lines": Lines(),
     "separator": Separator(),
     "wiki_dump": WikiDump(),

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from pydantic import field_validator
 
-from pipeline.base.settings import Settings
+from pipeline.base.settings import Settings, later
 from pipeline.curation.sources.formats.encoding import known_encoding
 from pipeline.curation.text.languages import LanguageCode
 
@@ -15,13 +15,21 @@ class Layout(Settings):
     """How the files of a source hold their documents. Every format looks at the settings that concern it."""
 
     text_field: str = "text"
-    """Field or column of the text (`records`, `json_field`)."""
+    """Field or column of the text (`records`, `csv`, `json_field`)."""
     group_field: str | None = None
     """Field or column that says what the held-out split keeps together; the record itself by default."""
     lang_field: str | None = None
     """Field or column with the document's language, in any of the forms of `lang`; what is none is counted, and the
     language detected."""
     separator: str = "<|endoftext|>"
+    delimiter: str | None = later(None, min_length=1, max_length=1)
+    """Character between the cells of a CSV file; where it is unset that of `,`, tab, `;` and `|` which the first row
+    speaks for."""
+    column_names: tuple[str, ...] = later(())
+    """Names of a CSV file's columns where its first row holds no names but the first record."""
+    quotes: bool | None = later(None)
+    """Whether the cells of a CSV file may stand in quotation marks, and have line ends then. Where it is unset they
+    may, unless its beginning has a mark that nothing closes, in lines that are whole rows without."""
     encoding: str = "utf-8"
     """Encoding of the files' text by any of its names, also of JSON; Parquet has its own. Bytes that are not in it set
     their line or file aside."""

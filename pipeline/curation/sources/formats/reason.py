@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NO_OBJECT = "no object"
     NO_FIELD = "no field of the text"
     NO_TEXT = "field of the text holds no text"
+    RAGGED = "table row with more or fewer cells than there are columns"
     NO_VALUE = "table row that cannot be read"
     LONE_SURROGATE = "half a character (a lone surrogate), which is no Unicode text"
     EMPTY = "empty"
