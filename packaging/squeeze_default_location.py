@@ -1,34 +1,134 @@
-"""Makes the literal command `dagster job execute -j full_train` find this project without `-m`.
+"""Makes the literal command `dagster job execute -j full_train` find this project without `-m`, in any folder.
 
 `dagster job` and `dagster asset` read neither workspace.yaml nor pyproject.toml; all they take is an option such as
-`-m`, or the environment variable DAGSTER_MODULE_NAME. `squeeze_default_location.pth`, installed beside this file,
-imports it when Python starts as `dagster`; it sets that variable, and does so only when the command is one of the two,
-names no location itself, and runs in a folder that holds `pipeline/definitions.py`. Uninstalling the package removes
-both files.
+`-m`, or the environment variable DAGSTER_MODULE_NAME, and without DAGSTER_HOME or a dagster.yaml they forget every run.
+`squeeze_default_location.pth`, installed beside this file, imports it when Python starts as `dagster`; it sets the
+variables that are missing:
+
+- DAGSTER_MODULE_NAME where a command that needs a location is given none. A folder with a workspace or a project of its
+  own is left to it wherever Dagster itself would read it, which `job execute` and `asset materialize` never do.
+- DAGSTER_WORKING_DIRECTORY, from which Dagster imports the module, so that it is the installed one and no folder named
+  `pipeline` or `trainer` where the command is run. In a clone of Squeeze the clone's own code runs, and
+  `-m pipeline.definitions` means a `pipeline/definitions.py` in the folder where there is one, as Python has it.
+- DAGSTER_HOME where a run would leave no history: `.dagster` in the working folder, as in a clone.
+
+Nothing is set for any other command, and uninstalling the package removes both files.
 """
 
 import os
 import sys
 
 MODULE = "pipeline.definitions"
-COMMANDS = {"job", "asset"}
+EXECUTE = {("job", "execute"), ("asset", "materialize")}
+"""What takes only a location's options: no workspace is read."""
+COMMANDS = {"job", "asset", "schedule", "sensor", "definitions", "dev"}
+KEEPS_HISTORY = {"execute", "materialize", "launch", "backfill", "dev"}
+MODULE_OPTIONS = ("-m", "--module-name")
+FOLDER_OPTIONS = ("-d", "--working-directory")
 OPTIONS = (
-    "-m", "--module-name", "-f", "--python-file", "-w", "--workspace", "-d", "--working-directory",
-    "-a", "--attribute", "--package-name", "--autoload-defs-module-name", "--empty-workspace",
+    *MODULE_OPTIONS, *FOLDER_OPTIONS, "-f", "--python-file", "-w", "--workspace", "-a", "--attribute", "--package-name",
+    "--autoload-defs-module-name", "--empty-workspace", "--grpc-port", "--grpc-socket", "--grpc-host",
 )  # fmt: skip
 VARIABLES = ("DAGSTER_MODULE_NAME", "DAGSTER_PYTHON_FILE", "DAGSTER_PACKAGE_NAME", "DAGSTER_WORKSPACE")
+INSTANCE = """\
+# Written by Squeeze for the runs of this folder; it may be changed.
+python_logs:
+  python_log_level: INFO
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
 
 
-def names_a_location(words: list[str]) -> bool:
+def dagster_words(command_line):
+    """What stands after `dagster` on a command line; none where it is another program's."""
+    for place, word in enumerate(command_line[:6]):
+        if place and os.path.basename(word) in ("dagster", "dagster.exe"):  # noqa: PTH119 - no pathlib at start-up
+            return command_line[place + 1 :]
+    return []
+
+
+def variables(words, environment, folder, package):
+    """The variables that a command of `dagster`, run in `folder`, lacks; `package` is where Squeeze is installed."""
+    if not words or words[0] not in COMMANDS or {"-h", "--help"} & set(words):
+        return {}
+    named = option(words, MODULE_OPTIONS) or environment.get("DAGSTER_MODULE_NAME")
+    if names_a_location(words) or any(name in environment for name in VARIABLES):
+        if named != MODULE or has(folder, "pipeline", "definitions.py") or option(words, FOLDER_OPTIONS):
+            return {}
+    elif tuple(words[:2]) not in EXECUTE and has_own_project(folder) and not is_clone(folder):
+        return {}
+    missing = {} if named else {"DAGSTER_MODULE_NAME": MODULE}
+    if not is_clone(folder) and "DAGSTER_WORKING_DIRECTORY" not in environment:
+        missing["DAGSTER_WORKING_DIRECTORY"] = package
+    if "DAGSTER_HOME" not in environment and not has(folder, "dagster.yaml"):
+        home = os.path.join(folder, ".dagster")  # noqa: PTH118
+        if KEEPS_HISTORY & set(words[:2]) or has(home, "dagster.yaml"):
+            missing["DAGSTER_HOME"] = home
+    return missing
+
+
+def names_a_location(words):
     """Whether a command line says itself where its definitions are."""
     return any(word.split("=")[0] in OPTIONS for word in words)
 
 
-if (
-    sys.argv[1:2]
-    and sys.argv[1] in COMMANDS
-    and not names_a_location(sys.argv[2:])
-    and not any(name in os.environ for name in VARIABLES)
-    and os.path.isfile(os.path.join("pipeline", "definitions.py"))  # noqa: PTH113, PTH118 - no pathlib at start-up
-):
-    os.environ["DAGSTER_MODULE_NAME"] = MODULE
+def option(words, names):
+    """The value of an option on a command line, or None."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else (words[place + 1 : place + 2] or [""])[0]
+    return None
+
+
+def is_clone(folder):
+    """Whether the folder is a clone of Squeeze, whose own code is meant there."""
+    return has(folder, "pipeline", "definitions.py") and 'name = "squeeze-gpt"' in text(folder, "pyproject.toml")
+
+
+def has_own_project(folder):
+    """Whether Dagster finds a workspace or a project in the folder by itself."""
+    return has(folder, "workspace.yaml") or "[tool.d" in text(folder, "pyproject.toml")
+
+
+def has(*parts):
+    return os.path.isfile(os.path.join(*parts))  # noqa: PTH113, PTH118
+
+
+def text(*parts):
+    try:
+        with open(os.path.join(*parts), encoding="utf-8", errors="replace") as file:  # noqa: PTH118, PTH123
+            return file.read()
+    except OSError:
+        return ""
+
+
+def make_home(home):
+    """The folder of Dagster's history with its settings; False where it cannot be written."""
+    try:
+        os.makedirs(home, exist_ok=True)  # noqa: PTH103
+        with open(os.path.join(home, "dagster.yaml"), "x", encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            file.write(INSTANCE)
+    except FileExistsError:
+        return os.path.isdir(home)  # noqa: PTH112
+    except OSError:
+        return False
+    return True
+
+
+def main():
+    words = dagster_words(sys.orig_argv)
+    if not words or words[0] not in COMMANDS:
+        return
+    import pipeline  # of one line; no folder of the command's own is on Python's path yet
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(pipeline.__file__)))  # noqa: PTH100, PTH120
+    missing = variables(words, os.environ, os.getcwd(), package)  # noqa: PTH109
+    if "DAGSTER_HOME" in missing and not make_home(missing["DAGSTER_HOME"]):
+        del missing["DAGSTER_HOME"]
+    os.environ.update(missing)
+
+
+main()

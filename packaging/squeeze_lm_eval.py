@@ -2,7 +2,9 @@
 
 lm-eval has no entry points for models. `squeeze_lm_eval.pth`, installed beside this file, imports it when Python starts
 as `lm_eval` (or `lm-eval`, or with `-m lm_eval`); it waits for lm-eval to import its own table of models and then adds
-one lazy name to it. Nothing else is imported, and uninstalling the package removes both files.
+one lazy name to it. Where the command line says `squeeze`, the two packages are imported at once, before Python looks
+into the working folder, which may have a `pipeline` of its own. Nothing else is imported, and uninstalling the package
+removes both files.
 """
 
 import sys
@@ -34,3 +36,6 @@ class AfterModels:
 
 
 sys.meta_path.insert(0, AfterModels)
+if "squeeze" in sys.orig_argv:
+    import pipeline  # noqa: F401
+    import trainer  # noqa: F401

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"trainer.launch: {error}", file=sys.stderr)
         sys.exit(2)
     os.environ[PARENT_PID] = str(os.getpid())
+    if sys.flags.safe_path:  # `python -P`: nor may the ranks take a folder `trainer` where this runs for this package
+        os.environ["PYTHONSAFEPATH"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(threads_per_rank(options.nproc_per_node)))
     torchrun.main(list(arguments))
 

@@ -20,7 +20,7 @@ from pipeline.tokenization.choosing.comparison import (
     compare_tokenizers,
 )
 from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, TokensSummary, encode_corpus
-from pipeline.tokenization.specs import load_specs, specs_folder
+from pipeline.tokenization.specs import folder_with, load_specs, specs_folders
 from pipeline.tokenization.training.build import TOKENIZER_VERSION, TokenizerSummary, build_tokenizer
 from pipeline.tokenization.training.mixture import MIXTURE_VERSION, MixtureSummary, build_mixture
 from trainer.model.config import ModelConfig
@@ -32,8 +32,8 @@ Proxy = Callable[[Mapping[str, Path], list[Any]], Mapping[str, float]]
 def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The assets from the curated corpora to their tokens."""
     settings = profile.tokenizers
-    folder = specs_folder(settings.folder)
-    specs = load_specs(folder, settings.candidates)
+    folders = specs_folders(settings.folder)
+    specs = load_specs(folders, settings.candidates)
     candidates = [f"tokenizer/{name}" for name in specs]
     corpora = [key for name in profile.corpora for key in corpus_inputs(name)]
 
@@ -45,6 +45,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
 
         def make(build: Build) -> TokenizerSummary:
             mixture = build.path("mixture") if spec.trained else None
+            folder = folder_with(folders, name)
             return build_tokenizer(name, spec, build.out, cache=build.store.cache, folder=folder, mixture=mixture)
 
         return StoredAsset(

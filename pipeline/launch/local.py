@@ -1,14 +1,22 @@
-"""Programs on this machine: a process, or torchrun with its ranks, which dies with the thread that started it."""
+"""Programs on this machine: a process, or torchrun with its ranks, which dies with the thread that started it.
+
+A program's modules are those of this process. Python would look for them in the working folder first, for torchrun's
+ranks too, where somebody may have a `trainer` of their own; `PYTHONSAFEPATH` keeps it from that.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import site
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
+import pipeline
 from pipeline.launch.launcher import Handle, Program
 
 STOP_SECONDS: Final = 60.0
@@ -22,9 +30,7 @@ class LocalLauncher:
     def start(self, program: Program, log: logging.Logger) -> Handle:
         with contextlib.ExitStack() as files:
             output = files.enter_context(program.output.open("ab")) if program.output is not None else None
-            process = subprocess.Popen(
-                command(program, log), env=os.environ | program.environment, stdout=output, stderr=output
-            )
+            process = subprocess.Popen(command(program, log), env=environment(program), stdout=output, stderr=output)
         return LocalHandle(process)
 
 
@@ -45,6 +51,15 @@ class LocalHandle:
         if self.wait(STOP_SECONDS) is None:
             self._process.kill()
             self._process.wait()
+
+
+def environment(program: Program) -> Mapping[str, str]:
+    """This process's variables and the program's, with which Python finds the modules that this process has found."""
+    variables = os.environ | program.environment | {"PYTHONSAFEPATH": "1"}
+    here = str(Path(pipeline.__file__).parents[1])
+    if here not in site.getsitepackages():  # a clone; what is installed is found anyway
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (here, variables.get("PYTHONPATH"))))
+    return variables
 
 
 def command(program: Program, log: logging.Logger) -> list[str]:

@@ -22,7 +22,7 @@ from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.moved_keys import MOVED
-from pipeline.profile.yaml import Locations, find_profile, merge, read_profile_file
+from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.plan import StudyPlan
 from pipeline.study.settings import StudySettings
@@ -127,6 +127,7 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     """
     file = find_profile(name_or_path)
     data, locations = read_profile_file(file)
+    data = beside_its_file(data, locations, "tokenizers", "folder")
     data = merge({"name": file.stem}, merge(data, overrides or {}))
     try:
         return Profile.model_validate(_with_preset(data, locations))

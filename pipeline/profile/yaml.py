@@ -97,6 +97,15 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Locations
     return merge(inherited, plain), Locations(inherited_locations.lines | locations.lines)
 
 
+def beside_its_file(data: dict[str, Any], locations: Locations, section: str, key: str) -> dict[str, Any]:
+    """`data` with a section's relative path taken from the folder of the file that says it."""
+    file, _ = locations.lines.get((section, key), (None, 0))
+    if file is None or not isinstance(data.get(section), Mapping) or not isinstance(data[section].get(key), str):
+        return data
+    path = file.parent.absolute() / Path(data[section][key]).expanduser()
+    return data | {section: {**data[section], key: str(path)}}
+
+
 def _parse(path: Path) -> Mapping[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

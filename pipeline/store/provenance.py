@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -41,16 +42,27 @@ def libraries() -> dict[str, str]:
 @cache
 def git_commit() -> str | None:
     """The commit this code is at, with "+changes" when the tree is not clean; None outside a checkout."""
-    here = Path(__file__).parent
+    return commit_of(Path(__file__).resolve(), levels=2)
+
+
+def commit_of(file: Path, levels: int) -> str | None:
+    """The commit of the checkout whose top lies `levels` folders above the file's; None where there is none.
+
+    A checkout that merely holds the installed package, in a virtual environment or as files that it does not track, is
+    another project's, and its commit would say nothing about this code.
+    """
+    top = file.parents[levels]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set in a git hook
 
     def git(*words: str) -> str | None:
         try:
-            done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10)
+            done = subprocess.run(["git", *words], cwd=top, env=clean, capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
+    root = git("rev-parse", "--show-toplevel")
+    if root is None or Path(root).resolve() != top or git("ls-files", "--error-unmatch", str(file)) is None:
         return None
-    return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+    commit = git("rev-parse", "HEAD")
+    return f"{commit}+changes" if commit and git("status", "--porcelain", "--untracked-files=no") else commit

@@ -68,10 +68,10 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
 
 def _vocabulary(plan: StudyPlan, arm: ArmPlan) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
-    from pipeline.tokenization.specs import load_specs, specs_folder
+    from pipeline.tokenization.specs import load_specs, specs_folders
 
     name = plan.tokenizer_of(arm.data)
-    spec = load_specs(specs_folder(plan.tokenizers.folder), [name])[name]
+    spec = load_specs(specs_folders(plan.tokenizers.folder), [name])[name]
     return int(getattr(spec, "vocab_size", None) or arm.model.vocab_size)
 
 

@@ -1,7 +1,7 @@
 """The `tokenizers:` section of a profile: which tokenizers are candidates, what trains them, what decides.
 
-A candidate's name is the name of its file in the folder of specifications (`tokenizers/<name>.yaml`); what a
-specification may say is in `pipeline.tokenization.specs`.
+A candidate's name is the name of its file, `<name>.yaml`, among the specifications that come with Squeeze or in a
+folder of one's own; what a specification may say is in `pipeline.tokenization.specs`.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class TokenizationSettings(Settings):
     comparison: ComparisonSettings = ComparisonSettings()
     proxy: ProxySettings | None = None
     """Train a small model per candidate and compare bits per byte; off where it is null."""
-    folder: str = runtime("tokenizers")
-    """Folder of the specifications, absolute or relative to the working directory or the project."""
+    folder: str | None = runtime(None)
+    """A folder of specifications of your own, absolute or relative to the folder of the profile's file. A name is
+    looked for there first, then among those that come with Squeeze."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,18 +1,21 @@
 """Tokenizer specifications: one YAML file in `tokenizers/` describes one tokenizer, loaded or trained.
 
-In: the folder and names. Out: a typed, validated specification a name. A file's name without `.yaml` is the
-tokenizer's name. A specification's identity (everything but runtime fields) enters the fingerprint of what is built
-from it, so an edited file rebuilds that tokenizer alone. `tokenizers/README.md` describes every key for its reader.
+In: folders and names. Out: a typed, validated specification a name. A file's name without `.yaml` is the tokenizer's
+name. The folder `tokenizers/` travels in a wheel as data of the package, so that names mean the same in every working
+directory; a folder of one's own is a setting (`tokenizers.folder`) and comes first. A specification's identity
+(everything but runtime fields) enters the fingerprint of what is built from it, so an edited file rebuilds that
+tokenizer alone. `tokenizers/README.md` describes every key for its reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
+import pipeline
 from pipeline.base.errors import TokenizerError
 from pipeline.base.suggestions import did_you_mean
 from pipeline.tokenization.training.bpe import BpeSpec
@@ -30,25 +33,49 @@ SPECIFICATIONS: Final[dict[str, type[Specification]]] = {
 """Every kind of tokenizer by what `kind` says in its YAML file."""
 
 
-def specs_folder(folder: str | Path) -> Path:
-    """The folder of specifications: as given, else relative to the working directory or to the project.
+def specs_folders(own: str | None) -> tuple[Path, ...]:
+    """Where specifications are looked for: a folder of the user's own before the one that comes with the package.
 
-    Raises TokenizerError naming the places looked at.
+    Raises TokenizerError where there is no folder at `own`.
     """
-    project = Path(__file__).resolve().parents[2]
-    places = [Path(folder)] if Path(folder).is_absolute() else [Path.cwd() / folder, project / folder]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise TokenizerError(
-        f"tokenizers.folder is {str(folder)!r}, and there is no folder at {' or '.join(map(str, places))}; "
-        "run in the project's folder or give an absolute path"
-    )
+    if own is None:
+        return (_shipped_folder(),)
+    folder = Path(own).expanduser()
+    if not folder.is_dir():
+        raise TokenizerError(
+            f"tokenizers.folder is {own!r}, and there is no folder at {folder.absolute()}; a relative path is taken "
+            "from the folder of the profile's file, and without the setting the specifications are Squeeze's own"
+        )
+    return (folder, _shipped_folder())
 
 
-def load_specs(folder: Path, names: Iterable[str]) -> dict[str, Specification]:
+def _shipped_folder() -> Path:
+    """In an installed package its data; in a clone, also where it is installed as editable, the folder at its top.
+
+    The clone's folder is never looked for beside an installed package, where Hugging Face's `tokenizers` lies.
+    """
+    package = Path(pipeline.__file__).resolve().parent
+    shipped = package / "tokenizers"
+    return shipped if shipped.is_dir() else package.parent / "tokenizers"
+
+
+def load_specs(folders: Sequence[Path], names: Iterable[str]) -> dict[str, Specification]:
     """The named specifications, in the order of `names`."""
-    return {name: load_spec(folder, name) for name in names}
+    return {name: load_spec(folder_with(folders, name), name) for name in names}
+
+
+def folder_with(folders: Sequence[Path], name: str) -> Path:
+    """The first of the folders that has a specification of that name. Raises TokenizerError where none has."""
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    looked = " and ".join(map(str, folders))
+    own = "" if len(folders) > 1 else "; one of your own lies in a folder that the profile names (tokenizers.folder)"
+    raise TokenizerError(
+        f"there is no tokenizer {name!r}: {looked} {'has' if len(folders) == 1 else 'have'} no {name}.yaml"
+        f"{did_you_mean(name, known)}; there are {', '.join(known) or 'none'}{own}"
+    )
 
 
 def load_spec(folder: Path, name: str) -> Specification:
@@ -59,16 +86,10 @@ def load_spec(folder: Path, name: str) -> Specification:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise TokenizerError(
-            f"there is no tokenizer {name!r}: {path} does not exist{did_you_mean(name, known)}; the folder has "
-            f"{', '.join(known) or 'none'}"
-        )
+    path = folder_with([folder], name) / f"{name}.yaml"
     try:
         data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (OSError, YAMLError, UnicodeDecodeError) as error:
         raise TokenizerError(f"{path} is not readable YAML: {error}") from error
     return parse_spec(data, where=str(path))
 

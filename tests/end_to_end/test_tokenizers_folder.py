@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import venv
 from pathlib import Path
 
 import pytest
@@ -66,36 +65,3 @@ def test_under_dagster(tmp_path):
     done = run(BIN / "dagster", "job", "execute", "-f", location, "-j", "look", DAGSTER_HOME="")
     assert done.returncode == 0, done.stderr
     assert "it is <class 'tokenizers.Tokenizer'>" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    done = run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", out, ROOT)
-    assert done.returncode == 0, done.stderr
-    return next(out.glob("*.whl"))
-
-
-def test_a_wheel_holds_the_two_packages_and_the_helps_for_literal_commands(wheel):
-    import zipfile
-
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    top = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    helps = {f"{name}.{suffix}" for name in ("squeeze_default_location", "squeeze_lm_eval") for suffix in ("pth", "py")}
-    assert top == {"pipeline", "trainer", *helps}
-
-
-def test_with_the_wheel_installed(wheel, tmp_path):
-    """In an environment of its own that borrows this one's other packages."""
-    venv.create(tmp_path / "env", with_pip=False)
-    python = tmp_path / "env" / "bin" / "python"
-    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
-    done = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel)
-    assert done.returncode == 0, done.stderr
-    borrowed = next(path for path in sys.path if path.endswith("site-packages"))
-    show = "import pipeline, tokenizers; print(pipeline.__file__, tokenizers.Tokenizer)"
-    code = f"import sys; sys.path.append({borrowed!r}); {show}"
-    done = run(python, "-c", code, cwd=tmp_path)
-    assert str(site) in done.stdout, done.stderr
-    assert "tokenizers.Tokenizer" in done.stdout

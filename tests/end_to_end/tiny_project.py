@@ -11,7 +11,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-LINKED = ("pipeline", "trainer", "dagster.yaml", "workspace.yaml", "pyproject.toml")
 PROFILE = """\
 description: a tiny run on generated text
 corpora:
@@ -62,10 +61,13 @@ def text(generator, sentences):
 class Project:
     """A folder in which the project's commands run as a user would run them."""
 
+    linked = ("pipeline", "trainer", "dagster.yaml", "workspace.yaml", "pyproject.toml")
+    programs = BIN
+
     def __init__(self, folder):
         self.folder = folder
         self.profile = folder / "tiny.yaml"
-        for name in LINKED:
+        for name in self.linked:
             (folder / name).symlink_to(ROOT / name)
         (folder / "tokenizers").mkdir()
         (folder / "tokenizers" / "bpe_tiny.yaml").write_text(TOKENIZER)
@@ -95,7 +97,7 @@ class Project:
     def run(self, *words, profile=None, check=True, timeout=300, **more):
         """Run a console command; returns the finished process."""
         done = subprocess.run(
-            [str(BIN / words[0]), *map(str, words[1:])],
+            [str(self.programs / words[0]), *map(str, words[1:])],
             cwd=self.folder,
             env=self.environment(profile, **more),
             capture_output=True,

@@ -4,9 +4,12 @@ import logging
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
+import pipeline
+import trainer
 from pipeline.launch import local
 from pipeline.launch.launcher import Program
 from pipeline.launch.local import LocalLauncher, command, ranks_for
@@ -48,6 +51,20 @@ def test_a_program_gets_its_arguments_and_variables_and_leaves_its_status_and_ou
     told = program(TALKS, "hello", environment={"WORD": "world"})
     assert [LocalLauncher().start(told, LOG).wait() for _ in range(2)] == [3, 3]
     assert told.output.read_text() == "hello world\n" * 2
+
+
+def test_a_module_of_the_working_folder_is_not_taken_for_the_program(program, tmp_path, monkeypatch):
+    told = program(TALKS, "hello", environment={"WORD": "world"})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Path("told.py").write_text("raise SystemExit('another one')")
+    assert LocalLauncher().start(told, LOG).wait() == 3
+
+
+def test_a_program_has_the_packages_of_this_process(program):
+    told = program("import pipeline, trainer; print(pipeline.__file__, trainer.__file__)")
+    assert LocalLauncher().start(told, LOG).wait() == 0
+    assert told.output.read_text().split() == [pipeline.__file__, trainer.__file__]
 
 
 def test_a_program_that_runs_is_waited_for_as_long_as_asked_and_stops_when_told(program):

@@ -1,9 +1,11 @@
 """A profile is YAML 1.2, may extend another, and every key knows its file and line."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.base.errors import ProfileError
-from pipeline.profile.yaml import find_profile, merge, read_profile_file
+from pipeline.profile.yaml import beside_its_file, find_profile, merge, read_profile_file
 
 
 def write(folder, name, text):
@@ -48,6 +50,18 @@ def test_merge_keys_are_read_and_located_at_the_mapping_that_merges(tmp_path):
     assert data["model"] == {"context": 8, "width": 6}
     assert locations.lines[("model", "context")] == (path, 3)
     assert locations.lines[("model", "width")] == (path, 4)
+
+
+def test_a_relative_folder_is_taken_from_the_file_that_says_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deeper").mkdir()
+    write(tmp_path / "deeper", "base.yaml", "tokenizers: {folder: specs}\nother: {folder: 3}\n")
+    write(tmp_path, "child.yaml", "extends: deeper/base.yaml\ntokenizers: {select: a}\n")
+    data, locations = read_profile_file(Path("child.yaml"))
+    found = beside_its_file(data, locations, "tokenizers", "folder")
+    assert found["tokenizers"] == {"folder": str(tmp_path / "deeper" / "specs"), "select": "a"}
+    for section, key in (("other", "folder"), ("nowhere", "folder"), ("tokenizers", "nothing")):
+        assert beside_its_file(data, locations, section, key) == data
 
 
 def test_profiles_that_extend_each_other_are_refused(tmp_path):

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.settings import TokenizationSettings
-from pipeline.tokenization.specs import load_spec, load_specs, parse_spec, specs_folder
+from pipeline.tokenization.specs import folder_with, load_spec, load_specs, parse_spec, specs_folders
 from pipeline.tokenization.training.bpe import BpeSpec
 
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
@@ -18,22 +18,32 @@ SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
 def test_every_specification_of_the_project_is_valid() -> None:
     names = sorted(path.stem for path in SPECS.glob("*.yaml"))
     assert {"bpe_2k", "gpt2"} <= set(names)
-    assert list(load_specs(SPECS, names)) == names
+    assert list(load_specs([SPECS], names)) == names
 
 
 def test_the_folder_of_specifications_holds_data_only() -> None:
     assert not [path for path in SPECS.rglob("*") if path.suffix in (".py", ".pyi")]
 
 
-def test_the_folder_is_found_from_the_working_directory_or_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert specs_folder("tokenizers") == SPECS
+def test_names_mean_the_same_in_every_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tokenizers").mkdir()
-    assert specs_folder("tokenizers") == tmp_path / "tokenizers"
-    with pytest.raises(TokenizerError, match=r"tokenizers\.folder is 'nowhere'"):
-        specs_folder("nowhere")
+    (tmp_path / "tokenizers" / "bpe_2k.yaml").write_text("kind: bpe\nvocab_size: 300\n")
+    monkeypatch.chdir(tmp_path)
+    assert specs_folders(None) == (SPECS,)
+
+
+def test_a_folder_of_ones_own_comes_before_the_one_that_is_shipped(tmp_path: Path) -> None:
+    (tmp_path / "bpe_2k.yaml").write_text("kind: bpe\nvocab_size: 300\n")
+    (tmp_path / "mine.yaml").write_text("kind: bpe\nvocab_size: 301\n")
+    folders = specs_folders(str(tmp_path))
+    specs = load_specs(folders, ["bpe_2k", "mine", "gpt2"])
+    assert [getattr(specs[name], "vocab_size", None) for name in ("bpe_2k", "mine")] == [300, 301]
+    assert [folder_with(folders, name) for name in specs] == [tmp_path, tmp_path, SPECS]
+
+
+def test_a_folder_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match=r"tokenizers\.folder is .*nowhere'.*the folder of the profile's file"):
+        specs_folders(str(tmp_path / "nowhere"))
 
 
 def test_a_description_is_no_part_of_the_identity() -> None:
@@ -69,7 +79,7 @@ def test_a_wrong_specification_names_the_file_and_the_key(data: object, message:
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:
-    with pytest.raises(TokenizerError, match=r"no tokenizer 'gpt_2'.*did you mean 'gpt2'\?; the folder has bpe_16k, "):
+    with pytest.raises(TokenizerError, match=r"no tokenizer 'gpt_2'.*did you mean 'gpt2'\?; there are bpe_16k, "):
         load_spec(SPECS, "gpt_2")
 
 
