@@ -12,8 +12,9 @@ import dagster as dg
 from pipeline.assets.metadata import table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.curation.selection import iter_selected
+from pipeline.evaluation.heldout import TrainingText
 from pipeline.evaluation.lm_eval.item_texts import check_items
 from pipeline.evaluation.lm_eval.training_items import (
     TRAINING_ITEMS_VERSION,
@@ -22,10 +23,10 @@ from pipeline.evaluation.lm_eval.training_items import (
     build_training_items,
 )
 from pipeline.evaluation.loading import usable_device
-from pipeline.evaluation.results import SuiteResult
+from pipeline.evaluation.results import SuiteResult, not_possible
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, evaluate_suite
-from pipeline.evaluation.suites.table import read_result
+from pipeline.evaluation.suites.table import Suite, read_result
 from pipeline.profile.profile import Profile
 from pipeline.reporting.scores import suite_rows
 
@@ -99,7 +100,7 @@ def _items_metadata(items: TrainingItems, folder: Path) -> Metadata:
     return {"tasks": table([asdict(task) for task in items.tasks])}
 
 
-def _suite(profile: Profile, name: str, suite: SuiteSettings) -> StoredAsset[Any]:
+def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
     evaluation = profile.evaluation
     keys = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
     heldout = [key for key in keys if suite.needs_heldout and key.startswith("heldout/")]
@@ -112,11 +113,16 @@ def _suite(profile: Profile, name: str, suite: SuiteSettings) -> StoredAsset[Any
             cache=build.store.cache,
         )
         check_tokenizer(build)
-        return evaluate_suite(
-            *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
-            weights=evaluation.weights,
-            device=usable_device(profile.training.device),
-        )
+        try:
+            return evaluate_suite(
+                *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
+                weights=evaluation.weights,
+                device=usable_device(profile.training.device),
+            )
+        except NotPossibleError as error:
+            if error.passing:
+                raise
+            return not_possible(build.out, suite.kind, str(error))
 
     return StoredAsset(
         key=f"eval/{name}",
@@ -130,6 +136,9 @@ def _suite(profile: Profile, name: str, suite: SuiteSettings) -> StoredAsset[Any
         make=make,
         metadata=_suite_metadata,
         pictures=_suite_pictures,
+        instead=lambda build, why: not_possible(build.out, suite.kind, why),
+        missing=lambda result: result.not_possible,
+        strict="evaluation.strict" if evaluation.strict else "",
     )
 
 
@@ -146,12 +155,13 @@ def check_tokenizer(build: Build) -> None:
         )
 
 
-def _training_text(build: Build, profile: Profile) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
-    def reader(corpus: str) -> Callable[[], Iterator[tuple[str, str]]]:
-        def read() -> Iterator[tuple[str, str]]:
+def _training_text(build: Build, profile: Profile) -> TrainingText:
+    def reader(corpus: str) -> Callable[[], Iterator[tuple[bytes, str, str]]]:
+        def read() -> Iterator[tuple[bytes, str, str]]:
             places = (build.path(f"documents/{corpus}"), build.path(f"corpus/{corpus}"))
-            for batch in iter_selected(*places, columns=("text", "lang")):
-                yield from zip(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), strict=True)
+            columns = ("doc_id", "text", "lang")
+            for batch in iter_selected(*places, columns=columns):
+                yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
         return read
 
@@ -161,6 +171,8 @@ def _training_text(build: Build, profile: Profile) -> dict[str, Callable[[], Ite
 def _suite_metadata(summary: SuiteResult, folder: Path) -> Metadata:
     result = read_result(folder)
     numbers: dict[str, Any] = {score.name.replace("/", " "): score.value for score in result.scores[:12]}
+    if result.not_possible:
+        return {"not_possible_here": result.not_possible}
     if text := result.details.markdown():
         return {result.kind: dg.MetadataValue.md(text)}
     if rows := result.details.table():

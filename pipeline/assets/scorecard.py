@@ -20,10 +20,10 @@ from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.page import report_html
-from pipeline.reporting.scores import plottable, rows_beside
+from pipeline.reporting.scores import not_possible_rows, plottable, rows_beside
 from pipeline.store import Artifact, Store
 
-REPORT_VERSION: Final = "2"
+REPORT_VERSION: Final = "3"
 REPORT_FILE: Final = "report.html"
 CARD_FILE: Final = "README.md"
 EARLIER_MODELS: Final = 4
@@ -45,6 +45,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             summary=Scorecard,
             make=_scorecard,
             metadata=_scorecard_metadata,
+            missing=lambda card: "; ".join(f"{suite}: {why}" for suite, why in card.not_possible.items()),
             pictures=_scorecard_pictures,
         ),
         StoredAsset(
@@ -142,6 +143,7 @@ def _scorecard_metadata(card: Scorecard, folder: Path) -> Metadata:
         "at_a_glance": chart(amounts, heading),
         "bits_per_byte_table": table(rows_beside(text)),
         "scores": table(rows_beside(other)),
+        **({"not_possible_here": table(not_possible_rows(card))} if card.not_possible else {}),
     }
 
 

@@ -18,7 +18,7 @@ import dagster as dg
 
 from pipeline.assets.logged import logged
 from pipeline.base.canonical import canonical_hash
-from pipeline.base.errors import SqueezeError, StoreError
+from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher
@@ -39,6 +39,10 @@ TAGS: Final = {
     "ablation": "arm",
 }
 """Name of the tag that the assets of a folder carry, with their own name as its value."""
+
+
+COMPLETE: Final = "complete"
+"""The check of an asset that may be missing something."""
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -136,6 +140,13 @@ class StoredAsset(Generic[S]):
     """Launchpad configuration, if the asset takes any."""
     override: Callable[[Any, Mapping[str, Any]], Any] | None = None
     """(settings, launchpad values) -> settings; runs before fingerprinting."""
+    instead: Callable[[Build, str], S] | None = None
+    """(build, why) -> what stands in for it where it is not possible now. It is kept under a fingerprint of its own, so
+    the asset itself is tried again each time, and what was built from the stand-in is reused while that is the same."""
+    missing: Callable[[S], str] | None = None
+    """summary -> why it is not what was asked for, empty where it is: a warning, and a check of that severity."""
+    strict: str = ""
+    """The setting by which what `missing` says fails the asset, where it does."""
 
 
 def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
@@ -150,6 +161,7 @@ def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
         code_version=code_version(asset),
         kinds=set(asset.kinds),
         tags=tags_of(asset.key),
+        check_specs=[dg.AssetCheckSpec(COMPLETE, asset=asset_key(asset.key))] if asset.missing else None,
         config_schema=asset.config.to_config_schema() if asset.config else None,  # type: ignore[arg-type]
         required_resource_keys={"store"},
         output_required=True,
@@ -162,13 +174,27 @@ def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
         except (SqueezeError, TrainerError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         context.log.info(f"{asset.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
+        why = asset.missing(outcome.artifact.summary_as(asset.summary)) if asset.missing else ""
+        if why:
+            said = f"{asset.key} is not possible here: {why}"
+            if asset.strict:
+                said += f" ({asset.strict} is true; set it to false to go on without)"
+                raise dg.Failure(description=said, allow_retries=False)
+            context.log.warning(said)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.artifact.content_hash),
             metadata=metadata_of(asset, outcome, context.log),
             tags={"reused": str(outcome.reused).lower()},
+            check_results=[_complete(why)] if asset.missing else None,
         )
 
     return materialize
+
+
+def _complete(why: str) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.WARN
+    said = f"not possible here: {why}" if why else "as asked for"
+    return dg.AssetCheckResult(passed=not why, check_name=COMPLETE, severity=severity, description=said)
 
 
 def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecutionContext) -> Outcome:
@@ -180,23 +206,35 @@ def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecut
     inputs |= {key: there for key in asset.optional if (there := store.find_current(key)) is not None}
     check_one_generation(asset.key, inputs)
 
-    def build(out: Path) -> Built:
-        summary = asset.make(Build(out, inputs, settings, store, context))
+    identity = identity_of(settings)
+    slices = asset.slices(inputs) if asset.slices else None
+
+    def built(out: Path, make: Callable[[Build], Any]) -> Built:
+        summary = make(Build(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
         facts = json.loads(json.dumps(dataclasses.asdict(summary)))
         for name, png in drawn(asset, facts, out, context.log).items():
             (out / f"{name}.png").write_bytes(png)
         return Built(facts.pop("content_hash"), facts)
 
-    return store.ensure(
-        asset.key,
-        code_version=asset.version,
-        identity=identity_of(settings),
-        inputs=inputs,
-        build=build,
-        runtime=asset.runtime,
-        slices=asset.slices(inputs) if asset.slices else None,
-    )
+    def ensure(identity: Mapping[str, Any], make: Callable[[Build], Any]) -> Outcome:
+        return store.ensure(
+            asset.key,
+            code_version=asset.version,
+            identity=identity,
+            inputs=inputs,
+            build=lambda out: built(out, make),
+            runtime=asset.runtime,
+            slices=slices,
+        )
+
+    try:
+        return ensure(identity, asset.make)
+    except NotPossibleError as error:
+        stand_in, why = asset.instead, str(error)
+        if stand_in is None:
+            raise
+        return ensure(identity | {"not_possible": why}, lambda build: stand_in(build, why))
 
 
 def check_one_generation(key: str, inputs: Mapping[str, Artifact]) -> None:

@@ -22,7 +22,7 @@ from typing import IO, BinaryIO, cast
 
 from pydantic import Field
 
-from pipeline.base.errors import SourceError
+from pipeline.base.errors import SourceError, UnreachableError
 from pipeline.base.files import sha256_of
 from pipeline.base.settings import Settings
 
@@ -51,8 +51,8 @@ def fetch_archive(archive: Archive, cache: Path) -> Path:
     """Path of the archive's wheel in `cache`, downloaded there first if it is not there yet.
 
     Raises:
-        SourceError: the download failed (the message says what to fetch by hand and where to put it), or a
-            file has another hash than the pinned one.
+        UnreachableError: the download failed (the message says what to fetch by hand and where to put it).
+        SourceError: a file has another hash than the pinned one.
     """
     wheel = _find(archive, cache)
     if wheel is not None:
@@ -155,7 +155,7 @@ def _download(archive: Archive, folder: Path, cache: Path) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         output = getattr(error, "stderr", "") or str(error)
         lines = [line.strip() for line in output.splitlines() if "ERROR" in line] or [output.strip()]
-        raise SourceError(
+        raise UnreachableError(
             f"{archive.requirement} is not in {cache} and could not be downloaded: {lines[-1]}. "
             f"{_by_hand(archive, cache)}"
         ) from error

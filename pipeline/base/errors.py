@@ -21,6 +21,10 @@ class SourceError(SqueezeError):
     """A source of documents that cannot be fetched or read."""
 
 
+class UnreachableError(SourceError):
+    """A source that cannot be reached from here, or not now: nothing is wrong with what it holds."""
+
+
 class WorkerError(SqueezeError):
     """A worker process that was killed from outside."""
 
@@ -39,6 +43,17 @@ class ShardError(SqueezeError):
 
 class EvaluationError(SqueezeError):
     """An evaluation that cannot be run as asked."""
+
+
+class NotPossibleError(EvaluationError):
+    """A suite that cannot be had here, though nothing is wrong with the model: what was asked for is not there.
+
+    `passing` where it may be there at another time without any setting, text or model changing, such as the hub.
+    """
+
+    def __init__(self, why: str, *, passing: bool = False) -> None:
+        super().__init__(why)
+        self.passing = passing
 
 
 class StudyError(SqueezeError):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.curation.heldout import HELDOUT_FILE, heldout_documents
 
 UNKNOWN_LANGUAGE: Final = "und"
 
-TrainingText = Mapping[str, Callable[[], Iterable[tuple[str, str]]]]
-"""Per corpus, a way to read its training documents as (text, language), in order."""
+TrainingText = Mapping[str, Callable[[], Iterable[tuple[bytes, str, str]]]]
+"""Per corpus, a way to read its training documents as (id, text, language)."""
 
 
 @dataclass(frozen=True)
@@ -32,35 +34,40 @@ class Heldout:
 
 
 def read_heldout(corpus: str, folder: Path, maximum_bytes: int | None = None) -> Heldout:
-    """Whole documents from the first on, until `maximum_bytes` is reached.
+    """Whole documents until `maximum_bytes` is reached, in the documents' order.
+
+    Which ones is decided by the hashes of their texts, as where the trainer scores a part: the first ones would be of
+    the source that comes first, and its languages alone.
 
     Raises:
-        EvaluationError: the file holds no documents, or counts bytes other than its text's.
-        CurationError: the file is missing or damaged.
+        NotPossibleError: the file holds no documents.
+        EvaluationError: it counts bytes other than its text's.
+        CurationError: it is missing or damaged.
     """
     path = folder / HELDOUT_FILE
-    texts: list[str] = []
-    languages: list[str] = []
-    sizes: list[int] = []
-    taken = 0
-    for document in heldout_documents(folder):
-        if maximum_bytes is not None and taken >= maximum_bytes:
-            break
+    documents = list(heldout_documents(folder))
+    if not documents:
+        raise NotPossibleError(
+            f"heldout/{corpus} holds no documents: raise the held-out share of {corpus} in the profile, or leave it out"
+        )
+    if maximum_bytes is not None:
+        by_hash = sorted(range(len(documents)), key=lambda place: documents[place].doc_id)
+        sizes = itertools.accumulate((documents[place].size for place in by_hash), initial=0)
+        chosen = {place for place, before in zip(by_hash, sizes, strict=False) if before < maximum_bytes}
+        documents = [document for place, document in enumerate(documents) if place in chosen]
+    for number, document in enumerate(documents):
         size = len(document.text.encode("utf-8"))
         if size != document.size:
             raise EvaluationError(
-                f"{path}: document {len(texts)} says it has {document.size:,} bytes, its text has {size:,}; "
+                f"{path}: document {number} says it has {document.size:,} bytes, its text has {size:,}; "
                 f"materialize heldout/{corpus} again"
             )
-        texts.append(document.text)
-        languages.append(document.lang or UNKNOWN_LANGUAGE)
-        sizes.append(size)
-        taken += size
-    if not texts:
-        raise EvaluationError(
-            f"{path} holds no documents: raise the held-out share of {corpus} in the profile, or leave it out"
-        )
-    return Heldout(corpus, texts, languages, sizes)
+    return Heldout(
+        corpus,
+        texts=[document.text for document in documents],
+        languages=[document.lang or UNKNOWN_LANGUAGE for document in documents],
+        bytes=[document.size for document in documents],
+    )
 
 
 def encode_exactly(tokenizer: Any, heldout: Heldout) -> list[list[int]]:
@@ -70,7 +77,7 @@ def encode_exactly(tokenizer: Any, heldout: Heldout) -> list[list[int]]:
     document is refused.
 
     Raises:
-        EvaluationError: naming the first document that does not come back byte for byte.
+        NotPossibleError: naming the first document that does not come back byte for byte.
     """
     import pyarrow as pa
 
@@ -81,7 +88,7 @@ def encode_exactly(tokenizer: Any, heldout: Heldout) -> list[list[int]]:
         if back != data:
             same = min(len(data), len(back))
             at = next((i for i in range(same) if data[i] != back[i]), same)
-            raise EvaluationError(
+            raise NotPossibleError(
                 f"bits per byte is not defined for this tokenizer: document {number} of heldout/{heldout.corpus} does "
                 f"not come back from its tokens ({len(data):,} bytes became {len(back):,}; the first difference is "
                 f"at byte {at}, {data[at : at + 12]!r} became {back[at : at + 12]!r}). Use a byte-level tokenizer, or "
@@ -90,15 +97,38 @@ def encode_exactly(tokenizer: Any, heldout: Heldout) -> list[list[int]]:
     return encoded
 
 
-def training_prefix(training: TrainingText, corpus: str, maximum_bytes: int) -> dict[str, bytes]:
-    """The first `maximum_bytes` bytes of a corpus's training documents, joined, per language."""
-    parts: dict[str, list[bytes]] = {}
-    taken = 0
+@dataclass(frozen=True)
+class Prefix:
+    """Training text of a corpus that a compressor is given before the held-out one."""
+
+    languages: Mapping[str, bytes]
+    """Documents joined, by language."""
+    corpus_bytes: int
+    """Bytes of all its training text."""
+
+
+def training_prefix(training: TrainingText, corpus: str, maximum_bytes: int) -> Prefix:
+    """`maximum_bytes` bytes of a corpus's training documents, or all of them where they are fewer.
+
+    Documents are taken and joined in the order of their ids, which are hashes of their texts, so that they are of all
+    its sources and languages as the corpus is. The last one is cut. No more than these bytes are held.
+    """
+    heap: list[tuple[int, int, str, bytes]] = []  # the greatest id first
+    total = held = 0
     if maximum_bytes and corpus in training:
-        for text, lang in training[corpus]():
-            data = text.encode("utf-8")[: maximum_bytes - taken]
-            parts.setdefault(lang or UNKNOWN_LANGUAGE, []).append(data)
-            taken += len(data)
-            if taken >= maximum_bytes:
-                break
-    return {lang: b"".join(items) for lang, items in parts.items()}
+        for number, (doc_id, text, lang) in enumerate(training[corpus]()):
+            data = text.encode("utf-8")
+            total += len(data)
+            place = -int.from_bytes(doc_id, "big")
+            if held >= maximum_bytes and place <= heap[0][0]:
+                continue
+            heapq.heappush(heap, (place, -number, lang or UNKNOWN_LANGUAGE, data))
+            held += len(data)
+            while held - len(heap[0][3]) >= maximum_bytes:
+                held -= len(heapq.heappop(heap)[3])
+    parts: dict[str, list[bytes]] = {}
+    left = maximum_bytes
+    for _, _, lang, data in sorted(heap, key=lambda item: item[:2], reverse=True):
+        parts.setdefault(lang, []).append(data[:left])
+        left -= len(data[:left])
+    return Prefix({lang: b"".join(items) for lang, items in parts.items()}, total)

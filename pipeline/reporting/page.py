@@ -22,7 +22,7 @@ from pipeline.reporting.plots.mixture import mixture_png
 from pipeline.reporting.plots.scores import scores_png
 from pipeline.reporting.plots.tokenizers import tokenizer_png
 from pipeline.reporting.plots.waterfall import waterfall_png
-from pipeline.reporting.scores import plottable, score_rows
+from pipeline.reporting.scores import not_possible_rows, plottable, score_rows
 from pipeline.reporting.tables import grid_of
 from trainer.run.figures.summary import RunSummary
 
@@ -43,6 +43,7 @@ def report_html(facts: Facts) -> str:
         tiles=list(_tiles(facts.run)) if facts.run else [],
         score_pictures=list(_score_pictures(facts)),
         score_tables=list(_score_tables(facts)),
+        not_possible=not_possible_rows(facts.scorecard) if facts.scorecard is not None else [],
         length_pictures=[length_png(it.curves, it.trained_context) for it in details if isinstance(it, LengthDetails)],
         loss_picture=loss_curve_png(facts.metrics, validation) if facts.metrics else None,
         choices=list(_choices(facts.run)) if facts.run else [],

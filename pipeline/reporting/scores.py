@@ -8,7 +8,7 @@ from typing import Any, Final
 from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.comparisons import Comparison
-from pipeline.evaluation.scores.scorecard import Row
+from pipeline.evaluation.scores.scorecard import Row, Scorecard
 
 
 def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
@@ -41,6 +41,11 @@ column for each thing that scores are compared with in place of `beside`."""
 def score_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (this is worse)`, a line each."""
     return [{name: column(row) for name, column in SCORE_COLUMNS.items()} for row in rows]
+
+
+def not_possible_rows(card: Scorecard) -> list[dict[str, Any]]:
+    """A row for each suite that could not be had."""
+    return [{"suite": name, "not possible here": why} for name, why in card.not_possible.items()]
 
 
 def rows_beside(rows: Sequence[Row]) -> list[dict[str, Any]]:

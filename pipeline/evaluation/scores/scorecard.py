@@ -28,7 +28,7 @@ from pipeline.evaluation.scores.comparisons import EARLIER, Comparison, Known, c
 from pipeline.evaluation.scores.paired import Scored
 from pipeline.evaluation.suites.table import read_result
 
-SCORECARD_VERSION: Final = "3"
+SCORECARD_VERSION: Final = "4"
 SCORECARD_FILE: Final = "scorecard.json"
 
 
@@ -58,6 +58,8 @@ class Scorecard:
     model: Mapping[str, Any] = field(default_factory=dict)
     """Facts about the run, such as its `summary.json`."""
     notes: tuple[str, ...] = ()
+    not_possible: Mapping[str, str] = field(default_factory=dict)
+    """By suite, why it could not be had where the model was scored."""
     earlier: Mapping[str, str] = field(default_factory=dict)
     """Fingerprint of each earlier model that was looked at, by its name here."""
     seconds: float = 0.0
@@ -104,6 +106,7 @@ def build_scorecard(
         for score in scored.result.scores
     ]
     notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in scored.result.details.remarks())
+    why_not = {name: scored.result.not_possible for name, scored in results.items() if scored.result.not_possible}
     names = {label: model.fingerprint for label, model in (earlier or {}).items()}
     body = {
         "format": 1,
@@ -111,6 +114,7 @@ def build_scorecard(
         "model": dict(model or {}),
         "lineage": dict(lineage),
         "notes": list(notes),
+        "not_possible": why_not,
         "earlier": names,
     }
     write_text(out / SCORECARD_FILE, json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True))
@@ -120,6 +124,7 @@ def build_scorecard(
         lineage=lineage,
         model=model or {},
         notes=notes,
+        not_possible=why_not,
         earlier=names,
         seconds=time.monotonic() - start,
     )
@@ -134,8 +139,9 @@ def read_scorecard(folder: Path) -> Scorecard:
             Row(**{**row, "comparisons": tuple(Comparison(**item) for item in row["comparisons"])})
             for row in body["rows"]
         )
-        facts = (body["lineage"], body["model"], tuple(body["notes"]), body.get("earlier", {}))
-        return Scorecard(_content_hash(body), rows, *facts)
+        facts = (body["lineage"], body["model"], tuple(body["notes"]))
+        others = {"not_possible": body.get("not_possible", {}), "earlier": body.get("earlier", {})}
+        return Scorecard(_content_hash(body), rows, *facts, **others)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a scorecard ({error}); materialize scorecard again") from error
 

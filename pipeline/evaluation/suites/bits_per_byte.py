@@ -11,17 +11,17 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from pipeline.base.errors import EvaluationError
-from pipeline.base.numbers import with_error
+from pipeline.base.errors import EvaluationError, NotPossibleError
+from pipeline.base.numbers import size, with_error
 from pipeline.base.settings import runtime
-from pipeline.evaluation.heldout import TrainingText, read_heldout, training_prefix
+from pipeline.evaluation.heldout import Heldout, Prefix, TrainingText, read_heldout, training_prefix
 from pipeline.evaluation.item_values import BITS, ItemValues, item_values, ratio_stderr
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Details, Score, SuiteResult, fields_from, finish
@@ -31,7 +31,9 @@ from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
 
 log = logging.getLogger(__name__)
 
-BITS_PER_BYTE_VERSION: Final = "1"
+BITS_PER_BYTE_VERSION: Final = "2"
+SCORE_VERSION: Final = "1"
+"""Of the score itself: models that were scored under another version of the rest compare with each other."""
 ENGLISH: Final = "english"
 """What the score of all English documents together is called; no corpus may be."""
 
@@ -66,6 +68,8 @@ class BitsPerByteDetails(Details):
     rows: tuple[TextRow, ...]
     context: int
     vocab_size: int
+    notes: Sequence[str] = ()
+    """What was left out, and why."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -87,6 +91,10 @@ class BitsPerByteDetails(Details):
             for row in self.rows
         ]
 
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        for note in self.notes:
+            yield "bits per byte", note
+
     def text_hash_of(self, task: str) -> str | None:
         row = self.row_of(task)
         return None if row is None else row.text_hash
@@ -102,10 +110,10 @@ class BitsPerByteDetails(Details):
         everywhere = row.lang is not None and row.name == row.corpus  # all English, whatever the corpus
         keys, pairs = [], []
         columns = (items.get(name, []) for name in ("corpus", "document", "lang", "bytes", "nats_text"))
-        for corpus, number, lang, size, nats in zip(*columns, strict=True):
+        for corpus, number, lang, length, nats in zip(*columns, strict=True):
             if (everywhere or corpus == row.corpus) and row.lang in (None, lang):
-                keys.append((corpus, number, size))
-                pairs.append((-nats, float(size)))
+                keys.append((corpus, number, length))
+                pairs.append((-nats, float(length)))
         return item_values(keys, pairs, BITS)
 
 
@@ -122,11 +130,12 @@ class BitsPerByteSuite(SuiteSettings):
 
     kind: Literal["bits_per_byte"] = "bits_per_byte"
     maximum_bytes: int | None = Field(None, gt=0)
-    """Bytes of each corpus that are scored, whole documents from the first on; none: all of them."""
+    """Bytes of each corpus that are scored, in whole documents chosen by the hashes of their texts; none: all."""
     compressors: tuple[Literal["gzip", "xz", "zstd"], ...] = ("gzip", "xz", "zstd")
     """`gzip -9`, `xz -9e` and `zstd -19`, alone and after training text (xz and zstd)."""
-    prime_bytes: int = Field(4_000_000, ge=0)
-    """Training text that a primed compressor is given first, of each corpus; 0 leaves priming out."""
+    prime_bytes: int = Field(64_000_000, ge=0)
+    """Most training text that a primed compressor is given first, of each corpus, chosen by the documents' hashes; 0
+    leaves priming out. What lies further back than 64 MiB is past the window of `xz -9e`."""
     batch_tokens: int = runtime(8192, gt=0)
 
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
@@ -143,19 +152,20 @@ def evaluate_bits_per_byte(
         training: how to read each corpus's training text, for the primed compressors.
 
     Raises:
-        EvaluationError: no corpora, no documents, or a tokenizer whose round trip is not exact.
+        NotPossibleError: no corpus has held-out documents, or the tokenizer's round trip is not exact.
     """
-    if not heldout:
-        raise EvaluationError("bits_per_byte has nothing to score: the profile has no corpora")
     start = time.monotonic()
-    scored = {
-        corpus: score_corpus(scorer, read_heldout(corpus, folder, suite.maximum_bytes), suite.batch_tokens)
-        for corpus, folder in sorted(heldout.items())
-    }
+    documents, notes = _documents(heldout, suite.maximum_bytes)
+    scored = {corpus: score_corpus(scorer, there, suite.batch_tokens) for corpus, there in documents.items()}
     write_documents(scored, out / DOCUMENTS_FILE)
     prefixes = {corpus: training_prefix(training, corpus, suite.prime_bytes) for corpus in scored}
     log.info("compressing the same text with %s", ", ".join(suite.compressors) or "nothing")
     rows = text_rows(scored, prefixes, suite)
+    notes += [
+        f"compressors were given {size(suite.prime_bytes)} of {corpus}'s {size(prefix.corpus_bytes)} of training text"
+        for corpus, prefix in prefixes.items()
+        if 0 < suite.prime_bytes < prefix.corpus_bytes
+    ]
     scores = [
         Score(
             task=row.name,
@@ -164,16 +174,31 @@ def evaluate_bits_per_byte(
             stderr=row.stderr,
             count=row.documents,
             higher_is_better=False,
-            version=BITS_PER_BYTE_VERSION,
+            version=SCORE_VERSION,
         )
         for row in rows
     ]
-    details = BitsPerByteDetails(tuple(rows), scorer.context, scorer.tokenizer.vocab_size)
+    details = BitsPerByteDetails(tuple(rows), scorer.context, scorer.tokenizer.vocab_size, notes)
     return finish(out, suite.kind, scores, details, seconds=time.monotonic() - start, files=[DOCUMENTS_FILE])
 
 
+def _documents(heldout: Mapping[str, Path], maximum_bytes: int | None) -> tuple[dict[str, Heldout], list[str]]:
+    """The documents to score by corpus, and a note about each corpus that has none."""
+    documents, notes = {}, []
+    for corpus, folder in sorted(heldout.items()):
+        try:
+            documents[corpus] = read_heldout(corpus, folder, maximum_bytes)
+        except NotPossibleError as error:
+            notes.append(str(error))
+    if not documents:
+        raise NotPossibleError("; ".join(notes) or "bits_per_byte has nothing to score: the profile has no corpora")
+    for note in notes:
+        log.warning("%s", note)
+    return documents, notes
+
+
 def text_rows(
-    scored: Mapping[str, ScoredDocuments], prefixes: Mapping[str, Mapping[str, bytes]], suite: BitsPerByteSuite
+    scored: Mapping[str, ScoredDocuments], prefixes: Mapping[str, Prefix], suite: BitsPerByteSuite
 ) -> list[TextRow]:
     """One row a corpus, one a language where a corpus has several, and one for all English documents together."""
     import numpy as np
@@ -192,7 +217,9 @@ def text_rows(
         groups[ENGLISH] = (ENGLISH, "en", everywhere)
 
     texts = {name: _joined(parts) for name, (_, _, parts) in groups.items()}
-    primed = {name: _prefix(name, corpus, lang, prefixes) for name, (corpus, lang, _) in groups.items()}
+    primed = {
+        name: _prefix(name, corpus, lang, prefixes, suite.prime_bytes) for name, (corpus, lang, _) in groups.items()
+    }
     compressed = measure(texts, primed, suite.compressors)
     rows = []
     for name, (corpus, lang, parts) in groups.items():
@@ -230,11 +257,13 @@ def _joined(parts: Iterable[tuple[ScoredDocuments, Any]]) -> bytes:
     )
 
 
-def _prefix(name: str, corpus: str, lang: str | None, prefixes: Mapping[str, Mapping[str, bytes]]) -> bytes:
-    """Training text for a row's compressors: the corpus's own, or all English."""
+def _prefix(name: str, corpus: str, lang: str | None, prefixes: Mapping[str, Prefix], most: int) -> bytes:
+    """Training text for a row's compressors: the corpus's own, or as much of all English, an equal share of each."""
     if name == ENGLISH:
-        return b"".join(languages.get("en", b"") for _, languages in sorted(prefixes.items()))
-    languages = prefixes.get(corpus, {})
+        of_corpora = [prefix.languages.get("en", b"") for _, prefix in sorted(prefixes.items())]
+        total = sum(map(len, of_corpora))
+        return b"".join(text[: len(text) * most // total] if total > most else text for text in of_corpora)
+    languages = prefixes[corpus].languages
     if lang is not None:
         return languages.get(lang, b"")
     return b"".join(text for _, text in sorted(languages.items()))

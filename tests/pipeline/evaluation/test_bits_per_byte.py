@@ -4,6 +4,7 @@ import gzip
 import lzma
 import math
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.assets.metadata import table
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.heldout import Heldout, encode_exactly
+from pipeline.curation.doc_ids import doc_id
+from pipeline.evaluation.heldout import Heldout, encode_exactly, read_heldout, training_prefix
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite, evaluate_bits_per_byte
@@ -64,7 +66,7 @@ def test_rows_are_corpora_their_languages_and_all_english_and_bytes_add_up(unifo
 
 
 def test_compressors_see_the_very_same_bytes(uniform, heldout, tmp_path):
-    training = {"web": lambda: iter([("Water boils when it is heated, said the man. ", "en")] * 50)}
+    training = {"web": lambda: iter([(b"id", "Water boils when it is heated, said the man. ", "en")] * 50)}
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
     row = next(row for row in result.details.rows if row.name == "web")
     text = CORPORA["web"][0][0].encode()
@@ -76,7 +78,7 @@ def test_compressors_see_the_very_same_bytes(uniform, heldout, tmp_path):
 
 
 def test_a_language_that_the_priming_text_lacks_has_no_primed_figure_and_reads_as_empty(uniform, heldout, tmp_path):
-    training = {"books": lambda: iter([("The fox sleeps in the sun by the river. ", "en")] * 50)}
+    training = {"books": lambda: iter([(b"id", "The fox sleeps in the sun by the river. ", "en")] * 50)}
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(), tmp_path)
     rows = {row.name: row.compressors for row in result.details.rows}
     assert "xz_primed" in rows["books/en"]
@@ -141,6 +143,71 @@ def test_a_file_whose_byte_counts_are_wrong_is_refused(uniform, heldout, tmp_pat
 def test_a_corpus_without_held_out_documents_is_refused(uniform, heldout, tmp_path):
     with pytest.raises(EvaluationError, match="holds no documents"):
         evaluate_bits_per_byte(uniform, heldout({"books": []}), {}, BitsPerByteSuite(), tmp_path)
+
+
+def test_a_corpus_without_held_out_documents_is_left_out_with_a_note_where_others_have_some(uniform, heldout, tmp_path):
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA | {"empty": []}), {}, BitsPerByteSuite(), tmp_path)
+    assert {row.corpus for row in result.details.rows} == {"books", "web", "english"}
+    ((_, note),) = result.details.remarks()
+    assert note.startswith("heldout/empty holds no documents: raise the held-out share of empty")
+
+
+DOCUMENTS = [(f"{lang} text {number}. " * 4, lang) for lang in ("en", "fr", "th") for number in range(30)]
+"""As a source has them that is read language after language."""
+
+
+def test_a_part_of_the_held_out_text_is_of_all_languages_and_the_same_in_whatever_order_they_lie(heldout):
+    ids = {text: doc_id(text.encode()) for text, _ in DOCUMENTS}
+    chosen = []
+    for order in (DOCUMENTS, DOCUMENTS[::-1]):
+        (folder,) = heldout({f"c{len(chosen)}": [(text, lang, "g") for text, lang in order]}).values()
+        path = folder / "heldout.parquet"
+        table = pq.read_table(path)
+        column = pa.array([ids[text] for text in table["text"].to_pylist()], pa.binary(16))
+        pq.write_table(table.set_column(0, "doc_id", column), path)
+        chosen.append(read_heldout("c", folder, 1000))
+    first, again = chosen
+    assert set(first.languages) == {"en", "fr", "th"}
+    assert sorted(first.texts) == sorted(again.texts)
+    assert 1000 <= first.total_bytes < 1000 + max(first.bytes)
+    assert [text for text, _ in DOCUMENTS if text in first.texts] == first.texts
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.text("ab€", min_size=1, max_size=9), st.sampled_from(["en", "fr"])), max_size=30),
+    st.integers(0, 80),
+)
+def test_priming_text_is_what_sorting_by_id_and_cutting_would_give(documents, most):
+    with_ids = [(doc_id(f"{n}{text}".encode()), text, lang) for n, (text, lang) in enumerate(documents)]
+    prefix = training_prefix({"books": lambda: iter(with_ids)}, "books", most)
+    left, wanted = most, {}
+    for _, text, lang in sorted(with_ids):
+        piece = text.encode()[:left]
+        left -= len(piece)
+        if piece:
+            wanted[lang] = wanted.get(lang, b"") + piece
+    assert prefix.languages == wanted
+    assert prefix.corpus_bytes == (sum(len(text.encode()) for text, _ in documents) if most else 0)
+
+
+def test_compressors_that_saw_a_part_of_the_training_text_say_so(uniform, heldout, tmp_path):
+    training = {"web": lambda: iter([(bytes([n]), "Water boils when it is heated. ", "en") for n in range(50)])}
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(prime_bytes=310), tmp_path)
+    primed = {row.name: row.primed_with_bytes for row in result.details.rows}
+    assert primed == {"books": 0, "books/en": 0, "books/fr": 0, "web": 310, "english": 310}
+    ((_, note),) = result.details.remarks()
+    assert note == "compressors were given 310 B of web's 1.6 kB of training text"
+
+
+def test_all_english_is_primed_with_an_equal_share_of_each_corpus(uniform, heldout, tmp_path):
+    training = {
+        name: lambda text=text: iter([(bytes([n]), text, "en") for n in range(50)])
+        for name, text in (("books", "The fox and the dog. "), ("web", "Water boils when it is heated. "))
+    }
+    result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(prime_bytes=1000), tmp_path)
+    primed = {row.name: row.primed_with_bytes for row in result.details.rows}
+    assert (primed["books"], primed["web"], primed["english"]) == (1000, 1000, 1000)
 
 
 @pytest.mark.parametrize("compressor", ["xz", "zstd"])

@@ -20,11 +20,11 @@ from trainer.model import GPT, ModelConfig
 
 TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"
 GOLDEN = {
-    ("bits_per_byte", "1"): "47dbfc41d915a151",
+    ("bits_per_byte", "2"): "818185b56354b045",
     ("lm_eval", "2"): "8ae5e2f9bd60b6a4",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("samples", "1"): "1e19985e628f9b2b",
-    ("scorecard", "3"): "299c1b94ae510e72",
+    ("scorecard", "4"): "c3676d649753282c",
     ("training_items", "1"): "9b704d6da61bb80d",
 }
 
@@ -63,4 +63,4 @@ def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldo
         ),
     }
     assert {key: result.content_hash[:16] for key, result in found.items()} == GOLDEN
-    assert REPORT_VERSION == "2"  # a page with pictures of matplotlib's: its hash is not the project's alone
+    assert REPORT_VERSION == "3"  # a page with pictures of matplotlib's: its hash is not the project's alone

@@ -6,13 +6,13 @@ import math
 import pytest
 
 from pipeline.base.errors import EvaluationError
-from pipeline.evaluation.results import Details, Score, finish
+from pipeline.evaluation.results import Details, Score, finish, not_possible
 from pipeline.evaluation.scores.baselines import read_baselines
 from pipeline.evaluation.scores.noise import within_noise
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard, read_scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteDetails
 from pipeline.evaluation.suites.table import read_result
-from pipeline.reporting.scores import comparison_words, plottable, score_rows
+from pipeline.reporting.scores import comparison_words, not_possible_rows, plottable, score_rows
 
 
 def suite(folder, scores, kind="lm_eval", details=None):
@@ -89,6 +89,18 @@ def test_a_scorecard_reads_back_as_it_was_with_its_lineage(tmp_path):
     assert dataclasses.replace(again, seconds=card.seconds) == card
     assert again.lineage == lineage
     assert score_rows(again.rows)[0]["score"] == "0.3000 ± 0.0046"
+
+
+def test_a_suite_that_was_not_possible_reads_back_with_its_reason_and_stands_in_the_card(tmp_path):
+    suite(tmp_path / "hs", [hellaswag(0.3)])
+    (tmp_path / "length").mkdir()
+    not_possible(tmp_path / "length", "length_extrapolation", "no text is as long as the context")
+    again = read_result(tmp_path / "length")
+    assert (again.scores, again.not_possible) == ((), "no text is as long as the context")
+    build_scorecard({"hs": tmp_path / "hs", "length": tmp_path / "length"}, {}, tmp_path)
+    card = read_scorecard(tmp_path)
+    assert [row.task for row in card.rows] == ["hellaswag"]
+    assert not_possible_rows(card) == [{"suite": "length", "not possible here": "no text is as long as the context"}]
 
 
 def test_the_hash_is_of_the_scores_and_not_of_the_seventh_digit(tmp_path):

