@@ -170,6 +170,7 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
 
 def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
     rows = [{"reason": reason, "documents": count} for reason, count in summary.quarantined.items()]
+    readers = [{"file": entry, "read as": reader} for entry, reader in summary.readers.items()]
     unknown = {name or "(others)": count for name, count in summary.unknown_languages.items()}
     return {
         "documents": summary.documents,
@@ -177,6 +178,7 @@ def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
         "groups": summary.groups,
         "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
+        **({"read_by_content": table(readers)} if readers else {}),
         **({"no_language_codes": bars(unknown, "records")} if unknown else {}),
     }
 

@@ -2,9 +2,9 @@
 
 In: `DocumentsSettings` and a cache of archives. Out: `part-NNNNN.parquet`, one for each unit of the sources, in their
 order, `part-NNNNN.quarantine.jsonl` with what could not become a document, `part-NNNNN.unknown_languages.json` where
-rows name languages that are none and, where a hub source names a branch, `commits.json` with the commits that were
-read. Each part depends on its unit alone, so parts are made in any order by any number of processes, and a killed build
-goes on from the finished ones.
+rows name languages that are none, `part-NNNNN.readings.json` where content decided how a file is read and, where a hub
+source names a branch, `commits.json` with the commits that were read. Each part depends on its unit alone, so parts are
+made in any order by any number of processes, and a killed build goes on from the finished ones.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from pipeline.curation.doc_ids import doc_id
 from pipeline.curation.heldout import group_keys
 from pipeline.curation.quarantine import ENDING as QUARANTINE
 from pipeline.curation.quarantine import Quarantine, Quarantined, quarantine, write_left_out
+from pipeline.curation.readings import chosen_readers, write_readings
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
+from pipeline.curation.sources.choosing import Reading
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Record, Refused
 from pipeline.curation.sources.hub import commit_of
@@ -65,6 +67,8 @@ class DocumentsSummary:
     sources: dict[str, int]
     quarantined: dict[str, int]
     quarantine_examples: list[dict[str, str | int]]
+    readers: dict[str, str] = field(default_factory=dict)
+    """How files are read whose content decided it and not their name: the first of them."""
     unknown_languages: dict[str, int] = field(default_factory=dict)
     """What rows said in place of a language's code, so that it was detected: the most frequent, with their records."""
 
@@ -142,10 +146,11 @@ def build_part(
 ) -> tuple[int, int]:
     """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
     unknown_languages: Counter[str] = Counter()
+    readings: list[Reading] = []
     documents = size = 0
     set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
     with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
-        for batch in _batches(unit, settings, limit, refused, unknown_languages):
+        for batch in _batches(unit, settings, limit, refused, unknown_languages, readings):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
@@ -153,6 +158,7 @@ def build_part(
                 documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
         if unknown_languages:
             write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
+        write_readings(path, readings)
     return documents, size
 
 
@@ -166,10 +172,11 @@ def _batches(
     limit: TimeLimit,
     refused: Quarantine,
     unknown_languages: Counter[str],
+    readings: list[Reading],
 ) -> Iterator[pa.RecordBatch]:
     rows: list[Row] = []
     size = 0
-    for record in read_unit(unit):
+    for record in read_unit(unit, readings):
         if isinstance(record, Refused):
             refused.add(unit.source, record)
             continue
@@ -290,5 +297,6 @@ def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> Documents
         sources=dict(sorted(sources.items())),
         quarantined=dict(quarantined.reasons.most_common()),
         quarantine_examples=[item for some in quarantined.examples.values() for item in some],
+        readers=chosen_readers(corpus, out),
         unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
     )

@@ -1,7 +1,6 @@
 """Packed files: decompressed, and archives opened member by member.
 
-In: an open file and its name. Out: the files in it. The name says how a file is packed, and where it says nothing its
-first bytes do. What is not read (another archive in an archive, `.7z`, a PDF) is refused by name.
+In: an open file and its name. Out: the files in it. How a file is packed is seen as `kinds` sees it.
 """
 
 from __future__ import annotations
@@ -11,57 +10,45 @@ import posixpath
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO, Final, cast
 
 import pyarrow as pa
 
+from pipeline.curation.sources.kinds import COMPRESSED, LOOKED_AT, SHORT, MisnamedError, kind_of
 from pipeline.curation.sources.names import printable
 
 Opener = Callable[[], IO[bytes]]
 _BUFFER: Final = 1 << 18
-_SHORT: Final = {
-    ".tgz": (".tar", "gz"),
-    ".tbz": (".tar", "bz2"),
-    ".tbz2": (".tar", "bz2"),
-    ".txz": (".tar", "xz"),
-    ".tzst": (".tar", "zst"),
-}
-_COMPRESSED: Final = ("gz", "bz2", "xz", "lzma", "zst", "lz4", "snappy")
-_BEGINNINGS: Final = {
-    b"\x1f\x8b\x08": ".gz",
-    b"\x28\xb5\x2f\xfd": ".zst",
-    b"\xfd7zXZ\x00": ".xz",
-    b"PK\x03\x04": ".zip",
-    b"PK\x05\x06": ".zip",
-    b"PAR1": ".parquet",
-    b"7z\xbc\xaf\x27\x1c": ".7z",
-    b"Rar!\x1a\x07": ".rar",
-    b"%PDF-": ".pdf",
-    b"SQLite format 3\x00": ".sqlite",
-    b"\x89PNG\r\n\x1a\n": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"\x7fELF": ".so",
-}
-ARCHIVES: Final = (".zip", ".tar")
-NOT_READ: Final = frozenset(
-    ".7z .rar .z .br .lzo .sz .cab .iso .dmg .deb .rpm .jar .pdf .doc .docx .xls .xlsx .ppt .pptx .odt .ods "
-    ".epub .mobi .azw3 "
-    ".djvu .jpg .jpeg .png .gif .bmp .tif .tiff .webp .ico .mp3 .mp4 .ogg .wav .flac .avi .mov .mkv .webm .exe "
-    ".dll .so .o .pyc .class .bin .sqlite .db .npy .npz .pkl .pt .safetensors .arrow .feather .orc .avro .woff .woff2 "
-    ".ttf .otf".split()
-)
-"""Endings of files that hold no text that could be read."""
+_MOST_LAYERS: Final = 8
 
 
-def unpacked(file: BinaryIO, name: str) -> tuple[BinaryIO, str]:
-    """A file decompressed, and the ending that says what it is then."""
+@dataclass(frozen=True)
+class Unpacked:
+    """A file decompressed: its kind is what it is then, `layers` how it was compressed."""
+
+    file: io.BufferedReader
+    kind: str
+    layers: tuple[str, ...] = ()
+    by_content: bool = False
+    """Whether its content said what it is, or how it was compressed, and not its name."""
+
+
+def unpacked(file: BinaryIO, name: str) -> Unpacked:
+    """A file decompressed as often as it was compressed. Raises MisnamedError."""
+    layers: tuple[str, ...] = ()
+    by_content = False
     while True:
         head = _buffered(file)
-        kind = _kind(name, head)
-        if kind[1:] not in _COMPRESSED:
-            return cast(BinaryIO, head), kind
+        kind, seen = kind_of(name, head.peek(LOOKED_AT)[:LOOKED_AT])
+        by_content |= seen
+        if kind not in COMPRESSED:
+            return Unpacked(head, kind, layers, by_content)
+        if len(layers) == _MOST_LAYERS:
+            raise MisnamedError(f"it is compressed more than {_MOST_LAYERS} times over: unpack it")
+        layers += (kind,)
         file, name = _decompressed(head, kind[1:]), _without(name, kind)
 
 
@@ -86,39 +73,13 @@ def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return cast(IO[bytes], tar.extractfile(member))
 
 
-def ending(name: str) -> str:
-    """The ending of a file's name, in small letters, without that of its compression: `.jsonl` of `a.JSONL.gz`."""
-    while True:
-        last = PurePosixPath(name).suffix.lower()
-        if last in _SHORT:
-            return ".tar"
-        if last[1:] not in _COMPRESSED:
-            return last
-        name = name[: -len(last)]
-
-
 def _plain(name: str) -> str:
     return printable(posixpath.normpath(name).lstrip("/"))
 
 
-def _kind(name: str, file: io.BufferedReader) -> str:
-    """What a file is: by its name, or by how it begins where the name does not say how it is packed."""
-    last = PurePosixPath(name).suffix.lower()
-    if last in _SHORT:
-        return "." + _SHORT[last][1]
-    if last[1:] in _COMPRESSED or last in ARCHIVES or last in NOT_READ or last == ".parquet":
-        return last
-    head = file.peek(512)
-    if head[257:262] == b"ustar":
-        return ".tar"
-    if head[:3] == b"BZh" and head[4:10] == b"1AY&SY":
-        return ".bz2"
-    return next((kind for beginning, kind in _BEGINNINGS.items() if head.startswith(beginning)), last)
-
-
 def _without(name: str, kind: str) -> str:
     last = PurePosixPath(name).suffix
-    if last.lower() in _SHORT:
+    if last.lower() in SHORT:
         return name[: -len(last)] + ".tar"
     return name[: -len(last)] if last.lower() == kind else name
 

@@ -37,8 +37,8 @@ class Place(Settings):
     """Shell patterns of the archive's files, in the order they are read; of `files` that are archives, of the files in
     them."""
     files: tuple[str, ...] = ()
-    """Paths, globs or fsspec URLs of parquet, jsonl or text files, also compressed (.gz, .bz2, .xz, .zst) or in
-    archives (.zip, .tar, .tar.gz), which are read member by member."""
+    """Paths, globs or fsspec URLs of Parquet, Arrow, CSV, JSON lines or text files, also compressed (.gz, .bz2, .xz,
+    .zst) or in archives (.zip, .tar, .tar.gz), which are read member by member."""
     hub: HubDataset | None = None
     exclude: tuple[str, ...] = ()
     """Shell patterns over file names (without folder) that are left out, also in archives."""

@@ -7,6 +7,7 @@ in any process.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.archives import open_member
 from pipeline.base.errors import SourceError
+from pipeline.curation.sources.kinds import COMPRESSED, ending
 from pipeline.curation.sources.names import printable
 from pipeline.curation.sources.settings import Source
 
@@ -46,7 +48,12 @@ class Unit:
     @property
     def is_parquet(self) -> bool:
         """Whether it is (of) a Parquet file, which is read by columns whatever the source's format."""
-        return self.file_name.lower().endswith(".parquet")
+        return ending(self.file_name) == ".parquet" and not self.file_name.lower().endswith(COMPRESSED)
+
+    def begins_as_parquet(self) -> bool:
+        """Whether its first bytes are a Parquet file's."""
+        with closing(self.open()) as file:
+            return file.read(4) == b"PAR1"
 
     @property
     def place(self) -> str:

@@ -24,13 +24,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import SourceError, SqueezeError
+from pipeline.curation.sources.choosing import NoReader, Reading, choose, reading
 from pipeline.curation.sources.formats.formats import FORMATS
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Record, Refused, without_field
-from pipeline.curation.sources.formats.records import table_records
+from pipeline.curation.sources.formats.records import arrow_tables, table_records
 from pipeline.curation.sources.hub import read_shard
+from pipeline.curation.sources.kinds import (
+    ARCHIVES,
+    BINARY,
+    MEDIA,
+    NOT_READ,
+    SAYS_NOTHING,
+    TABLES,
+    MisnamedError,
+    ending,
+    why_not_read,
+)
 from pipeline.curation.sources.names import is_hidden
-from pipeline.curation.sources.packing import ARCHIVES, NOT_READ, Opener, ending, members, unpacked
+from pipeline.curation.sources.packing import Opener, Unpacked, members, unpacked
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.sources.unit import Unit
 
@@ -49,8 +61,10 @@ _DAMAGE: Final = (
 )
 
 
-def read_unit(unit: Unit) -> Iterator[Record | Refused]:
+def read_unit(unit: Unit, readings: list[Reading] | None = None) -> Iterator[Record | Refused]:
     """The records of a unit, and at least one of what was refused where it has none.
+
+    readings: is given how each file of the unit is read, as it is opened.
 
     Raises:
         SourceError: the unit cannot be fetched or opened, or its network broke off.
@@ -60,31 +74,34 @@ def read_unit(unit: Unit) -> Iterator[Record | Refused]:
         yield from table_records(read_shard(source.hub, source.columns, unit.first), unit.entry, source, 0)
         return
     anything = False
-    for record in _guarded(_records(unit), unit, unit.entry):
+    for record in _guarded(_records(unit, [] if readings is None else readings), unit, unit.entry):
         anything = True
         yield record
     if not anything:
         yield Refused(unit.entry, 0, Reason.NO_RECORD, "")
 
 
-def _records(unit: Unit) -> Iterator[Record | Refused]:
-    if unit.is_parquet:
+def _records(unit: Unit, readings: list[Reading]) -> Iterator[Record | Refused]:
+    if unit.is_parquet and unit.begins_as_parquet():
+        readings.append(Reading(unit.entry, "Parquet", by_content=False))
         with unit.open_parquet() as table:
             yield from _parquet_records(table, unit.entry, unit.source, unit.first, unit.last)
         return
     with closing(unit.open()) as packed:
-        file, kind = unpacked(packed, unit.file_name)
-        with closing(file):
-            if kind not in ARCHIVES:
-                yield from _file_records(file, unit.entry, unit.source, kind)
+        opened = unpacked(packed, unit.file_name)
+        with closing(opened.file):
+            if opened.kind not in ARCHIVES:
+                yield from _file_records(opened, unit.entry, unit.source, readings)
                 return
-            for member, opened in members(file, kind):
+            for member, opener in members(opened.file, opened.kind):
                 if any(fnmatchcase(member, pattern) for pattern in unit.source.members):
                     entry = f"{unit.entry}/{member}"
-                    yield from _guarded(_member_records(opened, member, entry, unit.source), unit, entry)
+                    yield from _guarded(_member_records(opener, member, entry, unit.source, readings), unit, entry)
 
 
-def _member_records(opened: Opener, member: str, entry: str, source: Source) -> Iterator[Record | Refused]:
+def _member_records(
+    opener: Opener, member: str, entry: str, source: Source, readings: list[Reading]
+) -> Iterator[Record | Refused]:
     kind, endings = ending(member), FORMATS[source.format].endings
     if is_hidden(member):
         yield Refused(entry, 0, Reason.HIDDEN, "")
@@ -92,34 +109,58 @@ def _member_records(opened: Opener, member: str, entry: str, source: Source) -> 
     if kind in ARCHIVES:
         yield Refused(entry, 0, Reason.OTHER_KIND, "", "an archive in an archive: unpack the outer one")
         return
-    if kind and endings and kind not in endings:
+    if endings and kind not in endings and kind not in SAYS_NOTHING and kind not in NOT_READ:
         details = f"format {source.format} reads {', '.join(endings)} of an archive"
         yield Refused(entry, 0, Reason.OTHER_KIND, "", details)
         return
     if any(fnmatchcase(member.rsplit("/", 1)[-1], pattern) for pattern in source.exclude):
         return
-    with opened() as packed:
-        file, kind = unpacked(cast(BinaryIO, packed), member)
+    with opener() as packed:
+        opened = unpacked(cast(BinaryIO, packed), member)
         anything = False
-        for record in _file_records(file, entry, source, kind):
+        for record in _file_records(opened, entry, source, readings, member=True):
             anything = True
             yield record
         if not anything:
             yield Refused(entry, 0, Reason.NO_RECORD, "")
 
 
-def _file_records(file: BinaryIO, entry: str, source: Source, kind: str) -> Iterator[Record | Refused]:
+def _file_records(
+    file: Unpacked, entry: str, source: Source, readings: list[Reading], *, member: bool = False
+) -> Iterator[Record | Refused]:
     """The records of an unpacked file that is no archive."""
-    if kind in NOT_READ or kind in ARCHIVES:
-        yield Refused(entry, 0, Reason.OTHER_KIND, "", f"a {kind} file: unpack it, or take the text out of it, first")
-    elif kind == ".parquet":
+    kind = file.kind
+    if kind in ARCHIVES:
+        yield Refused(entry, 0, Reason.OTHER_KIND, "", "an archive in an archive: unpack the outer one")
+    elif kind in NOT_READ or kind == BINARY:
+        yield Refused(entry, 0, Reason.MEDIA if kind in MEDIA else Reason.OTHER_KIND, "", why_not_read(kind))
+    elif kind in TABLES:
+        readings.append(reading(entry, file, kind))
         with tempfile.TemporaryFile() as seekable:
-            shutil.copyfileobj(file, seekable)
+            shutil.copyfileobj(file.file, seekable)
             seekable.seek(0)
-            with pq.ParquetFile(seekable) as table:
-                yield from _parquet_records(table, entry, source, 0, None)
+            yield from _table_file_records(cast(BinaryIO, seekable), kind, entry, source)
     else:
-        yield from FORMATS[source.format].read(file, entry, source)
+        chosen = choose(source, file, rows_alone=member)
+        if isinstance(chosen, NoReader):
+            yield Refused(entry, 0, Reason.OTHER_KIND, "", chosen.details)
+            return
+        name, by_content = chosen
+        readings.append(reading(entry, file, name, by_content=by_content))
+        yield from FORMATS[name].read(cast(BinaryIO, file.file), entry, source)
+
+
+def _table_file_records(file: BinaryIO, kind: str, entry: str, source: Source) -> Iterator[Record | Refused]:
+    if kind == ".parquet":
+        with pq.ParquetFile(file) as table:
+            yield from _parquet_records(table, entry, source, 0, None)
+        return
+    schema, tables = arrow_tables(file)
+    missing = [name for name in source.columns if name not in schema.names]
+    if missing:
+        yield without_field(missing[0], schema.names, "its columns", entry, source)
+        return
+    yield from table_records((table.select(source.columns) for table in tables), entry, source, 0)
 
 
 def _guarded(records: Iterator[Record | Refused], unit: Unit, entry: str) -> Iterator[Record | Refused]:
@@ -131,6 +172,8 @@ def _guarded(records: Iterator[Record | Refused], unit: Unit, entry: str) -> Ite
             row = record.row + 1
     except SqueezeError:
         raise
+    except MisnamedError as error:
+        yield Refused(entry, row, Reason.UNREADABLE, "", str(error))
     except _DAMAGE as error:
         # EINVAL is what a damaged directory of a zip ends in, which points to before the file begins
         if unit.is_remote or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)):

@@ -62,11 +62,11 @@ def test_a_bad_row_is_set_aside_with_its_place_and_the_rest_is_kept(tmp_path: Pa
     ("name", "data"),
     [
         ("cut.jsonl.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\3cut"),
-        ("none.jsonl.xz", b"no xz"),
+        ("none.jsonl.xz", b"\1\2\3 no xz"),
         ("none.zip", b"no zip"),
         ("none.tar", b"no tar" * 200),
         ("none.parquet", b"no parquet"),
-        ("none.jsonl.zst", b"no zst"),
+        ("none.jsonl.zst", b"\1\2\3 no zst"),
         ("book.epub.jsonl", b"PK\3\4 and then nothing"),
     ],
 )
@@ -290,10 +290,21 @@ def test_a_zip_whose_directory_points_before_the_file_is_damaged_and_stops_nothi
     assert summary.quarantined == {Reason.UNREADABLE: 1}
 
 
-@pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.pdf", "a.docx"])
-def test_files_of_other_kinds_are_refused_by_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("a.7z", "unpack it"),
+        ("a.rar", "unpack it"),
+        ("a.pdf", "convert it to text"),
+        ("a.docx", "convert it to text"),
+        ("a.xlsx", "save it as CSV"),
+        ("a.sqlite", "write its text as JSON lines"),
+        ("a.png", "it holds no text"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_by_name_with_what_to_do(tmp_path: Path, name: str, cure: str) -> None:
     write(tmp_path / "in" / name, b"whatever it holds")
-    with pytest.raises(SqueezeError, match=rf"{name}: a \.\w+ file: unpack it"):
+    with pytest.raises(SqueezeError, match=rf"{name}: a \.\w+ file: {cure}"):
         build(tmp_path / "out", tmp_path / "in" / "*", format="whole")
 
 

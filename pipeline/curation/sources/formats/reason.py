@@ -31,9 +31,17 @@ class Reason(StrEnum):
     HIDDEN = "hidden file"
     UNREADABLE = "file that cannot be read, or not to its end"
     OTHER_KIND = "file of a kind that is not read"
+    MEDIA = "picture, sound, film, font or program, which holds no text"
 
 
 OF_FILES: Final = frozenset(
-    {Reason.NO_RECORD, Reason.FILE_WITHOUT_FIELD, Reason.HIDDEN, Reason.UNREADABLE, Reason.OTHER_KIND}
+    {
+        Reason.NO_RECORD,
+        Reason.FILE_WITHOUT_FIELD,
+        Reason.HIDDEN,
+        Reason.UNREADABLE,
+        Reason.OTHER_KIND,
+        Reason.MEDIA,
+    }
 )
 """Reasons for which a whole file is set aside."""

@@ -26,8 +26,8 @@ from pipeline.curation.sources.formats.record import (
 class Records(DocumentFormat):
     """JSON lines. Tables (Parquet, hub data sets) are read by `table_records`."""
 
-    meaning = "rows of parquet or JSON lines"
-    endings = (".jsonl", ".ndjson", ".jsonlines", ".json", ".parquet")
+    meaning = "rows of Parquet, Arrow, CSV or JSON lines, as a file has them; a text file without rows is one document"
+    endings = (".jsonl", ".ndjson", ".jsonlines", ".json", ".csv", ".tsv", ".tab", ".parquet", ".arrow")
 
     def read(self, file: BinaryIO, entry: str, layout: Layout) -> Iterator[Record | Refused]:
         yield from records_of(_json_rows(file, entry, layout), entry, layout)
@@ -46,6 +46,17 @@ def _json_rows(file: BinaryIO, entry: str, layout: Layout) -> Iterator[Fields | 
             yield bad_json(line, error, entry, row)
         else:
             yield row, f"{entry}#{row}", fields
+
+
+def arrow_tables(file: BinaryIO) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """Columns and tables of an Arrow file (Feather too) or stream. Raises pa.ArrowException where it is none."""
+    if file.read(4) == b"ARRO":
+        whole = pa.ipc.open_file(file)
+        batches = (whole.get_batch(number) for number in range(whole.num_record_batches))
+        return whole.schema, (pa.Table.from_batches([batch]) for batch in batches)
+    file.seek(0)
+    stream = pa.ipc.open_stream(file)
+    return stream.schema, (pa.Table.from_batches([batch]) for batch in stream)
 
 
 def table_records(tables: Iterable[pa.Table], entry: str, layout: Layout, first: int) -> Iterator[Record | Refused]:
