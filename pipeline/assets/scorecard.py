@@ -20,12 +20,22 @@ from pipeline.profile.profile import Profile
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.page import report_html
-from pipeline.reporting.scores import not_possible_rows, plottable, rows_beside
+from pipeline.reporting.scores import (
+    BITS_PER_BYTE,
+    headline,
+    not_possible_rows,
+    numbers_of,
+    plottable,
+    rows_beside,
+    score_name,
+)
 from pipeline.store import Artifact, Store
 
 REPORT_VERSION: Final = "3"
 REPORT_FILE: Final = "report.html"
 CARD_FILE: Final = "README.md"
+MOST_NUMBERS: Final = 60
+"""Scores that are kept as numbers to plot: a group of tasks may have hundreds."""
 EARLIER_MODELS: Final = 4
 """Most earlier models that stand beside a score: the latest that were scored by one of the same suites."""
 
@@ -133,16 +143,16 @@ def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:
 
 
 def _scorecard_metadata(card: Scorecard, folder: Path) -> Metadata:
-    text = [row for row in card.rows if row.metric == "bits_per_byte"]
-    other = [row for row in card.rows if row.metric != "bits_per_byte"]
-    shown = text or other
-    amounts = {"this model": shown[0].value} if shown else {}
-    amounts |= {item.name: item.value for item in shown[0].comparisons if item.comparable} if shown else {}
-    heading = f"{shown[0].task} {shown[0].metric.replace('_', ' ')}" if shown else ""
+    text = [row for row in card.rows if row.metric == BITS_PER_BYTE]
+    other = [row for row in card.rows if row.metric != BITS_PER_BYTE]
+    shown = headline(card.rows)
+    amounts = {"this model": shown.value} if shown else {}
+    amounts |= {item.name: item.value for item in shown.comparisons if item.comparable} if shown else {}
     return {
-        "at_a_glance": chart(amounts, heading),
+        "at_a_glance": chart(amounts, score_name(shown)) if shown else "no scores",
         "bits_per_byte_table": table(rows_beside(text)),
         "scores": table(rows_beside(other)),
+        **dict(list(numbers_of(card).items())[:MOST_NUMBERS]),
         **({"not_possible_here": table(not_possible_rows(card))} if card.not_possible else {}),
     }
 

@@ -35,9 +35,9 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def with_error(value: float, stderr: float | None) -> str:
+def with_error(value: float, stderr: float | None, *, digits: int = 4) -> str:
     """A score and one standard error: 0.2892 ± 0.0045."""
-    return f"{value:.4f} ± {stderr:.4f}" if stderr is not None else f"{value:.4f}"
+    return f"{value:.{digits}f} ± {stderr:.{digits}f}" if stderr is not None else f"{value:.{digits}f}"
 
 
 def minutes_or_hours(seconds: float) -> str:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.base.errors import SqueezeError
-from pipeline.cli import model_commands, plan_commands, store_commands, study_commands
+from pipeline.cli import model_commands, plan_commands, scorecard_command, store_commands, study_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for commands in (store_commands, plan_commands, model_commands):
+for commands in (store_commands, plan_commands, model_commands, scorecard_command):
     app.add_typer(commands.app)
 app.add_typer(study_commands.app, name="study")
 

@@ -120,4 +120,5 @@ def _facts_of(store: Store, name: str) -> Facts:
     if len(named) != 1:
         known = ", ".join([*current, *(print_[:8] for print_ in models)])
         raise SqueezeError(f"{name!r} stands for {len(named)} models of the store; there are {known or 'none'}")
-    return facts_of(store, named[0], name)
+    (model,) = named
+    return facts_of(store, model, name, profile=name if name in current else model.manifest.built.profile)

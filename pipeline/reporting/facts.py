@@ -22,6 +22,7 @@ from pipeline.evaluation.suites.table import read_result
 from pipeline.reporting.lineage import Lineage
 from pipeline.sharding.schedule.build import ScheduleSummary
 from pipeline.store import Artifact, Store
+from pipeline.store.manifest import Provenance
 from pipeline.tokenization.choosing.candidates import Group
 from pipeline.tokenization.choosing.choice import ChoiceSummary
 from pipeline.tokenization.choosing.comparison import ComparisonSummary
@@ -29,6 +30,7 @@ from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import METRICS_FILE
 
 MODEL: Final = "model"
+SCORECARD: Final = "scorecard"
 S = TypeVar("S")
 
 
@@ -58,26 +60,52 @@ class Facts:
     """Where each suite's items are kept."""
     scorecard: Scorecard | None = None
     lineage: Sequence[Lineage] = ()
+    built: Provenance | None = None
+    """When, by which code and with which libraries the model was made."""
 
 
-def facts_of(store: Store, model: Artifact, name: str | None = None) -> Facts:
-    """Facts about a model of the store with whatever of it has been evaluated: of each suite, the newest result."""
-    finished = sorted(
-        (
-            item
-            for item in store.artifacts()
-            if MODEL in item.manifest.inputs and item.manifest.inputs[MODEL].fingerprint == model.fingerprint
-        ),
-        key=lambda item: item.manifest.built.at,
-    )
-    suites = {item.key.removeprefix("eval/"): item.path for item in finished if item.key.startswith("eval/")}
-    cards = [item.path for item in finished if item.key == "scorecard"]
+def facts_of(store: Store, model: Artifact, name: str | None = None, *, profile: str | None = None) -> Facts:
+    """Facts about a model of the store with what has been evaluated of it.
+
+    Args:
+        profile: whose evaluation is meant; none: the store's. Another profile's suites of the same model, or those of
+            settings that it has no more, are not its own.
+    """
+    results = evaluated(store, model, profile or store.profile)
+    suites = {key.removeprefix("eval/"): item.path for key, item in results.items() if key.startswith("eval/")}
+    card = results.get(SCORECARD)
     return collect(
         *(model, store.ancestry(model)),
         name=name or store.profile,
         suites=dict(sorted(suites.items())),
-        scorecard=cards[-1] if cards else None,
+        scorecard=card.path if card else None,
     )
+
+
+def evaluated(store: Store, model: Artifact, profile: str) -> dict[str, Artifact]:
+    """Results of suites and the scorecard of a model, by key: those that are current for the profile; where none of
+    them are of this model, those of the newest scorecard that the profile had of it."""
+
+    def of_model(item: Artifact | None) -> bool:
+        return item is not None and MODEL in item.manifest.inputs and made_from(item, model)
+
+    current = {key: item for owner, key, item in store.pointers() if owner == profile and item and of_model(item)}
+    results = {key: item for key, item in current.items() if key == SCORECARD or key.startswith("eval/")}
+    if results:
+        return results
+    own = [item for item in store.artifacts() if of_model(item) and item.manifest.built.profile == profile]
+    own.sort(key=lambda item: item.manifest.built.at)
+    newest = {item.key: item for item in own if item.key == SCORECARD or item.key.startswith("eval/")}
+    if SCORECARD in newest:
+        parents = newest[SCORECARD].manifest.inputs.values()
+        suites = {parent.key: store.get(parent.key, parent.fingerprint) for parent in parents if parent.key != MODEL}
+        return {SCORECARD: newest[SCORECARD], **{key: item for key, item in suites.items() if item is not None}}
+    return newest
+
+
+def made_from(item: Artifact, model: Artifact) -> bool:
+    """Whether an artifact was made from this model."""
+    return item.manifest.inputs[MODEL].fingerprint == model.fingerprint
 
 
 def collect(
@@ -116,6 +144,7 @@ def collect(
         suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
         folders=dict(suites or {}),
         scorecard=read_scorecard(scorecard) if scorecard is not None else None,
+        built=model.manifest.built,
         lineage=[
             Lineage(
                 *(item.key, item.fingerprint, item.content_hash, item.manifest.built.at),

@@ -22,7 +22,7 @@ from pipeline.reporting.plots.mixture import mixture_png
 from pipeline.reporting.plots.scores import scores_png
 from pipeline.reporting.plots.tokenizers import tokenizer_png
 from pipeline.reporting.plots.waterfall import waterfall_png
-from pipeline.reporting.scores import not_possible_rows, plottable, score_rows
+from pipeline.reporting.scores import best_beside, headline, not_possible_rows, plottable, score_name, score_rows
 from pipeline.reporting.tables import grid_of
 from trainer.run.figures.summary import RunSummary
 
@@ -40,7 +40,7 @@ def report_html(facts: Facts) -> str:
     validation = {name: score.loss for name, score in facts.run.validation.items()} if facts.run else {}
     return _template().render(
         facts=facts,
-        tiles=list(_tiles(facts.run)) if facts.run else [],
+        tiles=list(_tiles(facts)),
         score_pictures=list(_score_pictures(facts)),
         score_tables=list(_score_tables(facts)),
         not_possible=not_possible_rows(facts.scorecard) if facts.scorecard is not None else [],
@@ -81,12 +81,26 @@ def _template() -> Template:
     return environment.get_template("report.html.j2")
 
 
-def _tiles(run: RunSummary) -> Iterator[tuple[str, str]]:
-    """The run in a few large figures, each with a few words."""
+def _tiles(facts: Facts) -> Iterator[tuple[str, str]]:
+    """The model in a few large figures, each with a few words."""
+    if facts.scorecard is not None and (row := headline(facts.scorecard.rows)) is not None:
+        best = best_beside(row)
+        beside = f"; {best.name} {best.value:.3f}" if best else ""
+        yield with_error(row.value, row.stderr, digits=3), f"{score_name(row)}{beside}"
+    if facts.run is not None:
+        yield from _run_tiles(facts.run)
+    if facts.built is not None:
+        yield facts.built.at[:10], f"finished at {facts.built.at[11:16]} UTC, profile {facts.built.profile}"
+        commit, _, changes = (facts.built.git_commit or "no").partition("+")
+        torch = facts.built.libraries.get("torch", "of an unknown version")
+        yield commit[:9], f"commit of the code{', with changes since' if changes else ''}; torch {torch}"
+
+
+def _run_tiles(run: RunSummary) -> Iterator[tuple[str, str]]:
     yield short(run.parameters.total), f"parameters, {short(run.parameters.embedding)} of them embeddings"
     yield short(run.tokens), f"tokens in {figure(run.steps)} steps"
     yield short(run.flops), "floating point operations"
-    yield minutes_or_hours(run.seconds), f"on {figure(run.world_size)} × {run.device}"
+    yield minutes_or_hours(run.seconds), f"on the machine, {figure(run.world_size)} × {run.device}"
     yield figure(run.tokens_per_second), "tokens a second"
     hours = figure(run.device_hours)
     if run.cost is not None:

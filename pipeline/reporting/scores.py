@@ -9,6 +9,9 @@ from pipeline.base.numbers import with_error
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.comparisons import Comparison
 from pipeline.evaluation.scores.scorecard import Row, Scorecard
+from pipeline.evaluation.suites.bits_per_byte import ENGLISH
+
+BITS_PER_BYTE: Final = "bits_per_byte"
 
 
 def suite_rows(result: SuiteResult) -> list[dict[str, Any]]:
@@ -41,6 +44,37 @@ column for each thing that scores are compared with in place of `beside`."""
 def score_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each score with what stands beside it in words, such as `GPT-2 124M 0.2892 (this is worse)`, a line each."""
     return [{name: column(row) for name, column in SCORE_COLUMNS.items()} for row in rows]
+
+
+def headline(rows: Sequence[Row]) -> Row | None:
+    """The score that stands for a model: bits per byte of all English held-out text; without English, of the corpus
+    with the most held-out documents; without bits per byte the first score there is."""
+    texts = [row for row in rows if row.metric == BITS_PER_BYTE and "/" not in row.task]
+    english = next((row for row in texts if row.task == ENGLISH), None)
+    return english or max(texts, key=lambda row: row.count, default=None) or next(iter(rows), None)
+
+
+def score_name(row: Row) -> str:
+    """What a score is of, in words."""
+    if row.metric != BITS_PER_BYTE:
+        return f"{row.task} {row.metric.replace('_', ' ')}"
+    return f"bits per byte of {'all English' if row.task == ENGLISH else row.task} held-out text"
+
+
+def best_beside(row: Row) -> Comparison | None:
+    """The best of the compressors on the same text; where there are none, what guessing gives."""
+    beside = [item for item in row.comparisons if item.comparable and item.kind in ("compressor", "chance")]
+    return (max if row.higher_is_better else min)(beside, key=lambda item: item.value, default=None)
+
+
+def numbers_of(card: Scorecard) -> dict[str, float]:
+    """Every score as a plain number under a name that depends on suite, task and metric alone, so that a line can be
+    drawn through the scorecards of a time."""
+    numbers = {}
+    for row in card.rows:
+        words = dict.fromkeys((row.suite, row.task, row.metric))
+        numbers[" ".join(word.replace("/", " ") for word in words)] = float(row.value)
+    return numbers
 
 
 def not_possible_rows(card: Scorecard) -> list[dict[str, Any]]:

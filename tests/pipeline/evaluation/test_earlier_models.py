@@ -7,6 +7,7 @@ from pipeline.base.errors import StoreError
 from pipeline.evaluation.results import Details, Score, finish
 from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.reporting.card import card_of
+from pipeline.reporting.facts import evaluated, facts_of
 from pipeline.store import Built, Store
 
 
@@ -67,6 +68,47 @@ def test_the_latest_few_are_taken(store):
     assert [item.fingerprint for item in found.values()] == [
         item.fingerprint for item in models[-2 : -2 - EARLIER_MODELS : -1]
     ]
+
+
+def carded(store, artifact, *suites):
+    def build(out):
+        folders = {item.key.removeprefix("eval/"): item.path for item in suites}
+        return Built(build_scorecard(folders, {}, out).content_hash)
+
+    inputs = {"model": artifact, **{item.key: item for item in suites}}
+    return store.ensure("scorecard", code_version="1", identity={}, inputs=inputs, build=build).artifact
+
+
+def test_a_page_has_the_scores_of_its_own_profile_and_settings_and_never_newer_ones(store):
+    item = model(store, 1)
+    mine = scored(store, item, "piqa", 0.5, limit=100)
+    other = Store(store.root, "other").open()
+    scored(other, item, "piqa", 0.7, limit=5)
+    scored(other, item, "sciq", 0.9)
+    assert {key: found.fingerprint for key, found in evaluated(store, item, "sample").items()} == {
+        "eval/piqa": mine.fingerprint
+    }
+    scored(store, item, "piqa", 0.6, limit=200)
+    again = scored(store, item, "piqa", 0.5, limit=100)  # the setting is changed back
+    assert evaluated(store, item, "sample")["eval/piqa"].fingerprint == again.fingerprint == mine.fingerprint
+    assert [result.scores[0].value for result in facts_of(store, item).suites.values()] == [0.5]
+    assert set(evaluated(store, item, "other")) == {"eval/piqa", "eval/sciq"}
+
+
+def test_a_model_of_before_has_what_its_last_scorecard_was_made_from(store):
+    first = model(store, 1)
+    old, wide = scored(store, first, "piqa", 0.5), scored(store, first, "sciq", 0.4)
+    card = carded(store, first, old)
+    second = model(store, 2)
+    assert evaluated(store, second, "sample") == {}
+    scored(store, second, "piqa", 0.6), scored(store, second, "sciq", 0.6)
+    carded(store, second)
+    found = evaluated(store, first, "sample")
+    assert {key: item.fingerprint for key, item in found.items()} == {
+        "scorecard": card.fingerprint,
+        "eval/piqa": old.fingerprint,
+    }
+    assert wide.fingerprint not in {item.fingerprint for item in found.values()}
 
 
 def test_the_card_of_an_exported_model_has_the_scores_it_has_by_now(store):

@@ -16,10 +16,11 @@ from pipeline.reporting.compare import compared_costs, compared_scores, differin
 from pipeline.reporting.facts import Facts, collect, metrics_rows
 from pipeline.reporting.lineage import Lineage, lineage_tree
 from pipeline.reporting.page import report_html
-from pipeline.reporting.scores import rows_beside
+from pipeline.reporting.scores import headline, numbers_of, rows_beside, score_name
 from pipeline.reporting.tables import bar, bar_table, markdown_table
 from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
+from pipeline.store.manifest import Provenance
 from trainer.run.figures.summary import ParameterCounts, RunSummary
 
 METRICS = [
@@ -158,6 +159,40 @@ def test_the_page_stands_alone_and_escapes_what_it_is_given():
     assert "guessing 0.2500 (this is better)" in page
     assert "a note" in page
     assert "Not possible here" not in page
+
+
+def row(task, metric, value, count=10, comparisons=()):
+    higher = metric != "bits_per_byte"
+    return Row(task, task, metric, value, 0.01, count, higher, comparisons=comparisons)
+
+
+def test_the_score_that_stands_for_a_model_is_of_english_or_of_the_largest_text_or_the_first():
+    french = [row("contes", "bits_per_byte", 2.1, 5), row("presse", "bits_per_byte", 2.0, 9)]
+    parts = [row("presse/fr", "bits_per_byte", 1.9, 99)]
+    english = [row("english", "bits_per_byte", 1.98, 3)]
+    tasks = [row("hellaswag", "acc_norm", 0.3), row("piqa", "acc", 0.5)]
+    assert score_name(headline([*tasks, *french, *english])) == "bits per byte of all English held-out text"
+    assert score_name(headline([*tasks, *french, *parts])) == "bits per byte of presse held-out text"
+    assert score_name(headline(tasks)) == "hellaswag acc norm"
+    assert headline([]) is None
+
+
+def test_the_tiles_hold_the_score_beside_the_best_compressor_the_date_and_the_commit():
+    best, worse = (Comparison(name, "compressor", value, True, False) for name, value in (("xz", 2.2), ("gzip", 3.0)))
+    card = Scorecard("c", (row("english", "bits_per_byte", 1.9835, comparisons=(worse, best)),), {})
+    built = Provenance("2030-01-02T03:04:05+00:00", 1, "mine", None, "", "0123456789abcdef+changes", {"torch": "2"}, {})
+    page = report_html(dataclasses.replace(facts(), scorecard=card, built=built))
+    tiles = re.findall(r'<div class="tile"><b>(.*?)</b><span>(.*?)</span>', page)
+    assert tiles[0] == ("1.984 ± 0.010", "bits per byte of all English held-out text; xz 2.200")
+    assert tiles[-2] == ("2030-01-02", "finished at 03:04 UTC, profile mine")
+    assert tiles[-1] == ("012345678", "commit of the code, with changes since; torch 2")
+
+
+def test_numbers_to_plot_have_names_that_no_other_score_changes():
+    text = dataclasses.replace(row("books/fr", "bits_per_byte", 2), suite="bits_per_byte")
+    numbers = numbers_of(Scorecard("c", (text, row("piqa", "acc", 0.5)), {}))
+    assert numbers == {"bits_per_byte books fr": 2.0, "piqa acc": 0.5}
+    assert all(type(value) is float for value in numbers.values())
 
 
 def test_the_page_says_of_a_suite_that_was_not_possible_why():
