@@ -23,7 +23,8 @@ from pipeline.base.errors import SqueezeError
 from pipeline.base.files import sha256_of, write_text
 from pipeline.evaluation.lm_eval.training_items import TrainingItems
 from pipeline.launch.in_dagster import run_in_dagster
-from pipeline.launch.launcher import Program
+from pipeline.launch.launcher import Program, Shared
+from pipeline.launch.ranks import Batch
 from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import merge
@@ -139,14 +140,19 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
     return ModelSummary(summary.content_hash, summary, _loss_curve(build.out))
 
 
+def batch_of(settings: Training) -> Batch:
+    """What the ranks of a run share in a step. Raises ConfigError where it holds no whole sequences."""
+    training = settings.training
+    return Batch(training.sequences_per_batch(settings.model.context), training.batch_tokens)
+
+
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = build.out / RUN_FILE
     write_text(config, json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1))
     program = Program(
         "trainer",
         ("train", "--config", str(config)),
-        ranks=launch.ranks,
-        device=build.settings.training.device,
+        shared=Shared(batch_of(build.settings), launch.ranks, build.settings.training.device),
         environment={"OMP_NUM_THREADS": str(launch.threads_per_rank)} if launch.threads_per_rank is not None else {},
     )
     with observe_metrics(build.context, build.out):

@@ -58,3 +58,7 @@ class NotPossibleError(EvaluationError):
 
 class StudyError(SqueezeError):
     """A study whose arms cannot run as asked, or results that do not fit together."""
+
+
+class LaunchError(SqueezeError):
+    """Ranks that this machine or the batch has no work for."""

@@ -20,11 +20,11 @@ def plan(
     size: Annotated[
         list[str] | None, typer.Option(help="CORPUS=SIZE of text not fetched yet, such as books=2GB.")
     ] = None,
-    devices: Annotated[int | None, typer.Option(help="GPUs of a kind; by default the profile's ranks.")] = None,
+    devices: Annotated[int | None, typer.Option(help="GPUs of a kind; by default as many as are here, or 1.")] = None,
     mfu: Annotated[float, typer.Option(help="Share of a GPU's peak to count on.")] = 0.4,
 ) -> None:
     """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
-    from pipeline.cli.planning import parse_sizes, training_figures
+    from pipeline.cli.planning import devices_here, parse_sizes, training_figures
     from pipeline.cli.planning import plan as plan_schedule
     from pipeline.profile.profile import load_profile
     from pipeline.store import Store
@@ -39,7 +39,7 @@ def plan(
     )
     for note in notes:
         console.print(f"[dim]{note}[/]")
-    figures = training_figures(settings, rows, devices=devices or settings.launch.ranks, mfu=mfu)
+    figures = training_figures(settings, rows, devices=devices_here() if devices is None else devices, mfu=mfu)
     console.print(f"\n[bold]training[/]\n{escape(plan_table(figures))}", highlight=False)
     if settings.training.max_minutes:
         console.print(f"ended after {settings.training.max_minutes:g} minutes of training (training.max_minutes)")

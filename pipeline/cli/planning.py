@@ -57,6 +57,13 @@ def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: 
     return plan_run(run, devices=devices, mfu=mfu)
 
 
+def devices_here() -> int:
+    """This machine's GPUs, or one where it has none: what training is worked out for."""
+    from trainer.process.ranks import choose_device, devices_of
+
+    return max(1, devices_of(choose_device("auto")))
+
+
 def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Store) -> int:
     if tokens is not None:
         return tokens.summary_as(TokensSummary).train.bytes

@@ -27,6 +27,7 @@ from pipeline.base.settings import is_runtime
 from pipeline.cli.planning import plan, training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
+from pipeline.sharding.schedule.forecast import ForecastRow
 from pipeline.store import Store
 from trainer.mistakes import fields_of
 
@@ -133,7 +134,7 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
     rows, _ = plan(profile, Store(empty, profile.name), {})
     totals = [row for row in rows if row.is_total]
     last = {row.source: row for row in rows if not row.is_total}
-    figures = training_figures(profile, rows, devices=profile.launch.ranks, mfu=0.4)
+    figures = training_figures(profile, rows, devices=_devices(rows), mfu=0.4)
     fetched = sum(profile.corpora[name].estimated_bytes or 0 for name in profile.corpora)
     limit = profile.training.max_minutes
     ended = f" It ends after {limit:g} minutes at the latest." if limit else ""
@@ -153,12 +154,17 @@ def _profile_lines(profile: Profile, empty: Path) -> list[str]:
         lines.append(f"| {name}: {corpus.description} | {size(corpus.estimated_bytes or 0)} | {share} | {passes} |")
     if profile.training.device == "cpu" or figures.parameters.total < 1e7:
         return [*lines, "", "It trains on a CPU; a GPU would need seconds."]
-    head = f"on {profile.launch.ranks} x"
+    head = f"on {figures.devices} x"
     lines += ["", f"| {head} | hours | cost | sequences at once |", "|---|---|---|---|"]
     for item in figures.hardware:
         if item.name in SHOWN_HARDWARE:
             lines.append(f"| {item.name} | {item.hours:.2f} | ${item.cost:.2f} | {item.micro_batch} |")
     return lines
+
+
+def _devices(rows: Sequence[ForecastRow]) -> int:
+    """GPUs that the page counts on: one, or eight where training takes a billion tokens or more."""
+    return 8 if sum(row.tokens for row in rows if row.is_total) >= 10**9 else 1
 
 
 def _joined(path: str, key: Key, member: type) -> str:

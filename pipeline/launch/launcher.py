@@ -15,6 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.launch.ranks import Batch
+from pipeline.launch.settings import AUTO
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Work that ranks share: a launcher starts no more of them than there are devices and sequences for."""
+
+    batch: Batch
+    ranks: int | str = AUTO
+    """As `launch.ranks`."""
+    device: str = "auto"
+    """As `training.device`."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -22,11 +36,8 @@ class Program:
 
     module: str
     arguments: tuple[str, ...]
-    ranks: int | None = None
-    """Processes that share the work and find one another through torchrun; none for one process that knows of no
-    other."""
-    device: str = "auto"
-    """What the ranks compute on (`training.device`): a launcher starts no more than there are devices for."""
+    shared: Shared | None = None
+    """Between processes that find one another through torchrun; none for one process that knows of no other."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables beside those of this process."""
     output: Path | None = None

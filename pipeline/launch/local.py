@@ -18,6 +18,7 @@ from typing import Final
 
 import pipeline
 from pipeline.launch.launcher import Handle, Program
+from pipeline.launch.ranks import ranks_for
 
 STOP_SECONDS: Final = 60.0
 """From the request to stop to the kill: a trainer takes up to `GRACE_SECONDS` for its checkpoint, torchrun a little
@@ -65,29 +66,9 @@ def environment(program: Program) -> Mapping[str, str]:
 def command(program: Program, log: logging.Logger) -> list[str]:
     """The words that run a program here."""
     words = [sys.executable]
-    if program.ranks is not None:
-        ranks = ranks_for(program.ranks, program.device, log)
-        words += ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={ranks}"]
+    if program.shared is not None:
+        started = ranks_for(program.shared.ranks, program.shared.device, program.shared.batch)
+        if started.note:
+            log.warning(started.note)
+        words += ["-m", "trainer.launch", "--standalone", f"--nproc-per-node={started.ranks}"]
     return [*words, "-m", program.module, *program.arguments]
-
-
-def ranks_for(asked: int, device: str, log: logging.Logger) -> int:
-    """The ranks asked for, or fewer where each needs a GPU of its own and there are not as many; says so where it is.
-
-    The batch is counted over all ranks: fewer of them compute the same batches, each a larger share.
-    """
-    from trainer.process.ranks import most_ranks
-
-    most = most_ranks(device)
-    if most is None or asked <= most:
-        return asked
-    kind = "MPS device" if device == "mps" else "GPU"
-    log.warning(
-        f"launch.ranks: {_count(asked, 'rank')} asked for, {_count(most, kind)}: running {_count(most, 'rank')}; "
-        "the batch stays"
-    )
-    return most
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,7 @@ The sections are owned by the packages that use them; this file only composes th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
-from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
+from pipeline.profile.consistency import mistakes_between
 from pipeline.profile.moved_keys import MOVED
+from pipeline.profile.tokenizer_names import mistakes_of_tokenizers
 from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.plan import StudyPlan
@@ -29,7 +30,7 @@ from pipeline.study.settings import StudySettings
 from pipeline.tokenization.settings import TokenizationSettings
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
-from trainer.mistakes import explain
+from trainer.mistakes import Mistake, explain
 from trainer.model.config import ModelConfig
 from trainer.presets import with_preset
 
@@ -79,33 +80,6 @@ class Profile(Settings):
         return corpora
 
     @model_validator(mode="after")
-    def _mixtures_name_corpora(self) -> Profile:
-        for stage in self.schedule.stages:
-            for corpus in stage.mixture:
-                if corpus not in self.corpora:
-                    raise ValueError(
-                        f"schedule stage {stage.name!r} mixes {corpus!r}, which is not in corpora"
-                        f"{did_you_mean(corpus, self.corpora)}; there are {', '.join(self.corpora)}"
-                    )
-        for corpus in self.schedule.language_temperature:
-            if corpus not in self.corpora:
-                raise ValueError(
-                    f"schedule.language_temperature: there is no corpus {corpus!r}"
-                    f"{did_you_mean(corpus, self.corpora)}; there are {', '.join(self.corpora)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _rows_are_packed_for_the_model(self) -> Profile:
-        packing = self.shards.packing
-        if packing is not None and packing.context != self.model.context:
-            raise ValueError(
-                f"shards.packing.context is {packing.context}, model.context {self.model.context}: rows are packed for "
-                "one context; set both to the same"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _arms_can_run(self) -> Profile:
         if (plan := self.study_plan) is not None:
             plan.check()
@@ -130,9 +104,13 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     data = beside_its_file(data, locations, "tokenizers", "folder")
     data = merge({"name": file.stem}, merge(data, overrides or {}))
     try:
-        return Profile.model_validate(_with_preset(data, locations))
+        profile = Profile.model_validate(_with_preset(data, locations))
     except ValidationError as error:
-        raise ProfileError(_explain(file, error, data, locations)) from None
+        raise ProfileError(_told(file, explain(error, Profile, data, MOVED), locations)) from None
+    mistakes = [*mistakes_between(profile, locations), *mistakes_of_tokenizers(profile.tokenizers, data)]
+    if mistakes:
+        raise ProfileError(_told(file, mistakes, locations))
+    return profile
 
 
 def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:
@@ -145,11 +123,11 @@ def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:
         raise ProfileError(str(error)) from None
 
 
-def _explain(file: Path, error: ValidationError, data: Mapping[str, Any], locations: Locations) -> str:
+def _told(file: Path, mistakes: Sequence[Mistake], locations: Locations) -> str:
     """All mistakes as lines of `file, line: key: what is wrong`."""
     lines = [
         f"{locations.of(mistake.path) or file.name}: {mistake.key or '(profile)'}: {mistake.text}"
-        for mistake in explain(error, Profile, data, MOVED)
+        for mistake in mistakes
     ]
     more = f"\n  and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
     return f"the profile {file} has mistakes:\n  " + "\n  ".join(lines[:MOST_ERRORS]) + more

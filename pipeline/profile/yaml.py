@@ -37,6 +37,10 @@ class Locations:
             keys = keys[:-1]
         return ""
 
+    def same_file(self, one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+        """Whether both keys were written, in one file."""
+        return one in self.lines and other in self.lines and self.lines[one][0] == self.lines[other][0]
+
 
 def find_profile(name_or_path: str | None = None) -> Path:
     """The file of a built-in profile, or the given path; without either the one SQUEEZE_PROFILE gives, or `sample`.
@@ -82,6 +86,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Locations
     data = _parse(path)
     locations = Locations()
     plain = _plain(data, (), path, locations)
+    if path.parent != BUILT_IN:
+        _place_files(plain, path.absolute().parent)
     if seen:
         plain.pop("name", None)  # what extends a profile is another one, with its own artifacts
     parent = plain.pop(EXTENDS, None)
@@ -106,6 +112,17 @@ def beside_its_file(data: dict[str, Any], locations: Locations, section: str, ke
     return data | {section: {**data[section], key: str(path)}}
 
 
+def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
+    """Have each source look for its relative `files` in the profile's folder. What a built-in profile names lies where
+    the command runs, as it has no texts beside it."""
+    corpora = plain.get("corpora")
+    for corpus in corpora.values() if isinstance(corpora, Mapping) else ():
+        sources = corpus.get("sources") if isinstance(corpus, Mapping) else None
+        for source in sources if isinstance(sources, list) else ():
+            if isinstance(source, dict) and "files" in source:
+                source["folder"] = str(folder / str(source.get("folder", "")))
+
+
 def _parse(path: Path) -> Mapping[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -115,10 +132,20 @@ def _parse(path: Path) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: cannot be read: {error}") from error
     except YAMLError as error:
-        raise ProfileError(f"{path}: not valid YAML: {error}") from error
+        raise ProfileError(f"{path.name}, {_yaml_mistake(error)} ({path})") from None
     if not isinstance(data, Mapping):
-        raise ProfileError(f"{path}: a profile is a mapping of sections; found {type(data).__name__}")
+        found = "nothing" if data is None else "a list" if isinstance(data, list) else f"the value {data!r}"
+        raise ProfileError(f"{path}: a profile is a mapping of sections, such as `extends: sample`; found {found}")
     return data
+
+
+def _yaml_mistake(error: Any) -> str:
+    """`line 3: what is wrong`, without the library's excerpt."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = str(getattr(error, "problem", None) or error).strip().partition("\n")[0]
+    tab = "; indent with spaces, not with tabs" if "\\t" in problem else ""
+    twice = "; join both into one" if "duplicate key" in problem else ""
+    return f"line {mark.line + 1}: not valid YAML: {problem}{tab}{twice}" if mark else f"not valid YAML: {problem}"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
         place = torch.device(chosen)
     if world_size > 1:
         if chosen == "mps":
-            raise ConfigError("training.device 'mps' runs on one rank; start without torchrun or set it to 'cpu'")
+            raise ConfigError(
+                f"training.device {device!r} is MPS here, which runs on one rank; start one, or set it to 'cpu'"
+            )
         dist.init_process_group(
             "nccl" if chosen == "cuda" else "gloo",
             timeout=COLLECTIVE_TIMEOUT,
@@ -98,16 +100,11 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
     return Ranks(rank, world_size, place)
 
 
-def most_ranks(device: str) -> int | None:
-    """How many ranks this machine can give a device each where `device` is asked for: its GPUs, one with MPS.
-
-    None where any number may share: the CPU, and a device that is not there, which `join_ranks` refuses.
-    """
+def devices_of(kind: str) -> int:
+    """How many devices of a kind there are here, one for each rank; the processor counts as one, which many share."""
     import torch
 
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.cuda.device_count()
-    return 1 if device == "mps" else None  # `auto` takes MPS for a single rank only
+    return torch.cuda.device_count() if kind == "cuda" else 1
 
 
 def leave_ranks(ranks: Ranks) -> None:
@@ -138,13 +135,15 @@ def _own_store() -> dist.Store:
 
 
 def choose_device(device: str) -> str:
-    """`device`, or for `auto` the best there is here. Raises `ConfigError` for one that torch does not see."""
+    """`device`, or for `auto` the best there is here: cuda, mps, cpu.
+
+    Raises `ConfigError` for one that torch does not see.
+    """
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
-        single = int(os.environ.get("WORLD_SIZE", "1")) == 1
-        return "cuda" if there["cuda"] else "mps" if there["mps"] and single else "cpu"
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there[device]:
         raise ConfigError(
             f"training.device is {device!r}, but torch sees none here; set it to 'auto' or one of "

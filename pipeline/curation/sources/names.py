@@ -52,6 +52,17 @@ def matched_files(pattern: str) -> Iterator[tuple[str, str] | Refused]:
             yield Refused(printable(name), 0, Reason.UNREADABLE, "", details)
 
 
+def placed(pattern: str, folder: str) -> str:
+    """A pattern below the folder, where it is relative; as it is where that alone matches anything."""
+    beside = os.path.join(folder, Path(pattern).expanduser())  # noqa: PTH118 - a pattern is no path
+    return beside if _is_matched(beside) or not _is_matched(pattern) else pattern
+
+
+def _is_matched(pattern: str) -> bool:
+    path = Path(pattern).expanduser().absolute()
+    return path.exists() or (glob.has_magic(str(path)) and _is_there(*_fixed_part(str(path))))
+
+
 def is_hidden(name: str) -> bool:
     """Whether a path is, or lies in, what a system or an editor put there: `._a.txt`, `.ipynb_checkpoints/a.txt`."""
     return any((part.startswith(".") and part not in (".", "..")) or part in _LITTER for part in name.split("/"))

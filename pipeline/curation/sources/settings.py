@@ -7,7 +7,7 @@ from typing import Final, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.archives import Archive
-from pipeline.base.settings import Settings
+from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean_or_known
 from pipeline.curation.sources.formats.formats import FORMATS
 from pipeline.curation.sources.formats.layout import Layout
@@ -39,6 +39,9 @@ class Place(Settings):
     files: tuple[str, ...] = ()
     """Paths, globs or fsspec URLs of Parquet, Arrow, CSV, JSON lines or text files, also compressed (.gz, .bz2, .xz,
     .zst) or in archives (.zip, .tar, .tar.gz), which are read member by member."""
+    folder: str = runtime("")
+    """Where relative `files` are: by default the folder of the profile that names them, and the working directory for
+    what is there and not in that folder."""
     hub: HubDataset | None = None
     exclude: tuple[str, ...] = ()
     """Shell patterns over file names (without folder) that are left out, also in archives."""

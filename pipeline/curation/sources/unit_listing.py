@@ -21,7 +21,7 @@ from pipeline.base.errors import SourceError
 from pipeline.base.files import sha256_of
 from pipeline.curation.sources.formats.record import Refused
 from pipeline.curation.sources.hub import count_shards
-from pipeline.curation.sources.names import distinct, matched_files, printable
+from pipeline.curation.sources.names import distinct, matched_files, placed, printable
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.curation.sources.unit import Unit
 
@@ -114,7 +114,7 @@ def _file_units(source: Source) -> Iterator[Unit | Refused]:
     """A unit a file; a file that several patterns match, or several links, is one."""
     seen: set[str] = set()
     for pattern in source.files:
-        for file in _remote_files(pattern) if "://" in pattern else matched_files(pattern):
+        for file in _remote_files(pattern) if "://" in pattern else matched_files(placed(pattern, source.folder)):
             path = file.entry if isinstance(file, Refused) else file[0]
             if _excluded(path.rsplit("/", 1)[-1], source):
                 continue

@@ -1,4 +1,4 @@
-"""A program on this machine: its words, its end, its stop; and no more ranks than there are devices for."""
+"""A program on this machine: its words, its end, its stop."""
 
 import logging
 import os
@@ -11,8 +11,9 @@ import pytest
 import pipeline
 import trainer
 from pipeline.launch import local
-from pipeline.launch.launcher import Program
-from pipeline.launch.local import LocalLauncher, command, ranks_for
+from pipeline.launch.launcher import Program, Shared
+from pipeline.launch.local import LocalLauncher, command
+from pipeline.launch.ranks import Batch
 
 LOG = logging.getLogger("test_local_launcher")
 TALKS = """\
@@ -87,33 +88,18 @@ def test_a_program_that_does_not_stop_is_killed(program, monkeypatch):
 
 def test_ranks_are_torchruns_and_a_program_without_is_one_process():
     assert command(Program("trainer", ("train",)), LOG)[1:] == ["-m", "trainer", "train"]
-    words = command(Program("trainer", ("train",), ranks=2, device="cpu"), LOG)
+    words = command(Program("trainer", ("train",), Shared(Batch(32, 8192), 2, "cpu")), LOG)
     assert words[1:] == [
         *("-m", "trainer.launch", "--standalone", "--nproc-per-node=2"),
         *("-m", "trainer", "train"),
     ]
 
 
-@pytest.mark.parametrize(
-    ("gpus", "device", "asked", "started", "said"),
-    [
-        (0, "auto", 2, 2, None),
-        (0, "cuda", 2, 2, None),  # the trainer says that there is no GPU
-        (1, "auto", 1, 1, None),
-        (1, "auto", 2, 1, "2 ranks asked for, 1 GPU: running 1 rank; the batch stays"),
-        (1, "cuda", 2, 1, "2 ranks asked for, 1 GPU: running 1 rank; the batch stays"),
-        (1, "cpu", 2, 2, None),
-        (2, "auto", 2, 2, None),
-        (2, "auto", 8, 2, "8 ranks asked for, 2 GPUs: running 2 ranks; the batch stays"),
-        (2, "auto", 1, 1, None),
-        (0, "mps", 2, 1, "2 ranks asked for, 1 MPS device: running 1 rank; the batch stays"),
-    ],
-)
-def test_no_more_ranks_are_started_than_there_are_gpus(monkeypatch, caplog, gpus, device, asked, started, said):
-    """Torch's two answers about the machine are replaced."""
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+def test_fewer_ranks_than_asked_for_are_said_so_in_the_runs_log(machine, caplog):
+    machine(gpus=1)
     with caplog.at_level(logging.INFO, LOG.name):
-        assert ranks_for(asked, device, LOG) == started
-    assert [record.getMessage() for record in caplog.records] == ([f"launch.ranks: {said}"] if said else [])
+        words = command(Program("trainer", (), Shared(Batch(32, 8192), 2)), LOG)
+    assert "--nproc-per-node=1" in words
+    assert [record.getMessage() for record in caplog.records] == [
+        "launch.ranks: 2 ranks asked for, 1 GPU: running 1 rank; the batch stays"
+    ]

@@ -90,14 +90,17 @@ def test_the_preset_fills_what_is_left_out(profile_with):
         ("preset: xl\n", r"mine.yaml, line 2: preset: 'xl' is not one of s, m, l"),
         (
             "schedule:\n  stages:\n    - {name: a, mixture: {book: 1.0}}\n",
-            r"schedule stage 'a' mixes 'book', which is not in corpora; did you mean 'books'\?",
+            r"line 4: schedule.stages.0.mixture.book: stage 'a' mixes 'book', which is not.*; did you mean 'books'\?",
         ),
         (
             "schedule:\n  stages:\n    - {name: a, mixture: {books: -0.5}}\n",
             r"mine.yaml, line 4: schedule.stages.0.*-0.5",
         ),
         ("schedule: {language_temperature: {bookz: 2}}\n", r"no corpus 'bookz'; did you mean 'books'\?"),
-        ("shards: {packing: {context: 99}}\n", r"shards.packing.context is 99, model.context 256"),
+        (
+            "shards: {packing: {context: 99}}\n",
+            r"line 2: shards.packing.context: it is 99, model.context 256",
+        ),
         (
             "corpora: {english: {sources: [{files: a.txt}]}}\n",
             r"'english' is what scores of all English",

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ProfileError
+from pipeline.base.settings import identity_of
+from pipeline.curation.sources.unit_listing import list_units
+from pipeline.profile.profile import load_profile
 from pipeline.profile.yaml import beside_its_file, find_profile, merge, read_profile_file
 
 
@@ -96,3 +99,39 @@ def test_merging_leaves_both_as_they_were():
     base, over = {"a": {"x": 1}}, {"a": {"y": 2}}
     assert merge(base, over) == {"a": {"x": 1, "y": 2}}
     assert (base, over) == ({"a": {"x": 1}}, {"a": {"y": 2}})
+
+
+def test_relative_files_lie_beside_the_profile_and_only_what_is_not_there_where_the_command_runs(tmp_path, monkeypatch):
+    """Three folders: the profile's, the extending one's, and that in which the command runs."""
+    for name in ("base", "mine", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    (tmp_path / "run" / "only.txt").write_text("run")
+    corpus = "corpora: {mine: {sources: [{files: FILES, format: whole}]}}\n"
+    base, mine = tmp_path / "base" / "base.yaml", tmp_path / "mine" / "mine.yaml"
+    monkeypatch.chdir(tmp_path / "run")
+
+    def read(files):
+        base.write_text("extends: sample\n" + corpus.replace("FILES", files))
+        sources = load_profile(str(mine)).corpora["mine"].sources
+        return [Path(unit.path).read_text() for unit in list_units(sources, tmp_path).units]
+
+    mine.write_text(f"extends: {base}\n")
+    assert [read(files) for files in ("'*.txt'", "a.txt", "only.txt", "../mine/a.txt")] == [
+        ["base"],
+        ["base"],
+        ["run"],
+        ["mine"],
+    ]
+    mine.write_text(f"extends: {base}\n" + corpus.replace("FILES", "a.txt"))
+    assert read("a.txt") == ["mine"]
+
+
+def test_where_a_profile_lies_changes_no_fingerprint(tmp_path):
+    identities = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "mine.yaml"
+        file.write_text("extends: sample\ncorpora: {mine: {sources: [{files: a.txt, format: whole}]}}\n")
+        identities.append(identity_of(load_profile(str(file)).corpora["mine"].documents))
+    assert identities[0] == identities[1]

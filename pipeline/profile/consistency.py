@@ -1,0 +1,163 @@
+"""What must fit between the sections of a profile, each of which is right by itself.
+
+In: a validated profile. Out: a mistake for everything that the trainer or a build would refuse hours later and that the
+profile alone shows, at the key to change. What needs the machine is asked by `pipeline.preflight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from pipeline.base.suggestions import did_you_mean
+from pipeline.launch.settings import LaunchSettings
+from pipeline.profile.yaml import Locations
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
+from trainer.config import TrainingConfig
+from trainer.errors import ConfigError
+from trainer.mistakes import Mistake
+from trainer.model.config import ModelConfig
+
+CLOSE: Final = 1e-6
+
+
+class Sections(Protocol):
+    """What of a profile is held against one another."""
+
+    @property
+    def corpora(self) -> Mapping[str, Any]: ...
+    @property
+    def schedule(self) -> ScheduleSettings: ...
+    @property
+    def shards(self) -> ShardSettings: ...
+    @property
+    def model(self) -> ModelConfig: ...
+    @property
+    def training(self) -> TrainingConfig: ...
+    @property
+    def launch(self) -> LaunchSettings: ...
+
+
+def mistakes_between(profile: Sections, locations: Locations) -> Iterator[Mistake]:
+    """Every mistake, in the order of the profile's sections; `locations` say which file a key was written in."""
+    yield from _mixtures(profile)
+    for epoch in range(1, profile.schedule.epochs + 1):
+        found = list(_stage_sizes(profile, epoch))
+        if found:
+            yield from found
+            break
+    yield from _packing(profile)
+    yield from _batch(profile)
+    yield from _steps(profile, locations)
+
+
+def _mixtures(profile: Sections) -> Iterator[Mistake]:
+    there = ", ".join(profile.corpora)
+    for number, stage in enumerate(profile.schedule.stages):
+        for corpus in stage.mixture.keys() - profile.corpora.keys():
+            yield Mistake(
+                ("schedule", "stages", number, "mixture", corpus),
+                f"stage {stage.name!r} mixes {corpus!r}, which is not in corpora"
+                f"{did_you_mean(corpus, profile.corpora)}; there are {there}",
+            )
+    for corpus in profile.schedule.language_temperature.keys() - profile.corpora.keys():
+        yield Mistake(
+            ("schedule", "language_temperature", corpus),
+            f"there is no corpus {corpus!r}{did_you_mean(corpus, profile.corpora)}; there are {there}",
+        )
+
+
+def _stage_sizes(profile: Sections, epoch: int) -> Iterator[Mistake]:
+    """Shares that leave a part of an epoch without text, or none of it for the stage that takes the rest."""
+    schedule = profile.schedule
+    stages = schedule.stages_of(epoch)
+    shares = sum(stage.share or 0.0 for stage in stages)
+    rest = next((stage for stage in stages if stage.takes_the_rest), None)
+    if rest is None and shares and all(stage.share is not None for stage in stages) and shares < 1 - CLOSE:
+        yield Mistake(
+            ("schedule", "stages"),
+            f"the shares of epoch {epoch}'s stages ({_names(stages)}) add up to {shares:.4g}: make them 1, or leave "
+            "the share of one stage out, which then takes the rest",
+        )
+    size = schedule.tokens_per_epoch
+    if rest is not None and shares >= 1 - CLOSE:
+        yield Mistake(
+            ("schedule", "stages"),
+            f"the shares of epoch {epoch}'s other stages add up to 1, so {rest.name!r} has nothing left: lower a share",
+        )
+    elif rest is not None and size is not None:
+        taken = sum(stage.tokens or round((stage.share or 0.0) * size) for stage in stages)
+        if taken >= size:
+            yield Mistake(
+                ("schedule", "tokens_per_epoch"),
+                f"epoch {epoch} has {size:,} tokens and its stages with a size take {taken:,}, so {rest.name!r} has "
+                "nothing left: raise tokens_per_epoch, or lower their tokens or shares",
+            )
+
+
+def _names(stages: list[StageSettings]) -> str:
+    return ", ".join(stage.name for stage in stages)
+
+
+def _packing(profile: Sections) -> Iterator[Mistake]:
+    packing = profile.shards.packing
+    if packing is not None and packing.context != profile.model.context:
+        yield Mistake(
+            ("shards", "packing", "context"),
+            f"it is {packing.context}, model.context {profile.model.context}: rows are packed for one context; set "
+            "both to the same",
+        )
+
+
+def _batch(profile: Sections) -> Iterator[Mistake]:
+    """Batches of whole sequences, and one for every rank."""
+    context, batch, ranks = profile.model.context, profile.training.batch_tokens, profile.launch.ranks
+    if context > batch:
+        yield Mistake(
+            ("model", "context"),
+            f"a sequence of {context:,} tokens is longer than a batch (training.batch_tokens {batch:,}): lower "
+            f"model.context, or set training.batch_tokens to a multiple of it, such as {context:,}",
+        )
+        return
+    try:
+        sequences = profile.training.sequences_per_batch(context)
+    except ConfigError:
+        below = batch // context * context
+        yield Mistake(
+            ("training", "batch_tokens"),
+            f"must be a multiple of model.context ({context:,}), found {batch:,}: set it to {below:,} or "
+            f"{below + context:,}",
+        )
+        return
+    if isinstance(ranks, int) and ranks > sequences:
+        yield Mistake(
+            ("launch", "ranks"),
+            f"{ranks} ranks cannot share a batch of {sequences} sequences: set it to auto, or raise "
+            "training.batch_tokens",
+        )
+
+
+def _steps(profile: Sections, locations: Locations) -> Iterator[Mistake]:
+    """A run of at least one step, which is longer than its warm-up; where the profile says how long the run is."""
+    training, schedule = profile.training, profile.schedule
+    warmup = ("training", "schedule", "warmup_steps")
+    lengths = []
+    # a few steps of somebody else's recipe are a trial, and warm up as far as they go
+    if training.max_steps and locations.same_file(warmup, ("training", "max_steps")):
+        lengths.append(training.max_steps)
+    if schedule.tokens_per_epoch is not None:
+        tokens = schedule.tokens_per_epoch * schedule.epochs
+        if tokens < training.batch_tokens:
+            yield Mistake(
+                ("schedule", "tokens_per_epoch"),
+                f"{schedule.epochs} epochs of {schedule.tokens_per_epoch:,} tokens do not fill one batch "
+                f"(training.batch_tokens {training.batch_tokens:,}): raise tokens_per_epoch, or lower batch_tokens",
+            )
+            return
+        lengths.append(tokens // training.batch_tokens)
+    if lengths and training.schedule.warmup_steps >= min(lengths):
+        yield Mistake(
+            warmup,
+            f"{training.schedule.warmup_steps:,} steps of warm-up are no shorter than the run of {min(lengths):,}: "
+            "lower it below that",
+        )
