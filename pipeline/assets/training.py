@@ -21,6 +21,7 @@ from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
 from pipeline.base.files import sha256_of, write_text
+from pipeline.base.finished import finish, is_finished
 from pipeline.evaluation.lm_eval.training_items import TrainingItems
 from pipeline.launch.in_dagster import run_in_dagster
 from pipeline.launch.launcher import Program, Shared
@@ -36,7 +37,7 @@ from pipeline.tokenization.choosing.choice import ChoiceSummary
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
 from trainer.run.figures.summary import RunSummary, read_summary
-from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE
+from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE, SUMMARY_FILE
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +131,12 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
 
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
-    summary = read_summary(build.out)  # there already where an attempt was killed after the run's end
-    if summary is None or summary.interrupted:
+    if not is_finished(build.out / SUMMARY_FILE):  # as it is where an attempt was killed after the run's end
         _launch(build, launch, epochs, packed=packed)
-        summary = read_summary(build.out)
+    summary = read_summary(build.out)
     if summary is None or summary.interrupted or summary.content_hash is None:
         raise SqueezeError("training was interrupted after a checkpoint; materialize model again to go on from there")
+    finish(build.out / SUMMARY_FILE, *(file for file in build.out.glob("[!.]*") if file.is_file()))
     shutil.rmtree(build.out / CHECKPOINTS, ignore_errors=True)
     return ModelSummary(summary.content_hash, summary, _loss_curve(build.out))
 

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
-from pipeline.base.files import remove_unfinished, write_json
+from pipeline.base.files import TEMPORARY, remove_unfinished, write_json
+from pipeline.base.finished import finish, is_finished
 from pipeline.base.progress import Progress
 from pipeline.base.time_limit import TimeIsUpError, TimeLimit
 from pipeline.curation.doc_ids import doc_id
@@ -94,7 +95,7 @@ def build_documents(
     listing = list_units(settings.sources, cache)
     write_left_out(out, listing.left_out)
     units = listing.units
-    missing = [number for number in range(len(units)) if not _part(out, number).exists()]
+    missing = [number for number in range(len(units)) if not is_finished(_part(out, number))]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
     tasks = [(units[number], settings, _part(out, number)) for number in missing]
@@ -105,7 +106,7 @@ def build_documents(
 def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
     """The settings with each hub branch replaced by its commit: looked up once, so that a build that goes on after a
     kill reads what it began with, and kept beside the documents."""
-    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if is_finished(record) else {}
     sources = []
     for source in settings.sources:
         if source.hub is not None:
@@ -117,6 +118,7 @@ def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
         sources.append(source)
     if known:
         write_json(record, dict(sorted(known.items())), indent=2)
+        finish(record)
     return settings.model_copy(update={"sources": sources})
 
 
@@ -159,6 +161,8 @@ def build_part(
         if unknown_languages:
             write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
         write_readings(path, readings)
+    beside = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file != path and file.suffix != TEMPORARY]
+    finish(path, *beside, *(file for file in [path.with_name(COMMITS)] if file.exists()))
     return documents, size
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from pipeline.base import files
 from pipeline.base.errors import ShardError
 from pipeline.base.executor import Executor
+from pipeline.base.finished import finish, is_finished
 from pipeline.sharding.output.commit import EpochSummary, WrittenEpoch, WrittenStage, commit, summarize
 from pipeline.sharding.output.writer import ShardResult
 from pipeline.sharding.schedule.schedule import EpochPlan
@@ -38,7 +39,7 @@ def build_epoch(
     schedule was made from and damaged stores, DiskFullError for a full disk.
     """
     files.remove_unfinished(out)
-    if (out / MANIFEST_NAME).exists():
+    if is_finished(out / MANIFEST_NAME):
         manifest = read_manifest(out / MANIFEST_NAME)
     else:
         stores = _matching_stores(epoch, tokens)
@@ -46,6 +47,7 @@ def build_epoch(
             results = MODES[settings.mode](epoch, stores, settings, out, out / WORK_NAME, executor)
             packing = settings.packing.context if settings.packing else None
             manifest = commit(_written(epoch, settings.mode, results), packing, out)
+            finish(out / MANIFEST_NAME, *(file for file in out.glob("*/*") if file.parent.name != WORK_NAME))
     shutil.rmtree(out / WORK_NAME, ignore_errors=True)
     return summarize(manifest, out)
 

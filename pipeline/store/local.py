@@ -19,6 +19,7 @@ from typing import Final
 
 from pipeline.base.executor import cpu_count
 from pipeline.base.files import TEMPORARY, remove_unfinished, sha256_of, sync_folder, write_text
+from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
 from pipeline.store.backend import CURRENT, MANIFEST, Removable
 from pipeline.store.manifest import FileRecord, Manifest
@@ -116,6 +117,7 @@ def _put_aside(folder: Path, fingerprint: str) -> Path:
 def sync_and_hash(folder: Path) -> dict[str, FileRecord]:
     """Sync every file of a folder to the disk and record its size and hash; a killed attempt's leftovers go."""
     remove_unfinished(folder)
+    forget_records(folder)
     (folder / MANIFEST).unlink(missing_ok=True)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
 

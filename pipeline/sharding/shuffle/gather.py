@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.finished import finish, is_finished
 from pipeline.sharding.output.rows import Rows
 from pipeline.sharding.output.writer import ShardResult, ShardWriter, read_result, write_result
 from pipeline.sharding.shuffle.maps import mapped
@@ -118,11 +119,12 @@ def gather(task: ShardTask, work: Path, out: Path) -> tuple[int, ShardResult | N
     Raises `ShardError` for a full disk or a run that cannot be read.
     """
     sidecar = work / task.sidecar
-    if sidecar.exists():
+    if is_finished(sidecar):
         return task.stage, read_result(sidecar)
     writer = ShardWriter(out, task.path, dtype=task.dtype, sources=task.sources, tokens_per_batch=task.tokens_per_batch)
     result = writer.write(_documents(task))
     write_result(sidecar, result)
+    finish(sidecar, *([out / task.path] if result else []))
     return task.stage, result
 
 

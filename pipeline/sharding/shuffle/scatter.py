@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from pipeline.base import files
 from pipeline.base.arrow import fixed_bytes, offsets_of
+from pipeline.base.finished import finish, is_finished
 from pipeline.sharding.output.rows import bytes_of
 from pipeline.sharding.schedule.schedule import EpochPlan, StagePlan
 from pipeline.sharding.shuffle.places import PLACE_BYTES, Places, concat, copy_stretches, write_run
@@ -75,10 +76,10 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
     store.
 
     These files are scratch, which this build alone reads and then deletes, so it does not wait for the disk to have
-    them. A kill loses nothing by that; a file that a power cut leaves short cannot be read, and the build stops there.
+    them. A kill loses nothing by that; what a power cut leaves short or empty differs from its record.
     """
     index = work / index_name(piece.number)
-    if index.exists():
+    if is_finished(index):
         return piece.tokens
     whole, batches = map_batches(piece.file, epoch.tokenizer.dtype)
     batches = [batch for batch in batches[piece.first : piece.last] if batch.num_rows]
@@ -86,6 +87,7 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
         files.read_ahead(piece.file.path)
     stages: list[int] = []
     counts: list[np.ndarray] = []
+    runs: list[Path] = []
     for stage in epoch.stages:
         places = _selected(piece.corpus, batches, whole, epoch, stage)
         if places is None:
@@ -94,10 +96,12 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
             written = _write_tokens(run, whole, work / tokens_name(piece.number, len(counts))) if copying else run
             with files.whole_path(work / run_name(piece.number, len(counts)), sync=False) as path:
                 write_run(written, path)
+            runs += [work / name(piece.number, len(counts)) for name in (run_name, *([tokens_name] if copying else []))]
             stages.append(stage.index)
             counts.append(_count(run, epoch.itemsize))
     with files.whole_path(index, sync=False) as path, path.open("wb") as file:
         np.savez(file, stages=np.array(stages, np.int64), counts=np.array(counts, np.int64).reshape(-1, 2, RANGES))
+    finish(index, *runs)
     return piece.tokens
 
 

@@ -21,6 +21,7 @@ from typing import Final
 from pipeline.base import files
 from pipeline.base.errors import ShardError
 from pipeline.base.executor import Executor
+from pipeline.base.finished import finish, is_finished
 from pipeline.base.memory import available_memory
 from pipeline.base.progress import Progress
 from pipeline.sharding.output.writer import ShardResult
@@ -89,10 +90,11 @@ def _stay_in_page_cache(stores: Mapping[str, TokenStore], itemsize: int) -> bool
 def _keep_runs_of_same_layout(work: Path, layout: dict[str, int]) -> None:
     """Runs of another division of the work are of no use; finished shards are, whatever the division was."""
     path = work / "layout.json"
-    if path.exists() and json.loads(path.read_bytes()) != layout:
+    if not is_finished(path) or json.loads(path.read_bytes()) != layout:
         for run in work.glob("piece_*"):
             run.unlink()
     files.write_json(path, layout)
+    finish(path)
 
 
 def _check_disk(epoch: EpochPlan, out: Path, copying: bool) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.base.arrow import offsets_of
 from pipeline.base.executor import Executor
+from pipeline.base.finished import finish, is_finished
 from pipeline.base.ids import chain
 from pipeline.base.progress import Progress
 from pipeline.sharding.output.rows import Rows, concat, rows_of
@@ -83,18 +84,20 @@ def write_within(
 ) -> tuple[int, ShardResult | None]:
     """Write one shard, or find it finished by an earlier attempt: its stage, and its result."""
     note = work / f"stage_{stage.index}_within_{task.rank:05d}.json"
-    if note.exists():
+    if is_finished(note):
         return stage.index, read_result(note)
     documents = [rows for stretch in task.stretches for rows in _selected(stretch, epoch, stage)]
+    path = f"stage_{stage.index}/shard_{task.rank:05d}.arrow"
     writer = ShardWriter(
         out,
-        f"stage_{stage.index}/shard_{task.rank:05d}.arrow",
+        path,
         dtype=epoch.tokenizer.dtype,
         sources=len(epoch.corpora),
         tokens_per_batch=task.tokens_per_batch,
     )
     result = writer.write([(0, concat(documents).sorted())] if documents else [])
     write_result(note, result)
+    finish(note, *([out / path] if result else []))
     return stage.index, result
 
 

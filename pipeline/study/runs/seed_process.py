@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.files import write_json, write_text
+from pipeline.base.finished import finish, is_finished
 from pipeline.study.data import CURVE, FINAL
 from pipeline.study.results.run_result import DIVERGED, FINISHED, POOLED, RunResult
 from pipeline.study.settings import Budget
@@ -29,6 +30,7 @@ from trainer.config import RunConfig
 from trainer.errors import DivergedError, TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 from trainer.run.figures.summary import RunSummary, read_summary
+from trainer.run.folder import METRICS_FILE
 
 SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
@@ -165,7 +167,7 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
     from trainer.run.trained_model import load_model
 
     file = folder / SCORES_FILE
-    known: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
+    known: dict[str, dict[str, float]] = json.loads(file.read_text()) if is_finished(file) else {}
     name = f"{part}/{weights.name if weights != folder else 'end'}"
     if name not in known:
         scorer = Scorer(load_model(weights), tokenizer, context)
@@ -178,6 +180,7 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
         scores = {corpus: bits[corpus] / sizes[corpus] for corpus in bits}
         known[name] = scores | {POOLED: sum(bits[c] for c in pooled) / sum(sizes[c] for c in pooled)}
         write_json(file, known)
+        finish(file)
     return known[name]
 
 
@@ -217,6 +220,7 @@ def main(arguments: Sequence[str]) -> int:
     if result is None:
         return EXIT_UNFINISHED
     write_json(folder / RESULT_FILE, result.to_json())
+    finish(folder / RESULT_FILE, *(folder / name for name in (SCORES_FILE, METRICS_FILE)))
     return 0
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import StudyError
 from pipeline.base.files import write_json
+from pipeline.base.finished import RECORD, is_finished
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher, Program
 from pipeline.store import Store
@@ -106,7 +107,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
 
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
-    if not (out / RESULT_FILE).exists():
+    if not is_finished(out / RESULT_FILE):
         write_json(out / SEED_FILE, dataclasses.asdict(task))
         program = Program(
             *("pipeline.study.runs.seed_process", (str(out),)), environment=ENVIRONMENT, output=out / OUTPUT_FILE
@@ -121,7 +122,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)
-        elif item.name not in (RESULT_FILE, SCORES_FILE, METRICS_FILE):
+        elif item.name not in (RESULT_FILE, SCORES_FILE, METRICS_FILE) and item.suffix != RECORD:
             item.unlink()
     return result
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.base.arrow import list_parts
 from pipeline.base.files import TEMPORARY, whole_path
+from pipeline.base.finished import finish, is_finished
 from pipeline.tokenization.corpus_tokens.index import FileCounts, Split, SplitCounts
 
 TOKENS_PER_BATCH: Final = 2_000_000
@@ -69,7 +70,7 @@ class TokenWriter:
         self._open = [0, 0, 0]  # documents, tokens, bytes of the file being written
         for leftover in out.glob(f"{split}-*{TEMPORARY}"):
             leftover.unlink()
-        while (path := self._path(len(self._files))).is_file():
+        while is_finished(path := self._path(len(self._files))):
             self._take_finished(path)
 
     def __enter__(self) -> Self:
@@ -154,7 +155,9 @@ class TokenWriter:
             return
         self._file.close()
         self._sink = None
-        self._files.append(FileCounts(self._path(len(self._files)).name, *self._open))
+        path = self._path(len(self._files))
+        finish(path)
+        self._files.append(FileCounts(path.name, *self._open))
         self._open = [0, 0, 0]
 
     def _take_finished(self, path: Path) -> None:

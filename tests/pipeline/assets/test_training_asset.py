@@ -10,6 +10,7 @@ import pytest
 from pipeline.assets import evaluation, training
 from pipeline.assets.stored_asset import Build
 from pipeline.base.errors import EvaluationError, SqueezeError
+from pipeline.base.finished import finish
 from pipeline.launch.local import command
 from pipeline.profile.profile import load_profile
 
@@ -26,6 +27,7 @@ def test_a_run_that_has_finished_is_not_trained_again(tmp_path, monkeypatch):
     """Killed after the trainer's end, before the artifact was whole: the checkpoints may be gone already."""
     (tmp_path / "summary.json").write_text(summary("finished"))
     (tmp_path / "metrics.jsonl").write_text("")
+    finish(tmp_path / "summary.json", tmp_path / "metrics.jsonl")
     launched = []
     monkeypatch.setattr(training, "_launch", lambda *_, **__: launched.append(1))
     assert training.train(build_in(tmp_path), SimpleNamespace(), 1, packed=False).content_hash == "c"

@@ -20,6 +20,7 @@ import zstandard
 
 from pipeline.base.errors import CurationError, SourceError
 from pipeline.base.executor import Executor, InProcess, Processes
+from pipeline.base.finished import is_finished
 from pipeline.curation.documents import DocumentsSummary, build_documents
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.sources.formats.reason import Reason
@@ -239,15 +240,29 @@ def test_a_killed_build_goes_on_from_its_parts_and_ends_with_the_same_bytes(tmp_
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "PYTHONPATH": "."})
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("part-*.parquet")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out").glob(".part-*.finished")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*.parquet")}
+    finished = [path for path in (tmp_path / "out").glob("part-*.parquet") if is_finished(path)]
+    kept = {path.name: path.stat().st_mtime_ns for path in finished}
     assert kept
     build(settings, tmp_path / "out")
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == when for name, when in kept.items()), "not done twice"
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".quarantine.jsonl", ".unknown_languages.json"])
+def test_a_part_that_a_power_cut_emptied_is_made_again(tmp_path: Path, ending: str) -> None:
+    rows = [{"text": line, "lang": "no language" if i % 2 else "en"} for i, line in enumerate(LINES)] + [{"text": 1}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = local(tmp_path / "rows.jsonl", source={"lang_field": "lang", "lang": None})
+    build(settings, tmp_path / "out")
+    whole = hashes(tmp_path / "out")
+    for damage in (b"", bytes(100)):
+        (tmp_path / "out" / f"part-00000{ending}").write_bytes(damage)
+        build(settings, tmp_path / "out")
+        assert hashes(tmp_path / "out") == whole
 
 
 def test_local_files_are_known_by_their_names_and_content(tmp_path: Path) -> None:

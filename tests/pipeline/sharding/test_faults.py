@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,43 @@ def test_killed_at_any_moment_and_started_again_the_bytes_are_those_of_an_undist
             assert json.loads((out / "shards.json").read_text())["tokens"] == part.tokens
     build_epoch(part, stores, SMALL, out, InProcess())
     assert tree(out) == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("mode", "copying", "stopped"),
+    [
+        ("global", True, "shuffle.two_passes.gather"),
+        ("global", False, "epoch.commit"),
+        ("within_shard", False, "epoch.commit"),
+    ],
+)
+def test_what_a_power_cut_emptied_is_made_again(
+    stores: dict[str, Path],
+    part: EpochPlan,
+    tmp_path: Path,
+    tree: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    copying: bool,
+    stopped: str,
+) -> None:
+    settings = SMALL.model_copy(update={"mode": mode})
+    monkeypatch.setattr("pipeline.sharding.shuffle.two_passes._stay_in_page_cache", lambda *_: not copying)
+    build_epoch(part, stores, settings, tmp_path / "whole", InProcess())
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pipeline.sharding.{stopped}", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            build_epoch(part, stores, settings, tmp_path / "stopped", InProcess())
+    names = sorted(p.relative_to(tmp_path / "stopped") for p in (tmp_path / "stopped").rglob("*") if p.is_file())
+    assert names
+    for name in names[:: max(1, len(names) // 12)]:
+        for damage in (b"", bytes((tmp_path / "stopped" / name).stat().st_size)):
+            out = tmp_path / "damaged"
+            shutil.rmtree(out, ignore_errors=True)
+            shutil.copytree(tmp_path / "stopped", out)
+            (out / name).write_bytes(damage)
+            build_epoch(part, stores, settings, out, InProcess())
+            assert tree(out) == tree(tmp_path / "whole"), name
 
 
 def test_a_full_disk_in_the_middle_says_so_and_finished_parts_are_kept(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.arrow import from_rows
+from pipeline.base.finished import finish
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 
 documents = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=12), min_size=1, max_size=40)
@@ -69,7 +70,13 @@ def test_a_block_that_fails_keeps_finished_files_and_leaves_none_half_written(tm
 
     with pytest.raises(KeyboardInterrupt):
         failing()
-    assert [path.name for path in tmp_path.iterdir()] == ["train-00000.arrow"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["train-00000.arrow"]
+    for damage in (b"", bytes(100)):
+        whole = (tmp_path / "train-00000.arrow").read_bytes()
+        (tmp_path / "train-00000.arrow").write_bytes(damage)  # as a power cut may leave it
+        assert TokenWriter(tmp_path, "train", "uint16", batch_tokens=3, file_tokens=6).documents == 0
+        (tmp_path / "train-00000.arrow").write_bytes(whole)
+        finish(tmp_path / "train-00000.arrow")
     with TokenWriter(tmp_path, "train", "uint16", batch_tokens=3, file_tokens=6) as writer:
         assert writer.documents == 2
         writer.write(_columns(rows[2:]), tokens[2:])
