@@ -10,6 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.ablations import GROUP as STUDY
+from pipeline.assets.naming import Naming, claim_run
 from pipeline.assets.stored_asset import StoreResource
 from pipeline.assets.training import GROUP as TRAINING
 from pipeline.profile.profile import Profile
@@ -22,54 +23,54 @@ SHOWN: Final = ("seed", "max_steps", "max_minutes", "device")
 """Training settings written out in the launchpad; its other fields take any of the rest."""
 MOST_FAULTS: Final = 20
 
-_groups = dg.AssetSelection.groups
-_TOKENS: Final = dg.AssetSelection.key_prefixes("tokens")
 
-
-def jobs(profile: Profile) -> list[Any]:
+def jobs(profile: Profile, naming: Naming) -> list[Any]:
     """Every job but the study's."""
+
+    def groups(*names: str) -> dg.AssetSelection:
+        return dg.AssetSelection.groups(*map(naming.group, names))
+
     trains = _training_config(profile)
+    tokens = dg.AssetSelection.key_prefixes(naming.asset_key("tokens").path)
     parts: dict[str, tuple[dg.AssetSelection, str, dict[str, Any]]] = {
         FULL_TRAIN: (
-            dg.AssetSelection.all() - _groups(STUDY),  # the study is a job of its own
+            dg.AssetSelection.all() - groups(STUDY),  # the study is a job of its own
             "Everything from the sources to the scorecard; what is already built is reused. The launchpad's values are "
             "the profile's: change one for this run alone.",
             trains,
         ),
         "curate": (
-            _groups("sources", "curation"),
+            groups("sources", "curation"),
             "Fetch and normalise the sources, split off held-out text, find duplicates and contamination, select.",
             {},
         ),
         "train_tokenizers": (
-            _groups("tokenizers") - _TOKENS,
+            groups("tokenizers") - tokens,
             "Train or load every candidate on the curated corpora, compare them on held-out text, and choose one.",
             {},
         ),
         "shards": (
-            _TOKENS | _groups("shards"),
+            tokens | groups("shards"),
             "Encode the corpora with the chosen tokenizer, work out the schedule, and shuffle every epoch's shards.",
             {},
         ),
         "train_only": (
-            _groups(TRAINING),
+            groups(TRAINING),
             "Train on the shards that are there, and export. A stopped run goes on from its newest checkpoint.",
             trains,
         ),
         "evaluate": (
-            _groups("evaluation"),
+            groups("evaluation"),
             "Score the model that is there with every suite of the profile; scorecard and report.",
             {},
         ),
     }
     return [
         *(
-            dg.define_asset_job(
-                name, selection=selection, description=description, config=config, tags={"profile": profile.name}
-            )
+            dg.define_asset_job(name, selection=selection, description=description, config=config, tags=naming.run_tags)
             for name, (selection, description, config) in parts.items()
         ),
-        verify_store,
+        _verify_store(naming),
     ]
 
 
@@ -89,6 +90,7 @@ def _training_config(profile: Profile) -> dict[str, Any]:
 )
 def hash_every_file(context: dg.OpExecutionContext) -> None:
     store: StoreResource = context.resources.store
+    claim_run(context, Naming(store.profile))
     faults: list[str] = []
     size = count = 0
     for count, artifact in enumerate(store.open().artifacts(), start=1):  # noqa: B007
@@ -108,9 +110,14 @@ def hash_every_file(context: dg.OpExecutionContext) -> None:
         )
 
 
-@dg.job(
-    name=VERIFY_STORE,
-    description="Hash everything in the store against its manifests: finds bits that flipped and files that are gone.",
-)
-def verify_store() -> None:
-    hash_every_file()
+def _verify_store(naming: Naming) -> dg.JobDefinition:
+    @dg.job(
+        name=VERIFY_STORE,
+        description="Hash everything in the store against its manifests: finds bits that flipped and files that are "
+        "gone.",
+        tags=naming.run_tags,
+    )
+    def verify_store() -> None:
+        hash_every_file()
+
+    return verify_store

@@ -13,6 +13,7 @@ import dagster as dg
 
 from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
+from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
@@ -89,16 +90,16 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     ]
 
 
-def jobs(profile: Profile) -> list[Any]:
+def jobs(profile: Profile, naming: Naming) -> list[Any]:
     """The job `ablations`: every arm in its order, and the report; finished arms are reused."""
     if profile.study is None:
         return []
     return [
         dg.define_asset_job(
             JOB,
-            selection=dg.AssetSelection.groups(GROUP).upstream(),
+            selection=dg.AssetSelection.groups(naming.group(GROUP)).upstream(),
             description="The ablation study: every arm in the profile's order, and the report over the finished ones.",
-            tags={"profile": profile.name},
+            tags=naming.run_tags,
         )
     ]
 

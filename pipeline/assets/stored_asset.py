@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import dagster as dg
 
 from pipeline.assets.logged import logged
+from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
@@ -149,24 +150,30 @@ class StoredAsset(Generic[S]):
     """The setting by which what `missing` says fails the asset, where it does."""
 
 
-def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
-    """The Dagster asset that materializes an artifact by its recipe."""
-
-    @dg.asset(
-        key=asset_key(asset.key),
-        group_name=asset.group,
+def asset_of(asset: StoredAsset[Any], naming: Naming) -> dg.AssetsDefinition:
+    """The Dagster asset that materializes an artifact by its recipe, under the names of one profile."""
+    spec = dg.AssetSpec(
+        naming.asset_key(asset.key),
+        group_name=naming.group(asset.group),
         description=asset.description,
-        deps=[asset_key(key) for key in (*asset.inputs, *asset.optional)],
-        op_tags={"dagster/priority": str(asset.priority)},
+        deps=[naming.asset_key(key) for key in (*asset.inputs, *asset.optional)],
         code_version=code_version(asset),
         kinds=set(asset.kinds),
         tags=tags_of(asset.key),
-        check_specs=[dg.AssetCheckSpec(COMPLETE, asset=asset_key(asset.key))] if asset.missing else None,
-        config_schema=asset.config.to_config_schema() if asset.config else None,  # type: ignore[arg-type]
+        metadata={"profile": naming.profile},
+    )
+
+    # no `dg.asset`: there the step would be called by the whole key, with the profile in front
+    @dg.multi_asset(
+        name=op_name(asset.key),
+        specs=[spec],
+        check_specs=[dg.AssetCheckSpec(COMPLETE, asset=spec.key)] if asset.missing else None,
+        op_tags={"dagster/priority": str(asset.priority)},
+        config_schema=asset.config.to_fields_dict() if asset.config else None,
         required_resource_keys={"store"},
-        output_required=True,
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        claim_run(context, naming)
         store: Store = context.resources.store.open(context.run_id)
         try:
             with logged(context.log, asset.key):
@@ -183,7 +190,7 @@ def asset_of(asset: StoredAsset[Any]) -> dg.AssetsDefinition:
             context.log.warning(said)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.artifact.content_hash),
-            metadata=metadata_of(asset, outcome, context.log),
+            metadata={"profile": naming.profile} | metadata_of(asset, outcome, context.log),
             tags={"reused": str(outcome.reused).lower()},
             check_results=[_complete(why)] if asset.missing else None,
         )
@@ -275,7 +282,7 @@ def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) 
         with decorating(log, f"{asset.key} is shown without its {what}") as failed:
             for name, value in make().items():
                 with decorating(log, f"{asset.key} is shown without {name}") as cannot:
-                    shown |= dg.AssetMaterialization(asset_key(asset.key), metadata={name: value}).metadata
+                    shown |= dg.AssetMaterialization(asset.key.split("/"), metadata={name: value}).metadata
                 if cannot:
                     shown[name] = f"cannot be shown: {cannot[0]}"
         if failed:
@@ -305,11 +312,6 @@ def common_metadata(outcome: Outcome) -> dict[str, Any]:
         "built_by": dg.MetadataValue.dagster_run(built.run_id) if built.run_id else "no run",
         "path": dg.MetadataValue.path(artifact.path),
     }
-
-
-def asset_key(key: str) -> dg.AssetKey:
-    """`shards/epoch_001` as Dagster's key."""
-    return dg.AssetKey(key.split("/"))
 
 
 def tags_of(key: str) -> dict[str, str]:

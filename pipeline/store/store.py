@@ -111,8 +111,8 @@ class Store:
         if artifact is None:
             raise StoreError(
                 f"{key} is not in the store {self.root} for the profile {self.profile}: materialize it first, "
-                f'with `dagster asset materialize -m pipeline.definitions --select "{key}"`, or all with '
-                "`dagster job execute -j full_train`"
+                f'with `dagster asset materialize -m pipeline.definitions --select "{self.profile}/{key}"`, or all '
+                "with `dagster job execute -j full_train`"
             )
         return artifact
 

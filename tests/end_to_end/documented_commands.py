@@ -61,7 +61,7 @@ RULES = [
     (r"dagster asset materialize --select", "run slowly"),
     (r"dagster job execute -j (?!full_train)", "run slowly"),
     (r"(\w+=\S+ )*dagster (job execute|asset materialize)\b", "job"),  # test_full_train.py runs full_train
-    (r"dagster dev$", "elsewhere"),  # tests/browser
+    (r"(\w+=\S+ )*dagster dev$", "elsewhere"),  # tests/browser
     (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
     (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
     (r"pip install", "install"),

@@ -61,7 +61,9 @@ def test_another_suite_builds_that_suite_and_the_scorecard(project):
 
 def test_another_threshold_rewrites_no_text(project):
     variant = project.variant("stricter", ("{minimum_words: 10}", "{minimum_words: 60}"))
-    done = project.run("dagster", "asset", "materialize", "--select", "corpus/web", profile=variant, check=False)
+    done = project.run(
+        "dagster", "asset", "materialize", "--select", "stricter/corpus/web", profile=variant, check=False
+    )
     assert "documents/web is not in the store" in done.stderr  # a new profile has no current artifacts yet
     built, reused = project.full_train(variant)
     assert {"documents/web", "heldout/web", "near_duplicates"} <= reused
@@ -69,7 +71,7 @@ def test_another_threshold_rewrites_no_text(project):
 
 
 def test_an_asset_alone_from_the_command_line(project):
-    done = project.run("dagster", "asset", "materialize", "--select", "corpus/web")
+    done = project.run("dagster", "asset", "materialize", "--select", "tiny/corpus/web")
     assert "corpus/web: reused" in done.stderr
     assert "tokens/web" not in done.stderr
 
@@ -106,7 +108,7 @@ def test_lineage_verify_and_generate_print_what_they_promise(project):
 
 def test_verify_finds_a_flipped_byte_and_the_job_builds_just_that_artifact_anew(fresh_project):
     project = fresh_project
-    project.run("dagster", "asset", "materialize", "--select", "documents/web,heldout/web")
+    project.run("dagster", "asset", "materialize", "--select", "tiny/documents/web,tiny/heldout/web")
     (part,) = (project.folder / ".squeeze").glob("documents/web/*/part-00000.parquet")
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
@@ -115,7 +117,7 @@ def test_verify_finds_a_flipped_byte_and_the_job_builds_just_that_artifact_anew(
     assert done.returncode == 1
     assert "part-00000.parquet" in done.stdout
     part.write_bytes(bytes(content[:-1]))  # truncated: even a look at sizes notices
-    done = project.run("dagster", "asset", "materialize", "--select", "documents/web,heldout/web")
+    done = project.run("dagster", "asset", "materialize", "--select", "tiny/documents/web,tiny/heldout/web")
     assert "documents/web: rebuilt because: the file" in done.stderr
     assert "heldout/web: reused" in done.stderr
     assert project.run("squeeze", "verify").returncode == 0
@@ -123,7 +125,7 @@ def test_verify_finds_a_flipped_byte_and_the_job_builds_just_that_artifact_anew(
 
 def test_gc_asks_and_removes_only_what_no_profile_needs(fresh_project):
     project = fresh_project
-    both = "documents/web,heldout/web"
+    both = "tiny/documents/web,tiny/heldout/web"
     project.run("dagster", "asset", "materialize", "--select", both)
     assert "nothing to remove" in project.run("squeeze", "gc").stdout
     changed = project.variant("tiny2", ("lang: en}]\n    filters: {minimum_words: 10}\n  tales", "lang: fr}]\n  tales"))

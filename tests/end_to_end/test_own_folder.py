@@ -37,7 +37,9 @@ def test_a_folder_of_text_files_becomes_a_model_that_goes_on_with_a_sentence(min
 def test_a_folder_without_such_files_is_named(mine):
     profile = (mine.folder / "mine.yaml").read_text().replace("texts/*.txt", "text/*.txt")
     (mine.folder / "mine.yaml").write_text(profile)
-    done = mine.run("dagster", "asset", "materialize", "--select", "documents/mine", profile="mine.yaml", check=False)
+    done = mine.run(
+        "dagster", "asset", "materialize", "--select", "mine/documents/mine", profile="mine.yaml", check=False
+    )
     assert done.returncode != 0
     assert "text/*.txt" in done.stderr
     assert "correct the source's patterns" in done.stderr

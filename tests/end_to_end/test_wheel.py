@@ -91,7 +91,7 @@ def test_the_installed_package_is_imported_and_finds_every_built_in_specificatio
 
 
 def test_the_first_assets_are_built_by_their_names_and_history_is_kept(elsewhere):
-    done = elsewhere.run("dagster", "asset", "materialize", "--select", "documents/web,documents/tales")
+    done = elsewhere.run("dagster", "asset", "materialize", "--select", "tiny/documents/web,tiny/documents/tales")
     assert elsewhere.outcomes(done.stderr) == ({"documents/web", "documents/tales"}, set())
     assert (elsewhere.folder / ".dagster" / "history" / "runs.db").is_file()
     assert "documents/web" in elsewhere.run("squeeze", "ls").stdout

@@ -29,7 +29,10 @@ def store(tmp_path):
 
 
 def keys_of(definitions, job):
-    return {key.to_user_string() for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys}
+    return {
+        key.to_user_string().removeprefix("sample/")
+        for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys
+    }
 
 
 @pytest.mark.parametrize("job", EXPECTED)

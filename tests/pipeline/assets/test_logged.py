@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.assets import logged as logged_module
 from pipeline.assets.logged import LOGGERS, logged
+from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoredAsset, StoreResource, asset_of
 
 
@@ -23,7 +24,7 @@ def asset_that(says):
         return Nothing()
 
     words = {"key": "corpus/books", "group": "curation", "description": "Books.", "version": "1", "inputs": []}
-    return asset_of(StoredAsset(**words, settings={}, summary=Nothing, make=make))
+    return asset_of(StoredAsset(**words, settings={}, summary=Nothing, make=make), Naming("sample"))
 
 
 def lines_of_run(folder, says, settings=None):

@@ -5,6 +5,7 @@ import dataclasses
 import dagster as dg
 import pytest
 
+from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoredAsset, StoreResource, asset_of
 from pipeline.base.errors import EvaluationError, NotPossibleError
 
@@ -42,7 +43,7 @@ def run(tmp_path):
         )
         scorecard = StoredAsset("scorecard", "evaluation", "All.", "1", {}, ["eval/hellaswag"], Scores, card)
         result = dg.materialize(
-            [asset_of(suite), asset_of(scorecard)],
+            [asset_of(suite, Naming("sample")), asset_of(scorecard, Naming("sample"))],
             resources={"store": StoreResource(root=str(tmp_path / "store"), profile="sample")},
             raise_on_error=False,
         )

@@ -5,9 +5,12 @@ import dataclasses
 import dagster as dg
 import pytest
 
+from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoredAsset, StoreResource, asset_of, code_version, tags_of
 from pipeline.base.errors import CurationError
 from pipeline.base.settings import Settings, runtime
+
+NAMING = Naming("sample")
 
 
 class Filters(Settings):
@@ -39,7 +42,7 @@ def run(tmp_path):
     def materialize(*recipes, config=None, raise_on_error=True):
         store = StoreResource(root=str(tmp_path / "store"), profile="sample")
         return dg.materialize(
-            [asset_of(item) for item in recipes],
+            [asset_of(item, NAMING) for item in recipes],
             resources={"store": store},
             run_config=config,
             raise_on_error=raise_on_error,
@@ -133,7 +136,8 @@ def test_inputs_of_two_generations_are_refused_until_the_one_between_is_made_aga
 
 
 def test_an_asset_is_tagged_with_what_it_is_about():
-    assert asset_of(stored()).specs_by_key[dg.AssetKey(["corpus", "books"])].tags["corpus"] == "books"
+    (spec,) = asset_of(stored(), NAMING).specs
+    assert spec.tags["corpus"] == "books"
     assert tags_of("shards/epoch_001") == {"epoch": "epoch_001"}
     assert tags_of("model") == {}
 
