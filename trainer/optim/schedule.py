@@ -16,18 +16,22 @@ def learning_rate_factor(step: int, steps: int, schedule: ScheduleConfig) -> flo
 
     Both schedules rise linearly over `warmup_steps`. `cosine` (Loshchilov & Hutter 2016, as GPT-3 uses it) then falls
     to `final_share` at the last step; `wsd` (warm-up, stable, decay; Hu et al. 2024) stays at the peak and falls
-    linearly over the last `cooldown_share` of the steps.
+    linearly over the last `cooldown_share` of the steps, if that is any.
+
+    A run too short for both rises as any other and turns where it meets its way down, below the peak, so that it ends
+    at `final_share` without a fall from one step to the next; `cosine` then begins to fall at half of the steps.
     """
-    warmup = min(schedule.warmup_steps, steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
     if schedule.kind == "cosine":
-        done = (step - warmup) / max(1, steps - 1 - warmup)
+        start = min(schedule.warmup_steps, steps // 2)
+        done = max(0, step - start) / max(1, steps - 1 - start)
         share = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    else:
+    elif schedule.cooldown_share:
         cooldown = max(1, round(steps * schedule.cooldown_share))
         share = min(1.0, max(0.0, (steps - 1 - step) / cooldown))
-    return schedule.final_share + (1 - schedule.final_share) * share
+    else:
+        share = 1.0
+    falling = schedule.final_share + (1 - schedule.final_share) * share
+    return falling if step >= schedule.warmup_steps else min(falling, (step + 1) / (schedule.warmup_steps + 1))
 
 
 def steps_in_time(step: int, steps: int, time_gone: float) -> int:

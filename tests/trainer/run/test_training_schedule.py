@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -49,3 +51,27 @@ def test_a_factor_is_above_zero_and_at_most_one(schedule: ScheduleConfig, steps:
 def test_muon_s_momentum_rises_over_300_steps() -> None:
     muon = OptimizerConfig(muon_momentum=0.95)
     assert [muon_momentum(step, muon) for step in (0, 150, 300, 900)] == pytest.approx([0.85, 0.9, 0.95, 0.95])
+
+
+@given(
+    st.sampled_from(["cosine", "wsd"]),
+    st.integers(0, 60),
+    st.sampled_from([0.3, 0.5, 0.7, 1.0]),
+    st.integers(3, 120),
+)
+def test_a_run_shorter_than_its_warm_up_and_its_way_down_turns_without_a_fall(
+    kind: Literal["cosine", "wsd"], warmup: int, cooldown: float, steps: int
+) -> None:
+    schedule = ScheduleConfig(kind=kind, warmup_steps=warmup, cooldown_share=cooldown, final_share=0.05)
+    factors = [learning_rate_factor(step, steps, schedule) for step in range(steps)]
+    slope = 1 / max(1, round(steps * cooldown)) if kind == "wsd" else math.pi / 2 / max(1, steps - 1 - steps // 2)
+    steepest = max(a - b for a, b in itertools.pairwise([*factors, factors[-1]]))
+    assert steepest <= 0.95 * slope + 1e-9
+    assert factors[-1] <= max(0.05, 1 / (warmup + 1)) + 1e-9
+    turn = factors.index(max(factors))
+    assert factors[: turn + 1] == sorted(factors[: turn + 1])
+
+
+def test_without_a_cooldown_the_rate_stays_at_its_peak() -> None:
+    schedule = ScheduleConfig(kind="wsd", warmup_steps=2, cooldown_share=0.0, final_share=0.0)
+    assert [learning_rate_factor(step, 10, schedule) for step in range(2, 10)] == [1.0] * 8
