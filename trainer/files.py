@@ -39,6 +39,9 @@ def whole_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
         if sync:
             _sync(temporary)
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk says so without naming what it was to hold
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from trainer.errors import nearest
 
+UNKNOWN_KEY: Final = "unknown key"
 UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 EXPECTED: Final = {
     "int": "a whole number",
@@ -127,7 +128,7 @@ def _unknown(kind: Any, path: Sequence[str | int]) -> str:
     }
     given = str(path[-1])
     near = nearest(given, fields) or [inside[key] for key in nearest(given, inside)]
-    text = f"unknown key; did you mean {near[0]!r}?" if near else "unknown key"
+    text = f"{UNKNOWN_KEY}; did you mean {near[0]!r}?" if near else UNKNOWN_KEY
     return f"{text} (known: {', '.join(sorted(fields))})" if fields else text
 
 

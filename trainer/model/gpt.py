@@ -183,6 +183,12 @@ class GPT(nn.Module):
         """With `mlp: moe`, to be called once an optimizer step: see `trainer.model.moe.balance_experts`."""
         return balance_experts([module for module in self.modules() if isinstance(module, MoE)], all_reduce)
 
+    def forget_expert_load(self) -> None:
+        """Drop what was counted since `balance_experts`: of passes that nothing is learned from."""
+        for module in self.modules():
+            if isinstance(module, MoE):
+                module.counts.zero_()
+
     def parameter_counts(self) -> dict[str, int]:
         """`total`; `embedding`: tokens, positions and an untied head; `active`: what one token uses of the total."""
         total = sum(parameter.numel() for parameter in self.parameters())

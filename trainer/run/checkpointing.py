@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoints.best import note_evaluation
 from trainer.run.checkpoints.checkpoint import RunState, newest_checkpoint, read_state
 from trainer.run.checkpoints.retention import Retention
 from trainer.run.folder import checkpoint_at, step_of
 from trainer.run.learner import Learner
-from trainer.scoring.evaluation import Evaluation
 
 
 class Checkpoints:
-    """What a run writes while it goes on, and goes on from."""
+    """What a run writes while it goes on, and goes on from. `check` is as for `Retention`."""
 
-    def __init__(self, folder: Path, keep: int, ranks: Ranks) -> None:
+    def __init__(self, folder: Path, keep: int, ranks: Ranks, check: Callable[[Path], object]) -> None:
         self.folder, self._ranks = folder, ranks
-        self._retention = Retention(folder, keep)
+        self._retention = Retention(folder, keep, check)
 
     def newest(self) -> Path | None:
         """The newest checkpoint that can be used, chosen by the first rank for all; none where there is none at all.
@@ -46,12 +45,9 @@ class Checkpoints:
         reader.load_state_dict(state.reader)
         return state
 
-    def write(self, learner: Learner, state: RunState, evaluated: Evaluation | None = None) -> None:
-        """Write one of this moment, with what its weights were found to score, and let go of those it replaces."""
+    def write(self, learner: Learner, state: RunState) -> None:
+        """Write one of this moment and let go of those it replaces."""
         if not self._ranks.is_first:
             return
         place = learner.save(self.folder, state)
-        loss = evaluated.mean_loss() if evaluated else None
-        if loss is not None:
-            note_evaluation(self.folder, state.step, loss)
-        self._retention.remove_old(place)
+        self._retention.remove_old(place, state.best.step if state.best else None)

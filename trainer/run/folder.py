@@ -2,8 +2,8 @@
 
     <out>/  config.json  run.json  model.safetensors  [ema.safetensors]  [best.safetensors]  summary.json
             metrics.jsonl  [evaluations.jsonl]  checkpoints/
-    <out>/checkpoints/  step_00000200/  [best.json]
-    step_00000200/      model.safetensors  optimizer.safetensors  [ema.safetensors]  state.json
+    <out>/checkpoints/  step_00000200/
+    step_00000200/      model.safetensors  optimizer.safetensors  [ema.safetensors]  state.json  state.json.sha256
 
 Free of torch. A folder under `checkpoints` that has a checkpoint's name is a whole one: it was renamed to it.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Final
+
+from trainer.errors import CheckpointError
 
 CONFIG_FILE: Final = "config.json"
 RUN_FILE: Final = "run.json"
@@ -27,6 +29,7 @@ CHECKPOINTS: Final = "checkpoints"
 
 OPTIMIZER_FILE: Final = "optimizer.safetensors"
 STATE_FILE: Final = "state.json"
+SEAL_FILE: Final = "state.json.sha256"
 
 _CHECKPOINT: Final = re.compile(r"step_(\d{8,})")
 
@@ -42,6 +45,14 @@ def step_of(place: Path) -> int:
 
 
 def sorted_checkpoints(checkpoints: Path) -> list[Path]:
-    """All finished checkpoints, lowest step first."""
-    places = [place for place in checkpoints.glob("step_*") if _CHECKPOINT.fullmatch(place.name)]
-    return sorted(places, key=step_of)
+    """All finished checkpoints, lowest step first; none where the folder is not there.
+
+    Raises `CheckpointError` for a folder that cannot be read: it may hold some.
+    """
+    try:
+        places = list(checkpoints.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{checkpoints}: cannot be read ({error.strerror})") from None
+    return sorted((place for place in places if _CHECKPOINT.fullmatch(place.name)), key=step_of)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,8 @@ class Learner:
         self.optimizer = build_optimizer(self.model, self.training.optimizer)
         self.ema = Ema(self.model, self.training.ema_horizon) if self.training.ema_horizon else None
         self.micro_batch = 1
+        self.expected_step_seconds = 0.0
+        """From the pass of `warm_up`, compiled and all, before any step is taken."""
         self.expert_imbalance: float | None = None
         """The busiest expert's load over the mean, of the last step; none for a dense model."""
         loss: nn.Module = _Loss(self.model)
@@ -90,7 +93,9 @@ class Learner:
         while not self._fits():
             self._halve_micro_batch()
         self.micro_batch = int(self.ranks.minimum(self.micro_batch))
-        self._pass(*self._invented_batch(), sync=True)
+        started = time.monotonic()
+        float(self._pass(*self._invented_batch(), sync=True))  # a GPU is done only once its number is here
+        self.expected_step_seconds = (time.monotonic() - started) * -(-share // self.micro_batch)
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
             self.model.balance_experts(self._all_reduce())
@@ -106,15 +111,15 @@ class Learner:
         while True:
             try:
                 return self._accumulate(windows_NT1, ids_N)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
                     raise
                 if self.ranks.world_size > 1 and len(windows_NT1) <= self.micro_batch:
                     raise TrainerError(
                         f"out of memory with {self.micro_batch} sequences at once; set training.micro_batch to "
                         f"{max(1, self.micro_batch // 2)} and start again to go on from the last checkpoint"
                     ) from error
-            self.optimizer.zero_grad(set_to_none=True)
+            self.discard_gradients()
             self._halve_micro_batch()
 
     def clip(self) -> float:
@@ -135,8 +140,9 @@ class Learner:
         return factor
 
     def discard_gradients(self) -> None:
-        """Forget a bad batch."""
+        """Forget a bad batch: its gradients, and which experts its tokens chose."""
         self.optimizer.zero_grad(set_to_none=True)
+        self.model.forget_expert_load()
 
     def averaged_weights(self) -> contextlib.AbstractContextManager[Any]:
         """Within it the model has the average's weights, where one is kept: for evaluation."""
@@ -184,8 +190,8 @@ class Learner:
     def _fits(self) -> bool:
         try:
             self._pass(*self._invented_batch(), sync=self._ddp is None)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
             log.info("%d sequences do not fit: %s", self.micro_batch, str(error).partition("\n")[0])
             return False
@@ -234,5 +240,8 @@ def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:
     return torch.from_numpy(((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(1)).astype(np.int64))
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out, in whichever words a device's allocator says so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in OUT_OF_MEMORY
+    )

@@ -3,15 +3,16 @@
 In: a `RunConfig`. Out: the folder `out`, as `trainer.run.folder` names its files.
 
 What always holds: every rank takes the same decisions, because each depends on numbers reduced over all ranks; the
-state counts a batch once the optimizer has consumed it; whatever ends a run, starting it again with the same settings
-goes on from the newest checkpoint and ends with the same weights, to the bit on the same ranks.
+state counts a batch once the optimizer has consumed it; a checkpoint is written before a model is scored, also before
+the end; whatever ends a run, starting it again with the same settings goes on from the newest checkpoint and ends with
+the same weights, to the bit on the same ranks. One that has finished is left as it is.
 
 `summary.json` exists only once a run has ended in order, and says how in `state`: `finished`, `time_limit`
 (training.max_minutes) or `interrupted` (a signal came: not the end of the training).
 
-The loop itself is here. Beside it: `resume` (where a run begins), `learner` (the two halves of a step), `loss_guard`
-and `roll_back` (bad batches), `evaluator`, `checkpointing`, `ending` (signals and the time limit), `meter` and
-`metrics` (figures), `outcome` (what is left at the end).
+The loop itself is here. Beside it: `finished` and `resume` (where a run begins), `learner` (the two halves of a step),
+`loss_guard` and `roll_back` (bad batches), `evaluator`, `checkpointing`, `ending` and `grace` (signals and the time
+limit), `meter` and `metrics` (figures), `outcome` (what is left at the end).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,19 +36,22 @@ from trainer.optim.schedule import steps_in_time
 from trainer.process.ranks import Ranks
 from trainer.process.signals import GRACE_SECONDS, StopRequest
 from trainer.run.checkpointing import Checkpoints
+from trainer.run.checkpoints.best import better
 from trainer.run.ending import Ending
 from trainer.run.evaluator import Evaluator
 from trainer.run.figures.meter import RunMeter
 from trainer.run.figures.metrics import MetricsLog, StepFigures
 from trainer.run.figures.summary import End, RunSummary
+from trainer.run.finished import finished_before, weights_are_whole
 from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, FILES, RUN_FILE, SUMMARY_FILE
-from trainer.run.lock import only_writer
+from trainer.run.grace import Grace
+from trainer.run.lock import RunLock, only_writer
 from trainer.run.loss_guard import BadLoss, LossGuard
 from trainer.run.outcome import leave_outcome, summarise
-from trainer.run.resume import begin
+from trainer.run.resume import begin, check_checkpoint
 from trainer.run.roll_back import RollBack
 from trainer.scoring.choices import ChoiceSet, read_choices
-from trainer.scoring.evaluation import Evaluation
+from trainer.scoring.interruption import EvaluationStoppedError
 from trainer.scoring.validation import HeldoutSet, read_heldout
 
 log = logging.getLogger(__name__)
@@ -63,8 +68,9 @@ def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> RunSummary:
     _check(config, reader, ranks)
     heldout = read_heldout(config.data.validation, reader.tokenizer)
     choices = read_choices(config.data.choices, reader.tokenizer, config.model.context)
-    with only_writer(Path(config.out), ranks):
-        return _Run(config, ranks, stop, reader, heldout, choices).go()
+    with only_writer(Path(config.out), ranks) as lock:
+        finished = finished_before(config, reader.manifest_hash, ranks)
+        return finished or _Run(config, ranks, stop, lock, reader, heldout, choices).go()
 
 
 class _Run:
@@ -75,20 +81,24 @@ class _Run:
         config: RunConfig,
         ranks: Ranks,
         stop: StopRequest,
+        lock: RunLock,
         reader: SequenceReader,
         heldout: Sequence[HeldoutSet],
         choices: Sequence[ChoiceSet],
     ) -> None:
         self.config, self.training, self.ranks, self.stop, self.reader = config, config.training, ranks, stop, reader
+        self.lock = lock
         self.out = Path(config.out)
         self.batch = self.training.sequences_per_batch(config.model.context)
         whole = reader.steps(self.batch)
         self.steps = min(whole, self.training.max_steps or whole)
-        self.checkpoints = Checkpoints(self.out / CHECKPOINTS, self.training.keep_checkpoints, ranks)
+        belongs = partial(check_checkpoint, config=config, reader=reader, steps=self.steps)
+        self.checkpoints = Checkpoints(self.out / CHECKPOINTS, self.training.keep_checkpoints, ranks, belongs)
         self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.steps)
-        self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses)
+        self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
         self.roll_back = RollBack(self.training, ranks, self.checkpoints)
-        self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices)
+        self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices, stop)
+        self.grace = Grace(self.training, ranks)
         self.ending = Ending(stop, self.training.max_minutes, ranks)
         self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model)
 
@@ -99,7 +109,9 @@ class _Run:
             for sentence in self.reader.empty_stages:
                 log.warning("%s", sentence)
         metrics = MetricsLog(self.out, self.training, self.state.step) if self.ranks.is_first else None
-        if self.training.on_bad_loss == "roll_back" and self.state.step == 0:
+        self.stop.grace_seconds = GRACE_SECONDS
+        self.stop.can_go_on = bool(self.state.resumed_from)
+        if self.training.on_bad_loss == "roll_back" and not self.state.resumed_from:
             self._checkpoint()
         try:
             end = self._steps(metrics)
@@ -109,7 +121,8 @@ class _Run:
         return self._end(end)
 
     def _open_folder(self) -> None:
-        (self.out / SUMMARY_FILE).unlink(missing_ok=True)
+        if self.state.step < self.steps or not weights_are_whole(self.out):
+            (self.out / SUMMARY_FILE).unlink(missing_ok=True)
         remove_unfinished(self.checkpoints.folder)
         for name in FILES:  # and of `out` no more than that: it may be a folder that holds others' files too
             remove_attempts(self.out / name)
@@ -121,8 +134,12 @@ class _Run:
     def _steps(self, metrics: MetricsLog | None) -> End:
         """Take steps until the end; returns how it came."""
         self.meter.start()
-        self.stop.grace_seconds = GRACE_SECONDS
+        self.grace.expect(self.learner.expected_step_seconds)
         self.ending.look_at_clock(self.state.seconds)  # a resumed run has used up some of its time
+        if self.ending.time_gone >= 1:
+            return "time_limit"
+        if self.evaluator.due(self.state.step, self.steps) and not self._evaluate(metrics):
+            return "interrupted"  # as it was, perhaps, when this step was first done
         while self.state.step < self.steps:
             started = time.monotonic()
             result = self._step()
@@ -135,18 +152,19 @@ class _Run:
                 if metrics is not None:
                     metrics.go_back(done)
                 continue
+            self.grace.step(time.monotonic() - started)
             logged = done % self.training.log_every == 0 or done == self.steps
             if result is not None and metrics is not None and logged:
                 steps = steps_in_time(done, self.steps, self.ending.time_gone)
                 metrics.write(self.meter.line(self.state, result, self.reader, self.batch, steps), steps)
-            evaluated = self.evaluator.after(done, self.steps)
-            if evaluated is not None and metrics is not None:
-                metrics.write_evaluation(done, evaluated)
             end = self.ending.due(self.state.seconds, last=done == self.steps)
-            if done < self.steps and (evaluated or end or done % self.training.checkpoint_every == 0):
-                self._checkpoint(evaluated)
+            scored = end is None and self.evaluator.due(done, self.steps)
+            if end or scored or done == self.steps or done % self.training.checkpoint_every == 0:
+                self._checkpoint()
             if end is not None:
                 return end
+            if scored and not self._evaluate(metrics):
+                return "interrupted"
         return "finished"
 
     def _step(self) -> StepFigures | BadLoss | None:
@@ -161,7 +179,7 @@ class _Run:
         total, scored = self.ranks.sum([nats, int((windows[:, 1:] != IGNORE).sum())])
         loss = total / scored  # a packed row that ends early has targets that are none
         norm = self.learner.clip()
-        bad = self.guard.judge(loss, norm)
+        bad = self.guard.judge(loss, norm, self._stage())
         if bad is not None:
             self.learner.discard_gradients()
             return bad
@@ -176,20 +194,46 @@ class _Run:
         self.state.reader = self.reader.state_dict()
         self.meter.tick(self.state)
 
+    def _stage(self) -> tuple[int, int]:
+        """Epoch and stage that the next batch ends in."""
+        place = self.reader.locate(self.reader.next_sequence + self.batch - 1)
+        return place.epoch, place.stage
+
     def _roll_back(self, bad: BadLoss) -> None:
         self.state = self.roll_back.before(bad, self.state, self.learner, self.reader, self.batch)
-        self.guard.recent = self.state.recent_losses
+        self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
 
-    def _checkpoint(self, evaluated: Evaluation | None = None) -> None:
+    def _checkpoint(self) -> None:
+        started = time.monotonic()
         self.meter.tick(self.state)
-        self.checkpoints.write(self.learner, self.state, evaluated)
+        self.lock.renew()
+        self.state.recent_stage = self.guard.stage
+        self.checkpoints.write(self.learner, self.state)
+        self.ranks.barrier()  # the others may not say that there is one before it is there
+        self.stop.can_go_on = True
+        self.grace.checkpoint(time.monotonic() - started)
+
+    def _evaluate(self, metrics: MetricsLog | None) -> bool:
+        """Score the run on its way, after its checkpoint; False where a signal came first."""
+        try:
+            evaluated = self.evaluator.on_the_way()
+        except EvaluationStoppedError:
+            return False
+        self.state.best = better(self.state.best, self.state.step, evaluated.mean_loss())
+        if metrics is not None:
+            metrics.write_evaluation(self.state.step, evaluated)
+        return True
 
     def _end(self, end: End) -> RunSummary:
+        evaluated = None
+        try:
+            evaluated = None if end == "interrupted" else self.evaluator.at_end()
+        except EvaluationStoppedError:
+            end = "interrupted"
         if end == "interrupted":
             log.info("stopped by a signal after step %d; start again to go on from there", self.state.step)
-        evaluated = None if end == "interrupted" else self.evaluator.at_end()
         self.meter.tick(self.state)
-        summary = summarise(self.meter, self.state, end, evaluated, self.batch)
+        summary = summarise(self.meter, self.state, end, evaluated, self.reader.manifest_hash, self.batch)
         summary = leave_outcome(self.out, summary, self.learner, self.ranks)
         log.info("%s after %d steps in %s", end, self.state.step, duration(self.state.seconds))
         return summary

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
+import shutil
 from pathlib import Path
 
-from trainer.files import sha256_of
+from trainer.errors import CheckpointError
+from trainer.files import sha256_of, whole_path
 from trainer.process.ranks import Ranks
-from trainer.run.checkpoints.best import keep_best_weights
-from trainer.run.checkpoints.checkpoint import RunState
+from trainer.run.checkpoints.best import BestCheckpoint
+from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.checkpoints.tensors import model_tensors, save_tensors
 from trainer.run.figures.meter import RunMeter, peak_memory_bytes
 from trainer.run.figures.summary import End, ParameterCounts, RunSummary, write_summary
-from trainer.run.folder import CHECKPOINTS, EMA_FILE, MODEL_FILE
+from trainer.run.folder import BEST_FILE, CHECKPOINTS, EMA_FILE, MODEL_FILE, checkpoint_at
 from trainer.run.learner import Learner
 from trainer.scoring.evaluation import Evaluation
+
+log = logging.getLogger(__name__)
 
 
 def leave_outcome(out: Path, summary: RunSummary, learner: Learner, ranks: Ranks) -> RunSummary:
@@ -29,11 +34,27 @@ def leave_outcome(out: Path, summary: RunSummary, learner: Learner, ranks: Ranks
             averages = learner.averages()
             if averages is not None:
                 save_tensors(averages, out / EMA_FILE)
-            best = keep_best_weights(out / CHECKPOINTS, out)
+            best = summary.best if summary.best and _keep_weights_of(out, summary.best) else None
             summary = dataclasses.replace(summary, best=best, content_hash=weights_hash(out))
         write_summary(out, summary)
     ranks.barrier()
     return summary
+
+
+def _keep_weights_of(out: Path, best: BestCheckpoint) -> bool:
+    """Put the weights that evaluated best beside the final ones, as they were evaluated: averaged where there are any.
+
+    False, with a line in the log, where their checkpoint cannot be used any more.
+    """
+    place = checkpoint_at(out / CHECKPOINTS, best.step)
+    try:
+        read_state(place)
+    except CheckpointError as error:
+        log.warning("%s evaluated best, but cannot be used: no %s is left (%s)", place.name, BEST_FILE, error)
+        return False
+    with whole_path(out / BEST_FILE) as temporary:
+        shutil.copyfile(place / EMA_FILE if (place / EMA_FILE).exists() else place / MODEL_FILE, temporary)
+    return True
 
 
 def weights_hash(out: Path) -> str:
@@ -42,8 +63,10 @@ def weights_hash(out: Path) -> str:
     return hashlib.sha256("\n".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def summarise(meter: RunMeter, state: RunState, end: End, evaluated: Evaluation | None, batch: int) -> RunSummary:
-    """The summary but for what depends on the files. `batch`: sequences of a step."""
+def summarise(
+    meter: RunMeter, state: RunState, end: End, evaluated: Evaluation | None, shards: str, batch: int
+) -> RunSummary:
+    """The summary but for what depends on the files. `shards`: the reader's hash; `batch`: sequences of a step."""
     training = meter.config.training
     evaluated = evaluated or Evaluation()
     tokens = state.updates * training.batch_tokens
@@ -71,4 +94,6 @@ def summarise(meter: RunMeter, state: RunState, end: End, evaluated: Evaluation 
         world_size=meter.ranks.world_size,
         device=meter.device_name,
         resumed_from=state.resumed_from,
+        best=state.best,
+        shards=shards,
     )

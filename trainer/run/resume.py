@@ -48,6 +48,12 @@ def begin(
     return learner, state
 
 
+def check_checkpoint(place: Path, config: RunConfig, reader: SequenceReader, steps: int) -> None:
+    """Raise `CheckpointError` for a checkpoint that cannot be used, or is of another run than the one at hand."""
+    state, model = read_state(place)
+    check_same_run(place, state, model, config, reader, steps)
+
+
 def check_same_run(
     place: Path, state: RunState, model: ModelConfig, config: RunConfig, reader: SequenceReader, steps: int
 ) -> None:
@@ -60,10 +66,11 @@ def check_same_run(
                 f"{place}: of another architecture: model.{name} is {found.get(name)!r} there, {wanted[name]!r} here; "
                 f"{advice}"
             )
-    if state.reader["manifest_hash"] != reader.manifest_hash:
+    shards = str(state.reader.get("manifest_hash"))
+    if shards != reader.manifest_hash:
         raise CheckpointError(
-            f"{place}: trained on other shards (manifest {state.reader['manifest_hash'][:12]} there, "
-            f"{reader.manifest_hash[:12]} here); {advice}"
+            f"{place}: trained on other shards (manifest {shards[:12]} there, {reader.manifest_hash[:12]} here); "
+            f"{advice}"
         )
     for name, value in config.training.identity().items():
         if name not in _MAY_CHANGE and state.training.get(name) != value:

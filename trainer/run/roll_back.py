@@ -51,8 +51,11 @@ class RollBack:
         if place is None:
             raise error(f"{where}. There is no checkpoint left to go back to")
         log.warning("%s; going back to %s and skipping that batch", where, place.name)
+        before = self._checkpoints.load(place, learner, reader)
         return dataclasses.replace(
-            self._checkpoints.load(place, learner, reader),
+            before,
+            # its own evaluation came after it was written
+            best=state.best if state.best and state.best.step <= before.step else before.best,
             skipped_steps=[*state.skipped_steps, state.step],
             seconds=state.seconds,
             step_seconds=state.step_seconds,

@@ -29,6 +29,7 @@ from trainer.files import write_text
 from trainer.process.ranks import Ranks
 from trainer.scoring.documents import evaluating, score_targets
 from trainer.scoring.evaluation import ChoiceScore
+from trainer.scoring.interruption import Each, each_in_turn
 from trainer.settings import STRICT_KEYS, from_mapping
 
 if TYPE_CHECKING:
@@ -115,12 +116,14 @@ def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem
     return items
 
 
-def score_choices(model: GPT, sets: Sequence[ChoiceSet], *, context: int, ranks: Ranks) -> dict[str, ChoiceScore]:
-    """Each task's score by its name, equal on every rank."""
+def score_choices(
+    model: GPT, sets: Sequence[ChoiceSet], *, context: int, ranks: Ranks, each: Each = each_in_turn
+) -> dict[str, ChoiceScore]:
+    """Each task's score by its name, equal on every rank. `each` as for `score_documents`."""
     results = {}
     for task in sets:
         share = task.items[ranks.rank :: ranks.world_size]
-        nats = iter(choice_nats(model, share, context=context))
+        nats = iter(choice_nats(model, share, context=context, each=each))
         right = right_norm = 0
         for item in share:
             scores = [next(nats) for _ in item.choices]
@@ -139,19 +142,28 @@ def _standard_error(share: float, count: int) -> float:
 
 
 def choice_nats(
-    model: Any, items: Sequence[ChoiceItem], *, context: int, batch_tokens: int = BATCH_TOKENS
+    model: Any,
+    items: Sequence[ChoiceItem],
+    *,
+    context: int,
+    batch_tokens: int = BATCH_TOKENS,
+    each: Each = each_in_turn,
 ) -> list[float]:
-    """Nats of every choice of every item after its prompt, in order. `model` as for `score_documents`."""
+    """Nats of every choice of every item after its prompt, in order. `model` and `each` as for `score_documents`."""
     import torch
 
     rows = [(item.prompt, choice) for item in items for choice in item.choices]
     order = sorted(range(len(rows)), key=lambda number: -(len(rows[number][0]) + len(rows[number][1])))
     answers = [0.0] * len(rows)
+    batches, first = [], 0
+    while first < len(order):
+        longest = min(sum(map(len, rows[order[first]])) - 1, context)
+        batches.append(order[first : first + max(1, batch_tokens // longest)])
+        first += len(batches[-1])
     with evaluating(model) as device, torch.inference_mode():
-        first = 0
-        while first < len(order):
-            longest = min(sum(map(len, rows[order[first]])) - 1, context)
-            batch = order[first : first + max(1, batch_tokens // longest)]
+
+        def answer(batch: list[int]) -> None:
+            longest = min(sum(map(len, rows[batch[0]])) - 1, context)
             ids_BT = torch.zeros(len(batch), longest, dtype=torch.int64)
             scored_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
             for row, number in enumerate(batch):
@@ -165,5 +177,6 @@ def choice_nats(
             lengths = [len(rows[number][1]) for number in batch]
             for number, part in zip(batch, nats_N.cpu().double().split(lengths), strict=True):
                 answers[number] = float(part.sum())
-            first += len(batch)
+
+        each(batches, answer)
     return answers

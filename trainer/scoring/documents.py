@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.errors import DataError
+from trainer.scoring.interruption import Each, each_in_turn
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ def score_documents(
     eot_id: int,
     context: int,
     batch_tokens: int = 8192,
+    each: Each = each_in_turn,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nats of each document's text and of its closing end-of-text, both float64[N].
 
@@ -75,6 +77,7 @@ def score_documents(
         eot_id: the end-of-text token, which begins and ends every document.
         context: tokens the model sees at most.
         batch_tokens: inputs of one forward pass, padding included.
+        each: does the work for each forward pass; what it raises ends the scoring.
 
     Raises:
         DataError: the context is too short to score anything.
@@ -88,10 +91,13 @@ def score_documents(
     windows.sort(key=lambda w: (-w.length, w.document, w.start))
     nats_text = np.zeros(len(sequences), dtype=np.float64)
     nats_eot = np.zeros(len(sequences), dtype=np.float64)
+    batches, first = [], 0
+    while first < len(windows):
+        batches.append(windows[first : first + max(1, batch_tokens // windows[first].length)])
+        first += len(batches[-1])
     with evaluating(model) as device, torch.inference_mode():
-        first = 0
-        while first < len(windows):
-            batch = windows[first : first + max(1, batch_tokens // windows[first].length)]
+
+        def add(batch: list[Window]) -> None:
             nats_N = _nats(model, sequences, batch, device)
             at = 0
             for window in batch:
@@ -101,7 +107,8 @@ def score_documents(
                     nats_eot[window.document] = scored[-1]
                     scored = scored[:-1]
                 nats_text[window.document] += scored.sum()
-            first += len(batch)
+
+        each(batches, add)
     return nats_text, nats_eot
 
 

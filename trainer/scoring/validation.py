@@ -18,6 +18,7 @@ from trainer.errors import DataError
 from trainer.process.ranks import Ranks
 from trainer.scoring.documents import score_documents
 from trainer.scoring.evaluation import HeldoutScore
+from trainer.scoring.interruption import Each, each_in_turn
 
 if TYPE_CHECKING:
     from trainer.model import GPT
@@ -73,13 +74,15 @@ def read_heldout(sets: Sequence[ValidationData], tokenizer: TokenizerRef) -> lis
 
 
 def score(
-    model: GPT, sets: Sequence[HeldoutSet], *, eot_id: int, context: int, ranks: Ranks
+    model: GPT, sets: Sequence[HeldoutSet], *, eot_id: int, context: int, ranks: Ranks, each: Each = each_in_turn
 ) -> dict[str, HeldoutScore]:
-    """Each corpus's score by its name, equal on every rank."""
+    """Each corpus's score by its name, equal on every rank. `each` as for `score_documents`."""
     results = {}
     for corpus in sets:
         documents = corpus.documents[ranks.rank :: ranks.world_size]
-        text, closing = score_documents(model, documents, eot_id=eot_id, context=context, batch_tokens=BATCH_TOKENS)
+        text, closing = score_documents(
+            model, documents, eot_id=eot_id, context=context, batch_tokens=BATCH_TOKENS, each=each
+        )
         tokens = sum(map(len, documents)) + len(documents)
         nats_text, nats_closing, all_tokens = ranks.sum([float(text.sum()), float(closing.sum()), tokens])
         size = sum(corpus.sizes)

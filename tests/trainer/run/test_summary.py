@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import DataError
-from trainer.run.checkpoints.best import BestCheckpoint, keep_best_weights, note_evaluation, read_best
+from trainer.run.checkpoints.best import BestCheckpoint, better
 from trainer.run.figures.summary import ParameterCounts, RunSummary, read_summary, write_summary
-from trainer.run.folder import CHECKPOINTS, MODEL_FILE, SUMMARY_FILE, checkpoint_at
+from trainer.run.folder import SUMMARY_FILE
 from trainer.scoring.evaluation import ChoiceScore, HeldoutScore
 
 SUMMARY = RunSummary(
@@ -51,36 +51,17 @@ def test_a_summary_of_another_version_is_read_as_far_as_it_goes() -> None:
     assert RunSummary.from_json(values).choices == {}
 
 
-@pytest.mark.parametrize("text", ['{"state": ', "[]", '{"steps": 3}', '{"state": "finished", "validation": 3}'])
+@pytest.mark.parametrize(
+    "text", ['{"state": ', "[]", '{"steps": 3}', '{"state": "finished", "validation": 3}', "[" * 100_000]
+)
 def test_a_damaged_summary_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / SUMMARY_FILE).write_text(text)
     with pytest.raises(DataError, match=r"summary\.json: cannot be read"):
         read_summary(tmp_path)
 
 
-def test_the_lowest_loss_is_the_best_and_nan_never(tmp_path: Path) -> None:
-    for step, loss in ((1, float("nan")), (2, 3.0), (3, 2.0), (4, 2.5)):
-        note_evaluation(tmp_path, step, loss)
-    assert read_best(tmp_path) == BestCheckpoint(3, 2.0)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"step": "x", "loss": 1.0}'])
-def test_a_damaged_record_of_the_best_counts_as_none(
-    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "best.json").write_text(text)
-    assert read_best(tmp_path) is None
-    assert "best.json: cannot be read" in caplog.text
-    note_evaluation(tmp_path, 2, 3.0)
-    assert read_best(tmp_path) == BestCheckpoint(2, 3.0)
-
-
-def test_the_best_weights_are_kept_unless_their_checkpoint_is_gone(tmp_path: Path) -> None:
-    checkpoints = tmp_path / CHECKPOINTS
-    note_evaluation(checkpoints, 2, 3.0)
-    assert keep_best_weights(checkpoints, tmp_path) is None
-    place = checkpoint_at(checkpoints, 2)
-    place.mkdir()
-    (place / MODEL_FILE).write_bytes(b"weights")
-    assert keep_best_weights(checkpoints, tmp_path) == BestCheckpoint(2, 3.0)
-    assert (tmp_path / "best.safetensors").read_bytes() == b"weights"
+def test_the_lowest_loss_is_the_best_the_first_of_equals_and_nan_never() -> None:
+    best = None
+    for step, loss in ((1, float("nan")), (2, 3.0), (3, None), (4, 2.0), (5, 2.5), (6, 2.0)):
+        best = better(best, step, loss)
+    assert best == BestCheckpoint(4, 2.0)

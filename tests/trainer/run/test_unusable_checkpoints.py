@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,33 +29,70 @@ from trainer.run.learner import Learner  # noqa: E402
 ROOT = Path(__file__).parents[3]
 
 
+def write_state(place: Path, text: bytes) -> None:
+    """A state that another trainer might have written: with its hash."""
+    (place / "state.json").write_bytes(text)
+    (place / "state.json.sha256").write_text(f"{hashlib.sha256(text).hexdigest()}  state.json\n")
+
+
 def change_state(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def do(place: Path) -> None:
         document = json.loads((place / "state.json").read_text())
         change(document)
-        (place / "state.json").write_text(json.dumps(document))
+        write_state(place, json.dumps(document).encode())
 
     return do
+
+
+def flip(file: Path, at: int, bit: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1 << bit
+    file.write_bytes(content)
 
 
 def cut(place: Path) -> None:
     (place / "model.safetensors").write_bytes(b"x" * 100)
 
 
-def not_a_file(place: Path) -> None:
-    (place / "optimizer.safetensors").unlink()
-    (place / "optimizer.safetensors").mkdir()
+def folder_for(name: str) -> Callable[[Path], None]:
+    def do(place: Path) -> None:
+        (place / name).unlink()
+        (place / name).mkdir()
+
+    return do
 
 
-newer = change_state(lambda document: document.update(version=2))
+def file_for_it(place: Path) -> None:
+    for file in place.iterdir():
+        file.unlink()
+    place.rmdir()
+    place.write_text("a checkpoint")
+
+
+newer = change_state(lambda document: document.update(version=3))
 UNUSABLE = {
-    "a newer format": (newer, "found 'squeeze-checkpoint' version 2"),
+    "a newer format": (newer, r"written by a newer version of this trainer \(it has version 3"),
+    "a key of a newer format": (change_state(lambda document: document.update(of_tomorrow=1)), "it has of_tomorrow"),
+    "another format": (change_state(lambda document: document.update(format="tomorrow")), "found 'tomorrow'"),
+    "a version that is none": (change_state(lambda document: document.update(version="2")), "found .* version '2'"),
     "a file cut short": (cut, r"model\.safetensors: damaged"),
     "a file missing": (lambda place: (place / "optimizer.safetensors").unlink(), "no file"),
-    "a folder for a file": (not_a_file, r"optimizer\.safetensors: cannot be read"),
+    "a folder for a file": (folder_for("optimizer.safetensors"), r"optimizer\.safetensors: cannot be read"),
     "no state": (lambda place: (place / "state.json").unlink(), r"state\.json: cannot be read"),
-    "bytes for a state": (lambda place: (place / "state.json").write_bytes(b"\xff\xfe{"), "cannot be read"),
-    "a list for a state": (lambda place: (place / "state.json").write_text("[]"), "expected a mapping, found list"),
+    "bytes for a state": (lambda place: write_state(place, b"\xff\xfe{"), "cannot be read"),
+    "random bytes for a state": (lambda place: (place / "state.json").write_bytes(os.urandom(500)), "cannot be read"),
+    "a list for a state": (lambda place: write_state(place, b"[]"), "expected a mapping, found list"),
+    "a state nested without end": (lambda place: write_state(place, b"[" * 100_000), "cannot be read"),
+    "a folder for a state": (folder_for("state.json"), r"state\.json: cannot be read"),
+    "a folder for its hash": (folder_for("state.json.sha256"), r"state\.json\.sha256: cannot be read"),
+    "no hash of the state": (lambda place: (place / "state.json.sha256").unlink(), "nothing says that .* is whole"),
+    "a file for a checkpoint": (file_for_it, "cannot be read"),
+    "another's name": (change_state(lambda document: document["run"].update(step=11)), "of step 11, in a folder of"),
+    "a switch within the model": (
+        change_state(lambda document: document["model"].update(moe={"experts": 2, "of_tomorrow": 1})),
+        "a newer version of this trainer",
+    ),
+    "a field less": (change_state(lambda document: document["run"].pop("steps")), "damaged, or written by another"),
     "no files named": (change_state(lambda document: document.pop("files")), "`files` does not name"),
     "no hashes": (change_state(lambda document: document.update(files={})), "`files` does not name"),
     "no run": (change_state(lambda document: document.pop("run")), "run: expected a mapping"),
@@ -70,8 +111,8 @@ def names(path: Path) -> list[str]:
     return [place.name for place in sorted_checkpoints(path.with_suffix("") / "checkpoints")]
 
 
-def contents(path: Path) -> dict[str, bytes]:
-    folder = path.with_suffix("") / "checkpoints"
+def contents(path: Path, inside: str = "") -> dict[str, bytes]:
+    folder = path.with_suffix("") / "checkpoints" / inside
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
@@ -92,6 +133,67 @@ def test_whatever_makes_a_checkpoint_unusable_is_a_checkpoint_error(stopped: Pat
         read_state(place)
 
 
+def test_a_flipped_bit_in_any_file_is_found_and_named(stopped: Path) -> None:
+    place = sorted_checkpoints(stopped.with_suffix("") / "checkpoints")[-1]
+    read_state(place)
+    draw = random.Random(1)
+    for file in sorted(place.iterdir()):
+        size = file.stat().st_size
+        for at in {0, size - 1, *(draw.randrange(size) for _ in range(20))}:
+            bit = draw.randrange(8)
+            flip(file, at, bit)
+            with pytest.raises(CheckpointError, match=file.name.removesuffix(".sha256")):
+                read_state(place)
+            flip(file, at, bit)
+    read_state(place)
+
+
+def test_a_checkpoint_of_before_the_hash_of_the_state_is_gone_on_from(stopped: Path) -> None:
+    place = sorted_checkpoints(stopped.with_suffix("") / "checkpoints")[-1]
+    change_state(lambda document: document.update(version=1))(place)
+    (place / "state.json.sha256").unlink()
+    assert go(stopped).resumed_from == [12]
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("no folder")
+    with pytest.raises(CheckpointError, match="checkpoints: cannot be read"):
+        newest_checkpoint(tmp_path / "checkpoints")
+    assert newest_checkpoint(tmp_path / "none") is None
+
+
+def test_one_that_was_passed_over_is_set_aside_when_the_run_reaches_its_step(
+    make_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_run("run", max_steps=30, keep_checkpoints=9)
+    go(path, StopAfter(15))
+    newer(path.with_suffix("") / "checkpoints" / "step_00000015")
+    before = contents(path, "step_00000015/")
+    assert go(path).resumed_from == [10]
+    assert names(path) == [f"step_000000{step:02d}" for step in (5, 10, 15, 20, 25, 30)]
+    assert contents(path, "unusable_step_00000015_1/") == before
+    assert contents(path, "step_00000015/") != before
+    assert "the old one is kept as unusable_step_00000015_1" in caplog.text
+
+
+def test_a_checkpoint_of_another_run_is_neither_counted_nor_deleted(make_run: Any, after_each: Any) -> None:
+    path, other = make_run("run", max_steps=30), make_run("other", max_steps=30, seed=2)
+    go(other, StopAfter(5))
+    go(path, StopAfter(8))
+    folder = path.with_suffix("") / "checkpoints"
+    shutil.rmtree(folder / "step_00000005")
+    shutil.copytree(other.with_suffix("") / "checkpoints" / "step_00000005", folder / "step_00000005")
+    after_each.clear()
+    go(path)
+    assert after_each == [
+        ["05", "08", "10"],
+        ["05", "10", "15"],
+        ["05", "15", "20"],
+        ["05", "20", "25"],
+        ["05", "25", "30"],
+    ]
+
+
 def test_a_run_that_can_use_none_of_its_checkpoints_stops_and_touches_nothing(stopped: Path) -> None:
     older, newest = sorted_checkpoints(stopped.with_suffix("") / "checkpoints")
     newer(older)
@@ -101,7 +203,7 @@ def test_a_run_that_can_use_none_of_its_checkpoints_stops_and_touches_nothing(st
         go(stopped)
     said = str(refusal.value)
     assert f"{newest / 'model.safetensors'}: damaged" in said
-    assert f"{older / 'state.json'}: expected squeeze-checkpoint version 1" in said
+    assert f"{older / 'state.json'}: written by a newer version" in said
     assert "to begin anew, move them away" in said
     assert contents(stopped) == before
 
@@ -158,7 +260,12 @@ def test_a_damaged_checkpoint_of_a_higher_step_pushes_no_good_one_out(
     after_each.clear()
     assert go(path).resumed_from == [10]
     assert "step_00000028/state.json: cannot be read" in caplog.text
-    assert after_each == [["10", "15", "24", "28"], ["15", "20", "24", "28"], ["20", "24", "25", "28"]]
+    assert after_each == [
+        ["10", "15", "24", "28"],
+        ["15", "20", "24", "28"],
+        ["20", "24", "25", "28"],
+        ["24", "25", "28", "30"],
+    ]
 
 
 def test_one_that_cannot_be_read_is_neither_counted_nor_deleted(
@@ -167,7 +274,7 @@ def test_one_that_cannot_be_read_is_neither_counted_nor_deleted(
     newest = sorted_checkpoints(stopped.with_suffix("") / "checkpoints")[-1]
     cut(newest)
     assert go(stopped).resumed_from == [10]
-    assert after_each == [["10", "12", "15"], ["12", "15", "20"], ["12", "20", "25"]]
+    assert after_each == [["10", "12", "15"], ["12", "15", "20"], ["12", "20", "25"], ["12", "25", "30"]]
     assert caplog.text.count("step_00000012 stays where it is") == 1
 
 
@@ -175,7 +282,7 @@ def test_good_checkpoints_of_earlier_starts_are_deleted_in_their_turn(
     stopped: Path, after_each: list[list[str]]
 ) -> None:
     go(stopped)
-    assert after_each == [["12", "15"], ["15", "20"], ["20", "25"]]
+    assert after_each == [["12", "15"], ["15", "20"], ["20", "25"], ["25", "30"]]
 
 
 def test_a_roll_back_that_finds_none_to_use_says_where_and_why(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,10 @@ named, since it means a checkpoint of another architecture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +33,17 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file, whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with whole_path(path) as temporary:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+        try:
+            save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+        except SafetensorError as error:  # what the disk said, as a text: "I/O error: … (os error 28)"
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def load_tensors_into(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -46,7 +56,7 @@ def load_tensors_into(tensors: Mapping[str, Tensor], path: Path) -> None:
 
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")
-    with safe_open(path, framework="pt") as file, torch.no_grad():
+    with _reading(path), safe_open(path, framework="pt") as file, torch.no_grad():
         found = set(file.keys())
         if found != set(tensors):
             odd = sorted(found ^ set(tensors))[0]
@@ -60,6 +70,17 @@ def load_tensors_into(tensors: Mapping[str, Tensor], path: Path) -> None:
                     f"{tuple(tensor.shape)} in the model"
                 )
             tensor.copy_(value)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What makes a file unreadable, as a `CheckpointError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged, or no file of weights ({error})") from None
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -81,7 +102,9 @@ def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimize
         for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
     }
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(path).items():
+    with _reading(path):
+        values = load_file(path)
+    for key, value in values.items():
         name, _, entry = key.rpartition("/")
         if name not in parameters or id(parameters[name]) not in numbers:
             raise CheckpointError(f"{path}: optimizer state of {name!r}, which this model does not train")

@@ -18,7 +18,7 @@ from typing import Any
 
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
-from trainer.files import write_text
+from trainer.files import whole_file
 from trainer.numbers import duration
 from trainer.run.folder import EVALUATIONS_FILE, METRICS_FILE
 from trainer.scoring.evaluation import Evaluation
@@ -105,7 +105,8 @@ class MetricsLog:
             log.info("%s", progress_line(line, steps))
 
     def write_evaluation(self, step: int, evaluated: Evaluation) -> None:
-        """Record what an evaluation after `step` came to."""
+        """Record what an evaluation after `step` came to, in place of what one before a resumption did."""
+        cut_metrics(self._evaluations_path, step - 1)
         with self._evaluations_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **dataclasses.asdict(evaluated)}) + "\n")
         self._draw(evaluated.figures(), step)
@@ -159,17 +160,18 @@ def progress_line(line: StepLine, steps: int) -> str:
 
 
 def cut_metrics(path: Path, step: int) -> None:
-    """Drop the lines after `step`, and a last line that a kill cut short."""
+    """Drop the lines after `step`, a last line that a kill cut short, and any that is none."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (json.JSONDecodeError, KeyError):
-            log.warning("%s: a line was cut short and is dropped: %.40s", path, line)
-    write_text(path, "".join(kept))
+                kept.append(line + b"\n")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            log.warning("%s: a line is cut short or damaged and is dropped: %.40r", path, line)
+    with whole_file(path) as file:
+        file.writelines(kept)
 
 
 def _open_tensorboard(out: Path, step: int) -> Any:

@@ -68,6 +68,8 @@ class RunSummary:
     """Of the evaluations during the run."""
     content_hash: str | None = None
     """SHA-256 over the final weights' files; none where the run was interrupted."""
+    shards: str | None = None
+    """The reader's hash of what was trained on."""
 
     @property
     def interrupted(self) -> bool:
@@ -104,7 +106,7 @@ def read_summary(out: Path) -> RunSummary | None:
         return None
     try:
         return RunSummary.from_json(json.loads(path.read_bytes()))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it and start the run again") from None
 
 
