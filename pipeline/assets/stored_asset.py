@@ -28,6 +28,7 @@ from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots.style import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store
 from pipeline.store.artifact import read_summary
+from pipeline.store.soundness import require_sound
 from trainer.errors import TrainerError
 
 Metadata = Mapping[str, Any]
@@ -217,6 +218,7 @@ def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecut
     slices = asset.slices(inputs) if asset.slices else None
 
     def built(out: Path, make: Callable[[Build], Any]) -> Built:
+        require_sound(inputs.values())
         summary = make(Build(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
         facts = json.loads(json.dumps(dataclasses.asdict(summary)))

@@ -13,6 +13,10 @@ class StoreError(SqueezeError):
     """An artifact that is missing, damaged, or written by a newer version."""
 
 
+class DamagedError(StoreError):
+    """A manifest that is not as it was written."""
+
+
 class DiskFullError(StoreError):
     """No room for what a build writes. Its finished parts are kept."""
 

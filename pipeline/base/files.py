@@ -29,6 +29,7 @@ from trainer.files import (
 __all__ = [
     "TEMPORARY",
     "HashingWriter",
+    "hashes_of",
     "naming_full_disk",
     "read_ahead",
     "remove_unfinished",
@@ -66,6 +67,18 @@ def xxh3_of(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def hashes_of(path: Path) -> tuple[str, str]:
+    """SHA-256 and XXH3 of a file's bytes, in one pass."""
+    import xxhash
+
+    sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            sha256.update(piece)
+            xxh3.update(piece)
+    return sha256.hexdigest(), xxh3.hexdigest()
 
 
 def read_ahead(path: Path) -> None:

@@ -78,6 +78,10 @@ class Backend(Protocol):
         """Make the workspace, whose files the manifest lists, the artifact; a damaged one in its place goes aside."""
         ...
 
+    def set_aside(self, key: str, fingerprint: str) -> Path | None:
+        """Give a damaged artifact a name by which it is none; its new folder, or None while a build holds its lease."""
+        ...
+
     def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
         """Damaged artifacts that were built anew; with `unfinished` also the workspaces of stopped builds."""
         ...

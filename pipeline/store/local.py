@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.executor import cpu_count
-from pipeline.base.files import TEMPORARY, remove_unfinished, sha256_of, sync_folder, write_text
+from pipeline.base.files import TEMPORARY, hashes_of, remove_unfinished, sync_folder, write_text
 from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
 from pipeline.store.backend import CURRENT, MANIFEST, Removable
@@ -87,6 +87,10 @@ class LocalBackend:
         folder.rename(final)
         sync_folder(final.parent)
 
+    def set_aside(self, key: str, fingerprint: str) -> Path | None:
+        with exclusive_if_free(self._lock(key, fingerprint)) as held:
+            return _put_aside(self.folder(key, fingerprint), fingerprint) if held else None
+
     def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
         reasons = {DAMAGED: "damaged, and built anew"} | ({BUILDING: "an unfinished build"} if unfinished else {})
         for prefix, why in reasons.items():
@@ -127,7 +131,7 @@ def sync_and_hash(folder: Path) -> dict[str, FileRecord]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return file.relative_to(folder).as_posix(), FileRecord(file.stat().st_size, sha256_of(file))
+        return file.relative_to(folder).as_posix(), FileRecord(file.stat().st_size, *hashes_of(file))
 
     with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
         records = dict(pool.map(record, files))

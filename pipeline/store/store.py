@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.canonical import canonical_json
-from pipeline.base.errors import StoreError
+from pipeline.base.errors import DamagedError, StoreError
 from pipeline.base.files import naming_full_disk, write_text
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, MANIFEST, Backend
@@ -28,6 +28,7 @@ from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import FORMAT, Input, Manifest, Provenance
 from pipeline.store.provenance import git_commit, libraries
 from pipeline.store.rebuild_reason import rebuild_reason
+from pipeline.store.soundness import remember_sound
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,10 @@ class Store:
         return None if text is None else text.strip()
 
     def _reuse(self, key: str, fingerprint: str) -> Outcome | None:
-        artifact = self.get(key, fingerprint)
+        try:
+            artifact = self.get(key, fingerprint)
+        except DamagedError:
+            return None
         if artifact is None or artifact.damage():
             return None
         built = artifact.manifest.built
@@ -239,7 +243,10 @@ class Store:
                 ),
             )
             self.backend.commit(manifest)
-        return Artifact(manifest, self.backend)
+        artifact = Artifact(manifest, self.backend)
+        for name, record in manifest.files.items():
+            remember_sound(artifact.path / name, record)
+        return artifact
 
     def _lineage(self, inputs: Mapping[str, Input]) -> str:
         """The flattened ancestry of the inputs as JSON: every settings value and hash behind this artifact."""
@@ -263,7 +270,10 @@ class Store:
 
     def _why(self, recipe: Recipe) -> str:
         """The reason for a build in words, by comparing with what this profile, or else anyone, built last."""
-        existing = self.get(recipe.key, recipe.fingerprint)
+        try:
+            existing = self.get(recipe.key, recipe.fingerprint)
+        except DamagedError as error:
+            return f"rebuilt because: {error}"
         if existing is not None and (damage := existing.damage()):
             return f"rebuilt because: {damage}"
         if existing is None and self._pointed_at(recipe.key, self.profile) == recipe.fingerprint:
