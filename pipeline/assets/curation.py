@@ -175,7 +175,9 @@ def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
     return {
         "documents": summary.documents,
         "bytes": summary.bytes,
+        **({"bytes_by_step": table(summary.byte_counts.rows)} if summary.byte_counts is not None else {}),
         "groups": summary.groups,
+        **({"files": summary.files} if summary.files else {}),
         "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
         **({"read_by_content": table(readers)} if readers else {}),

@@ -101,6 +101,12 @@ def list_members(wheel: Path, pattern: str) -> list[str]:
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
 
 
+def member_sizes(wheel: Path) -> dict[str, int]:
+    """Bytes of each of the wheel's files as they lie in it, compressed, by name."""
+    with _open_zip(wheel) as archive:
+        return {info.filename: info.compress_size for info in archive.infolist() if not info.is_dir()}
+
+
 class _Member(io.BufferedReader):
     """A member's buffered bytes, which closes the archive it was opened from together with itself."""
 

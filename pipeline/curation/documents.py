@@ -17,61 +17,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
-from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
 from pipeline.base.files import TEMPORARY, remove_unfinished, write_json
 from pipeline.base.finished import finish, is_finished
 from pipeline.base.progress import Progress
 from pipeline.base.time_limit import TimeIsUpError, TimeLimit
+from pipeline.curation.byte_counts import Tally
 from pipeline.curation.doc_ids import doc_id
-from pipeline.curation.heldout import group_keys
 from pipeline.curation.quarantine import ENDING as QUARANTINE
-from pipeline.curation.quarantine import Quarantine, Quarantined, quarantine, write_left_out
-from pipeline.curation.readings import chosen_readers, write_readings
+from pipeline.curation.quarantine import Quarantine, quarantine, write_left_out
+from pipeline.curation.readings import write_readings
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
-from pipeline.curation.sources.choosing import Reading
 from pipeline.curation.sources.formats.reason import Reason
-from pipeline.curation.sources.formats.record import Record, Refused
+from pipeline.curation.sources.formats.record import Passed, Record, Refused
+from pipeline.curation.sources.formats.removal import Removal
 from pipeline.curation.sources.hub import commit_of
+from pipeline.curation.sources.intake import Intake
 from pipeline.curation.sources.unit import Unit
 from pipeline.curation.sources.unit_listing import list_units
 from pipeline.curation.sources.unit_reading import read_unit
-from pipeline.curation.tables import CORE_FIELDS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, ColumnsHash, TableWriter, iter_parts
+from pipeline.curation.summary import UNKNOWN_LANGUAGES, DocumentsSummary, summarise
+from pipeline.curation.tables import (
+    CORE_FIELDS,
+    ROW_GROUP_BYTES,
+    ROW_GROUP_ROWS,
+    TableWriter,
+)
 from pipeline.curation.text.normalizing import normalize
+from pipeline.curation.text.sizes import utf8_bytes
 from pipeline.curation.text.splitting import is_longer, split_document
 from pipeline.curation.text.words import forget_chunks
 
-DOCUMENTS_VERSION: Final = "2"
+DOCUMENTS_VERSION: Final = "3"
 COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
-UNKNOWN_LANGUAGES: Final = ".unknown_languages.json"
-"""Ending of the file beside a part that counts what its rows said in place of a language's code; the rest under ""."""
 _MOST_NAMED: Final = 200
-_MOST_SHOWN: Final = 20
 _EXCERPT: Final = 40
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DocumentsSummary:
-    """What `documents/<corpus>` holds. `languages` and `quarantined` count documents, by language and by reason."""
-
-    content_hash: str
-    documents: int
-    bytes: int
-    groups: int
-    languages: dict[str, int]
-    sources: dict[str, int]
-    quarantined: dict[str, int]
-    quarantine_examples: list[dict[str, str | int]]
-    readers: dict[str, str] = field(default_factory=dict)
-    """How files are read whose content decided it and not their name: the first of them."""
-    unknown_languages: dict[str, int] = field(default_factory=dict)
-    """What rows said in place of a language's code, so that it was detected: the most frequent, with their records."""
 
 
 def build_documents(
@@ -100,7 +85,7 @@ def build_documents(
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
     tasks = [(units[number], settings, _part(out, number)) for number in missing]
     _build_parts(corpus, tasks, executor)
-    return _summarise(corpus, settings, out)
+    return summarise(corpus, settings, SCHEMA.names, out, listing)
 
 
 def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
@@ -147,22 +132,23 @@ def build_part(
     unit: Unit, settings: DocumentsSettings, path: Path, report: Callable[[int, int], None] | None = None
 ) -> tuple[int, int]:
     """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
-    unknown_languages: Counter[str] = Counter()
-    readings: list[Reading] = []
     documents = size = 0
     set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
     with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
-        for batch in _batches(unit, settings, limit, refused, unknown_languages, readings):
+        most = settings.refuse_bytes if settings.split_bytes is None else None
+        beside = _Beside(refused, Intake(most))
+        for batch in _batches(unit, settings, limit, beside):
             writer.write(batch)
             if report is not None:
                 report(batch.num_rows, sum(batch.column("bytes").to_pylist()))
             else:
                 documents, size = documents + batch.num_rows, size + sum(batch.column("bytes").to_pylist())
-        if unknown_languages:
-            write_json(path.with_suffix(UNKNOWN_LANGUAGES), unknown_languages)
-        write_readings(path, readings)
-    beside = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file != path and file.suffix != TEMPORARY]
-    finish(path, *beside, *(file for file in [path.with_name(COMMITS)] if file.exists()))
+        if beside.unknown_languages:
+            write_json(path.with_suffix(UNKNOWN_LANGUAGES), beside.unknown_languages)
+        write_readings(path, beside.intake.readings)
+        writer.describe(beside.tally.metadata)
+    others = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file != path and file.suffix != TEMPORARY]
+    finish(path, *others, *(file for file in [path.with_name(COMMITS)] if file.exists()))
     return documents, size
 
 
@@ -170,41 +156,60 @@ Row = tuple[str, bytes, Record, int]
 """A document: its text, the same in UTF-8, the record it is (a piece) of, and its place in that."""
 
 
-def _batches(
-    unit: Unit,
-    settings: DocumentsSettings,
-    limit: TimeLimit,
-    refused: Quarantine,
-    unknown_languages: Counter[str],
-    readings: list[Reading],
-) -> Iterator[pa.RecordBatch]:
+@dataclass
+class _Beside:
+    """What comes of a unit beside documents."""
+
+    refused: Quarantine
+    intake: Intake
+    tally: Tally = field(default_factory=Tally)
+    unknown_languages: Counter[str] = field(default_factory=Counter)
+
+    def add_unknown(self, said: str) -> None:
+        """Count what a row said in place of a language's code, in bounded space."""
+        said = said[:_EXCERPT].encode("utf-8", "replace").decode()
+        known = said in self.unknown_languages or len(self.unknown_languages) < _MOST_NAMED
+        self.unknown_languages[said if known else ""] += 1
+
+
+def _batches(unit: Unit, settings: DocumentsSettings, limit: TimeLimit, beside: _Beside) -> Iterator[pa.RecordBatch]:
     rows: list[Row] = []
     size = 0
-    for record in read_unit(unit, readings):
+    refused, tally = beside.refused, beside.tally
+    for record in read_unit(unit, beside.intake):
+        if isinstance(record, Passed):
+            tally.remove(record.removal, record.size)
+            continue
         if isinstance(record, Refused):
             refused.add(unit.source, record)
             continue
         if record.unknown_lang:
-            said = record.unknown_lang[:_EXCERPT].encode("utf-8", "replace").decode()
-            unknown_languages[said if said in unknown_languages or len(unknown_languages) < _MOST_NAMED else ""] += 1
+            beside.add_unknown(record.unknown_lang)
+        raw = utf8_bytes(record.text)
+        tally.remove(Removal.AROUND, record.size - raw)
         try:
             new = limit.run(_seconds(settings, len(record.text)), _rows, record, settings)
         except TimeIsUpError:
             new = Reason.TOO_SLOW
         if isinstance(new, Reason):
-            refused.refuse(unit.source, record, new, _limit_of(new, settings))
+            refused.refuse(unit.source, record, new, _limit_of(new, settings), raw)
             continue
-        rows += new
-        size += sum(len(row[1]) for row in new)
+        clean, pieces = new
+        kept = sum(len(piece[1]) for piece in pieces)
+        tally.remove(Removal.CLEANING, raw - clean)
+        tally.remove(Removal.SPLITTING, clean - kept)
+        rows += pieces
+        size += kept
         if size >= ROW_GROUP_BYTES or len(rows) >= ROW_GROUP_ROWS:
             yield from _batch(rows, unit, settings, limit, refused)
             rows, size = [], 0
     if rows:
         yield from _batch(rows, unit, settings, limit, refused)
+    tally.read = beside.intake.measure.bytes
 
 
-def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | Reason:
-    """The documents that a record becomes, or why it becomes none."""
+def _rows(record: Record, settings: DocumentsSettings) -> tuple[int, list[Row]] | Reason:
+    """The bytes of a record's clean text and the documents that it becomes, or why it becomes none."""
     limit = settings.split_bytes
     if limit is None and is_longer(record.text, settings.refuse_bytes):
         return Reason.TOO_LONG
@@ -212,12 +217,12 @@ def _rows(record: Record, settings: DocumentsSettings) -> list[Row] | Reason:
     if not text:
         return Reason.EMPTY
     try:
-        text.encode("utf-8")
+        clean = len(text.encode("utf-8"))
         (record.group or "").encode("utf-8")
     except UnicodeEncodeError:
         return Reason.LONE_SURROGATE
     pieces = [text] if limit is None else split_document(text, limit)
-    return [(piece, piece.encode("utf-8"), record, place) for place, piece in enumerate(pieces)]
+    return clean, [(piece, piece.encode("utf-8"), record, place) for place, piece in enumerate(pieces)]
 
 
 def _seconds(settings: DocumentsSettings, characters: int) -> float:
@@ -242,7 +247,8 @@ def _batch(
     except TimeIsUpError:
         forget_chunks()
         if len(rows) == 1:
-            refused.refuse(unit.source, rows[0][2], Reason.TOO_SLOW, _limit_of(Reason.TOO_SLOW, settings))
+            _, data, record, _ = rows[0]
+            refused.refuse(unit.source, record, Reason.TOO_SLOW, _limit_of(Reason.TOO_SLOW, settings), len(data))
         else:
             middle = len(rows) // 2
             yield from _batch(rows[:middle], unit, settings, limit, refused)
@@ -263,44 +269,3 @@ def _batch(
 
 def _signals(rows: list[Row]) -> dict[str, Any]:
     return compute_signals([text for text, _, _, _ in rows], [record.lang for _, _, record, _ in rows])
-
-
-def _summarise(corpus: str, settings: DocumentsSettings, out: Path) -> DocumentsSummary:
-    names = [field.name for field in SCHEMA if field.name != "text"]
-    hashed = ColumnsHash(names)
-    languages: Counter[str] = Counter()
-    sources: Counter[str] = Counter()
-    groups: list[np.ndarray] = []
-    size = 0
-    for batch in iter_parts(out, names):
-        hashed.update(batch)
-        languages.update(batch.column("lang").to_pylist())
-        sources.update(batch.column("source").to_pylist())
-        groups.append(np.unique(group_keys(corpus, 0, batch.column("group").to_pylist())))
-        size += sum(batch.column("bytes").to_pylist())
-    quarantined = Quarantined.of(out)
-    quarantined.warn_of_files(corpus)
-    unknown_languages: Counter[str] = Counter()
-    for path in sorted(out.glob(f"part-*{UNKNOWN_LANGUAGES}")):
-        unknown_languages.update(json.loads(path.read_text(encoding="utf-8")))
-    if unknown_languages:
-        said = ", ".join(f"{name!r}" for name, _ in unknown_languages.most_common(5) if name)
-        log.warning(
-            "%s: %s records name no language by its code (%s): theirs is detected; see `lang_field` in the sources",
-            *(corpus, f"{unknown_languages.total():,}", said),
-        )
-    if hashed.rows == 0:
-        where = ", ".join(source.label for source in settings.sources)
-        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({quarantined})")
-    return DocumentsSummary(
-        content_hash=hashed.hexdigest(),
-        documents=hashed.rows,
-        bytes=size,
-        groups=len(np.unique(np.concatenate(groups))),
-        languages=dict(languages.most_common()),
-        sources=dict(sorted(sources.items())),
-        quarantined=dict(quarantined.reasons.most_common()),
-        quarantine_examples=[item for some in quarantined.examples.values() for item in some],
-        readers=chosen_readers(corpus, out),
-        unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
-    )

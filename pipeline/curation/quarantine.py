@@ -1,8 +1,8 @@
 """The quarantine of a corpus: what could not become a document, a line of JSON each, and what of it a manifest keeps.
 
 In: refused records, of a part as it is built, and files that were left out. Out: `*.quarantine.jsonl` with the file,
-row, reason, details and beginning of every one; their number by reason, and a few of each as examples. Lines are
-written as they come, so that millions of bad rows need no memory.
+row, reason, details, bytes and beginning of every one; their number and bytes by reason, and a few of each as
+examples. Lines are written as they come, so that millions of bad rows need no memory.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ class Quarantine:
             "row": item.row,
             "reason": item.reason,
             "details": item.details,
+            "bytes": item.size,
             "excerpt": item.excerpt,
         }
         text = json.dumps(line, ensure_ascii=False) + "\n"
         self._file.write(text.encode("utf-8", errors="backslashreplace"))
 
-    def refuse(self, source: Source, record: Record, reason: Reason, details: str = "") -> None:
-        """Write down a record that was read, but is no document."""
-        self.add(source, Refused(record.entry, record.row, reason, record.text[:120], details))
+    def refuse(self, source: Source, record: Record, reason: Reason, details: str, size: int) -> None:
+        """Write down a record that was read, but is no document, and its bytes in UTF-8."""
+        self.add(source, Refused(record.entry, record.row, reason, record.text[:120], details, size))
 
 
 @contextmanager
@@ -70,6 +71,7 @@ class Quarantined:
     """What is in the quarantine files of a folder."""
 
     reasons: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[dict[str, str | int]]] = field(default_factory=dict)
 
     @classmethod
@@ -80,6 +82,7 @@ class Quarantined:
             with path.open(encoding="utf-8") as file:
                 for item in map(json.loads, file):
                     quarantined.reasons[item["reason"]] += 1
+                    quarantined.bytes[item["reason"]] += item["bytes"]
                     some = quarantined.examples.setdefault(item["reason"], [])
                     if len(some) < _EXAMPLES:
                         some.append(item)

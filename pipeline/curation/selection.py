@@ -29,7 +29,7 @@ from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts
-from pipeline.curation.waterfall import Waterfall, WaterfallStep
+from pipeline.curation.waterfall import Waterfall, WaterfallStep, check_adds_up
 
 SELECTION_VERSION: Final = "3"
 SELECTION_FILE: Final = "selection.parquet"
@@ -42,13 +42,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SelectionSummary:
-    """What is kept of a corpus. `languages` counts kept bytes."""
+    """What is kept of a corpus. `languages` counts kept bytes.
+
+    Raises CurationError where the waterfall does not lead from all documents to those that are kept, in documents or in
+    bytes.
+    """
 
     content_hash: str
     documents: int
     bytes: int
     languages: dict[str, int]
     waterfall: list[WaterfallStep]
+
+    def __post_init__(self) -> None:
+        check_adds_up(self.waterfall, self.documents, self.bytes)
+        if sum(self.languages.values()) != self.bytes:
+            raise CurationError(f"{self.bytes:,} bytes are kept, but their languages have another sum: build it again")
 
 
 def select_corpus(

@@ -95,6 +95,10 @@ class TableWriter:
             table = pa.Table.from_batches([table])
         self._writer.write_table(table.cast(self._schema), row_group_size=max(table.num_rows, 1))
 
+    def describe(self, metadata: dict[str, str]) -> None:
+        """Put facts beside the rows, in the file's metadata."""
+        self._writer.add_key_value_metadata(metadata)
+
     def __enter__(self) -> Self:
         unfinished = self._open.enter_context(whole_path(self._path))
         writer = pq.ParquetWriter(unfinished, self._schema, compression="zstd", compression_level=3)

@@ -7,10 +7,12 @@ they apply: a document counts for the first.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.errors import CurationError
 from pipeline.curation.filters.verdicts import Reason
 from pipeline.curation.tables import iter_parts
 
@@ -39,6 +41,23 @@ class WaterfallStep:
     documents: int
     bytes: int
     examples: list[Example] = field(default_factory=list)
+
+
+def check_adds_up(steps: Sequence[WaterfallStep], documents: int, size: int) -> None:
+    """Raise CurationError where steps do not lead from all there was to `documents` of `size` bytes."""
+    before = [(steps[0].documents, steps[0].bytes), *((step.documents, step.bytes) for step in steps)]
+    for (had, had_bytes), step in zip(before, steps, strict=False):
+        removed = had - step.documents, had_bytes - step.bytes
+        if removed != (step.removed_documents, step.removed_bytes):
+            raise CurationError(
+                f"step {step.step!r} removed {step.removed_documents:,} documents of {step.removed_bytes:,} bytes, but "
+                f"{removed[0]:,} of {removed[1]:,} are gone after it: materialize the corpus again"
+            )
+    if (steps[-1].documents, steps[-1].bytes) != (documents, size):
+        raise CurationError(
+            f"{steps[-1].documents:,} documents of {steps[-1].bytes:,} bytes are left by the last step, but "
+            f"{documents:,} of {size:,} are kept: materialize the corpus again"
+        )
 
 
 class Waterfall:

@@ -44,7 +44,7 @@ def matched_files(pattern: str) -> Iterator[tuple[str, str] | Refused]:
         raise SourceError(f"{pattern} matches folders only: to read the files in them write {pattern.rstrip('/')}/*")
     for name, path in files.items():
         if is_hidden(name) and not shown_anyway:
-            yield Refused(printable(name), 0, Reason.HIDDEN, "")
+            yield Refused(printable(name), 0, Reason.HIDDEN, "", size=path.stat().st_size if path.is_file() else 0)
         elif path.is_file():
             yield str(path), printable(name)
         else:

@@ -20,9 +20,20 @@ import pyarrow as pa
 from pipeline.curation.sources.kinds import COMPRESSED, LOOKED_AT, SHORT, MisnamedError, kind_of
 from pipeline.curation.sources.names import printable
 
-Opener = Callable[[], IO[bytes]]
 _BUFFER: Final = 1 << 18
 _MOST_LAYERS: Final = 8
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    size: int
+    """Bytes as it lies there, as the archive says."""
+    stop: int = 0
+    """Where it ends in a tar archive, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,8 @@ def unpacked(file: BinaryIO, name: str) -> Unpacked:
         file, name = _decompressed(head, kind[1:]), _without(name, kind)
 
 
-def members(file: BinaryIO, kind: str) -> Iterator[tuple[str, Opener]]:
-    """Name of every file in an archive, and how it is opened, in the archive's order; each before the next is taken.
+def members(file: BinaryIO, kind: str) -> Iterator[Member]:
+    """Every file in an archive, in the archive's order; each has to be opened before the next is taken.
 
     Raises tarfile.TarError, zipfile.BadZipFile and what decompressing raises.
     """
@@ -61,12 +72,15 @@ def members(file: BinaryIO, kind: str) -> Iterator[tuple[str, Opener]]:
         with zipfile.ZipFile(file) as packed:
             for info in packed.infolist():
                 if not info.is_dir():
-                    yield _plain(info.filename), partial(packed.open, info)
+                    yield Member(_plain(info.filename), partial(packed.open, info), max(info.compress_size, 0))
         return
-    with tarfile.open(fileobj=file, mode="r|", bufsize=_BUFFER, tarinfo=_Header, errorlevel=2) as tar:
-        for member in tar:
+    how: Any = {"bufsize": _BUFFER, "tarinfo": _Header, "errorlevel": 2, "ignore_zeros": True}
+    with tarfile.open(fileobj=file, mode="r|", **how) as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined] # it keeps them all, of which there may be millions
             if member.isfile():
-                yield _plain(member.name), partial(_extracted, tar, member)
+                stop = member.offset_data + -(-max(member.size, 0) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                yield Member(_plain(member.name), partial(_extracted, tar, member), max(member.size, 0), stop)
 
 
 def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -96,17 +110,63 @@ def _decompressed(file: io.BufferedReader, kind: str) -> BinaryIO:
 
 
 def _buffered(file: Any) -> io.BufferedReader:
-    return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, _BUFFER)
+    if isinstance(file, io.BufferedReader):
+        return file
+    return io.BufferedReader(cast(io.RawIOBase, _AsItComes(file)) if hasattr(file, "read1") else file, _BUFFER)
+
+
+class _AsItComes(io.RawIOBase):
+    """A decompressed file whose bytes are given as they come: those before a damage are not lost with it."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        finally:
+            super().close()
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header; one that is cut off or damaged is an error, where tarfile takes it for the archive's end."""
+    """A member's header; one that is cut off or damaged is an error, where tarfile takes it for the archive's end.
+
+    Archives may stand one behind the other, as `cat` puts them: only the end of the file is the end.
+    """
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Any:
+        ended, tarfile_.ended = getattr(tarfile_, "ended", False), False  # type: ignore[attr-defined]
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            tarfile_.ended = True  # type: ignore[attr-defined]
+            raise
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError):  # type: ignore[attr-defined]
+            if not ended:
+                raise cls._damage(tarfile_) from None
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"the archive is cut off or damaged after {tarfile_.offset:,} bytes") from error
+            raise cls._damage(tarfile_) from error
+
+    @classmethod
+    def _damage(cls, tarfile_: tarfile.TarFile) -> tarfile.ReadError:
+        return tarfile.ReadError(f"the archive is cut off or damaged after {tarfile_.offset:,} bytes")

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import pyarrow.parquet as pq
 
-from pipeline.base.archives import open_member
+from pipeline.base.archives import member_sizes, open_member
 from pipeline.base.errors import SourceError
 from pipeline.curation.sources.kinds import COMPRESSED, ending
 from pipeline.curation.sources.names import printable
@@ -34,6 +34,8 @@ class Unit:
     """First row group of a Parquet file, or the shard of a hub data set."""
     last: int | None = None
     """The row group after the last one; None reads the whole file."""
+    size: int | None = None
+    """Bytes of these row groups as they lie."""
 
     @property
     def is_remote(self) -> bool:
@@ -56,6 +58,18 @@ class Unit:
             return file.read(4) == b"PAR1"
 
     @property
+    def bytes(self) -> int | None:
+        """Bytes as they lie; None of a file on another machine. Raises SourceError where it is not there any more."""
+        if self.is_remote or self.size is not None:
+            return self.size
+        if self.member is not None:
+            return member_sizes(Path(self.path))[self.member]
+        try:
+            return Path(self.path).stat().st_size
+        except OSError as error:
+            raise SourceError(f"{self.place} cannot be opened: {error}") from error
+
+    @property
     def place(self) -> str:
         """The file and its source, for messages."""
         return f"{printable(self.path)} of {self.source.label}"
@@ -76,3 +90,9 @@ class Unit:
     def open_parquet(self) -> pq.ParquetFile:
         """Its Parquet file. Raises pa.ArrowException where it is none."""
         return pq.ParquetFile(self.open())
+
+
+def group_bytes(file: pq.ParquetFile, group: int) -> int:
+    """Bytes of a row group as they lie in the file."""
+    columns = file.metadata.row_group(group)
+    return sum(max(0, columns.column(number).total_compressed_size) for number in range(columns.num_columns))

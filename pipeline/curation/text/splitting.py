@@ -9,14 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_BOUNDARIES = (re.compile(r"\n\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?…。！？।؟])\s*"), re.compile(r"\s"))
+_BOUNDARIES = (
+    re.compile(r"\n\n"),
+    re.compile(r"\n"),
+    re.compile(r"(?<=[.!?…。！？।؟])\s*"),
+    re.compile(r"\s"),
+    re.compile("\u200b"),  # between words of Thai, Lao, Burmese and Khmer, whose blanks part sentences
+)
 
 
 def split_document(text: str, limit: int) -> list[str]:
-    """Pieces of at most `limit` UTF-8 bytes, cut at the best boundary: paragraph, line, sentence, blank, character."""
+    """Pieces of at most `limit` UTF-8 bytes, cut at the best boundary: paragraph, line, sentence, blank, zero-width
+    space, character."""
     if not is_longer(text, limit):
         return [text]
-    pieces = [piece.strip() for piece in _pieces(text, limit)]
+    pieces = [piece.strip().strip("\u200b").strip() for piece in _pieces(text, limit)]
     return [piece for piece in pieces if piece]
 
 

@@ -27,7 +27,7 @@ TEXTS = [
     "one two three four five " * 40,
 ]
 GOLDEN = {
-    "documents": ("2", "31ef593abc9685c4"),
+    "documents": ("3", "31ef593abc9685c4"),
     "heldout": ("1", "47650034c08d5fc6"),
     "near_duplicates": ("3", "2526368e197314c9"),
     "contamination": ("3", "90a001cd8acdecfb"),

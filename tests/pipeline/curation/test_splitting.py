@@ -27,8 +27,14 @@ def test_a_document_without_any_boundary_is_cut_between_characters() -> None:
     assert "".join(pieces) == "漢" * 1000
 
 
+def test_words_that_a_zero_width_space_parts_stay_whole() -> None:
+    words = ["คำ", "ว่า", "ของ"] * 60
+    pieces = split_document("\u200b".join(words), 300)
+    assert [word for piece in pieces for word in piece.split("\u200b")] == words
+
+
 def test_where_documents_are_cut_moves_only_with_the_version_of_documents() -> None:
     sentences = [f"Sentence {number} is one of {number % 7} words{'!?.…'[number % 4]}" for number in range(60)]
     text = "\n\n".join(" ".join(sentences[start : start + 20]) for start in range(0, 60, 20)) + "\nend" * 80 + "x" * 600
     lengths = [len(piece) for piece in split_document(text, 400)]
-    assert (DOCUMENTS_VERSION, lengths) == ("2", [392, 216, 371, 247, 371, 395, 400, 371])
+    assert (DOCUMENTS_VERSION, lengths) == ("3", [392, 216, 371, 247, 371, 395, 400, 371])

@@ -178,7 +178,7 @@ def test_a_file_that_several_patterns_or_links_match_is_read_once(tmp_path: Path
     (tmp_path / "b.jsonl").symlink_to(path)
     patterns = [tmp_path / "*.jsonl", path, tmp_path / "." / "a*", tmp_path / ".." / tmp_path.name / "a.jsonl"]
     summary, _ = build(tmp_path / "out", *patterns)
-    assert summary.sources == {"a.jsonl": 6}
+    assert (summary.files, summary.documents) == (1, 6)
     assert len(local_files([Source(files=tuple(map(str, patterns)))])) == 1
 
 
@@ -257,7 +257,7 @@ def test_an_archive_is_read_member_by_member_and_what_is_not_read_is_named(
     }
     summary, documents = build(tmp_path / "out", write(tmp_path / name, packed(kind, members)))
     assert documents == [(f"{name}/one/a.jsonl#0", TALES[0]), (f"{name}/two/b.parquet#0", TALES[1])]
-    assert summary.sources == {f"{name}/one/a.jsonl": 1, f"{name}/two/b.parquet": 1}
+    assert summary.files == 2
     named = {item["entry"]: item["reason"] for item in summary.quarantine_examples}
     assert named == {
         f"{name}/README.md": Reason.OTHER_KIND,
@@ -279,6 +279,17 @@ def test_an_archive_that_is_cut_off_keeps_what_was_whole_and_says_so(tmp_path: P
     summary, documents = build(tmp_path / "out", write(tmp_path / "a.tar", data[: len(data) - lost]), format="whole")
     assert documents == [(f"a.tar/{number}.txt", TALES[number]) for number in range(whole)]
     assert summary.quarantined.keys() == {Reason.UNREADABLE}
+
+
+def test_archives_one_behind_the_other_are_read_to_the_last(tmp_path: Path) -> None:
+    parts = [packed("", {f"{number}.txt": TALES[number].encode()}) for number in range(3)]
+    for name, data in {"a.tar": b"".join(parts), "b.tar": parts[0][:1536] + parts[1]}.items():
+        summary, documents = build(tmp_path / f"out-{name}", write(tmp_path / name, data), format="whole")
+        assert [text for _, text in documents] == TALES[: 3 if name == "a.tar" else 2]
+        assert summary.quarantined == {}
+    summary, documents = build(tmp_path / "out", write(tmp_path / "c.tar", parts[0] + b"no tar " * 100), format="whole")
+    assert [text for _, text in documents] == TALES[:1]
+    assert summary.quarantined == {Reason.UNREADABLE: 1}
 
 
 def test_a_zip_whose_directory_points_before_the_file_is_damaged_and_stops_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
@@ -25,6 +25,7 @@ from pipeline.curation.sources.formats.format import DocumentFormat
 from pipeline.curation.sources.formats.layout import Layout
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import (
+    Item,
     Record,
     Refused,
     bad_bytes,
@@ -32,6 +33,7 @@ from pipeline.curation.sources.formats.record import (
     record_of,
     without_field,
 )
+from pipeline.curation.text.sizes import utf8_bytes
 
 DELIMITERS: Final = ",\t;|"
 _HEAD: Final = 1 << 18
@@ -48,8 +50,9 @@ class CsvTable(DocumentFormat):
 
     meaning = "rows of CSV or TSV files"
     endings = (".csv", ".tsv", ".tab", ".txt")
+    text_alone = True
 
-    def read(self, file: BinaryIO, entry: str, layout: Layout) -> Iterator[Record | Refused]:
+    def read(self, file: BinaryIO, entry: str, layout: Layout) -> Iterator[Item]:
         head, chunks = _beginning(file, layout.encoding)
         if not head.strip():
             return
@@ -130,7 +133,7 @@ class _Rows:
     def __init__(self, table: TableShape, entry: str, layout: Layout) -> None:
         self.table, self.entry, self.layout = table, entry, layout
         self.row = 0
-        self.ragged: deque[tuple[int, int, str]] = deque()
+        self.ragged: deque[tuple[int, int, str, int]] = deque()
 
     def read(self, stream: _Stream) -> Iterator[Record | Refused]:
         names, last = self.table.names, str(len(self.table.names) - 1)
@@ -149,10 +152,10 @@ class _Rows:
                     self.row += 1
         except pa.ArrowInvalid as error:
             yield from self._ragged_before(None)
-            yield Refused(self.entry, self.row, Reason.UNREADABLE, "", _what_is_wrong(error))
+            yield Refused(self.entry, self.row, Reason.UNREADABLE, "", _what_is_wrong(error), rest=True)
         except UnicodeError as error:
             yield from self._ragged_before(None)
-            yield bad_bytes(b"", error, self.entry, self.row, self.layout)
+            yield replace(bad_bytes(b"", error, self.entry, self.row, self.layout), rest=True)
         else:
             yield from self._ragged_before(None)
 
@@ -179,15 +182,15 @@ class _Rows:
 
     def _other_columns(self, row: Any) -> str:
         number = row.number - (1 if self.layout.column_names else 2)
-        self.ragged.append((number, row.actual_columns, excerpt(row.text.replace(_BAD, r"\x"))))
+        self.ragged.append((number, row.actual_columns, excerpt(row.text.replace(_BAD, r"\x")), _size(row.text)))
         return "skip"
 
     def _ragged_before(self, row: int | None) -> Iterator[Refused]:
         """The ragged rows that come next, before a row that is none; all that are left, where there is none."""
         while self.ragged and (row is None or self.ragged[0][0] <= self.row):
-            number, cells, text = self.ragged.popleft()
+            number, cells, text, size = self.ragged.popleft()
             details = f"{cells} cells in a table of {len(self.table.names)} columns"
-            yield Refused(self.entry, number, Reason.RAGGED, text, details)
+            yield Refused(self.entry, number, Reason.RAGGED, text, details, size)
             self.row = number + 1
 
     def _ends_open(self, last_cell: bytes, stream: _Stream) -> bool:
@@ -197,17 +200,24 @@ class _Rows:
 
     def _never_closed(self, cells: dict[str, bytes]) -> Refused:
         details = "a quotation mark opens in this row and nothing closes it: all that follows is in one cell"
-        return Refused(self.entry, self.row, Reason.UNREADABLE, excerpt(b" ".join(cells.values())), details)
+        data = b" ".join(cells.values())
+        return Refused(self.entry, self.row, Reason.UNREADABLE, excerpt(data), details, len(data))
 
     def _record(self, cells: dict[str, bytes]) -> Record | Refused:
         fields = {name: data.decode("utf-8") for name, data in cells.items()}
+        size = _size(fields[self.layout.text_field])
         for text in fields.values():
             if _BAD in text:
                 where = text.index(_BAD)
                 near = text[max(0, where - 40) :].replace(_BAD, r"\x")
                 details = f"byte {near[near.index(chr(92)) :][:4]} is not {self.layout.encoding}"
-                return Refused(self.entry, self.row, Reason.BAD_BYTES, excerpt(near), details)
-        return record_of(fields, f"{self.entry}#{self.row}", self.entry, self.row, self.layout)
+                return Refused(self.entry, self.row, Reason.BAD_BYTES, excerpt(near), details, size)
+        return record_of((self.row, f"{self.entry}#{self.row}", fields, size), self.entry, self.layout)
+
+
+def _size(text: str) -> int:
+    """Bytes of a text, where one that is no text counts as itself and not as what stands for it."""
+    return utf8_bytes(text) - (len(_BAD.encode()) + 1) * text.count(_BAD)
 
 
 def _what_is_wrong(error: pa.ArrowInvalid) -> str:

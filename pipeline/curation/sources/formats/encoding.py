@@ -57,14 +57,13 @@ def decode_file(data: bytes, encoding: str) -> str:
     return rest.decode(codec)
 
 
-def byte_lines(file: BinaryIO, encoding: str) -> Iterator[tuple[bytes, str]]:
-    """The lines of a file, with their ends, and the encoding to decode each in."""
-    first, codec = marked(file.read(4), encoding)
+def byte_lines(file: BinaryIO, encoding: str) -> tuple[int, str, Iterator[bytes]]:
+    """Bytes of a byte order mark, the encoding to decode each line in, and the lines with their ends."""
+    beginning = file.read(4)
+    first, codec = marked(beginning, encoding)
     end = "\n".encode(codec)
-    if end == b"\n":
-        yield from ((line, codec) for line in _rest_of_lines(first, file))
-    else:
-        yield from ((line, codec) for line in _wide_lines(first, file, end))
+    lines = _rest_of_lines(first, file) if end == b"\n" else _wide_lines(first, file, end)
+    return len(beginning) - len(first), codec, lines
 
 
 def _rest_of_lines(first: bytes, file: BinaryIO) -> Iterator[bytes]:

@@ -1,15 +1,20 @@
-"""Records: the raw text of one document each, before any normalising, or why there is none."""
+"""Records: the raw text of one document each, before any normalising, or why there is none.
+
+Every byte of a file is in one of them or is `Passed` by: their sizes add up to the file's, which is checked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final
 
 from pipeline.curation.sources.formats.layout import Layout
 from pipeline.curation.sources.formats.reason import Reason
+from pipeline.curation.sources.formats.removal import Removal
 from pipeline.curation.text.languages import UNDETERMINED, known_language
+from pipeline.curation.text.sizes import utf8_bytes
 
 _EXCERPT: Final = 120
 _DETAILS: Final = 300
@@ -31,6 +36,8 @@ class Record:
     """Declared language, in the form of `pipeline.curation.text.languages`; empty where it is to be detected."""
     entry: str
     row: int
+    size: int = 0
+    """Bytes of the file that it takes, with what is around the text."""
     unknown_lang: str = ""
     """What the row says in place of a language's code."""
 
@@ -45,65 +52,83 @@ class Refused:
     excerpt: str
     details: str = ""
     """What is particular to this record: where in it, what was found, what to do."""
+    size: int = 0
+    """Bytes of the file that it takes."""
+    rest: bool = False
+    """Whether it is of all bytes that are in no other item, which whoever opened the file counts."""
 
 
-Fields = tuple[int, str, Any]
-"""The row, the group and the fields of what may be a record."""
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Bytes of a file that are in no record, such as empty lines and separators."""
+
+    removal: Removal
+    size: int
 
 
-def records_of(rows: Iterable[Fields | Refused], entry: str, layout: Layout) -> Iterator[Record | Refused]:
+Item = Record | Refused | Passed
+"""What a file is made of."""
+
+Fields = tuple[int, str, Any, int]
+"""The row, the group, the fields and the bytes of what may be a record."""
+
+
+def records_of(rows: Iterable[Fields | Refused | Passed], entry: str, layout: Layout) -> Iterator[Item]:
     """The records of a file whose rows have fields.
 
     Where no row of many has a field that the source names, the setting is wrong for this file, which is refused as a
     whole: a text that is not there would be named once a row, and a group that is not there not at all.
     """
     remaining = iter(rows)
-    beginning: list[Fields | Refused] = []
+    beginning: list[Fields | Refused | Passed] = []
     missing = dict.fromkeys(layout.columns)
     fields: dict[str, Any] = {}
-    for item in islice(remaining, _LOOKED_AT):
+    looked_at = 0
+    for item in remaining:
         beginning.append(item)
-        if not isinstance(item, Refused):
+        looked_at += not isinstance(item, Passed)
+        if isinstance(item, tuple):
             value = item[2]
             if isinstance(value, dict):
                 fields = fields or value
             for name in [name for name in missing if not isinstance(value, dict) or name in value]:
                 del missing[name]
-        if not missing:
+        if not missing or looked_at == _LOOKED_AT:
             break
     if missing and fields:
-        refused = [item for item in beginning if isinstance(item, Refused)]
-        yield from refused
-        yield without_field(next(iter(missing)), list(fields), f"its first {len(beginning):,} rows", entry, layout)
+        yield from (item for item in beginning if not isinstance(item, tuple))
+        yield without_field(next(iter(missing)), list(fields), f"its first {looked_at:,} rows", entry, layout)
         return
     for item in chain(beginning, remaining):
-        yield item if isinstance(item, Refused) else record_of(item[2], item[1], entry, item[0], layout)
+        yield record_of(item, entry, layout) if isinstance(item, tuple) else item
 
 
 def without_field(name: str, there: Sequence[str], where: str, entry: str, layout: Layout) -> Refused:
     """A file that lacks a field or column that the source names, with the setting that does."""
     details = f"no field {name!r} in {where}; it has {', '.join(there)}. Set the source's `{layout.setting_of(name)}`."
-    return Refused(entry, 0, Reason.FILE_WITHOUT_FIELD, "", details)
+    return Refused(entry, 0, Reason.FILE_WITHOUT_FIELD, "", details, rest=True)
 
 
-def record_of(fields: object, group: str, entry: str, row: int, layout: Layout) -> Record | Refused:
-    """A record from the fields of one JSON object or table row; a plain string is the text itself."""
+def record_of(item: Fields, entry: str, layout: Layout) -> Record | Refused:
+    """A record from one JSON object or table row; a plain string is the text itself."""
+    row, group, fields, size = item
     if isinstance(fields, str):
-        return Record(fields, group, layout.lang or "", entry, row)
+        return Record(fields, group, layout.lang or "", entry, row, size)
     if not isinstance(fields, dict):
-        return Refused(entry, row, Reason.NO_OBJECT, _shown(fields), type(fields).__name__)
+        return Refused(entry, row, Reason.NO_OBJECT, _shown(fields), type(fields).__name__, size)
     if layout.text_field not in fields:
         details = f"no field {layout.text_field!r}; it has {', '.join(fields)}"
-        return Refused(entry, row, Reason.NO_FIELD, _shown(fields), details)
+        return Refused(entry, row, Reason.NO_FIELD, _shown(fields), details, size)
     text = fields[layout.text_field]
     if not isinstance(text, str):
         details = f"field {layout.text_field!r} holds {type(text).__name__}"
-        return Refused(entry, row, Reason.NO_TEXT, _shown(text), details)
+        return Refused(entry, row, Reason.NO_TEXT, _shown(text), details, size)
     if layout.group_field is not None and fields.get(layout.group_field) is not None:
         group = _shown(fields[layout.group_field], _LONGEST_GROUP)
     given = _shown(fields.get(layout.lang_field) or "") if layout.lang_field and layout.lang is None else ""
     lang = layout.lang or known_language(given) or ""
-    return Record(text, group, lang, entry, row, unknown_lang="" if lang or given.lower() in UNDETERMINED else given)
+    unknown = "" if lang or given.lower() in UNDETERMINED else given
+    return Record(text, group, lang, entry, row, size, unknown)
 
 
 def bad_bytes(data: bytes, error: UnicodeError, entry: str, row: int, layout: Layout) -> Refused:
@@ -112,16 +137,22 @@ def bad_bytes(data: bytes, error: UnicodeError, entry: str, row: int, layout: La
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff")) and start == 0 and row == 0
     hint = "; the file begins as UTF-16 does: set the source's `encoding`" if wide else ""
     near = excerpt(data[max(0, start - 40) : start + _EXCERPT])
-    return Refused(entry, row, Reason.BAD_BYTES, near, f"byte {start:,} is not {layout.encoding}{hint}")
+    return Refused(entry, row, Reason.BAD_BYTES, near, f"byte {start:,} is not {layout.encoding}{hint}", len(data))
 
 
-def bad_json(data: bytes, error: Exception, entry: str, row: int) -> Refused:
+def bad_json(data: bytes | str, error: Exception, entry: str, row: int) -> Refused:
     """A record that is no JSON, or JSON nested deeper than Python reads it."""
+    size = utf8_bytes(data) if isinstance(data, str) else len(data)
     if isinstance(error, RecursionError):
-        return Refused(entry, row, Reason.NESTED, excerpt(data))
-    listed = row == 0 and data.lstrip().startswith(b"[")
+        return Refused(entry, row, Reason.NESTED, excerpt(data), size=size)
+    listed = row == 0 and isinstance(data, bytes) and data.lstrip().startswith(b"[")
     hint = "; for a file that is one JSON list set `format: json_field`" if listed else ""
-    return Refused(entry, row, Reason.NO_JSON, excerpt(data), f"{error}{hint}"[:_DETAILS])
+    return Refused(entry, row, Reason.NO_JSON, excerpt(data), f"{error}{hint}"[:_DETAILS], size)
+
+
+def around(text: str, within: str) -> Passed:
+    """What is in a text and not in the part of it that is taken."""
+    return Passed(Removal.AROUND, utf8_bytes(text) - utf8_bytes(within))
 
 
 def excerpt(data: bytes | str) -> str:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.curation.sources.formats.format import TextFormat
+from pipeline.curation.sources.formats.format import Document, TextFormat
 from pipeline.curation.sources.formats.layout import Layout
 from pipeline.curation.sources.formats.reason import Reason
-from pipeline.curation.sources.formats.record import Refused, excerpt
+from pipeline.curation.sources.formats.record import Passed, Refused, excerpt
+from pipeline.curation.sources.formats.removal import Removal
+from pipeline.curation.text.sizes import utf8_bytes
 
 _START: Final = re.compile(
     r'<doc\b(?:(?!<doc\b)[^>\n]){0,2000}?\stitle="((?:(?!<doc\b)[^\n]){0,1000}?)"'
@@ -26,7 +28,7 @@ class WikiDump(TextFormat):
 
     meaning = '`<doc … title="…">` articles'
 
-    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[tuple[str | None, str] | Refused]:
+    def documents(self, text: str, entry: str, layout: Layout) -> Iterator[Document | Refused | Passed]:
         place, end = 0, -1
         start = _START.search(text)
         while start is not None:
@@ -37,15 +39,19 @@ class WikiDump(TextFormat):
                 found = text.find(_END, start.end())
                 end = len(text) if found < 0 else found
             if end < limit:
+                yield Passed(Removal.AROUND, utf8_bytes(start[0]) + len(_END))
                 yield start[1] or None, text[start.end() : end]
                 place = end + len(_END)
             else:
-                yield Refused(entry, 0, Reason.CUT_ARTICLE, excerpt(text[start.start() : limit]))
+                article = text[start.start() : limit]
+                yield Refused(entry, 0, Reason.CUT_ARTICLE, excerpt(article), size=utf8_bytes(article))
                 place = limit
             start = following
         yield from _between(text[place:], entry)
 
 
-def _between(text: str, entry: str) -> Iterator[Refused]:
+def _between(text: str, entry: str) -> Iterator[Refused | Passed]:
     if text.strip():
-        yield Refused(entry, 0, Reason.BETWEEN, excerpt(text.strip()))
+        yield Refused(entry, 0, Reason.BETWEEN, excerpt(text.strip()), size=utf8_bytes(text))
+    else:
+        yield Passed(Removal.AROUND, utf8_bytes(text))

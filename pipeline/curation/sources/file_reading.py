@@ -1,0 +1,134 @@
+"""From an opened file to what it is made of, as its content and its source's format say.
+
+In: a file, unpacked. Out: `Record`s, `Refused` ones and bytes `Passed` by, which add up to what the intake's measure
+counted of it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+import pyarrow.parquet as pq
+
+from pipeline.curation.sources.choosing import NoReader, choose, reading
+from pipeline.curation.sources.formats.formats import FORMATS
+from pipeline.curation.sources.formats.measure import TooLongError, drain, measured
+from pipeline.curation.sources.formats.reason import Reason
+from pipeline.curation.sources.formats.record import Item, Passed, Refused, without_field
+from pipeline.curation.sources.formats.records import arrow_tables, table_records
+from pipeline.curation.sources.formats.removal import Removal
+from pipeline.curation.sources.intake import Intake
+from pipeline.curation.sources.kinds import ARCHIVES, BINARY, MEDIA, NOT_READ, TABLES, why_not_read
+from pipeline.curation.sources.packing import Unpacked
+from pipeline.curation.sources.settings import Source
+from pipeline.curation.sources.unit import group_bytes
+
+
+def file_items(
+    file: Unpacked, entry: str, source: Source, intake: Intake, size: int, *, member: bool = False
+) -> Iterator[Item]:
+    """What an unpacked file that is no archive is made of.
+
+    size: bytes as it lies; member: whether it is in an archive.
+    """
+    kind = file.kind
+    if kind in ARCHIVES:
+        yield _not_read(entry, Reason.OTHER_KIND, "an archive in an archive: unpack the outer one", intake, size)
+    elif kind in NOT_READ or kind == BINARY:
+        reason = Reason.MEDIA if kind in MEDIA else Reason.OTHER_KIND
+        yield _not_read(entry, reason, why_not_read(kind), intake, size)
+    elif kind in TABLES:
+        intake.readings.append(reading(entry, file, kind))
+        with tempfile.TemporaryFile() as seekable:
+            shutil.copyfileobj(file.file, seekable)
+            seekable.seek(0)
+            yield from _table_items(cast(BinaryIO, seekable), kind, entry, source, intake, size)
+    else:
+        chosen = choose(source, file, rows_alone=member)
+        if isinstance(chosen, NoReader):
+            yield _not_read(entry, Reason.OTHER_KIND, chosen.details, intake, size)
+            return
+        name, by_content = chosen
+        intake.readings.append(reading(entry, file, name, by_content=by_content))
+        yield from _text_items(cast(BinaryIO, file.file), name, entry, source, intake)
+
+
+def parquet_items(
+    table: pq.ParquetFile,
+    entry: str,
+    source: Source,
+    intake: Intake,
+    unread: list[int],
+    first: int = 0,
+    last: int | None = None,
+) -> Iterator[Item]:
+    """Rows of some row groups of a Parquet file; only the columns needed are read.
+
+    unread: becomes the bytes, as they lie, of each of the groups that are not read yet.
+    """
+    there = table.schema_arrow.names
+    groups = range(first, table.num_row_groups if last is None else last)
+    unread[:] = [group_bytes(table, group) for group in groups]
+    missing = [name for name in source.columns if name not in there]
+    if missing:
+        refused = without_field(missing[0], there, "its columns", entry, source)
+        intake.measure.add(sum(unread))
+        yield replace(refused, size=sum(unread), rest=False)
+        return
+    row = sum(table.metadata.row_group(group).num_rows for group in range(first))
+    for group in groups:
+        rows = table.read_row_group(group, columns=source.columns)
+        del unread[0]
+        yield from table_records([rows], entry, source, row, intake.measure)
+        row += rows.num_rows
+
+
+def _not_read(entry: str, reason: Reason, details: str, intake: Intake, size: int) -> Refused:
+    intake.measure.add(size)
+    return Refused(entry, 0, reason, "", details, size)
+
+
+def _table_items(file: BinaryIO, kind: str, entry: str, source: Source, intake: Intake, size: int) -> Iterator[Item]:
+    if kind == ".parquet":
+        with pq.ParquetFile(file) as table:
+            yield from parquet_items(table, entry, source, intake, [])
+        return
+    schema, tables = arrow_tables(file)
+    missing = [name for name in source.columns if name not in schema.names]
+    if missing:
+        refused = without_field(missing[0], schema.names, "its columns", entry, source)
+        intake.measure.add(size)
+        yield replace(refused, size=size, rest=False)
+        return
+    yield from table_records((table.select(source.columns) for table in tables), entry, source, 0, intake.measure)
+
+
+def _text_items(file: BinaryIO, name: str, entry: str, source: Source, intake: Intake) -> Iterator[Item]:
+    """What a file of the format `name` is made of."""
+    form, measure = FORMATS[name], intake.measure
+    before, taken = measure.bytes, 0
+    most = _most_read(intake.most, source.encoding) if form.one_document and intake.most is not None else None
+    stream = measured(file, measure, most)
+    try:
+        for item in form.read(stream, entry, source):
+            if isinstance(item, Refused) and item.rest:
+                drain(stream)
+                item = replace(item, size=measure.bytes - before - taken)
+            taken += item.size
+            yield item
+        if form.text_alone:
+            yield Passed(Removal.AROUND, measure.bytes - before - taken)
+    except TooLongError:
+        measure.add(drain(file))
+        size = measure.bytes - before
+        yield Refused(entry, 0, Reason.TOO_LONG, "", f"{size:,} bytes; refuse_bytes = {intake.most:,}", size)
+
+
+def _most_read(most: int, encoding: str) -> int:
+    """Bytes of a file that may be no more than `most` bytes of UTF-8: UTF-32 takes four times as many, UTF-7 eight."""
+    return (most if codecs.lookup(encoding).name.startswith("utf-8") else 8 * most) + 16
