@@ -94,7 +94,7 @@ class Manifest:
             raise DamagedError(f"{where}: this manifest cannot be read ({error}); {AGAIN}") from error
         seal = raw.pop(SEAL, None) if isinstance(raw, dict) else None
         version = raw.get("format") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > FORMAT and seal != _seal(raw | {"format": FORMAT}):
+        if isinstance(version, int) and version > FORMAT:
             raise StoreError(
                 f"{where}: written by a newer version of squeeze (format {version}; this one reads up to {FORMAT}); "
                 "upgrade squeeze-gpt, or point SQUEEZE_HOME at another folder"
