@@ -11,6 +11,8 @@ variables that are missing:
   `pipeline` or `trainer` where the command is run. In a clone of Squeeze the clone's own code runs, and
   `-m pipeline.definitions` means a `pipeline/definitions.py` in the folder where there is one, as Python has it.
 - DAGSTER_HOME where a run would leave no history: `.dagster` in the working folder, as in a clone.
+- DAGSTER_CLI_DEV_WORKSPACE for `dagster dev` with such a history: a workspace in that folder, because runs are tagged
+  with the location's name, `pipeline`, and only a workspace can give it.
 
 Nothing is set for any other command, and uninstalling the package removes both files.
 """
@@ -39,6 +41,14 @@ telemetry:
 nux:
   enabled: false
 """
+WORKSPACE = """\
+# Written by Squeeze whenever `dagster dev` starts in this folder.
+load_from:
+  - python_module:
+      module_name: pipeline.definitions
+      location_name: pipeline
+      working_directory: {package!r}
+"""
 
 
 def dagster_words(command_line):
@@ -66,6 +76,9 @@ def variables(words, environment, folder, package):
         home = os.path.join(folder, ".dagster")  # noqa: PTH118
         if KEEPS_HISTORY & set(words[:2]) or has(home, "dagster.yaml"):
             missing["DAGSTER_HOME"] = home
+    if words[0] == "dev" and not named and "DAGSTER_HOME" in missing:
+        workspace = os.path.join(missing["DAGSTER_HOME"], "workspace.yaml")  # noqa: PTH118
+        return {"DAGSTER_HOME": missing["DAGSTER_HOME"], "DAGSTER_CLI_DEV_WORKSPACE": workspace}
     return missing
 
 
@@ -105,17 +118,21 @@ def text(*parts):
         return ""
 
 
-def make_home(home):
+def make_home(home, package):
     """The folder of Dagster's history with its settings; False where it cannot be written."""
     try:
         os.makedirs(home, exist_ok=True)  # noqa: PTH103
-        with open(os.path.join(home, "dagster.yaml"), "x", encoding="utf-8") as file:  # noqa: PTH118, PTH123
-            file.write(INSTANCE)
-    except FileExistsError:
-        return os.path.isdir(home)  # noqa: PTH112
+        if not has(home, "dagster.yaml"):
+            write(INSTANCE, home, "dagster.yaml")
+        write(WORKSPACE.format(package=package), home, "workspace.yaml")
     except OSError:
         return False
     return True
+
+
+def write(content, *parts):
+    with open(os.path.join(*parts), "w", encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        file.write(content)
 
 
 def main():
@@ -125,9 +142,10 @@ def main():
     import pipeline  # of one line; no folder of the command's own is on Python's path yet
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(pipeline.__file__)))  # noqa: PTH100, PTH120
-    missing = variables(words, os.environ, os.getcwd(), package)  # noqa: PTH109
-    if "DAGSTER_HOME" in missing and not make_home(missing["DAGSTER_HOME"]):
-        del missing["DAGSTER_HOME"]
+    folder = os.getcwd()  # noqa: PTH109
+    missing = variables(words, os.environ, folder, package)
+    if "DAGSTER_HOME" in missing and not make_home(missing["DAGSTER_HOME"], package):
+        missing = variables(words, os.environ | {"DAGSTER_HOME": ""}, folder, package)
     os.environ.update(missing)
 
 

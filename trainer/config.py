@@ -241,7 +241,13 @@ def read_run(path: Path) -> RunConfig:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; --config names the run's JSON settings") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); --config names the run's JSON settings"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not JSON: byte {error.start:,} is not UTF-8") from None
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     training = data.get("training") if isinstance(data, dict) else None
     if isinstance(training, dict) and training.keys() >= MOVED.keys():  # all of them: no hand's file, the trainer's own

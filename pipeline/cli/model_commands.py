@@ -1,22 +1,20 @@
-"""Commands about models: a page about one, two side by side, text from one, and one taken out of the store."""
+"""Commands about models: a page about one, two side by side, and one taken out of the store."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from pipeline.base.errors import SqueezeError
 from pipeline.base.numbers import size
-from pipeline.cli.terminal import ProfileOption, console, open_store, print_rows
+from pipeline.cli.output import JsonOption, print_json, write_page, written_to
+from pipeline.cli.terminal import MODEL_KEY, ProfileOption, console, open_store, print_rows
 
 if TYPE_CHECKING:
     from pipeline.reporting.facts import Facts
     from pipeline.store import Store
-
-MODEL_KEY: Final = "model"
 
 app = typer.Typer()
 
@@ -31,7 +29,7 @@ def report(
     from pipeline.reporting.page import report_html
 
     store = open_store(profile)
-    out.write_text(report_html(facts_of(store, store.current(MODEL_KEY))), encoding="utf-8")
+    write_page("--out", out, report_html(facts_of(store, store.current(MODEL_KEY))))
     console.print(f"{out} ({size(out.stat().st_size)})")
 
 
@@ -39,47 +37,24 @@ def report(
 def compare(
     a: Annotated[str, typer.Argument(help="A profile, or the beginning of a model's fingerprint.")],
     b: Annotated[str, typer.Argument(help="Another.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Two models side by side: what differs in settings and inputs, scores with a verdict, cost."""
     from pipeline.reporting import compare as side_by_side
 
     store = open_store(None)
     facts = (_facts_of(store, a), _facts_of(store, b))
-    for title, rows in (
-        ("settings that differ", side_by_side.differing_settings(*facts)),
-        ("inputs that differ", side_by_side.differing_inputs(*facts)),
-        ("scores", side_by_side.compared_scores(*facts)),
-        ("cost", side_by_side.compared_costs(*facts)),
-    ):
+    parts = {
+        "settings that differ": side_by_side.differing_settings(*facts),
+        "inputs that differ": side_by_side.differing_inputs(*facts),
+        "scores": side_by_side.compared_scores(*facts),
+        "cost": side_by_side.compared_costs(*facts),
+    }
+    if as_json:
+        print_json({title.replace(" ", "_"): rows for title, rows in parts.items()})
+        return
+    for title, rows in parts.items():
         print_rows(title, rows)
-
-
-@app.command()
-def generate(
-    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
-    profile: ProfileOption = None,
-    tokens: Annotated[int, typer.Option(help="Most tokens to add.")] = 120,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token every time.")] = 0.8,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.95,
-    seed: int = 1,
-) -> None:
-    """Continue a text with the latest model."""
-    from pipeline.tokenization import load_tokenizer
-    from trainer.generate import generate as generate_ids
-    from trainer.run.trained_model import load_model
-
-    store = open_store(profile)
-    artifact = store.current(MODEL_KEY)
-    model = load_model(artifact.path)
-    trained_with = artifact.manifest.inputs["tokenizer"]  # another one may have been chosen since
-    chosen = store.get(trained_with.key, trained_with.fingerprint) or store.current("tokenizer")
-    tokenizer = load_tokenizer(chosen.path)
-    ids = [tokenizer.eot_id, *tokenizer.encode(prompt)]  # every document the model has seen began so
-    continued = generate_ids(
-        model, ids, max_new_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed, eot_id=tokenizer.eot_id
-    )
-    added = list(continued)
-    console.print(f"[bold]{escape(prompt)}[/]{escape(tokenizer.decode(added))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -104,7 +79,8 @@ def export(
     artifact = store.current("model_hf")
     card = card_of(store, artifact)
     if out is not None:
-        copy_model(artifact, out, card)
+        with written_to("--out", out):
+            copy_model(artifact, out, card)
         console.print(f"{out}: {artifact.summary['architecture']}, {size(artifact.manifest.size)}")
     if push_to_hub is not None:
         console.print(push_model(artifact, push_to_hub, card, private=private))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -10,10 +11,11 @@ from rich.table import Table
 from rich.tree import Tree
 
 from pipeline.base.numbers import age, size
+from pipeline.cli.output import JsonOption, print_json
 from pipeline.cli.terminal import ProfileOption, console, open_store
 
 if TYPE_CHECKING:
-    from pipeline.store import Artifact
+    from pipeline.store import Artifact, Store
 
 app = typer.Typer()
 
@@ -22,37 +24,70 @@ app = typer.Typer()
 def list_artifacts(
     profile: ProfileOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what no profile uses at present.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Artifacts with their size, age, and the profiles they are current for."""
     store = open_store(profile)
-    used: dict[str, list[str]] = {}
-    for name, _, artifact in store.pointers():
-        if artifact is not None:
-            used.setdefault(artifact.fingerprint, []).append(name)
+    used = _used(store)
     table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
     for column in (2, 3):
         table.columns[column].justify = "right"
-    total = 0
-    for artifact in store.artifacts():
-        profiles = used.get(artifact.fingerprint, [])
+    shown = [
+        (artifact, used.get(artifact.fingerprint, []))
+        for artifact in store.artifacts()
+        if everything or store.profile in used.get(artifact.fingerprint, [])
+    ]
+    if as_json:
+        print_json([_row(artifact, profiles) for artifact, profiles in shown])
+        return
+    for artifact, profiles in shown:
         used_here = store.profile in profiles
-        if not (used_here or everything):
-            continue
-        total += artifact.manifest.size
         built = artifact.manifest.built
         row = (artifact.key, artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
         table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if used_here else "dim")
     console.print(table)
-    console.print(f"{table.row_count} artifacts, {size(total)}, in {store.root}")
+    total = size(sum(artifact.manifest.size for artifact, _ in shown))
+    console.print(f"{table.row_count} artifacts, {total}, in {store.root}")
+
+
+def _used(store: Store) -> dict[str, list[str]]:
+    """The profiles that an artifact is current for, by its fingerprint."""
+    used: dict[str, list[str]] = {}
+    for name, _, artifact in store.pointers():
+        if artifact is not None:
+            used.setdefault(artifact.fingerprint, []).append(name)
+    return used
+
+
+def _row(artifact: Artifact, profiles: Sequence[str]) -> dict[str, Any]:
+    """An artifact for programs."""
+    built = artifact.manifest.built
+    return {
+        "key": artifact.key,
+        "fingerprint": artifact.fingerprint,
+        "content_hash": artifact.content_hash,
+        "bytes": artifact.manifest.size,
+        "built_at": built.at,
+        "reason": built.reason,
+        "profiles": list(profiles),
+        "inputs": {label: parent.fingerprint for label, parent in sorted(artifact.manifest.inputs.items())},
+        "path": str(artifact.path),
+    }
 
 
 @app.command()
 def lineage(
     asset: Annotated[str, typer.Argument(help="Asset key, such as scorecard or shards/epoch_001.")] = "model",
     profile: ProfileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """The ancestry of an artifact as a tree with fingerprints."""
     store = open_store(profile)
+    if as_json:
+        ancestry = store.ancestry(store.current(asset)).values()
+        used = _used(store)
+        print_json([_row(artifact, used.get(artifact.fingerprint, [])) for artifact in ancestry])
+        return
     seen: set[str] = set()
 
     def grow(tree: Tree, artifact: Artifact) -> None:
@@ -74,7 +109,7 @@ def lineage(
 
 
 @app.command()
-def verify(profile: ProfileOption = None) -> None:
+def verify(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """Hash everything on disk against the manifests; status 1 when something is damaged."""
     from pipeline.store.maintenance import verify as faults_of
 
@@ -84,8 +119,13 @@ def verify(profile: ProfileOption = None) -> None:
     for artifact in artifacts:
         damage = list(faults_of(artifact))
         faults += damage
+        if as_json:
+            continue
         mark = "[red]damaged[/]" if damage else "[green]ok[/]"
         console.print(f"{mark} {artifact.key} [cyan]{artifact.fingerprint[:8]}[/] {size(artifact.manifest.size)}")
+    if as_json:
+        print_json({"artifacts": len(artifacts), "faults": faults})
+        raise typer.Exit(1 if faults else 0)
     for fault in faults:
         console.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
     if faults:

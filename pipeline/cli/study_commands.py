@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.base.errors import StudyError
+from pipeline.cli.output import written_to
 from pipeline.cli.terminal import console
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ def export(out: OutOption = Path("docs/results"), page: PageOption = None, profi
     runs = collect(plan.settings.design(), finished_arms(plan, store))
     if not runs:
         raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")
-    out.mkdir(parents=True, exist_ok=True)
     speed_file = squeeze_home() / SPEED_FILE
-    if speed_file.exists():
-        shutil.copyfile(speed_file, out / SPEED_FILE)
+    with written_to("--out", out):
+        out.mkdir(parents=True, exist_ok=True)
+        if speed_file.exists():
+            shutil.copyfile(speed_file, out / SPEED_FILE)
     _write(runs, plan, out, page)
 
 
@@ -88,7 +90,9 @@ def _write(runs: Sequence[Run], plan: StudyPlan, out: Path, page: Path | None) -
     from pipeline.study.results.runs_table import SPEED_FILE, read_speed
 
     results = Results(plan.settings.design(), runs, read_speed(out / SPEED_FILE))
-    summary = build_report(results, plan.settings, out)
+    with written_to("--out", out):
+        summary = build_report(results, plan.settings, out)
     if page is not None:
-        write_page(page, summary.markdown)
+        with written_to("--page", page):
+            write_page(page, summary.markdown)
     console.print(f"{out}: {summary.runs} runs of {summary.finished} of {summary.arms} arms")

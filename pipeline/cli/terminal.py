@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -15,15 +16,31 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.base.errors import SqueezeError
+from pipeline.cli.streams import printable
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
 PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or a pipe
 
-console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+MODEL_KEY: Final = "model"
 
-ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="Name or path; default SQUEEZE_PROFILE.")]
+# what is shown is data: `:apple:` in it is no picture
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, emoji=False)
+
+
+def _profiles(begun: str) -> list[str]:
+    """What a shell offers for a profile: the built-in names and the YAML files of the folder."""
+    from pipeline.profile.yaml import BUILT_IN
+
+    names = [file.stem for file in BUILT_IN.glob("*.yaml")] + [file.name for file in Path().glob("*.yaml")]
+    return sorted(name for name in names if name.startswith(begun))
+
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", "-p", help="Name or path; default SQUEEZE_PROFILE.", autocompletion=_profiles),
+]
 
 
 def open_store(profile: str | None) -> Store:
@@ -47,6 +64,6 @@ def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
         columns = columns_of(rows)
         table = Table(*(escape(name) for name in columns), box=None, pad_edge=False)
         for row in rows:
-            values = (row.get(name) for name in columns)
-            table.add_row(*(escape("-" if value is None else str(value)) for value in values))
+            cells = ("-" if row.get(name) is None else str(row[name]) for name in columns)
+            table.add_row(*(escape(printable(cell, console.encoding)) for cell in cells))
         console.print(table)

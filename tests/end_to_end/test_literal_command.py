@@ -32,7 +32,7 @@ def test_in_a_clone_its_own_code_and_settings_are_taken(command):
     assert variables(command, ROOT) == {"DAGSTER_MODULE_NAME": "pipeline.definitions"}
 
 
-@pytest.mark.parametrize("command", [FULL_TRAIN, "asset materialize --select model", "job launch -j full_train", "dev"])
+@pytest.mark.parametrize("command", [FULL_TRAIN, "asset materialize --select model", "job launch -j full_train"])
 def test_anywhere_else_the_installed_package_is_and_history_is_kept(command, foreign):
     assert variables(command, foreign) == {
         "DAGSTER_MODULE_NAME": "pipeline.definitions",
@@ -41,9 +41,23 @@ def test_anywhere_else_the_installed_package_is_and_history_is_kept(command, for
     }
 
 
+def test_the_web_ui_elsewhere_has_the_location_by_the_name_that_runs_are_tagged_with(foreign):
+    home = foreign / ".dagster"
+    workspace = home / "workspace.yaml"
+    assert variables("dev -p 3001", foreign) == {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_CLI_DEV_WORKSPACE": str(workspace),
+    }
+    assert variables("dev", foreign, DAGSTER_HOME="/elsewhere")["DAGSTER_MODULE_NAME"] == "pipeline.definitions"
+    assert help_.make_home(str(home), PACKAGE)
+    (clone,) = YAML(typ="safe").load((ROOT / "workspace.yaml").read_text())["load_from"]
+    (written,) = YAML(typ="safe").load(workspace.read_text())["load_from"]
+    assert written["python_module"] == clone["python_module"] | {"working_directory": PACKAGE}
+
+
 def test_a_look_at_the_jobs_makes_no_history_and_reads_what_is_there(tmp_path):
     assert "DAGSTER_HOME" not in variables("job list", tmp_path)
-    assert help_.make_home(str(tmp_path / ".dagster"))
+    assert help_.make_home(str(tmp_path / ".dagster"), PACKAGE)
     assert variables("job list", tmp_path)["DAGSTER_HOME"] == str(tmp_path / ".dagster")
 
 
@@ -107,4 +121,4 @@ def test_history_is_kept_with_the_settings_of_a_clone(tmp_path):
 
 def test_a_folder_that_cannot_be_written_gets_no_history(tmp_path):
     (tmp_path / "file").touch()
-    assert not help_.make_home(str(tmp_path / "file" / ".dagster"))
+    assert not help_.make_home(str(tmp_path / "file" / ".dagster"), PACKAGE)

@@ -157,11 +157,23 @@ def test_paths_are_relative_to_the_settings_file(tmp_path: Path) -> None:
     assert (run.out, run.data.epochs) == (str(tmp_path / "out"), (str(tmp_path / "shards.json"),))
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "no such file"), ("{", "not JSON"), ("[]", "expected a mapping")])
-def test_a_settings_file_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        ("folder", "cannot be read"),
+        (b"{", "not JSON"),
+        (b"\xff{}", "byte 0 is not UTF-8"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "expected a mapping"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | str | None, said: str) -> None:
     path = tmp_path / "run.json"
-    if text is not None:
-        path.write_text(text)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        path.mkdir()
     with pytest.raises(ConfigError, match=said) as error:
         read_run(path)
     assert "run.json" in str(error.value)
