@@ -57,6 +57,7 @@ RULES = [
     (r"squeeze gc --(epochs|forget)\b", "options"),  # test_full_train.py runs them where nobody else looks
     (r"squeeze export --push-to-hub\b", "options"),  # tests/pipeline/cli/test_publishing.py pushes to a local server
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
+    (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
     (r"squeeze study \w+", "options"),  # tests/pipeline/cli/test_study_commands.py draws
     (r"squeeze \w+", "run"),
     (r"dagster asset materialize --select", "run slowly"),

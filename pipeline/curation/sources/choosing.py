@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.curation.sources.formats.csv_table import table_shape
 from pipeline.curation.sources.formats.encoding import marked
-from pipeline.curation.sources.kinds import SAYS_NOTHING
+from pipeline.curation.sources.kinds import SAYS_NOTHING, TABLES
 from pipeline.curation.sources.packing import Unpacked
 from pipeline.curation.sources.settings import Source
 
@@ -40,9 +40,10 @@ class Reading:
     reader: str
     by_content: bool
     """Whether its content decided, and not its name or its source's format alone."""
-
-    def __str__(self) -> str:
-        return f"{self.entry}: {self.reader}, {'by its content' if self.by_content else 'by its name'}"
+    format: str = "records"
+    """The format of documents that reads it; that of rows where it is a table."""
+    cut: bool = False
+    """Whether only its beginning is read."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,11 @@ class NoReader:
     details: str
 
 
-def reading(entry: str, file: Unpacked, reader: str, *, by_content: bool = False) -> Reading:
+def reading(entry: str, file: Unpacked, reader: str, *, by_content: bool = False, cut: bool = False) -> Reading:
     """A file's reading in words: `gzip, JSON lines`."""
     words = [*(layer[1:] for layer in file.layers), _READERS.get(reader, f"format {reader}")]
-    return Reading(entry, ", ".join(words), by_content or file.by_content)
+    form = "records" if reader in TABLES else reader
+    return Reading(entry, ", ".join(words), by_content or file.by_content, form, cut)
 
 
 def choose(source: Source, file: Unpacked, *, rows_alone: bool = False) -> tuple[str, bool] | NoReader:

@@ -7,22 +7,27 @@ counted of it.
 from __future__ import annotations
 
 import codecs
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import BinaryIO, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.curation.sources.choosing import NoReader, choose, reading
+from pipeline.curation.sources.formats.encoding import beginning_of
 from pipeline.curation.sources.formats.formats import FORMATS
 from pipeline.curation.sources.formats.measure import TooLongError, drain, measured
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Item, Passed, Refused, without_field
 from pipeline.curation.sources.formats.records import arrow_tables, table_records
 from pipeline.curation.sources.formats.removal import Removal
-from pipeline.curation.sources.intake import Intake
+from pipeline.curation.sources.intake import ROWS_OF_BEGINNING, Intake
 from pipeline.curation.sources.kinds import ARCHIVES, BINARY, MEDIA, NOT_READ, TABLES, why_not_read
 from pipeline.curation.sources.packing import Unpacked
 from pipeline.curation.sources.settings import Source
@@ -43,19 +48,32 @@ def file_items(
         reason = Reason.MEDIA if kind in MEDIA else Reason.OTHER_KIND
         yield _not_read(entry, reason, why_not_read(kind), intake, size)
     elif kind in TABLES:
-        intake.readings.append(reading(entry, file, kind))
-        with tempfile.TemporaryFile() as seekable:
-            shutil.copyfileobj(file.file, seekable)
-            seekable.seek(0)
-            yield from _table_items(cast(BinaryIO, seekable), kind, entry, source, intake, size)
+        intake.readings.append(reading(entry, file, kind, cut=intake.beginning is not None))
+        with seekable(file) as table:
+            yield from _table_items(table, kind, entry, source, intake, size)
     else:
         chosen = choose(source, file, rows_alone=member)
         if isinstance(chosen, NoReader):
             yield _not_read(entry, Reason.OTHER_KIND, chosen.details, intake, size)
             return
         name, by_content = chosen
-        intake.readings.append(reading(entry, file, name, by_content=by_content))
-        yield from _text_items(cast(BinaryIO, file.file), name, entry, source, intake)
+        stream, cut = cast(BinaryIO, file.file), False
+        if intake.beginning is not None:
+            stream, cut = beginning_of(stream, intake.beginning, source.encoding)
+        intake.readings.append(reading(entry, file, name, by_content=by_content, cut=cut))
+        yield from _text_items(stream, name, entry, source, intake)
+
+
+@contextmanager
+def seekable(file: Unpacked) -> Iterator[BinaryIO]:
+    """The file itself where it lies on disk as it is, else a copy of it there."""
+    if isinstance(file.file.raw, io.FileIO):
+        yield cast(BinaryIO, file.file)
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file.file, copy)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def parquet_items(
@@ -79,6 +97,12 @@ def parquet_items(
         refused = without_field(missing[0], there, "its columns", entry, source)
         intake.measure.add(sum(unread))
         yield replace(refused, size=sum(unread), rest=False)
+        return
+    if intake.beginning is not None:
+        batches = islice(table.iter_batches(ROWS_OF_BEGINNING, columns=source.columns), 1)
+        yield from table_records(
+            (pa.Table.from_batches([batch]) for batch in batches), entry, source, 0, intake.measure
+        )
         return
     row = sum(table.metadata.row_group(group).num_rows for group in range(first))
     for group in groups:
@@ -105,7 +129,10 @@ def _table_items(file: BinaryIO, kind: str, entry: str, source: Source, intake: 
         intake.measure.add(size)
         yield replace(refused, size=size, rest=False)
         return
-    yield from table_records((table.select(source.columns) for table in tables), entry, source, 0, intake.measure)
+    chosen = (table.select(source.columns) for table in tables)
+    if intake.beginning is not None:
+        chosen = (table.slice(0, ROWS_OF_BEGINNING) for table in islice(chosen, 1))
+    yield from table_records(chosen, entry, source, 0, intake.measure)
 
 
 def _text_items(file: BinaryIO, name: str, entry: str, source: Source, intake: Intake) -> Iterator[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.curation.sources.choosing import Reading
 from pipeline.curation.sources.formats.measure import Measure
@@ -19,3 +20,10 @@ class Intake:
     the unit add up to it."""
     readings: list[Reading] = field(default_factory=list)
     """How each file is read, as it is opened."""
+    beginning: int | None = None
+    """Bytes after which a file of text is cut, at the end of a line where it has lines, and a table after
+    `ROWS_OF_BEGINNING`; None reads all."""
+
+
+ROWS_OF_BEGINNING: Final = 1000
+"""Rows that are read of a table of which only the beginning is."""

@@ -80,7 +80,7 @@ def _at_least_one(items: Iterator[Item], entry: str) -> Iterator[Item]:
 
 def _of_parquet(unit: Unit, intake: Intake) -> Iterator[Item]:
     unread = [unit.bytes or 0]
-    intake.readings.append(Reading(unit.entry, "Parquet", by_content=False))
+    intake.readings.append(Reading(unit.entry, "Parquet", by_content=False, cut=intake.beginning is not None))
 
     def items() -> Iterator[Item]:
         with unit.open_parquet() as table:

@@ -63,6 +63,11 @@ def language_code(given: str) -> str:
     return code
 
 
+def language_name(code: str) -> str:
+    """The English name of a language, or its code where it has none here."""
+    return _codes().names.get(code, code)
+
+
 LanguageCode: TypeAlias = Annotated[str, AfterValidator(language_code)]
 """A setting that is a language's code."""
 

@@ -7,6 +7,7 @@ a mistake of the profile. Text is decoded strictly, whatever the encoding: bytes
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from encodings.aliases import aliases
 from typing import BinaryIO, Final
@@ -55,6 +56,24 @@ def decode_file(data: bytes, encoding: str) -> str:
     """A whole file as text, without a byte order mark. Raises UnicodeError."""
     rest, codec = marked(data, encoding)
     return rest.decode(codec)
+
+
+def beginning_of(file: BinaryIO, size: int, encoding: str) -> tuple[BinaryIO, bool]:
+    """The beginning of a file of text, of `size` bytes at most, and whether there is more: then it is cut at the end of
+    its last line, or between two characters where it has none."""
+    data = file.read(size)
+    if not file.read(1):
+        return io.BytesIO(data), False
+    _, codec = marked(data[:4], encoding)
+    end = "\n".encode(codec)
+    at = data.rfind(end)
+    while at >= 0 and at % len(end):
+        at = data.rfind(end, 0, at + len(end) - 1)
+    if at >= 0:
+        return io.BytesIO(data[: at + len(end)]), True
+    decoder = codecs.getincrementaldecoder(codec)("ignore")
+    decoder.decode(data)
+    return io.BytesIO(data[: len(data) - len(decoder.getstate()[0])]), True
 
 
 def byte_lines(file: BinaryIO, encoding: str) -> tuple[int, str, Iterator[bytes]]:
