@@ -14,15 +14,20 @@ variables that are missing:
 - DAGSTER_CLI_DEV_WORKSPACE for `dagster dev` with such a history: a workspace in that folder, because runs are tagged
   with the location's name, `pipeline`, and only a workspace can give it.
 
+Two lines of advice with which Dagster begins every such run are left out.
+
 Nothing is set for any other command, and uninstalling the package removes both files.
 """
 
 import os
 import sys
+import warnings
 
 MODULE = "pipeline.definitions"
 EXECUTE = {("job", "execute"), ("asset", "materialize")}
 """What takes only a location's options: no workspace is read."""
+OWN_ADVICE = r"Function `(job_execute|asset_materialize)_command` is superseded"
+"""Dagster's advice to take `dg launch`, given before any code of this project is there to leave it out."""
 COMMANDS = {"job", "asset", "schedule", "sensor", "definitions", "dev"}
 KEEPS_HISTORY = {"execute", "materialize", "launch", "backfill", "dev"}
 MODULE_OPTIONS = ("-m", "--module-name")
@@ -34,8 +39,6 @@ OPTIONS = (
 VARIABLES = ("DAGSTER_MODULE_NAME", "DAGSTER_PYTHON_FILE", "DAGSTER_PACKAGE_NAME", "DAGSTER_WORKSPACE")
 INSTANCE = """\
 # Written by Squeeze for the runs of this folder; it may be changed.
-python_logs:
-  python_log_level: INFO
 telemetry:
   enabled: false
 nux:
@@ -139,6 +142,8 @@ def main():
     words = dagster_words(sys.orig_argv)
     if not words or words[0] not in COMMANDS:
         return
+    if tuple(words[:2]) in EXECUTE:
+        warnings.filterwarnings("ignore", message=OWN_ADVICE)
     import pipeline  # of one line; no folder of the command's own is on Python's path yet
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(pipeline.__file__)))  # noqa: PTH100, PTH120

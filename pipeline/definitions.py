@@ -18,6 +18,8 @@ from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoreResource, asset_of
 from pipeline.automation import schedules, sensors
 from pipeline.base.errors import ProfileError
+from pipeline.console.logger import CONSOLE, console_logger, prefer_console_of_the_job
+from pipeline.console.quiet import spare_the_terminal
 from pipeline.jobs import jobs
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.store.home import squeeze_home
@@ -62,9 +64,12 @@ def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
         "sensors": sensors(profile, store),
         "schedules": schedules(),
         "resources": {"store": store},
+        "loggers": {CONSOLE: console_logger(root, profile.name)},
         # assets use all cores themselves, and a step process would pay for its imports again
         "executor": dg.in_process_executor,
     }
 
 
+spare_the_terminal()
+prefer_console_of_the_job()
 globals().update(build_repositories(str(squeeze_home())))  # Dagster takes every repository among a module's names

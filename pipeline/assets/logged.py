@@ -21,6 +21,9 @@ from pipeline.base.numbers import duration
 from pipeline.base.progress import PROGRESS, longest_silence
 
 LOGGERS: Final = ("pipeline", "trainer")
+OUTCOME: Final = "outcome"
+"""Name under which the record that ends an asset says why it was built, or that it was `REUSED`."""
+REUSED: Final = "reused"
 SILENCE: Final = 10.0
 """Seconds without a line, early in a step, after which one says that it is still at work."""
 

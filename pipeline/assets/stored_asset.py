@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dagster as dg
 
-from pipeline.assets.logged import logged
+from pipeline.assets.logged import OUTCOME, REUSED, logged
 from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
@@ -181,7 +181,8 @@ def asset_of(asset: StoredAsset[Any], naming: Naming) -> dg.AssetsDefinition:
                 outcome = reuse_or_make(asset, store, context)
         except (SqueezeError, TrainerError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
-        context.log.info(f"{asset.key}: {'reused, ' if outcome.reused else ''}{outcome.reason}")
+        how = REUSED if outcome.reused else outcome.reason
+        context.log.info(f"{asset.key}: {how}{f', {outcome.reason}' if outcome.reused else ''}", extra={OUTCOME: how})
         why = asset.missing(outcome.artifact.summary_as(asset.summary)) if asset.missing else ""
         if why:
             said = f"{asset.key} is not possible here: {why}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trainer.numbers import duration
 
-__all__ = ["age", "duration", "figure", "minutes_or_hours", "short", "size", "with_error"]
+__all__ = ["age", "counted", "duration", "figure", "minutes_or_hours", "short", "size", "with_error"]
 
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 _SHORT: Final = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -33,6 +33,11 @@ def short(value: float) -> str:
         if abs(value) >= unit_size:
             return f"{value / unit_size:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of what: 1 asset · 1,200 assets."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def with_error(value: float, stderr: float | None, *, digits: int = 4) -> str:

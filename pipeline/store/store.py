@@ -21,6 +21,7 @@ from typing import Any, Final
 from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import DamagedError, StoreError
 from pipeline.base.files import naming_full_disk, write_text
+from pipeline.base.progress import PROGRESS
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, MANIFEST, Backend
 from pipeline.store.fingerprint import fingerprint_of
@@ -192,7 +193,7 @@ class Store:
                 outcome = self._reuse(key, fingerprint)
                 if outcome is None:
                     reason = self._why(recipe)
-                    log.info("%s: building %s (%s)", key, fingerprint[:8], reason)
+                    log.info("%s: building %s (%s)", key, fingerprint[:8], reason, extra={PROGRESS: True})
                     outcome = Outcome(self._build(recipe, build, runtime or {}, reason), reused=False, reason=reason)
         self.backend.write(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n")
         return outcome

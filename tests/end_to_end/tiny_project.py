@@ -110,13 +110,14 @@ class Project:
 
     def full_train(self, profile=None, **more):
         """The literal command; returns which assets were built and which reused."""
-        done = self.run("dagster", "job", "execute", "-j", "full_train", profile=profile, **more)
+        every_line = {"SQUEEZE_LOG_LEVEL": "DEBUG"}
+        done = self.run("dagster", "job", "execute", "-j", "full_train", profile=profile, **every_line, **more)
         return self.outcomes(done.stderr)
 
     @staticmethod
     def outcomes(log):
         """({built keys}, {reused keys}) from a run's log."""
         built, reused = set(), set()
-        for key, mark in re.findall(r" - ([a-z_0-9/]+): (reused, |first build|rebuilt because)", log):
+        for key, mark in re.findall(r"^[\d:]+ ([a-z_0-9/]+): (reused, |first build|rebuilt because)", log, re.M):
             (reused if mark.startswith("reused") else built).add(key)
         return built, reused
