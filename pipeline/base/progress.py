@@ -63,7 +63,7 @@ class Progress:
         self._said = time.monotonic()
         elapsed = max(self._said - self._begun, 1e-3)
         of = "" if self._total is None else f" of {self._total:,}"
-        counted = f"{self._count:,}{of}" if self._items or self._total is not None or self._whole is None else ""
+        counted = f"{self._count:,}{of}" if self._count or self._total is not None else ""
         words = " ".join(word for word in (self._label, counted, self._items) if word)
         amount, scale = self._size / UNITS[self._unit], UNITS[self._unit]
         whole = "" if self._whole is None else f" of {self._whole / scale:.1f}"

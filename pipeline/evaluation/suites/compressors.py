@@ -7,10 +7,14 @@ need. gzip is never primed, since its window of 32 kB would have forgotten it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.base.executor import cpu_count
+from pipeline.base.progress import Progress
+
+log = logging.getLogger(__name__)
 
 ZSTD_LEVEL: Final = 19
 COMPRESSOR_NAMES: Final = {
@@ -61,18 +65,26 @@ def measure(
 
     The threads' number changes nothing: each compression stands alone and the libraries release the interpreter.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
     with ThreadPoolExecutor(max_workers=min(4, cpu_count())) as pool:
-        compressions = {}
+        compressions: dict[tuple[str, str], Future[int]] = {}
+        work: dict[Future[int], int] = {}
         for name, text in texts.items():
             if not text:
                 continue
             for compressor in compressors:
-                compressions[name, compressor] = pool.submit(compressed_bytes, compressor, text)
+                compression = compressions[name, compressor] = pool.submit(compressed_bytes, compressor, text)
+                work[compression] = len(text)
                 prefix = prefixes.get(name, b"")
                 if prefix and compressor in PRIMABLE:
-                    compressions[name, f"{compressor}_primed"] = pool.submit(added_bytes, compressor, prefix, text)
+                    compression = pool.submit(added_bytes, compressor, prefix, text)
+                    compressions[name, f"{compressor}_primed"] = compression
+                    work[compression] = len(text) + 2 * len(prefix)  # with the prefix, and the prefix alone
+        if work:
+            progress = Progress(log, "compressed", "texts", total=len(work), size=sum(work.values()))
+            for compression in as_completed(work):
+                progress.add(1, work[compression])
         sizes: dict[str, dict[str, float]] = {name: {} for name in texts}
         for (name, label), compression in compressions.items():
             sizes[name][label] = 8 * compression.result() / len(texts[name])

