@@ -79,6 +79,7 @@ class TerminalHandler(logging.Handler):
         self._whole_run = multiprocessing.parent_process() is None
         """Whether this process sees more than one step, and ends as a command does."""
         self._begun = self._last = time.monotonic()
+        self._newest = ""
         self._steps: dict[str, _Step] = {}
         self._group: _Group | None = None
         self._findings: dict[str, str] = {}
@@ -186,7 +187,8 @@ class TerminalHandler(logging.Handler):
             self._flush()
         if self._group is None:
             found = step.fact if step is not None and outcome != REUSED else ""
-            self._group = _Group(outcome, now, f"{found} · {outcome}, {duration(seconds)}" if found else it.line)
+            new = found and found != self._newest
+            self._group = _Group(outcome, now, f"{found} · {outcome}, {duration(seconds)}" if new else it.line)
         self._group.keys.append(it.step)
         if not quick or now - self._group.begun >= LONG:
             self._flush()
@@ -201,7 +203,7 @@ class TerminalHandler(logging.Handler):
         self._write_at(text)
 
     def _write_at(self, text: str) -> None:
-        self._last = time.monotonic()
+        self._last, self._newest = time.monotonic(), text
         self._write(f"{datetime.now():%H:%M:%S} {text}")
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 import warnings
 from types import TracebackType
+from typing import Final
 
 import dagster as dg
 
 from pipeline.base.errors import SqueezeError
 from trainer.errors import TrainerError
 
+_SAY_ENOUGH: Final = (SqueezeError, TrainerError, dg.DagsterInvalidSubsetError, dg.DagsterInvalidConfigError)
+"""Errors that name what is wrong with a command, a profile or a run's configuration."""
+
 
 def spare_the_terminal() -> None:
     """In this process: leave out warnings that only concern who writes assets, and end a command that cannot go on
-    with the project's own sentence alone."""
+    with what is wrong alone."""
     for category in (dg.BetaWarning, dg.PreviewWarning, dg.SupersessionWarning):
         warnings.filterwarnings("ignore", category=category)
     before = sys.excepthook
@@ -22,7 +26,7 @@ def spare_the_terminal() -> None:
         return
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, (SqueezeError, TrainerError)):
+        if isinstance(error, _SAY_ENOUGH):
             print(f"error: {error}", file=sys.stderr)
         else:
             before(kind, error, trace)

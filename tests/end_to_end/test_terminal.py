@@ -31,7 +31,7 @@ def test_a_whole_run_is_a_few_short_lines_and_ends_with_what_came_of_it(fresh_pr
 
 
 def test_assets_by_themselves_end_in_a_fitting_way(fresh_project):
-    done = fresh_project.run("dagster", "asset", "materialize", "--select", "documents/web,heldout/web")
+    done = fresh_project.run("dagster", "asset", "materialize", "--select", "tiny/documents/web,tiny/heldout/web")
     assert "documents/web, heldout/web: first build" in done.stderr or "heldout/web: 30 of 300" in done.stderr
     assert re.search(r"assets +built documents/web, heldout/web", done.stderr)
     assert "dagster job execute -j full_train" in lines_of(done)[-1]
@@ -40,7 +40,7 @@ def test_assets_by_themselves_end_in_a_fitting_way(fresh_project):
 
 def test_a_failure_ends_with_its_sentence_and_without_a_traceback(fresh_project):
     missing = fresh_project.variant("missing", ("tales.jsonl", "tails.jsonl"))
-    for command in ((*JOB, "full_train"), ("dagster", "asset", "materialize", "--select", "documents/tales")):
+    for command in ((*JOB, "full_train"), ("dagster", "asset", "materialize", "--select", "missing/documents/tales")):
         done = fresh_project.run(*command, profile=missing, check=False)
         assert done.returncode != 0
         assert re.fullmatch(r"error: .*tails\.jsonl does not exist: correct .*", lines_of(done)[-1])
@@ -60,6 +60,13 @@ def test_a_profile_that_cannot_be_read_ends_with_its_sentence_alone(fresh_projec
 def test_everything_is_shown_where_the_runs_configuration_asks_for_it(fresh_project):
     config = fresh_project.folder / "everything.yaml"
     config.write_text("loggers: {console: {config: {log_level: DEBUG}}}\n")
-    done = fresh_project.run("dagster", "asset", "materialize", "--select", "documents/web", "-c", config)
+    done = fresh_project.run("dagster", "asset", "materialize", "--select", "tiny/documents/web", "-c", config)
     assert "STEP_START documents/web" in done.stderr
     assert "documents/web: building" in done.stderr
+
+
+def test_an_asset_that_is_not_there_is_named_without_a_traceback(fresh_project):
+    done = fresh_project.run("dagster", "asset", "materialize", "--select", "tiny/documents/wob", check=False)
+    assert done.returncode != 0
+    assert "documents/wob" in done.stderr
+    assert "Traceback" not in done.stderr
