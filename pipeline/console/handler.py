@@ -30,9 +30,11 @@ SILENCE: Final = 10.0
 SHARE: Final = 0.2
 """or this share of the run's time so far, where that is longer,"""
 LONGEST: Final = 60.0
-"""but no more seconds than these."""
+"""but no more seconds than these, which limit what follows too."""
 LONG: Final = 5.0
 """Seconds after which a step has lines of its own; quicker ones wait so long for others to share theirs."""
+LONG_SHARE: Final = 0.05
+"""Of the run's time so far, where that is longer: a slow machine says no more than a fast one."""
 _Event = dg.DagsterEventType
 
 
@@ -154,13 +156,13 @@ class TerminalHandler(logging.Handler):
             if step is not None:
                 step.newest, step.fact = it.line, step.fact if it.progress else it.line
             now = time.monotonic()
-            if now - self._last >= min(max(SILENCE, SHARE * (now - self._begun)), LONGEST):
+            if now - self._last >= self._at_least(SILENCE, SHARE):
                 self._say(it.line)
 
     def _begin(self, name: str) -> None:
         step = self._steps[name] = _Step(time.monotonic(), f"{name}: at work")
         if self._least == logging.INFO:
-            step.announcement = threading.Timer(LONG, self._announce, (name,))
+            step.announcement = threading.Timer(self._at_least(LONG, LONG_SHARE), self._announce, (name,))
             step.announcement.daemon = True
             step.announcement.start()
 
@@ -182,7 +184,8 @@ class TerminalHandler(logging.Handler):
         now = time.monotonic()
         step = self._close(it.step)
         seconds = now - step.begun if step is not None else 0.0
-        quick = seconds < LONG and self._whole_run
+        long = self._at_least(LONG, LONG_SHARE)
+        quick = seconds < long and self._whole_run
         if self._group is not None and (self._group.outcome != outcome or not quick):
             self._flush()
         if self._group is None:
@@ -190,8 +193,12 @@ class TerminalHandler(logging.Handler):
             new = found and found != self._newest
             self._group = _Group(outcome, now, f"{found} · {outcome}, {duration(seconds)}" if new else it.line)
         self._group.keys.append(it.step)
-        if not quick or now - self._group.begun >= LONG:
+        if not quick or now - self._group.begun >= long:
             self._flush()
+
+    def _at_least(self, seconds: float, share: float) -> float:
+        """So many seconds at first, and a share of the run's time later on, up to a limit."""
+        return min(max(seconds, share * (time.monotonic() - self._begun)), LONGEST)
 
     def _flush(self) -> None:
         group, self._group = self._group, None

@@ -84,6 +84,7 @@ def test_a_long_asset_has_a_line_of_its_own(terminal, monkeypatch):
     terminal.event(Event.STEP_START, "model")
     terminal.take("finished after 93 steps", "model")
     monkeypatch.setattr(module, "LONG", 0.0)
+    monkeypatch.setattr(module, "LONG_SHARE", 0.0)
     terminal.take("model: first build", "model", **{OUTCOME: "first build"})
     assert terminal.lines == ["documents/web: first build", "model: finished after 93 steps · first build, 0:00"]
 
