@@ -41,8 +41,10 @@ def offsets_of(array: Any) -> np.ndarray[Any, Any]:
     kind = array.type
     large = pa.types.is_large_list(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
     dtype = np.dtype(np.int64 if large else np.int32)
-    offsets = np.frombuffer(array.buffers()[1] or bytes(dtype.itemsize), dtype=dtype)
-    return offsets[array.offset : array.offset + len(array) + 1]
+    if not len(array):  # whose buffer may be empty
+        return np.zeros(1, dtype)
+    end = array.offset + len(array) + 1
+    return np.frombuffer(array.buffers()[1], dtype=dtype, count=end)[array.offset :]
 
 
 def list_array(offsets: np.ndarray[Any, Any], values: np.ndarray[Any, Any], dtype: str) -> pa.Array:

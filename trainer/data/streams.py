@@ -133,8 +133,17 @@ class PackedRows:
 
 
 def _pieces(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset :]
-    return offsets, column.values.to_numpy(zero_copy_only=True)
+    return _offsets(column, np.int32), column.values.to_numpy(zero_copy_only=True)
+
+
+def _rows_fit(batch: Any, tokens: int, capacity: int) -> bool:
+    """Whether every piece lies in a stream of so many tokens, and every row's pieces in `capacity` tokens."""
+    (offsets, starts), (same, lengths) = _pieces(batch.column("starts")), _pieces(batch.column("lengths"))
+    if not np.array_equal(offsets, same):
+        return False
+    sums = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    inside = (starts >= 0) & (lengths >= 1) & (starts <= tokens - lengths.astype(np.int64))
+    return bool(inside.all()) and bool((sums[offsets[1:]] - sums[offsets[:-1]] <= capacity).all())
 
 
 def open_rows(folder: Path, stage: StageEntry, stream: TokenStream, context: int) -> PackedRows:
@@ -146,7 +155,10 @@ def open_rows(folder: Path, stage: StageEntry, stream: TokenStream, context: int
             "to it and materialize the shards again"
         )
     path = folder / stage.packing.path
-    rows = PackedRows(stream, _map(path, rows_schema()))
+    batches = _map(path, rows_schema())
+    if not all(_rows_fit(batch, len(stream), context + 1) for batch in batches):
+        raise DataError(f"{path}: rows that lead outside the stage's tokens or are too long, damaged; {REBUILD}")
+    rows = PackedRows(stream, batches)
     if rows.count != stage.packing.rows:
         raise DataError(f"{path}: {rows.count} rows, the manifest says {stage.packing.rows}; {REBUILD}")
     return rows
@@ -183,18 +195,28 @@ def _map(path: Path, schema: Any) -> list[Any]:
             if not reader.schema.equals(schema):
                 types = [str(field.type) for field in reader.schema]
                 raise DataError(f"{path}: columns {reader.schema.names} of types {types} are not a shard's; {REBUILD}")
-            return [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            for batch in batches:
+                batch.validate(full=True)  # offsets that lead outside their buffers would end the process by a signal
+            return batches
     except FileNotFoundError:
         raise DataError(f"{path}: the shard is missing; {REBUILD}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as an Arrow file, cut short or damaged ({error}); {REBUILD}") from None
 
 
 def tokens_of(column: Any) -> np.ndarray:
     """The tokens of a list column's rows, joined: a view of Arrow's own buffer."""
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if column.type.id == _LARGE_LIST else np.int32)
-    first, last = offsets[column.offset], offsets[column.offset + len(column)]
-    return column.values.to_numpy(zero_copy_only=True)[first:last]
+    offsets = _offsets(column, np.int64 if column.type.id == _LARGE_LIST else np.int32)
+    return column.values.to_numpy(zero_copy_only=True)[offsets[0] : offsets[-1]]
+
+
+def _offsets(column: Any, dtype: Any) -> np.ndarray:
+    """A list column's offsets, the closing one included: a view of Arrow's own buffer."""
+    if not len(column):  # whose buffer may be empty
+        return np.zeros(1, dtype)
+    end = column.offset + len(column) + 1
+    return np.frombuffer(column.buffers()[1], dtype=dtype, count=end)[column.offset :]
 
 
 _LARGE_LIST = 36  # pyarrow.lib.Type_LARGE_LIST, spelt out so that this module loads without pyarrow

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import ShardError
 from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
+from pipeline.tokenization.corpus_tokens.writer import schema
 from trainer.data.shards import TokenizerRef
 
 
@@ -87,8 +88,10 @@ def map_batches(file: StoreFile, dtype: str) -> tuple[pa.Buffer, list[pa.RecordB
             whole = source.read_buffer()
         reader = pa.ipc.open_file(whole)
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        for batch in batches:
+            batch.validate(full=True)  # offsets that lead outside their buffers would end the process by a signal
         _check(batches, file, dtype)
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise ShardError(
             f"{file.path}: missing, cut short or damaged ({error}); run `squeeze verify`, then materialize tokens again"
         ) from None
@@ -101,11 +104,15 @@ def _check(batches: list[pa.RecordBatch], file: StoreFile, dtype: str) -> None:
     tokens = 0
     for batch in batches:
         column = batch.column("tokens")
-        if str(column.type.value_type) != dtype or batch.schema.field("doc_id").type != pa.binary(16):
+        if _columns(batch.schema) != _columns(schema(dtype, graded="grade" in batch.schema.names)):
             raise pa.ArrowInvalid(f"columns {batch.schema.names} of types {batch.schema.types}")
         tokens += int(offsets_of(column)[-1] - offsets_of(column)[0]) if batch.num_rows else 0
     if tokens != file.tokens:
         raise pa.ArrowInvalid(f"{tokens} tokens, tokens.json says {file.tokens}")
+
+
+def _columns(of: pa.Schema) -> list[tuple[str, str]]:
+    return [(field.name, str(getattr(field.type, "value_type", field.type))) for field in of]
 
 
 def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarray, np.ndarray]:
