@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.finished import finish
 from pipeline.curation.sources import hub as hub_reading
 from pipeline.curation.sources.settings import HubDataset
 from pipeline.curation.tables import iter_parts
@@ -135,6 +136,7 @@ def test_a_branch_is_read_at_the_commit_it_named_when_the_build_began(hub: dict[
 
     earlier = "f" * 40  # a build that began before the branch moved goes on with the commit it began with
     record.write_text(json.dumps({"some/stories@main": earlier}))
+    finish(record)
     (tmp_path / "out" / "part-00001.parquet").unlink()
     (tmp_path / "log").write_text("")
     subprocess.run(build, env=hub, capture_output=True, text=True, check=True)
