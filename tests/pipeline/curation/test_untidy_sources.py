@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -88,6 +89,20 @@ def test_text_in_a_parquet_file_that_is_no_utf8_costs_its_row(tmp_path: Path) ->
     summary, documents = build(tmp_path / "out", tmp_path / "a.parquet")
     assert [text for _, text in documents] == TALES[:2]
     assert summary.quarantined == {Reason.NO_VALUE: 1}
+
+
+def test_an_arrow_file_that_points_outside_of_itself_is_damaged_and_crashes_nothing(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with pa.ipc.new_file(buffer, pa.schema([("text", pa.string())])) as file:
+        file.write_table(pa.table({"text": TALES}))
+    offsets = struct.pack("<2i", 0, len(TALES[0]))
+    assert buffer.getvalue().count(offsets) == 1
+    damaged = buffer.getvalue().replace(offsets, struct.pack("<2i", 0, 2_000_000_000))
+    write(tmp_path / "in" / "a.arrow", damaged)
+    write(tmp_path / "in" / "b.jsonl", json_line(TALES[1]))
+    summary, documents = build(tmp_path / "out", tmp_path / "in" / "*")
+    assert documents == [("b.jsonl#0", TALES[1])]
+    assert summary.quarantined == {Reason.UNREADABLE: 1}
 
 
 def test_a_field_that_no_row_has_is_named_with_its_setting(tmp_path: Path) -> None:
