@@ -112,7 +112,7 @@ def _check(batches: list[pa.RecordBatch], file: StoreFile, dtype: str) -> None:
 
 
 def _columns(of: pa.Schema) -> list[tuple[str, str]]:
-    return [(field.name, str(getattr(field.type, "value_type", field.type))) for field in of]
+    return sorted((field.name, str(getattr(field.type, "value_type", field.type))) for field in of)
 
 
 def token_bytes(column: Any, whole: pa.Buffer, itemsize: int) -> tuple[np.ndarray, np.ndarray]:
