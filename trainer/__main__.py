@@ -1,8 +1,10 @@
 """`python -m trainer train --config run.json`, alone or under torchrun; `python -m trainer plan --config run.json`.
 
 Exit status: 0 for a run that ended in order (`summary.json` says how), 75 for one that a signal stopped after a
-checkpoint, 1 for an error, 2 for settings that cannot work. An error's message is also left in `<config>.error`. Under
-torchrun every rank runs this; the first also opens Dagster Pipes when its environment is there.
+checkpoint, 1 for an error, 2 for settings that cannot work; 128 and the signal's number where a signal came before
+there was anything to save. An error's message is also left in `<config>.error`. Under torchrun every rank runs this,
+and `trainer.launch` ends with the status of the rank that says most; the first rank also opens Dagster Pipes when its
+environment is there.
 """
 
 from __future__ import annotations
@@ -16,15 +18,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from trainer.config import read_run
-from trainer.errors import CheckpointError, ConfigError, DataError, TrainerError
+from trainer.errors import TrainerError
+from trainer.process.complaint import Complaint, leave_status, status_of
 from trainer.process.signals import EXIT_UNFINISHED, PARENT_PID, StopRequest, die_with_parent
-
-EXIT_ERROR = 1
-EXIT_SETTINGS = 2
-_PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "NCCL error")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,32 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan_parser.add_argument("--mfu", type=float, default=0.4, help="share of the peak to count on (default 0.4)")
     plan_parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
+    if options.command == "train":
+        return _train(options.config)
     try:
-        if options.command == "train":
-            return _train(options.config)
         return _plan(options)
     except TrainerError as error:
-        _complain(str(error), options.config)
-        return EXIT_SETTINGS if isinstance(error, ConfigError | DataError | CheckpointError) else EXIT_ERROR
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _PEER_IS_GONE):
-            raise
-        reason = str(error).splitlines()[0]
-        _complain(f"another rank ended or cannot be reached; its own message says why ({reason})", options.config)
-        return EXIT_ERROR
-
-
-def _complain(message: str, config: Path) -> None:
-    """Say it on stderr, and leave it in `<config>.error` for whoever started the ranks; the first one to write wins."""
-    rank = os.environ.get("RANK", "0")
-    message = message if rank == "0" else f"rank {rank}: {message}"
-    print(f"trainer: {message}", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError), _error_file(config).open("x", encoding="utf-8") as file:
-        file.write(message + "\n")
-
-
-def _error_file(config: Path) -> Path:
-    return config.with_name(config.name + ".error")
+        print(f"trainer: {error}", file=sys.stderr)
+        return status_of(error)
 
 
 def _train(config: Path) -> int:
@@ -72,12 +52,21 @@ def _train(config: Path) -> int:
     if under_torchrun:
         launched = os.environ.get(PARENT_PID)
         die_with_parent(int(launched) if launched else None)
-    stop = StopRequest()
-    stop.install()
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        _error_file(config).unlink(missing_ok=True)
-    with _reporting(first=first):
+    complaint = Complaint(config)
+    try:
+        stop = StopRequest()
+        stop.install()
+        complaint.begin()
+        status = _run(config, stop)
+    except Exception as error:
+        status = complaint.about(error)
+    complaint.end()
+    leave_status(status)
+    return status
+
+
+def _run(config: Path, stop: StopRequest) -> int:
+    with _reporting(first=os.environ.get("RANK", "0") == "0"):
         from trainer.process.ranks import join_ranks, leave_ranks
         from trainer.run.loop import train
 
@@ -106,14 +95,22 @@ def _reporting(*, first: bool) -> Iterator[None]:
     if not (first and "DAGSTER_PIPES_CONTEXT" in os.environ):
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        logger.addHandler(handler)
-        yield
+        with _added(logger, handler):
+            yield
         return
     from dagster_pipes import open_dagster_pipes
 
-    with open_dagster_pipes() as pipes:
-        logger.addHandler(_PipesHandler(pipes))
+    with open_dagster_pipes() as pipes, _added(logger, _PipesHandler(pipes)):
         yield
+
+
+@contextlib.contextmanager
+def _added(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 class _PipesHandler(logging.Handler):
@@ -125,8 +122,22 @@ class _PipesHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "warning" if record.levelno >= logging.WARNING else "info"
-        getattr(self._pipes.log, level)(record.getMessage())
+        try:
+            getattr(self._pipes.log, level)(record.getMessage())
+        except Exception:  # as the handlers of `logging` have it: a line that cannot be said ends no run
+            self.handleError(record)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process with this status and no other: after an error nothing is waited for that may never come, and
+    output that cannot be written changes nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if status:
+        os._exit(status)
+    sys.exit()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -35,15 +35,23 @@ def whole_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     writer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f"{path.name}.{writer}{TEMPORARY}")
     try:
-        yield temporary
-        if sync:
-            _sync(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk says so without naming what it was to hold
-        raise
+        with naming(path):
+            yield temporary
+            if sync:
+                _sync(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have what the disk raises within the block name `path`: a full one does not say what it was to hold."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextmanager

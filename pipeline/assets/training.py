@@ -36,6 +36,8 @@ from pipeline.sharding.output.commit import EpochSummary
 from pipeline.tokenization.choosing.choice import ChoiceSummary
 from trainer.config import ChoiceData, DataConfig, RunConfig, TrainingConfig, ValidationData
 from trainer.model.config import ModelConfig
+from trainer.process.complaint import error_file
+from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE, SUMMARY_FILE
 
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 GROUP: Final = "training"
 MODEL_VERSION: Final = "3"
 EXPORT_VERSION: Final = "1"
+INTERRUPTED: Final = "training was interrupted after a checkpoint; materialize model again to go on from there"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +138,7 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
         _launch(build, launch, epochs, packed=packed)
     summary = read_summary(build.out)
     if summary is None or summary.interrupted or summary.content_hash is None:
-        raise SqueezeError("training was interrupted after a checkpoint; materialize model again to go on from there")
+        raise SqueezeError(INTERRUPTED)
     finish(build.out / SUMMARY_FILE, *(file for file in build.out.glob("[!.]*") if file.is_file()))
     shutil.rmtree(build.out / CHECKPOINTS, ignore_errors=True)
     return ModelSummary(summary.content_hash, summary, _loss_curve(build.out))
@@ -150,6 +153,7 @@ def batch_of(settings: Training) -> Batch:
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
     config = build.out / RUN_FILE
     write_text(config, json.dumps(run_config(build, epochs, packed=packed).to_dict(), indent=1))
+    error_file(config).unlink(missing_ok=True)  # what an earlier attempt said explains no kill of this one
     program = Program(
         "trainer",
         ("train", "--config", str(config)),
@@ -211,9 +215,11 @@ def export(build: Build) -> ExportSummary:
 
 def _why_it_failed(config: Path, status: int) -> str:
     """The trainer's own words where it left any, else the status it ended with."""
-    said = config.with_name(config.name + ".error")
-    if said.is_file():
-        return said.read_text(encoding="utf-8").strip()
+    said = error_file(config)
+    if said.is_file() and (text := said.read_text(encoding="utf-8", errors="replace").strip()):
+        return text
+    if status == EXIT_UNFINISHED:
+        return INTERRUPTED
     return (
         f"the trainer ended with status {status} before it was done; its output is in this run's stdout and stderr. "
         "Materialize model again to go on from the newest checkpoint"

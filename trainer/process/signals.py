@@ -40,9 +40,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def heeded_stops() -> list[signal.Signals]:
-    """Those of `STOPS` that this process does not ignore. SIGHUP stays ignored where `nohup` had it so, and SIGINT in
-    a shell's background job; SIGTERM is always heeded."""
-    return [number for number in STOPS if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
+    """Those of `STOPS` that end a run here: all but what this process was started to ignore, as `nohup` has SIGHUP
+    ignored. SIGTERM and SIGINT are always heeded: a shell's background job ignores SIGINT without being asked to."""
+    always = (signal.SIGTERM, signal.SIGINT)
+    return [number for number in STOPS if number in always or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def die_with_parent(parent: int | None = None) -> None:

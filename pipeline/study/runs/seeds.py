@@ -109,6 +109,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
     """
     if not is_finished(out / RESULT_FILE):
         write_json(out / SEED_FILE, dataclasses.asdict(task))
+        (out / ERROR_FILE).unlink(missing_ok=True)  # what an earlier attempt said explains no kill of this one
         program = Program(
             *("pipeline.study.runs.seed_process", (str(out),)), environment=ENVIRONMENT, output=out / OUTPUT_FILE
         )

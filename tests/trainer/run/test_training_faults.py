@@ -20,6 +20,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from trainer.run.checkpoints.checkpoint import newest_checkpoint  # noqa: E402
+
 pytestmark = [
     pytest.mark.fault,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux: /proc and PR_SET_PDEATHSIG"),
@@ -157,6 +159,63 @@ def test_a_rank_that_dies_is_reported_to_whoever_started_the_run(make_run: Any, 
     os.kill(run.processes()["rank"][-1], signal.SIGKILL)
     run.assert_gone()
     assert "another rank ended or cannot be reached" in path.with_name("run.json.error").read_text()
+
+
+ASKED = {
+    "SIGHUP to torchrun": ("torchrun", signal.SIGHUP),
+    "SIGUSR1 to torchrun": ("torchrun", signal.SIGUSR1),
+    "SIGUSR2 to a rank": ("rank", signal.SIGUSR2),
+    "SIGTERM to a rank": ("rank", signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize(("to", "number"), ASKED.values(), ids=ASKED)
+def test_whatever_asks_a_run_to_stop_it_saves_and_says_that_it_can_go_on(
+    make_run: Any, launch: Any, to: str, number: int
+) -> None:
+    path = make_run("run", **{**LONG, "checkpoint_every": 1000})
+    run = launch(path)
+    run.wait_for_step(10)
+    os.kill(run.processes()[to][-1], number)
+    assert run.starter.wait(timeout=60) == 75, run.said()
+    run.assert_gone()
+    assert newest_checkpoint(path.with_suffix("") / "checkpoints") is not None
+    assert json.loads((path.with_suffix("") / "summary.json").read_text())["state"] == "interrupted"
+
+
+def test_a_signal_that_nohup_has_ignored_ends_nothing(make_run: Any, launch: Any) -> None:
+    path = make_run("run", **LONG)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = launch(path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    run.wait_for_step(10)
+    for pid in [*run.processes()["torchrun"], *run.processes()["rank"]]:
+        os.kill(pid, signal.SIGHUP)
+    assert run.starter.wait(timeout=120) == 0, run.said()
+
+
+def test_one_rank_that_is_asked_ends_the_evaluation_of_all_within_a_second(
+    make_run: Any, run_shards: Any, tmp_path: Path, launch: Any
+) -> None:
+    path = make_run("run", validate=True, max_steps=5)
+    draw = random.Random(3)
+    texts = [[*(draw.randrange(63) for _ in range(400)), 63] for _ in range(20_000)]
+    large = run_shards(tmp_path / "large", 0, texts, stage="numbers/en")
+    settings = json.loads(path.read_text())
+    settings["data"]["validation"][0]["path"] = str(large)
+    path.write_text(json.dumps(settings))
+    run = launch(path)
+    run.wait_for_step(5)
+    time.sleep(1.0)
+    began = time.monotonic()
+    os.kill(run.processes()["rank"][-1], signal.SIGTERM)
+    while any(run.processes()["rank"]):
+        assert time.monotonic() - began < 10, run.said()
+        time.sleep(0.05)
+    assert run.starter.wait(timeout=60) == 75, run.said()
+    assert (path.with_suffix("") / "checkpoints" / "step_00000005").exists()
 
 
 def test_torchrun_restarts_the_ranks_and_they_go_on(make_run: Any, launch: Any, reference: Any) -> None:

@@ -20,6 +20,7 @@ from trainer.data.shards import content_hash, read_manifest  # noqa: E402
 from trainer.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainerError  # noqa: E402
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.process.signals import StopRequest  # noqa: E402
+from trainer.run import loop  # noqa: E402
 from trainer.run.folder import sorted_checkpoints, step_of  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
 from trainer.run.loop import train  # noqa: E402
@@ -244,6 +245,62 @@ def test_rolling_back_skips_the_batch_and_survives_a_stop(make_run: Any, bad_ste
     go(parts, StopAfter(12))
     assert go(parts).skipped_steps == [bad_step - 1]
     assert same(weights(parts), weights(whole))
+
+
+def test_a_batch_that_was_left_out_counts_for_no_expert(
+    make_run: Any, bad_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"mlp": "moe", "moe": {"experts": 8, "top_k": 2, "balance": "bias", "bias_rate": 0.05}}
+    settings = {"max_steps": 14, "on_bad_loss": "roll_back", "precision": "float32"}
+    rolled_back, known = make_run("rolled_back", model, **settings), make_run("known", model, **settings)
+    assert go(rolled_back).skipped_steps == [bad_step - 1]
+    begin = loop.begin
+
+    def told(*arguments: Any) -> Any:
+        learner, state = begin(*arguments)
+        state.skipped_steps.append(bad_step - 1)
+        return learner, state
+
+    monkeypatch.setattr(loop, "begin", told)
+    go(known)
+    assert same(weights(rolled_back), weights(known))
+
+
+def test_a_run_takes_its_lock_again_where_somebody_removed_it(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_run("run", max_steps=14)
+    lock = path.with_suffix("") / "checkpoints" / ".lock"
+    clip = Learner.clip
+
+    def removing(self: Learner) -> float:
+        lock.unlink(missing_ok=True)
+        return clip(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "clip", removing)
+        assert go(path).state == "finished"
+    assert lock.exists()
+
+
+def test_a_run_whose_lock_another_one_has_by_now_ends(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    path = make_run("run", max_steps=14)
+    lock = path.with_suffix("") / "checkpoints" / ".lock"
+    clip = Learner.clip
+    others: list[Any] = []
+
+    def taking(self: Learner) -> float:
+        if not others:
+            lock.unlink()
+            others.append(lock.open("w"))
+            fcntl.flock(others[0], fcntl.LOCK_EX)
+        return clip(self)
+
+    monkeypatch.setattr(Learner, "clip", taking)
+    with pytest.raises(ConfigError, match="another run is writing here"):
+        go(path)
+    others[0].close()
+    assert sorted_checkpoints(path.with_suffix("") / "checkpoints") == []
 
 
 def test_settings_that_keep_going_bad_end_in_an_error(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

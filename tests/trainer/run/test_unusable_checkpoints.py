@@ -19,8 +19,9 @@ torch = pytest.importorskip("torch")
 
 from in_process import StopAfter, go  # noqa: E402
 
-from trainer.__main__ import EXIT_SETTINGS, main  # noqa: E402
+from trainer.__main__ import main  # noqa: E402
 from trainer.errors import CheckpointError, TrainerError  # noqa: E402
+from trainer.process.complaint import EXIT_SETTINGS  # noqa: E402
 from trainer.run.checkpointing import Checkpoints  # noqa: E402
 from trainer.run.checkpoints.checkpoint import newest_checkpoint, read_state  # noqa: E402
 from trainer.run.folder import sorted_checkpoints  # noqa: E402

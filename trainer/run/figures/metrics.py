@@ -18,7 +18,7 @@ from typing import Any
 
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
-from trainer.files import whole_file
+from trainer.files import naming, whole_file
 from trainer.numbers import duration
 from trainer.run.folder import EVALUATIONS_FILE, METRICS_FILE
 from trainer.scoring.evaluation import Evaluation
@@ -92,8 +92,9 @@ class MetricsLog:
     def write(self, line: StepLine, steps: int) -> None:
         """Record a step of `steps`; move the bar on a terminal, or say a line every few seconds anywhere else."""
         values = line.to_json()
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(values) + "\n")
+            self._file.flush()
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
         self._draw(numbers, line.step)
         if self._bar is not None:
@@ -107,7 +108,7 @@ class MetricsLog:
     def write_evaluation(self, step: int, evaluated: Evaluation) -> None:
         """Record what an evaluation after `step` came to, in place of what one before a resumption did."""
         cut_metrics(self._evaluations_path, step - 1)
-        with self._evaluations_path.open("a", encoding="utf-8") as file:
+        with naming(self._evaluations_path), self._evaluations_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **dataclasses.asdict(evaluated)}) + "\n")
         self._draw(evaluated.figures(), step)
 
@@ -122,7 +123,8 @@ class MetricsLog:
         """End every writer; what was written stays."""
         if self._bar is not None:
             self._bar.close()
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:
