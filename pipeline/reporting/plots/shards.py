@@ -10,27 +10,32 @@ import itertools
 from collections.abc import Sequence
 
 from pipeline.base.numbers import short
-from pipeline.reporting.plots.style import COLORS, INK, figure_png, new_figure
+from pipeline.reporting.plots.stages import name_stages
+from pipeline.reporting.plots.style import COLORS, INK, corpus_colors, figure_png, new_figure
 from pipeline.sharding.output.statistics import Curve, ShardSize
 
 
-def curve_png(curve: Curve, stages: Sequence[str]) -> bytes:
-    """Share of each corpus in the tokens read, over the epoch; `stages` are the names of those in `curve`."""
+def curve_png(curve: Curve, stages: Sequence[str], corpora: Sequence[str] = ()) -> bytes:
+    """Share of each corpus in the tokens read, over the epoch.
+
+    Args:
+        stages: names of those in `curve`.
+        corpora: all that the profile has.
+    """
     figure, axes = new_figure(7.2, 3.0)
     ends = [0, *curve.tokens]
     sizes = [end - start for start, end in itertools.pairwise(ends)]
     bottoms = [0.0] * len(sizes)
-    for (name, tokens), color in zip(sorted(curve.sources.items()), COLORS * 3, strict=False):
+    colors = corpus_colors(sorted(curve.sources), corpora)
+    for name, tokens in sorted(curve.sources.items()):
         shares = [count / size for count, size in zip(tokens, sizes, strict=True)]
-        axes.bar(ends[:-1], shares, width=sizes, bottom=bottoms, align="edge", color=color, linewidth=0, label=name)
+        axes.bar(
+            ends[:-1], shares, width=sizes, bottom=bottoms, align="edge", color=colors[name], linewidth=0, label=name
+        )
         bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
-    start = 0
-    for name, end in zip(stages, curve.stages, strict=True):
+    for end in curve.stages:
         axes.axvline(end, color=INK, linewidth=0.8)
-        # a stage too short for its name has it to the right of its end
-        side, place = ("left", end) if end - start < 0.12 * ends[-1] else ("center", (start + end) / 2)
-        axes.annotate(name, (place, 1.0), (0, 3), textcoords="offset points", ha=side, fontsize=8, color=INK)
-        start = end
+    name_stages(axes, stages, curve.stages)
     axes.set_xlim(0, ends[-1])
     axes.set_ylim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: short(value))
@@ -55,6 +60,8 @@ def lengths_png(lengths: Sequence[int]) -> bytes:
 
 def shards_png(shards: Sequence[ShardSize]) -> bytes:
     """Tokens of each shard, in reading order, coloured by stage (the folder in `path`)."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(7.2, 2.0)
     folder_of = [shard.path.split("/")[0] for shard in shards]
     folders = list(dict.fromkeys(folder_of))
@@ -63,7 +70,8 @@ def shards_png(shards: Sequence[ShardSize]) -> bytes:
         tokens = [shards[place].tokens for place in places]
         axes.bar(places, tokens, width=0.9, color=color, label=folder)
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
-    axes.set_xlabel("shard")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlabel("shard, in the order they are read")
     axes.set_ylabel("tokens")
     axes.grid(axis="x", visible=False)
     if len(folders) > 1:

@@ -18,8 +18,35 @@ if TYPE_CHECKING:
 INK: Final = "#1f2937"
 SOFT: Final = "#9ca3af"
 GRID: Final = "#e5e7eb"
-COLORS: Final = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#db2777")
+COLORS: Final = (
+    *("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#db2777"),
+    *("#65a30d", "#475569", "#92400e", "#5eead4"),
+)
+LIGHTER: Final = 0.4
+"""How much of the way to white each further language of a corpus is."""
 DPI: Final = 110
+
+
+def corpus_colors(names: Sequence[str], corpora: Sequence[str] = ()) -> dict[str, str]:
+    """The colour of each corpus, or language of one (`corpus/language`), the same in all pictures.
+
+    corpora: all that the profile has. A picture that shows some of them alone gives them the colours that they have
+    beside all the others.
+    """
+    known = sorted({name.partition("/")[0] for name in (*names, *corpora)})
+    colors = {}
+    for name in dict.fromkeys(names):
+        corpus = name.partition("/")[0]
+        languages = sorted({other for other in names if other.partition("/")[0] == corpus})
+        base = COLORS[known.index(corpus) % len(COLORS)]
+        colors[name] = _lighter(base, 1 - (1 - LIGHTER) ** languages.index(name))
+    return colors
+
+
+def _lighter(color: str, share: float) -> str:
+    """A colour that is `share` of the way to white."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

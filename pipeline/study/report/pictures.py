@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.reporting.plots.labels import name_points
 from pipeline.reporting.plots.style import COLORS, INK, SOFT, figure_png, new_figure, new_panels
 from pipeline.study.results.effects import Effect
 from pipeline.study.results.intervals import Interval
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
-LABEL_HEIGHT: Final = 0.03
-"""Of the picture: names nearer than this lie on each other, as do those of arms whose sizes differ by a tenth."""
-LABEL_WIDTH: Final = 0.1
 WIDEST: Final = 0.6
 """Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
 
@@ -90,8 +89,9 @@ def curves_png(results: Results, shown: Sequence[str]) -> bytes:
 
 def frontier_png(results: Results) -> bytes:
     """Bits per byte at the end against parameters, a point an arm, a colour for arms that were trained on about as much
-    text; a line joins those of a colour that no smaller arm beats. Of arms that lie on each other one has its name."""
-    figure, axes = new_figure(7.2, 4.6)
+    text; a line joins those of a colour that no smaller arm beats. Those have their names, and others where there is
+    room."""
+    figure, axes = new_figure(7.6, 5.2)
     groups: list[tuple[float, list[tuple[float, float, str]]]] = []
     for name, group in sorted(results.by_arm.items(), key=lambda item: -_text(item[1][0])):
         ends = [run.scores[POOLED] for run in group if run.state == FINISHED]
@@ -102,9 +102,9 @@ def frontier_png(results: Results) -> bytes:
             groups.append((text, []))
         groups[-1][1].append((group[0].parameters / 1e6, statistics.fmean(ends), name))
     shown = [item for item in groups if len(item[1]) >= FEWEST_OF_A_PANEL] or groups[:1]
-    labelled: list[tuple[float, float]] = []
-    heights = [y for _, points in shown for _, y, _ in points]
-    apart = LABEL_HEIGHT * (max(heights, default=0.0) - min(heights, default=0.0))
+    named: list[tuple[float, float, str]] = []
+    behind: list[tuple[float, float, str]] = []
+    corners: list[list[tuple[float, float]]] = []
     for number, (text, points) in enumerate(shown):
         color = COLORS[number % len(COLORS)]
         best, line = math.inf, []
@@ -118,9 +118,9 @@ def frontier_png(results: Results) -> bytes:
         for x, y, name in [*line, *others]:
             fill = color if (x, y, name) in line else "white"
             axes.plot([x], [y], marker="o", markersize=4.5, color=color, markerfacecolor=fill, linestyle="none")
-            if all(abs(x - a) > LABEL_WIDTH * max(x, a) or abs(y - b) > apart for a, b in labelled):
-                labelled.append((x, y))
-                axes.annotate(name, (x, y), fontsize=6, color=INK, xytext=(4, -2), textcoords="offset points")
+        named += line
+        behind += sorted(others, key=lambda point: -abs(math.log(point[0] / line[0][0])))
+        corners.append([corner for a, b in itertools.pairwise(line) for corner in (a[:2], (b[0], a[1]), b[:2])])
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}")
@@ -128,6 +128,7 @@ def frontier_png(results: Results) -> bytes:
     axes.set_xlabel("million parameters, embeddings included")
     axes.set_ylabel("held-out bits per byte at the end")
     axes.legend(fontsize=8, frameon=False)
+    name_points(axes, [*named, *behind], [point[:2] for point in [*named, *behind]], corners)
     return figure_png(figure)
 
 

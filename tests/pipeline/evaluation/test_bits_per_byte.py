@@ -178,15 +178,16 @@ def test_a_part_of_the_held_out_text_is_of_all_languages_and_the_same_in_whateve
     st.lists(st.tuples(st.text("ab€", min_size=1, max_size=9), st.sampled_from(["en", "fr"])), max_size=30),
     st.integers(0, 80),
 )
-def test_priming_text_is_what_sorting_by_id_and_cutting_would_give(documents, most):
+def test_priming_text_is_what_has_the_smallest_ids_cut_and_in_the_corpuss_order(documents, most):
     with_ids = [(doc_id(f"{n}{text}".encode()), text, lang) for n, (text, lang) in enumerate(documents)]
     prefix = training_prefix({"books": lambda: iter(with_ids)}, "books", most)
-    left, wanted = most, {}
-    for _, text, lang in sorted(with_ids):
-        piece = text.encode()[:left]
-        left -= len(piece)
-        if piece:
-            wanted[lang] = wanted.get(lang, b"") + piece
+    left, taken, wanted = most, {}, {}
+    for doc, text, _ in sorted(with_ids):
+        taken[doc] = text.encode()[:left]
+        left -= len(taken[doc])
+    for doc, _, lang in with_ids:
+        if taken[doc]:
+            wanted[lang] = wanted.get(lang, b"") + taken[doc]
     assert prefix.languages == wanted
     assert prefix.corpus_bytes == (sum(len(text.encode()) for text, _ in documents) if most else 0)
 
