@@ -1,7 +1,8 @@
 """What Dagster's launchpad shows of a settings class: the same keys with their descriptions, unset unless typed in.
 
 In: a settings class. Out: a `dg.Config` class (`launchpad_config`), and of what was typed into it the values alone
-(`typed_in`), to be laid over the settings and validated as those of a profile are.
+(`typed_in`), to be laid over the settings and validated as those of a profile are. A null that was typed is a value, as
+in a profile; Dagster fills in the same for a key that was left out, so what was typed is looked up in the run.
 """
 
 from __future__ import annotations
@@ -32,10 +33,28 @@ def launchpad_config(kind: type, name: str, doc: str) -> type[dg.Config]:
     return create_model(name, __base__=dg.Config, __doc__=doc, **shown)
 
 
-def typed_in(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that were given, without those left out and without sections that hold none."""
-    values = {key: typed_in(value) if isinstance(value, Mapping) else value for key, value in given.items()}
-    return {key: value for key, value in values.items() if value is not None and value != {}}
+def typed_in(given: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that were given, without those left out and without sections that hold none.
+
+    given: as Dagster hands them over, every key filled in. typed: as they stand in the run, before that.
+    """
+    values = {
+        key: typed_in(value, _section(typed.get(key))) if isinstance(value, Mapping) else value
+        for key, value in given.items()
+    }
+    return {key: value for key, value in values.items() if value != {} and (value is not None or key in typed)}
+
+
+def _section(typed: Any) -> Mapping[str, Any]:
+    return typed if isinstance(typed, Mapping) else {}
+
+
+def typed_config(run_config: Mapping[str, Any], op: str) -> Mapping[str, Any]:
+    """What was typed for an asset's step in a run's configuration."""
+    found: Any = run_config
+    for key in ("ops", op, "config"):
+        found = _section(_section(found).get(key))
+    return found
 
 
 def _plain(annotation: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dagster as dg
 
+from pipeline.assets.launchpad import typed_config, typed_in
 from pipeline.assets.logged import OUTCOME, REUSED, logged
 from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
@@ -141,7 +142,7 @@ class StoredAsset(Generic[S]):
     config: type[dg.Config] | None = None
     """Launchpad configuration, if the asset takes any."""
     override: Callable[[Any, Mapping[str, Any]], Any] | None = None
-    """(settings, launchpad values) -> settings; runs before fingerprinting."""
+    """(settings, what was typed into the launchpad) -> settings; runs before fingerprinting."""
     instead: Callable[[Build, str], S] | None = None
     """(build, why) -> what stands in for it where it is not possible now. It is kept under a fingerprint of its own, so
     the asset itself is tried again each time, and what was built from the stand-in is reused while that is the same."""
@@ -210,7 +211,8 @@ def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecut
     """Reuse an asset's artifact, or make it from the current artifacts of its inputs."""
     settings = asset.settings
     if asset.override is not None:
-        settings = asset.override(settings, context.op_execution_context.op_config or {})
+        typed = typed_config(context.run.run_config, context.op_execution_context.op.name)
+        settings = asset.override(settings, typed_in(context.op_execution_context.op_config or {}, typed))
     inputs = {key: store.current(key) for key in asset.inputs}
     inputs |= {key: there for key in asset.optional if (there := store.find_current(key)) is not None}
     check_one_generation(asset.key, inputs)

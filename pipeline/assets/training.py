@@ -14,7 +14,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.evaluation import TRAINING_ITEMS
-from pipeline.assets.launchpad import launchpad_config, typed_in
+from pipeline.assets.launchpad import launchpad_config
 from pipeline.assets.live import observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
@@ -122,10 +122,9 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
 
 def override(settings: Training, given: Mapping[str, Any]) -> Training:
     """The settings with the launchpad's values laid over them, validated as the profile's are."""
-    chosen = typed_in(given)
-    if not chosen:
+    if not given:
         return settings
-    values = merge(dataclasses.asdict(settings.training), chosen)
+    values = merge(dataclasses.asdict(settings.training), given)
     return dataclasses.replace(settings, training=TrainingConfig.from_dict(values, "launchpad: training"))
 
 

@@ -52,7 +52,7 @@ def open_store(profile: str | None) -> Store:
     root = squeeze_home()
     if not root.is_dir():
         raise SqueezeError(f"there is no store at {root}: run `dagster job execute -j full_train`, or set SQUEEZE_HOME")
-    return Store(root, profile_name(profile)).open()
+    return Store(root, profile_name(profile), named=profile).open()
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from pipeline.base.errors import ProfileError
 from pipeline.base.suggestions import did_you_mean
+from pipeline.store.home import PROFILE_VARIABLE
 
-PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
 DEFAULT_PROFILE: Final = "sample"
 BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
 EXTENDS: Final = "extends"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 HOME_VARIABLE: Final = "SQUEEZE_HOME"
+PROFILE_VARIABLE: Final = "SQUEEZE_PROFILE"
+"""Whose store it is: a built-in profile's name or a file."""
 DEFAULT_HOME: Final = ".squeeze"
 
 

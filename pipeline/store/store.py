@@ -27,6 +27,7 @@ from pipeline.store.backend import CURRENT, MANIFEST, Backend
 from pipeline.store.fingerprint import fingerprint_of
 from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import FORMAT, Input, Manifest, Provenance
+from pipeline.store.missing import building
 from pipeline.store.provenance import git_commit, libraries
 from pipeline.store.rebuild_reason import rebuild_reason
 from pipeline.store.soundness import remember_sound
@@ -73,10 +74,20 @@ class Recipe:
 class Store:
     """The artifacts under one root, seen by one profile, whose pointers say which of them are current."""
 
-    def __init__(self, root: Path, profile: str, *, run_id: str | None = None, backend: Backend | None = None) -> None:
-        """root: where caches are kept, and the artifacts too unless another `backend` holds them."""
+    def __init__(
+        self,
+        root: Path,
+        profile: str,
+        *,
+        named: str | None = None,
+        run_id: str | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        """root: where caches are kept, and the artifacts too unless another `backend` holds them. named: the profile
+        as the user names it, such as its file, for the commands that errors name."""
         self.root = root
         self.profile = profile
+        self.named = named
         self.run_id = run_id
         self.backend = backend or LocalBackend(root)
 
@@ -112,9 +123,8 @@ class Store:
         artifact = self.find_current(key)
         if artifact is None:
             raise StoreError(
-                f"{key} is not in the store {self.root} for the profile {self.profile}: materialize it first, "
-                f'with `dagster asset materialize -m pipeline.definitions --select "{self.profile}/{key}"`, or all '
-                "with `dagster job execute -j full_train`"
+                f"{key} is not in the store {self.root} for the profile {self.profile}; build it, and what it needs "
+                f"and is missing too, with `{building(key, self.profile, self.named)}`"
             )
         return artifact
 

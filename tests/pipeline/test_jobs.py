@@ -150,4 +150,4 @@ def test_a_partial_job_says_what_is_missing_and_how_to_make_it(definitions):
     (failure, *_) = [event for event in result.all_events if event.is_step_failure]
     said = failure.step_failure_data.user_failure_data.description
     assert "tokenizer is not in the store" in said
-    assert "dagster job execute -j full_train" in said
+    assert """dagster asset materialize --select '+key:"sample/tokenizer"'""" in said

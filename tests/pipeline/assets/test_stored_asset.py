@@ -88,7 +88,21 @@ def test_launchpad_values_are_laid_over_the_settings_before_fingerprinting(run):
     run(able)
     config = {"ops": {"corpus__books": {"config": {"min_words": 40}}}}
     changed, _ = metadata_of(run(able, config=config))
-    assert changed["why"] == "rebuilt because: config.min_words 50 -> 40"
+    assert changed["why"] == "rebuilt because: config.min_words: 50 -> 40"
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"), [({}, {}), ({"min_words": None}, {"min_words": None}), ({"min_words": 7}, {"min_words": 7})]
+)
+def test_a_null_that_is_typed_is_a_value_and_what_is_left_out_is_none(run, typed, given):
+    seen = []
+
+    def override(settings, values):
+        seen.append(values)
+        return settings
+
+    run(stored(config=Launchpad, override=override), config={"ops": {"corpus__books": {"config": typed}}})
+    assert seen == [given]
 
 
 def test_an_input_is_taken_from_the_store_and_its_absence_explained(run):

@@ -11,7 +11,7 @@ from pipeline.base.canonical import canonical_json
 from pipeline.base.errors import StoreError
 from pipeline.base.settings import Settings, identity_of, runtime
 from pipeline.store.fingerprint import fingerprint_of
-from pipeline.store.rebuild_reason import differences, short
+from pipeline.store.rebuild_reason import LONGEST_SHOWN, change, differences
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
@@ -72,6 +72,29 @@ def test_differences_name_the_leaf_that_changed():
     ]
 
 
-def test_a_long_value_is_cut_in_the_middle():
-    assert short("x" * 500).count("x") < 60
-    assert "…" in short("x" * 500)
+def test_a_list_is_compared_item_by_item():
+    old = {"stages": [{"name": "a", "share": 0.1}, {"name": "b", "share": 0.9}]}
+    new = {"stages": [{"name": "a", "share": 0.1}, {"name": "b", "share": 0.8}]}
+    assert list(differences(old, new)) == [("config.stages[1].share", 0.9, 0.8)]
+
+
+LONG = [f"books/volume_{number}.txt" for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (0.02, None, "0.02 -> null"),
+        ("(none)", {"kind": "wsd", "share": 0.5}, "(none) -> {kind: wsd, share: 0.5}"),
+        ([1, "a"], [1, True], "[1, a] -> [1, true]"),
+        ([*LONG, "a.txt"], [*LONG, "b.txt"], "… a.txt] -> … b.txt]"),
+        ("x" * 500, "y", f"{'x' * 30}… -> y"),
+    ],
+)
+def test_a_change_is_told_in_the_words_of_a_profile(old, new, said):
+    assert change(old, new) == said
+
+
+@given(values, values)
+def test_a_change_is_short_whatever_changed(old, new):
+    assert len(change(old, new)) <= 2 * (LONGEST_SHOWN + 40)

@@ -83,7 +83,7 @@ def test_only_the_slice_of_an_input_that_counts_is_in_the_fingerprint(store):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"identity": {"min_words": 40}}, "config.min_words 50 -> 40"),
+        ({"identity": {"min_words": 40}}, "config.min_words: 50 -> 40"),
         ({"version": "2"}, "code version 1 -> 2"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_rebuild_names_the_inputs_that_changed(store):
 def test_a_copy_of_a_profile_is_compared_with_what_the_first_one_built(store):
     ensure(store)
     copy = Store(store.root, "copy").open()
-    assert ensure(copy, identity={"min_words": 40}).reason == "rebuilt because: config.min_words 50 -> 40"
+    assert ensure(copy, identity={"min_words": 40}).reason == "rebuilt because: config.min_words: 50 -> 40"
     assert store.current("corpus").manifest.identity == {"min_words": 50}
     assert copy.current("corpus").manifest.identity == {"min_words": 40}
 
@@ -157,9 +157,28 @@ def test_a_truncated_file_is_noticed_and_built_anew(store):
     assert (again.artifact.path / "data.txt").read_text() == "text"
 
 
-def test_a_missing_artifact_says_what_to_run(store):
-    with pytest.raises(StoreError, match=r"documents/books is not in the store .*full_train"):
+def missing(store):
+    with pytest.raises(StoreError, match="documents/books is not in the store") as error:
         store.current("documents/books")
+    return str(error.value).partition("with `")[2].rstrip("`")
+
+
+def test_a_missing_artifact_says_the_one_command_that_builds_it_with_all_that_it_needs(store, monkeypatch):
+    name = store.profile
+    select = f"dagster asset materialize --select '+key:\"{name}/documents/books\"'"
+    monkeypatch.delenv("SQUEEZE_PROFILE", raising=False)
+    assert missing(store) == f"SQUEEZE_PROFILE={name} {select}"
+    monkeypatch.setenv("SQUEEZE_PROFILE", "other.yaml")
+    assert missing(store) == f"SQUEEZE_PROFILE={name} {select}"
+    monkeypatch.setenv("SQUEEZE_PROFILE", f"my files/{name}.yaml")
+    assert missing(store) == f"SQUEEZE_PROFILE='my files/{name}.yaml' {select}"
+    assert missing(Store(store.root, name, named="a.yaml")) == f"SQUEEZE_PROFILE=a.yaml {select}"
+
+
+def test_that_command_selects_everything_before_it():
+    import dagster as dg
+
+    assert str(dg.AssetSelection.from_string('+key:"sample/documents/books"')).startswith("+")  # not one layer: "1+"
 
 
 @pytest.mark.parametrize("file", ["store.json", "manifest"])
