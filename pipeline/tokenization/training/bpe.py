@@ -20,13 +20,12 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.base.arrow import list_parts
-from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.encoders.tokenizer import Tokenizer, bulk_name
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, BytePairs, from_characters
 from pipeline.tokenization.formats.patterns import PATTERNS, pattern_for
 from pipeline.tokenization.training.long_pieces import without_long_pieces
-from pipeline.tokenization.training.specification import BYTES, Inputs, TrainedSpecification
+from pipeline.tokenization.training.specification import BYTES, Inputs, TrainedSpecification, VocabularySizeError
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class BpeSpec(TrainedSpecification):
 def train_bpe(name: str, spec: BpeSpec, texts: Iterable[str]) -> tuple[BytePairs, str]:
     """The specified byte-level BPE, and which trainer trained it (and why, if not the faster one).
 
-    Raises TokenizerError where the text has too few pairs to fill the vocabulary.
+    Raises VocabularySizeError where the text has too few pairs to fill the vocabulary.
     """
     pattern = pattern_for(spec.pattern, spec.digits)
     wanted = spec.vocab_size - 1 - BYTES
@@ -82,7 +81,7 @@ def train_bpe(name: str, spec: BpeSpec, texts: Iterable[str]) -> tuple[BytePairs
     pairs = _pairs(merges, pattern, spec)
     filled = len(pairs.tokens) + 1
     if filled < spec.vocab_size:
-        raise TokenizerError(
+        raise VocabularySizeError(
             f"tokenizer {name}: vocab_size is {spec.vocab_size:,}, but the sample fills only {filled:,}: {BYTES} "
             f"bytes, {len(merges):,} merges of pairs seen {spec.min_frequency} times or more, the end-of-text token. "
             f"Set vocab_size to {filled:,} or less, or give the mixture more text."

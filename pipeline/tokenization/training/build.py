@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.errors import TokenizerError
 from pipeline.base.files import TEMPORARY
 from pipeline.tokenization.folder import write_tokenizer
-from pipeline.tokenization.training.specification import Inputs, Specification
+from pipeline.tokenization.training.specification import Inputs, Specification, VocabularySizeError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,14 @@ def build_tokenizer(
 ) -> TokenizerSummary:
     """Build the tokenizer into `out`. `cache` holds wheels, `folder` the specifications; raises as its `build` does."""
     log.info("%s: making a tokenizer of kind %s", name, spec.kind)
-    tokenizer, notes = spec.build(Inputs(name, cache, folder, mixture))
+    try:
+        tokenizer, notes = spec.build(Inputs(name, cache, folder, mixture))
+    except VocabularySizeError as error:
+        raise TokenizerError(
+            f"{error} The size stands in {folder / name}.yaml; for one of Squeeze's own, write a file of another name "
+            "and size into a folder that the profile names as tokenizers.folder, and name it in tokenizers.candidates "
+            "and tokenizers.select."
+        ) from error
     notes += write_tokenizer(out, tokenizer, spec.identity())
     if tokenizer.dtype == "uint32":
         notes.append(f"vocabulary of {tokenizer.vocab_size:,} is beyond uint16: ids are stored as uint32, 4 bytes each")

@@ -23,6 +23,7 @@ from pipeline.tokenization.training.specification import (
     PinnedFile,
     Specification,
     TrainedSpecification,
+    VocabularySizeError,
 )
 
 LONGEST_LINE: Final = 1 << 16
@@ -65,7 +66,7 @@ class SentencepieceTrainedSpec(TrainedSpecification):
 def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterator[str]) -> bytes:
     """The trained model's bytes, the same for the same text and threads.
 
-    Raises TokenizerError where the vocabulary is smaller than the alphabet or larger than the text can fill.
+    Raises VocabularySizeError where the vocabulary is smaller than the alphabet or larger than the text can fill.
     """
     import sentencepiece
 
@@ -96,7 +97,7 @@ def train_sentencepiece(name: str, spec: SentencepieceTrainedSpec, texts: Iterat
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise TokenizerError(f"tokenizer {name}: {_explain(spec, str(error))}") from error
+        raise _explained(name, spec, str(error)) from error
     return model.getvalue()
 
 
@@ -112,17 +113,19 @@ def short_enough(line: str) -> Iterator[str]:
     yield line[start:]
 
 
-def _explain(spec: SentencepieceTrainedSpec, message: str) -> str:
+def _explained(name: str, spec: SentencepieceTrainedSpec, message: str) -> TokenizerError:
+    """What sentencepiece says, in the words of a specification."""
+    said = f"tokenizer {name}: vocab_size is {spec.vocab_size:,}"
     high = re.search(r"set it to a value <= (\d+)", message)
     if high:
-        return (
-            f"vocab_size is {spec.vocab_size:,}, but the sample fills only {int(high[1]):,}. Set vocab_size to that or "
-            "less, or give the mixture more text."
+        return VocabularySizeError(
+            f"{said}, but the sample fills only {int(high[1]):,}. Set vocab_size to that or less, or give the mixture "
+            "more text."
         )
     low = re.search(r"required_chars\. (\d+) vs (\d+)", message)
     if low:
-        return (
-            f"vocab_size is {spec.vocab_size:,}, smaller than the alphabet: {int(low[2]):,} rows go to the characters "
-            f"of the sample, the {BYTES} bytes and the special tokens. Raise vocab_size or lower character_coverage."
+        return VocabularySizeError(
+            f"{said}, smaller than the alphabet: {int(low[2]):,} rows go to the characters of the sample, the {BYTES} "
+            "bytes and the special tokens. Raise vocab_size or lower character_coverage."
         )
-    return f"sentencepiece cannot train it: {message}"
+    return TokenizerError(f"tokenizer {name}: sentencepiece cannot train it: {message}")

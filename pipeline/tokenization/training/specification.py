@@ -52,6 +52,10 @@ class PinnedFile(Settings):
         return self
 
 
+class VocabularySizeError(TokenizerError):
+    """A vocabulary that the sample cannot fill, or that is smaller than its alphabet."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Where a specification finds what its tokenizer is made from."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -11,6 +13,7 @@ from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.settings import TokenizationSettings
 from pipeline.tokenization.specs import folder_with, load_spec, load_specs, parse_spec, specs_folders
 from pipeline.tokenization.training.bpe import BpeSpec
+from pipeline.tokenization.training.build import build_tokenizer
 
 SPECS = Path(__file__).resolve().parents[3] / "tokenizers"
 
@@ -104,3 +107,15 @@ def test_select_is_a_candidate_or_a_criterion() -> None:
         TokenizationSettings(candidates=("a", "a"), select="a")
     with pytest.raises(ValidationError, match="needs the proxy runs"):
         TokenizationSettings(candidates=("a",), select="proxy_bits_per_byte")
+
+
+@pytest.mark.parametrize(
+    "spec", [{"kind": "bpe", "vocab_size": 60_000}, {"kind": "sentencepiece_unigram", "vocab_size": 60_000}]
+)
+def test_a_vocabulary_that_cannot_be_filled_names_the_file_to_write(spec: dict[str, object], tmp_path: Path) -> None:
+    sample = {"text": ["a fox ran by the river. " * 50], "lang": ["en"], "corpus": ["a"], "bytes": [1200]}
+    pq.write_table(pa.table(sample), tmp_path / "sample.parquet")
+    places = {"cache": tmp_path, "folder": SPECS, "mixture": tmp_path}
+    with pytest.raises(TokenizerError, match=r"fills only .*tokenizers/big\.yaml.*tokenizers\.folder") as error:
+        build_tokenizer("big", parse_spec(spec, where="big"), tmp_path / "out", **places)
+    assert "tokenizers.select" in str(error.value)
