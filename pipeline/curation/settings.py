@@ -32,6 +32,9 @@ class DocumentsSettings(Settings):
     """Longest document in bytes; longer ones are cut at paragraph boundaries into pieces of one group."""
     refuse_bytes: int = Field(10_000_000, ge=1000)
     """Records of more bytes than this are quarantined (where `split_bytes` is unset)."""
+    most_lost_share: Share = runtime(0.1)
+    """Largest share of the bytes that may be set aside because they could not be read (not in the encoding, PDF and
+    office files, damaged, no JSON, too long): beyond it the build stops and says what to do; up to it the log does."""
     document_seconds: float = Field(30.0, gt=0.0)
     """Processor seconds that a document may take, and as many for every further million characters; one that takes
     longer is quarantined. Text takes a hundredth of it at most, on a slow machine too, so what is kept depends on none;

@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.base.errors import CurationError
 from pipeline.curation.byte_counts import ByteCounts, Tally, byte_counts
 from pipeline.curation.heldout import group_keys
+from pipeline.curation.losses import Losses
 from pipeline.curation.quarantine import Quarantined
 from pipeline.curation.readings import chosen_readers
 from pipeline.curation.settings import DocumentsSettings
@@ -65,7 +66,8 @@ class DocumentsSummary:
 def summarise(
     corpus: str, settings: DocumentsSettings, columns: Sequence[str], out: Path, listing: Listing
 ) -> DocumentsSummary:
-    """The summary of a corpus whose parts are all there, with `columns`. Raises CurationError where none has rows."""
+    """The summary of a corpus whose parts are all there, with `columns`. Raises CurationError where none has rows,
+    or too much of the sources was lost."""
     names = [name for name in columns if name != "text"]
     hashed = ColumnsHash(names)
     languages: Counter[str] = Counter()
@@ -91,9 +93,14 @@ def summarise(
             "%s: %s records name no language by its code (%s): theirs is detected; see `lang_field` in the sources",
             *(corpus, f"{unknown_languages.total():,}", said),
         )
+    losses = Losses(corpus, settings, quarantined, listing.units)
     if hashed.rows == 0:
         where = ", ".join(source.label for source in settings.sources)
-        raise CurationError(f"corpus {corpus!r} has no documents: nothing usable came from {where} ({quarantined})")
+        told = "".join(losses.cures(alone=True))
+        raise CurationError(
+            f"corpus {corpus!r} has no documents: nothing usable came from {where} ({quarantined}){told}"
+        )
+    losses.judge(size)
     return DocumentsSummary(
         content_hash=hashed.hexdigest(),
         documents=hashed.rows,

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.curation.sources.choosing import NoReader, choose, reading
-from pipeline.curation.sources.formats.encoding import beginning_of
+from pipeline.curation.sources.formats.encoding import beginning_of, marked
 from pipeline.curation.sources.formats.formats import FORMATS
 from pipeline.curation.sources.formats.measure import TooLongError, drain, measured
 from pipeline.curation.sources.formats.reason import Reason
@@ -28,10 +29,12 @@ from pipeline.curation.sources.formats.record import Item, Passed, Refused, with
 from pipeline.curation.sources.formats.records import arrow_tables, table_records
 from pipeline.curation.sources.formats.removal import Removal
 from pipeline.curation.sources.intake import ROWS_OF_BEGINNING, Intake
-from pipeline.curation.sources.kinds import ARCHIVES, BINARY, MEDIA, NOT_READ, TABLES, why_not_read
+from pipeline.curation.sources.kinds import ARCHIVES, BINARY, LOOKED_AT, MEDIA, NOT_READ, TABLES, why_not_read
 from pipeline.curation.sources.packing import Unpacked
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.sources.unit import group_bytes
+
+_CONTROLS: Final = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
 
 
 def file_items(
@@ -51,6 +54,9 @@ def file_items(
         intake.readings.append(reading(entry, file, kind, cut=intake.beginning is not None))
         with seekable(file) as table:
             yield from _table_items(table, kind, entry, source, intake, size)
+    elif _has_no_text(file, source.encoding):
+        details = f"its beginning is no {source.encoding} text: it is full of control characters"
+        yield _not_read(entry, Reason.BAD_BYTES, details, intake, size)
     else:
         chosen = choose(source, file, rows_alone=member)
         if isinstance(chosen, NoReader):
@@ -74,6 +80,13 @@ def seekable(file: Unpacked) -> Iterator[BinaryIO]:
         shutil.copyfileobj(file.file, copy)
         copy.seek(0)
         yield cast(BinaryIO, copy)
+
+
+def _has_no_text(file: Unpacked, encoding: str) -> bool:
+    """Whether what decodes is no text all the same, as UTF-16 often does in UTF-8."""
+    rest, codec = marked(file.file.peek(LOOKED_AT)[:LOOKED_AT], encoding)
+    text = rest.decode(codec, errors="ignore")
+    return len(_CONTROLS.findall(text)) > max(16, len(text) // 10)
 
 
 def parquet_items(

@@ -129,10 +129,10 @@ def guess_encoding(data: bytes, *, whole: bool = True) -> Guess | None:
     return best
 
 
-def cure_of_bad_bytes(data: bytes, encoding: str, *, whole: bool) -> str:
+def cure_of_bad_bytes(data: bytes, encoding: str, *, whole: bool, alone: bool = True) -> str:
     """What to do about text that is not in the encoding that its source says, in words.
 
-    data, whole: as for `guess_encoding`.
+    data, whole: as for `guess_encoding`; alone: whether the source has no other files, which may be in its encoding.
     """
     name = codecs.lookup(encoding).name
     if name.startswith("utf-8") and (bad := _damaged_places(data)):
@@ -141,7 +141,10 @@ def cure_of_bad_bytes(data: bytes, encoding: str, *, whole: bool) -> str:
     if guess is None or codecs.lookup(guess.encoding).name == name:
         return "it reads like text in no encoding that is known: convert it to UTF-8 where it came from"
     language = f"{language_name(guess.language)} " if guess.language else ""
-    return f"it reads as {language}text in {guess.encoding} ({guess.sureness}): set `encoding: {guess.encoding}`"
+    what = f"set `encoding: {guess.encoding}`"
+    if not alone:
+        what = f"give it a source of its own with `encoding: {guess.encoding}`, and leave it out of this with `exclude`"
+    return f"it reads as {language}text in {guess.encoding} ({guess.sureness}): {what}"
 
 
 def _damaged_places(data: bytes) -> int:
@@ -169,7 +172,7 @@ def _reads_like(text: str, family: str | None) -> tuple[str, float]:
     language, score = detect_language(sample)
     unusual = [char for char in sample if not char.isascii() and char not in _TYPOGRAPHY]
     if not unusual:
-        return language, score
+        return language, score * (2 * sum(char.isalpha() for char in sample) > len(sample))
     if language in _ALPHABETS:
         known = sum(char.lower() in _ALPHABETS[language] for char in unusual)
     elif any("\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" for char in unusual):

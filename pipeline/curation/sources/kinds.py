@@ -175,7 +175,9 @@ def _found(head: bytes) -> str | None:
 
 
 def _is_plain(head: bytes) -> bool:
-    return bool(head) and b"\x00" not in head and _may_be_text(head)
+    """Whether it is text that one can read as it lies, in UTF-8 or nearly so."""
+    readable = len(head.decode("utf-8", errors="ignore").encode())
+    return bool(head) and b"\x00" not in head and 2 * readable > len(head) and _may_be_text(head)
 
 
 def _is_page(head: bytes) -> bool:

@@ -83,7 +83,9 @@ CONTAINERS = {
 
 def build(out: Path, *files: Path, normalizing: dict[str, bool] | None = None, **source: object) -> DocumentsSummary:
     source = {"files": list(map(str, files)), "lang": "en", **source}
-    settings = CorpusSettings.model_validate({"sources": [source], "normalizing": normalizing or {}})
+    settings = CorpusSettings.model_validate(
+        {"sources": [source], "normalizing": normalizing or {}, "most_lost_share": 1.0}
+    )
     return build_documents("web", settings.documents, out, cache=out, executor=InProcess())
 
 

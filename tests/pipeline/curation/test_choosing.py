@@ -76,7 +76,8 @@ CONTENT = {
 
 
 def build(out: Path, *files: Path | str, **source: object) -> tuple[DocumentsSummary, list[str]]:
-    settings = CorpusSettings.model_validate({"sources": [{"files": list(map(str, files)), "lang": "en", **source}]})
+    sources = [{"files": list(map(str, files)), "lang": "en", **source}]
+    settings = CorpusSettings.model_validate({"sources": sources, "most_lost_share": 1.0})
     summary = build_documents("web", settings.documents, out, cache=out, executor=InProcess())
     return summary, [text for batch in iter_parts(out, ("text",)) for text in batch.column("text").to_pylist()]
 

@@ -35,7 +35,7 @@ LINES = [f"Sentence number {number} says something of its own about the number {
 def local(path: Path, **settings: object) -> CorpusSettings:
     """A corpus of one local file."""
     source = {"files": [str(path)], "lang": "en", **settings.pop("source", {})}  # type: ignore[dict-item]
-    return CorpusSettings.model_validate({"sources": [source], **settings})
+    return CorpusSettings.model_validate({"sources": [source], "most_lost_share": 1.0, **settings})
 
 
 def build(settings: CorpusSettings, out: Path, executor: Executor | None = None) -> DocumentsSummary:

@@ -43,7 +43,8 @@ def test_what_is_said_is_what_the_build_does(tmp_path: Path) -> None:
     (folder / ".d.txt").write_text("hidden")
     source = {"group_field": "page"}
     found = look(folder / "*", folder / ".*", **source)
-    settings = DocumentsSettings.model_validate({"sources": [{"files": [f"{folder}/*", f"{folder}/.*"], **source}]})
+    sources = [{"files": [f"{folder}/*", f"{folder}/.*"], **source}]
+    settings = DocumentsSettings.model_validate({"sources": sources, "most_lost_share": 1.0})
     built = build_documents("web", settings, tmp_path / "out", cache=tmp_path, executor=InProcess())
     assert sum(file.documents for file in found.files) == built.documents == 8
     assert sum(file.groups for file in found.files) - 1 == built.groups

@@ -29,7 +29,8 @@ TALES = [f"On day {number} the baker of the harbour sold {number + 3} loaves to 
 
 def build(out: Path, *files: Path | str, **source: object) -> tuple[DocumentsSummary, list[tuple[str, str]]]:
     """The summary, and the group and text of every document."""
-    settings = CorpusSettings.model_validate({"sources": [{"files": list(map(str, files)), "lang": "en", **source}]})
+    sources = [{"files": list(map(str, files)), "lang": "en", **source}]
+    settings = CorpusSettings.model_validate({"sources": sources, "most_lost_share": 1.0})
     summary = build_documents("web", settings.documents, out, cache=out, executor=InProcess())
     rows = [row for batch in iter_parts(out, ("group", "text")) for row in batch.to_pylist()]
     return summary, [(row["group"], row["text"]) for row in rows]

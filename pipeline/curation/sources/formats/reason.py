@@ -45,3 +45,5 @@ OF_FILES: Final = frozenset(
     }
 )
 """Reasons for which a whole file is set aside."""
+NO_LOSS: Final = frozenset({Reason.HIDDEN, Reason.MEDIA, Reason.NO_RECORD, Reason.EMPTY, Reason.BETWEEN})
+"""Reasons for which no text is lost that somebody might miss."""
