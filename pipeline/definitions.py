@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets import ablations, curation, evaluation, scorecard, sharding, tokenization, training
+from pipeline.assets import ablations
 from pipeline.assets.checks import checks
+from pipeline.assets.every import every_asset
 from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoreResource, asset_of
 from pipeline.automation import schedules, sensors
@@ -21,6 +22,7 @@ from pipeline.base.errors import ProfileError
 from pipeline.console.logger import CONSOLE, console_logger, prefer_console_of_the_job
 from pipeline.console.quiet import spare_the_terminal
 from pipeline.jobs import jobs
+from pipeline.preflight.in_dagster import executor_with_preflight
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.store.home import squeeze_home
 
@@ -54,8 +56,7 @@ def build_repositories(root: str) -> dict[str, dg.RepositoryDefinition]:
 
 
 def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
-    modules = (curation, tokenization, sharding, training, evaluation, scorecard, ablations)
-    stored = [asset for module in modules for asset in module.stored_assets(profile)]
+    stored = every_asset(profile)
     store = StoreResource(root=root, profile=profile.name)
     return {
         "assets": [asset_of(asset, naming) for asset in stored],
@@ -66,7 +67,7 @@ def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
         "resources": {"store": store},
         "loggers": {CONSOLE: console_logger(root, profile.name)},
         # assets use all cores themselves, and a step process would pay for its imports again
-        "executor": dg.in_process_executor,
+        "executor": executor_with_preflight(profile, stored, naming, store),
     }
 
 

@@ -90,7 +90,7 @@ def _training_config(profile: Profile) -> dict[str, Any]:
 )
 def hash_every_file(context: dg.OpExecutionContext) -> None:
     store: StoreResource = context.resources.store
-    claim_run(context, Naming(store.profile))
+    claim_run(context.run, context.instance, context.log, Naming(store.profile))
     faults: list[str] = []
     size = count = 0
     for count, artifact in enumerate(store.open().artifacts(), start=1):  # noqa: B007

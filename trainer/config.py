@@ -27,6 +27,7 @@ from trainer.settings import (
     NotNegative,
     Number,
     Positive,
+    Rate,
     Share,
     Whole,
     from_mapping,
@@ -41,9 +42,9 @@ class OptimizerConfig:
 
     kind: Literal["adamw", "muon"] = "adamw"
     """`muon`: Muon for the blocks' matrices, AdamW for everything else."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Rate = 3e-3
     """Of every parameter (adamw), or of the matrices (muon)."""
-    adam_learning_rate: Positive | None = None
+    adam_learning_rate: Rate | None = None
     """With muon, of embeddings, norms and biases; none: `learning_rate`."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     eps: Positive = 1e-8

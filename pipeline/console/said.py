@@ -11,6 +11,7 @@ import dagster as dg
 
 from pipeline.assets.logged import OUTCOME
 from pipeline.base.progress import PROGRESS
+from pipeline.preflight.finding import PreflightError
 
 _TRAINING: Final = re.compile(r"step [\d,]+/[\d,]+ · ")
 """How the trainer's own progress begins: it comes through Pipes, as text alone."""
@@ -86,7 +87,7 @@ def failure_of(event: dg.DagsterEvent) -> Failure:
         return Failure(own.description, step)
     if error is None:
         return Failure(event.message or UNEXPECTED, step)
-    if error.cls_name == "DagsterAssetCheckFailedError":
+    if error.cls_name in ("DagsterAssetCheckFailedError", PreflightError.__name__):
         return Failure(error.message.strip().partition(": ")[2], step)
     cause = error
     while cause.cause is not None:

