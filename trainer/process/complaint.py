@@ -147,5 +147,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """As the learner sees it, once that was loaded: before, nothing of torch can have failed."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # of a library, for want of room
+        return True
     learner = sys.modules.get("trainer.run.learner")
     return learner is not None and bool(learner.is_out_of_memory(error))

@@ -124,6 +124,11 @@ def test_a_message_fits_where_room_was_set_aside_for_it(tmp_path: Path) -> None:
     assert said(tmp_path / "run.json") == "short\n"
 
 
+def test_a_library_that_finds_no_room_is_memory_that_has_run_out() -> None:
+    error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    assert sentence(error).startswith("out of memory (libtorch_cpu.so: failed to map segment")
+
+
 def test_a_disk_that_cannot_be_read_is_named() -> None:
     assert sentence(OSError(errno.EIO, "Input/output error", "shard")) == (
         "shard: Input/output error; start again to go on from the last checkpoint"

@@ -26,6 +26,7 @@ from trainer.run.checkpointing import Checkpoints  # noqa: E402
 from trainer.run.checkpoints.checkpoint import newest_checkpoint, read_state  # noqa: E402
 from trainer.run.folder import sorted_checkpoints  # noqa: E402
 from trainer.run.learner import Learner  # noqa: E402
+from trainer.run.trained_model import load_model  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 
@@ -302,3 +303,14 @@ def test_a_roll_back_that_finds_none_to_use_says_where_and_why(make_run: Any, mo
     with pytest.raises(TrainerError, match=r"step 6, sequences 40 to 47 .*none of 2 checkpoints can be used"):
         go(path)
     assert names(path) == ["step_00000000", "step_00000005"]
+
+
+def test_weights_that_are_none_are_a_checkpoint_error_wherever_they_are_read(make_run: Any) -> None:
+    path = make_run("run", max_steps=1)
+    go(path)
+    file = path.with_suffix("") / "model.safetensors"
+    whole, draw = file.read_bytes(), random.Random(1)
+    for damaged in (b"", whole[:7], whole[:500], b"\xff" * 16 + whole[16:], *(draw.randbytes(300) for _ in range(20))):
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
+            load_model(path.with_suffix(""))
