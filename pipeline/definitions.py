@@ -59,7 +59,7 @@ def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
     stored = every_asset(profile)
     store = StoreResource(root=root, profile=profile.name)
     return {
-        "assets": [asset_of(asset, naming) for asset in stored],
+        "assets": [asset_of(asset, naming, profile.owners) for asset in stored],
         "asset_checks": checks(profile, naming),
         "jobs": [*jobs(profile, naming), *ablations.jobs(profile, naming)],
         "sensors": sensors(profile, store),

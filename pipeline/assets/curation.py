@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,8 @@ import dagster as dg
 
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.assets.stored_rows import documents_preview, rows_metadata
+from pipeline.base.markdown import plain
 from pipeline.base.settings import identity_of
 from pipeline.curation.contamination import CONTAMINATION_VERSION, ContaminationSummary, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, DocumentsSummary, build_documents
@@ -182,6 +183,8 @@ def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
         **({"quarantined": table(rows)} if rows else {}),
         **({"read_by_content": table(readers)} if readers else {}),
         **({"no_language_codes": bars(unknown, "records")} if unknown else {}),
+        **rows_metadata(summary.documents, folder),
+        **documents_preview(folder),
     }
 
 
@@ -191,6 +194,8 @@ def _heldout_metadata(summary: HeldoutSummary, folder: Path) -> Metadata:
         "bytes": summary.bytes,
         "groups": summary.groups,
         "share": round(summary.share, 4),
+        **rows_metadata(summary.documents, folder),
+        **documents_preview(folder),
     }
 
 
@@ -200,6 +205,7 @@ def _near_duplicates_metadata(summary: NearDuplicatesSummary, folder: Path) -> M
         "clusters": summary.clusters,
         "duplicates": summary.duplicates,
         "by_corpus": bars(summary.by_corpus, "duplicates"),
+        **rows_metadata(sum(size * count for size, count in summary.sizes.items()), folder),
     }
 
 
@@ -218,9 +224,12 @@ def _waterfall_picture(summary: SelectionSummary, folder: Path) -> Mapping[str, 
 
 
 def _corpus_metadata(summary: SelectionSummary, folder: Path) -> Metadata:
-    steps = [{key: value for key, value in asdict(step).items() if key != "examples"} for step in summary.waterfall]
+    steps = [
+        {"step": step.step, "removed": step.removed_documents, "bytes": step.removed_bytes, "bytes left": step.bytes}
+        for step in summary.waterfall
+    ]
     examples = [
-        f"**{step.step}**{f' ({example.detail})' if example.detail else ''}: {example.excerpt}"
+        f"**{plain(step.step)}**{f' ({plain(example.detail)})' if example.detail else ''}: {plain(example.excerpt)}"
         for step in summary.waterfall
         for example in step.examples
     ]
@@ -230,5 +239,6 @@ def _corpus_metadata(summary: SelectionSummary, folder: Path) -> Metadata:
         "bytes": summary.bytes,
         "steps": table(steps),
         "languages": bars(summary.languages, "bytes"),
-        "removed_examples": dg.MetadataValue.md("\n\n".join(text.replace("\n", " ") for text in examples) or "none"),
+        **rows_metadata(summary.documents, folder, "selection.parquet"),
+        "removed_examples": dg.MetadataValue.md("\n\n".join(examples) or "none"),
     }

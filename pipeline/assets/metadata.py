@@ -8,21 +8,50 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.base.markdown import plain
 from pipeline.reporting.tables import bar, bar_table, columns_of, markdown_table
 
 DIGITS: Final = 5
+PAGE: Final = 460.0
+"""Pixels that a page of 1,440 leaves for a table; what is wider is cut at its right."""
+LETTER, HEADING, PADDING = 8.4, 7.3, 13.0
+"""Pixels of a letter in a cell and in a heading, and around either."""
+LONG_UNIT: Final = 16
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.MarkdownMetadataValue:
     """Rows as a table with a column for every key of any row, empty where a row has none of it.
 
-    Dagster refuses rows of unequal keys. Values that a table cannot hold become text.
+    Dagster refuses rows of unequal keys. Values that a table cannot hold become text. What is too wide for a page
+    stands with its rows beside each other where it fits so, each under what its first column says.
     """
     if not rows:
         return dg.MetadataValue.md("none")
     columns = columns_of(rows)
-    records = [dg.TableRecord({str(key): _cell(row.get(key)) for key in columns}) for row in rows]
-    return dg.MetadataValue.table(records)
+    cells = [{str(key): _cell(row.get(key)) for key in columns} for row in rows]
+    beside = _turned(cells)
+    if _width(cells) > PAGE and beside and _width(beside) < _width(cells):
+        cells = beside
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in cells])
+
+
+def _turned(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Columns as rows; nothing where the first column does not tell the rows apart."""
+    first, *others = rows[0]
+    names = [str(row[first]) for row in rows]
+    if len({first, *names}) <= len(names):
+        return []
+    return [{first: key, **{name: str(row[key]) for name, row in zip(names, rows, strict=True)}} for key in others]
+
+
+def _width(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Pixels that the UI takes for a table at least: cells wrap between words, headings do not."""
+    widest = {key: max(len(key) * HEADING, *(_longest_word(row[key]) * LETTER for row in rows)) for key in rows[0]}
+    return sum(width + PADDING for width in widest.values())
+
+
+def _longest_word(value: Any) -> int:
+    return max((len(word) for word in str(value).split()), default=0)
 
 
 def bars(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
@@ -38,6 +67,8 @@ def chart(amounts: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
     rows = [
         {"name": name, "amount": amount, "bar": bar(amount / most if most else 0)} for name, amount in amounts.items()
     ]
+    if len(unit) > LONG_UNIT:  # as a heading it would push the bars off the page
+        return dg.MetadataValue.md(f"{plain(unit)}\n\n{markdown_table(rows, {'name': '', 'amount': '', 'bar': ''})}")
     return dg.MetadataValue.md(markdown_table(rows, {"name": "", "amount": unit, "bar": ""}))
 
 

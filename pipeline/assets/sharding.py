@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
+
+import dagster as dg
 
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
 from pipeline.sharding.output.commit import EpochSummary
-from pipeline.sharding.schedule.build import SCHEDULE_VERSION, ScheduleSummary, build_schedule
+from pipeline.sharding.schedule.build import SCHEDULE_VERSION, ScheduleRow, ScheduleSummary, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import MEMORY_SETTINGS
 from pipeline.sharding.validation import VALIDATION_VERSION, build_validation
@@ -104,7 +105,19 @@ def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
         "epochs": summary.epochs,
         "documents": summary.documents,
         "tokens": summary.tokens,
-        "schedule": table([asdict(row) for row in summary.rows]),
+        "schedule": table([_row(row) for row in summary.rows]),
+    }
+
+
+def _row(row: ScheduleRow) -> dict[str, Any]:
+    """A row in as few letters as a page has room for."""
+    return {
+        "stage": f"{row.epoch}: {row.stage}",
+        "source": row.source,
+        "documents": row.documents,
+        "tokens": row.tokens,
+        "share": f"{row.share:.1%}",
+        "repeats": float(f"{row.repeats:.3g}"),
     }
 
 
@@ -125,10 +138,23 @@ def _validation_pictures(summary: EpochSummary, folder: Path) -> Mapping[str, by
     return {"document_lengths": lengths_png(summary.statistics.lengths)}
 
 
+def _inline_pictures(summary: EpochSummary) -> Metadata:
+    """What shows without a click; the pictures with axes are behind one."""
+    from pipeline.reporting.plots.sparkline import bars_markdown
+
+    statistics = summary.statistics
+    pictures = {
+        "documents_by_length": bars_markdown(statistics.lengths, "documents by the power of two of their tokens"),
+        "tokens_by_shard": bars_markdown([shard.tokens for shard in statistics.shards], "tokens of each shard"),
+    }
+    return {name: dg.MetadataValue.md(text) for name, text in pictures.items() if text}
+
+
 def _validation_metadata(summary: EpochSummary, folder: Path) -> Metadata:
     return {
         "tokens": summary.tokens,
         "documents": summary.documents,
+        **_inline_pictures(summary),
         "sets": table(
             [{"name": stage.name, "documents": stage.documents, "tokens": stage.tokens} for stage in summary.stages]
         ),
@@ -140,5 +166,6 @@ def _epoch_metadata(summary: EpochSummary, folder: Path) -> Metadata:
         "tokens": summary.tokens,
         "documents": summary.documents,
         "shards": summary.shards,
+        **_inline_pictures(summary),
         "sources": bars({name: float(row.tokens) for name, row in summary.sources.items()}, "tokens"),
     }

@@ -152,7 +152,7 @@ class StoredAsset(Generic[S]):
     """The setting by which what `missing` says fails the asset, where it does."""
 
 
-def asset_of(asset: StoredAsset[Any], naming: Naming) -> dg.AssetsDefinition:
+def asset_of(asset: StoredAsset[Any], naming: Naming, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
     """The Dagster asset that materializes an artifact by its recipe, under the names of one profile."""
     spec = dg.AssetSpec(
         naming.asset_key(asset.key),
@@ -162,6 +162,7 @@ def asset_of(asset: StoredAsset[Any], naming: Naming) -> dg.AssetsDefinition:
         code_version=code_version(asset),
         kinds=set(asset.kinds),
         tags=tags_of(asset.key),
+        owners=owners,
         metadata={"profile": naming.profile},
     )
 
@@ -278,8 +279,8 @@ def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) 
     log has a warning."""
     artifact = outcome.artifact
     makers: dict[str, Callable[[], Metadata]] = {
-        "pictures": lambda: pictures_of(artifact),
         "own figures": lambda: asset.metadata(artifact.summary_as(asset.summary), artifact.path),
+        "pictures": lambda: pictures_of(artifact),  # behind a click, so below what needs none
         "record": lambda: common_metadata(outcome),
     }
     shown: dict[str, Any] = {}
@@ -293,6 +294,11 @@ def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) 
         if failed:
             shown[what.replace(" ", "_")] = f"cannot be shown: {failed[0]}"
     return shown
+
+
+def from_here(path: Path) -> Path:
+    """The path as seen from the working folder, where it is below that: a long one makes a page cut its column."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def pictures_of(artifact: Artifact) -> dict[str, Any]:
@@ -315,7 +321,7 @@ def common_metadata(outcome: Outcome) -> dict[str, Any]:
         "build_seconds": built.seconds,
         "built_at": built.at,
         "built_by": dg.MetadataValue.dagster_run(built.run_id) if built.run_id else "no run",
-        "path": dg.MetadataValue.path(artifact.path),
+        "path": dg.MetadataValue.path(from_here(artifact.path)),
     }
 
 

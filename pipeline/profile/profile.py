@@ -35,6 +35,7 @@ from trainer.model.config import ModelConfig
 from trainer.presets import with_preset
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+OWNER: Final = re.compile(r"team:.+|[\w.+-]+@[\w-]+(\.[\w-]+)+")
 MOST_ERRORS: Final = 8
 
 
@@ -45,6 +46,8 @@ class Profile(Settings):
     """Names the pointers in the store, so without a slash; the file's name when left out."""
     description: str = runtime("")
     """A sentence for people."""
+    owners: tuple[str, ...] = runtime(())
+    """Who is asked about its assets, as the web UI shows: mail addresses, and teams as `team:data`."""
     preset: str | None = None
     """Model and recipe to start from (`s`, `m`, `l`, `gpt2`, `gpt2_3x`); `model` and `training` change parts of it."""
     corpora: dict[str, CorpusSettings] = Field(min_length=1)
@@ -78,6 +81,14 @@ class Profile(Settings):
             if name == ENGLISH:
                 raise ValueError(f"{name!r} is what scores of all English text are called: choose another name")
         return corpora
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_what_dagster_takes(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if not OWNER.fullmatch(owner):
+                raise ValueError(f"{owner!r} is no owner: give a mail address, or a team as `team:data`")
+        return owners
 
     @model_validator(mode="after")
     def _arms_can_run(self) -> Profile:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.base.markdown import escaped
 from pipeline.base.numbers import figure
 
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
@@ -87,4 +88,4 @@ def _is_number(value: Any) -> bool:
 
 def _escape(text: str) -> str:
     """Text that breaks out of no cell; its lines stand one after the other."""
-    return text.replace("|", "\\|").replace("\n", " · ").replace("<", "&lt;")
+    return escaped(" · ".join(text.splitlines()))

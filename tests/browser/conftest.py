@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,9 @@ class Ui:
     def wait_for(self, text, seconds=PATIENCE):
         self.page.get_by_text(text).first.wait_for(timeout=seconds * 1000)
 
-    def launch(self, job, *changes):
+    def launch(self, job, *changes, profile="tiny"):
         """Launch a job from its launchpad with (old, new) text of the configuration replaced; opens the run's page."""
-        self.open(f"/locations/pipeline/jobs/{job}/playground")
+        self.open(f"/locations/{profile}@pipeline/jobs/{job}/playground")
         self.page.locator(".CodeMirror").first.wait_for(timeout=60_000)
         time.sleep(1)  # the editor is filled after it is drawn
         for old, new in changes:
@@ -103,12 +104,19 @@ def server(tmp_path_factory):
     project.profile.write_text(
         project.profile.read_text().replace("tokens_per_epoch: 24_000", "tokens_per_epoch: 60_000")
     )
+    with dagster_dev(project) as running:
+        yield running
+
+
+@contextmanager
+def dagster_dev(project, **environment):
+    """`dagster dev` on a project, as the fixture `server` gives it."""
     port, started = free_port(), time.monotonic()
     log = (project.folder / "dev.log").open("w")
     run = subprocess.Popen(
         [str(BIN / "dagster"), "dev", "-p", str(port)],
         cwd=project.folder,
-        env=project.environment(),
+        env=project.environment(**environment),
         stdout=log,
         stderr=log,
         start_new_session=True,

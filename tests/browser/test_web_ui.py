@@ -42,7 +42,7 @@ def test_the_graph_opens_on_the_groups_in_the_order_of_the_pipeline(ui):
 def test_a_part_of_the_graph_runs_and_the_corpus_shows_its_chart(ui):
     ui.launch("curate")
     assert ui.ended() == "Success"
-    ui.open("/assets/corpus/web")
+    ui.open("/assets/tiny/corpus/web")
     ui.wait_for("waterfall")
     time.sleep(2)
     assert ui.page.locator("img[src^='data:image/png']").count() or ui.page.get_by_text("Show Markdown").count()
@@ -52,12 +52,12 @@ def test_a_part_of_the_graph_runs_and_the_corpus_shows_its_chart(ui):
 
 
 def test_the_same_corpus_again_is_reused(ui):
-    ui.open("/assets/corpus/web")
+    ui.open("/assets/tiny/corpus/web")
     ui.page.get_by_role("button", name="Materialize").first.click()
     time.sleep(3)
     end = time.monotonic() + 90
     while time.monotonic() < end:
-        ui.open("/assets/corpus/web?view=events")
+        ui.open("/assets/tiny/corpus/web?view=events")
         time.sleep(3)
         if ui.page.get_by_text("reused", exact=True).count() and ui.page.get_by_text("true", exact=True).count():
             break
@@ -68,7 +68,7 @@ def test_the_same_corpus_again_is_reused(ui):
 def test_full_train_with_another_learning_rate_from_the_launchpad(ui):
     ui.launch("full_train", ("learning_rate: 0.003", "learning_rate: 0.005"))
     assert ui.ended() == "Success"
-    ui.open("/assets/model")
+    ui.open("/assets/tiny/model")
     ui.wait_for("loss_curve")
     time.sleep(2)
     ui.picture("model")
@@ -78,7 +78,7 @@ def test_full_train_with_another_learning_rate_from_the_launchpad(ui):
 
 def test_every_asset_page_renders_without_an_error_in_the_console(ui):
     for asset in ASSETS:
-        ui.open(f"/assets/{asset}")
+        ui.open(f"/assets/tiny/{asset}")
         ui.wait_for("Latest materialization", seconds=30)
         time.sleep(1.5)
         ui.picture("asset_" + asset.replace("/", "_"))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 from pydantic import Field
 
 from pipeline.base.files import write_text
+from pipeline.base.markdown import plain
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Details, SuiteResult, fields_from, finish
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
@@ -50,7 +51,7 @@ class SamplesDetails(Details):
         return fields_from(cls, {**body, "samples": tuple(fields_from(Sample, row) for row in body["samples"])})
 
     def markdown(self) -> str:
-        return "\n\n".join(f"**{sample.prompt}**{sample.text}".replace("\n", " ") for sample in self.samples)
+        return "\n\n".join(f"**{plain(sample.prompt.strip())}**{plain(sample.text)}" for sample in self.samples)
 
 
 class SamplesSuite(SuiteSettings):
