@@ -120,6 +120,7 @@ def one_side(data: Path, megabytes: int, share: float) -> None:
         settings = DocumentsSettings.model_validate(
             {
                 "sources": [{"files": str(sources / pattern), "format": layout} for pattern, layout in present],
+                "most_lost_share": 1.0,
                 "normalizing": every_step,
                 "split_bytes": 100_000,
             }

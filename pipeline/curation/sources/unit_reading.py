@@ -41,6 +41,7 @@ from pipeline.curation.sources.unit import Unit
 _DAMAGE: Final = (
     MisnamedError,
     EOFError,
+    MemoryError,  # of lengths in a damaged table that are no lengths
     OSError,
     zlib.error,
     lzma.LZMAError,

@@ -194,3 +194,13 @@ def test_bytes_of_no_kind_that_is_known_are_no_text(tmp_path: Path) -> None:
     summary, texts = build(tmp_path / "out", tmp_path / "in" / "*", format="whole", encoding="utf-16")
     assert texts == [TALES[0]]
     assert summary.quarantined == {Reason.OTHER_KIND: 1}
+
+
+def test_text_in_an_arrow_file_that_is_no_utf8_costs_its_row(tmp_path: Path) -> None:
+    data = pa.array([TALES[0].encode(), b"bad \xff", TALES[1].encode()])
+    text = pa.StringArray.from_buffers(3, *data.buffers()[1:])
+    with pa.ipc.new_file(tmp_path / "a.arrow", pa.schema([("text", pa.string())])) as writer:
+        writer.write_table(pa.table({"text": text}))
+    summary, texts = build(tmp_path / "out", tmp_path / "a.arrow")
+    assert texts == TALES[:2]
+    assert summary.quarantined == {Reason.NO_VALUE: 1}

@@ -101,9 +101,8 @@ def check(source: tuple[str, bytes, dict[str, object], dict[str, object]]) -> No
         (Path(folder) / "in" / name).write_bytes(data)
         (Path(folder) / "good").write_text(CASES["lines"])
         good = {"files": f"{folder}/good", "format": "lines"}
-        corpus = CorpusSettings.model_validate(
-            {"sources": [{"files": f"{folder}/in/*", **of_source}, good], **of_corpus}
-        )
+        sources = [{"files": f"{folder}/in/*", **of_source}, good]
+        corpus = CorpusSettings.model_validate({"sources": sources, "most_lost_share": 1.0, **of_corpus})
         start = time.process_time()
         out = Path(folder) / "out"
         summary = build_documents("web", corpus.documents, out, cache=out, executor=InProcess())
