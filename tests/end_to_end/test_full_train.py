@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 CORPORA = ("web", "tales")
 ALL = {
@@ -118,7 +119,7 @@ def test_verify_finds_a_flipped_byte_and_the_job_builds_just_that_artifact_anew(
     assert "part-00000.parquet" in done.stdout
     part.write_bytes(bytes(content[:-1]))  # truncated: even a look at sizes notices
     done = project.run("dagster", "asset", "materialize", "--select", "tiny/documents/web,tiny/heldout/web")
-    assert "documents/web: rebuilt because: the file" in done.stderr
+    assert re.search(r"documents/web: .*rebuilt because: the file", done.stderr)
     assert "heldout/web: reused" in done.stderr
     assert project.run("squeeze", "verify").returncode == 0
 
