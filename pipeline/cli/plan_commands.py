@@ -28,6 +28,7 @@ def plan(
     mfu: Annotated[float, typer.Option(help="Share of a GPU's peak to count on.")] = 0.4,
 ) -> None:
     """What a profile will take before anything is built: the schedule epoch by epoch; training's hours and cost."""
+    from pipeline.planning.disk import to_fetch, to_write
     from pipeline.planning.schedule import parse_sizes
     from pipeline.planning.schedule import plan as plan_schedule
     from pipeline.planning.training import devices_here, training_figures
@@ -38,7 +39,8 @@ def plan(
 
     settings = load_profile(profile)
     sizes = parse_sizes(size or [], list(settings.corpora))
-    rows, notes = plan_schedule(settings, Store(squeeze_home(), settings.name), sizes)
+    store = Store(squeeze_home(), settings.name)
+    rows, notes = plan_schedule(settings, store, sizes)
     print_rows(
         f"schedule of {settings.name}",
         [{name: _planned(name, value) for name, value in asdict(row).items()} for row in rows],
@@ -47,8 +49,16 @@ def plan(
         console.print(f"[dim]{note}[/]")
     figures = training_figures(settings, rows, devices=devices_here() if devices is None else devices, mfu=mfu)
     console.print(f"\n[bold]training[/]\n{escape(plan_table(figures))}", highlight=False)
-    if settings.training.max_minutes:
-        console.print(f"ended after {settings.training.max_minutes:g} minutes of training (training.max_minutes)")
+    if (minutes := settings.training.max_minutes) is not None:
+        cut = ", ".join(item.name for item in figures.hardware if item.hours * 60 > minutes)
+        more = f", which cuts it short on {cut}" if cut else ""
+        console.print(f"ended after {minutes:g} minutes of training (training.max_minutes){more}")
+    fetched = to_fetch(settings, store)
+    unknown = [name for name, count in fetched.items() if not count]
+    more = f", and {', '.join(unknown)}" if unknown else ""
+    console.print(f"to fetch        about {size_of(sum(fetched.values()))} of text{more}")
+    written = to_write(settings, store, rows, figures)
+    console.print(f"disk            about {size_of(sum(written.values()))} in all, what is there already included")
 
 
 def _planned(name: str, value: object) -> str | None:

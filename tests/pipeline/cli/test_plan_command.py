@@ -1,0 +1,43 @@
+"""`squeeze plan` takes no word that it does not use, and says what is fetched, written and cut short."""
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.base.errors import SqueezeError
+from pipeline.cli.plan_commands import app
+from trainer.errors import ConfigError
+
+
+@pytest.fixture
+def plan(monkeypatch, tmp_path):
+    monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "store"))
+
+    def run(*words):
+        result = CliRunner().invoke(app, ["plan", *words], catch_exceptions=False)
+        return " ".join(result.output.split())
+
+    return run
+
+
+def test_it_says_what_is_fetched_and_written_and_where_the_time_box_cuts(plan):
+    said = plan("--profile", "single_gpu")
+    assert "to fetch about 7.5 GB of text" in said
+    assert "ended after 50 minutes of training (training.max_minutes), which cuts it short on" in said
+    assert "RTX 3090" in said.partition("cuts it short on")[2]
+
+
+def test_sizes_of_no_corpus_and_devices_of_no_number_are_refused(plan):
+    with pytest.raises(SqueezeError, match=r"--size nope=2GB: there is no corpus 'nope'.*the profile has fineweb_edu"):
+        plan("--profile", "sample", "--size", "nope=2GB")
+    with pytest.raises(ConfigError, match="--devices must be from 1 to the 32 sequences"):
+        plan("--profile", "sample", "--devices", "0")
+
+
+def test_local_files_are_as_large_as_they_lie(plan, tmp_path):
+    (tmp_path / "a.txt").write_text("word " * 200_000)
+    profile = tmp_path / "mine.yaml"
+    profile.write_text(
+        "extends: sample\ncorpora: {mine: {sources: [{files: a.txt, format: whole}]}}\n"
+        "schedule: {tokens_per_epoch: null, stages: [{name: a, mixture: {mine: {repeats: 1}}}]}\n"
+    )
+    assert "250,000" in plan("--profile", str(profile))
