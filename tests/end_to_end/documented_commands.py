@@ -67,7 +67,7 @@ RULES = [
     (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
     (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
     (r"pip install", "install"),
-    (r"(python3 -m venv|git clone|apt-get install|bash \.ci/run)", "elsewhere"),
+    (r"(python3 -m venv|git clone|apt-get install|bash (\.ci/run|packaging/\w+\.sh))", "elsewhere"),
     (r"(pytest|ruff|mypy)\b", "tools"),
     (r"(torchrun|python)\b.* -m trainer (train|plan)\b", "trainer"),
     (r"(\w+=\S+ )*(torchrun|python3?)\b.* -m (benchmarks|pipeline)(\.\w+)+", "module"),
