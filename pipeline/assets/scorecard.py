@@ -12,7 +12,7 @@ import dagster as dg
 
 from pipeline.assets.evaluation import GROUP
 from pipeline.assets.metadata import chart, table
-from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.assets.stored_asset import Build, Metadata, StoredAsset, from_here
 from pipeline.base.canonical import text_hash
 from pipeline.base.files import write_text
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
@@ -136,8 +136,10 @@ def _report(build: Build, name: str) -> ReportSummary:
 
 def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:
     return {
-        "page": dg.MetadataValue.path(folder / REPORT_FILE),
-        "card": dg.MetadataValue.path(folder / CARD_FILE),
+        "page": dg.MetadataValue.path(from_here(folder / REPORT_FILE)),
+        # the web UI opens no files and serves none of ours: what it can show of a report is markdown
+        "card": dg.MetadataValue.md((folder / CARD_FILE).read_text(encoding="utf-8")),
+        "to_open_the_page": "squeeze report --out report.html",
         "bytes": summary.bytes,
     }
 

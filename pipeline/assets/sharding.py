@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -101,10 +102,14 @@ def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:
 
 
 def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
+    tokens: Counter[str] = Counter()
+    for row in summary.rows:
+        tokens[row.source] += row.tokens
     return {
         "epochs": summary.epochs,
         "documents": summary.documents,
         "tokens": summary.tokens,
+        "sources": bars(dict(tokens), "tokens"),
         "schedule": table([_row(row) for row in summary.rows]),
     }
 

@@ -250,14 +250,13 @@ def _comparison_metadata(summary: ComparisonSummary, folder: Path) -> Metadata:
             {name: row.bytes_per_token for name, row in summary.tokenizers.items()}, "bytes per token"
         ),
         "candidates": table(rows),
-        "by_corpus_and_language": table(
+        "by_text": table(
             [
                 {
                     "tokenizer": group.tokenizer,
-                    "corpus": group.corpus,
-                    "lang": group.lang,
-                    "bytes_per_token": group.bytes_per_token,
-                    "tokens_per_word": group.tokens_per_word,
+                    "text": f"{group.corpus} {group.lang}",
+                    "bytes/token": group.bytes_per_token,
+                    "tokens/word": group.tokens_per_word,
                     "parity": group.parity,
                 }
                 for group in summary.groups
