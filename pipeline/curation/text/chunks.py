@@ -33,7 +33,7 @@ Columns = tuple[np.ndarray, ...]
 
 
 class View:
-    """What numbered chunks are cut into, tokens or words: features columns[c][starts[n] : starts[n + 1]] of chunk n."""
+    """What chunks are cut into, tokens or words: features `columns[c][starts[n] : starts[n + 1]]` of chunk n."""
 
     def __init__(self, split: Callable[[str], list[str]], features: Callable[[list[str]], Columns]) -> None:
         self._split, self._features = split, features
