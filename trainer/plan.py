@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
+from trainer.data.shards import check_vocabulary
 from trainer.errors import ConfigError, DataError
 from trainer.model.config import ModelConfig
 from trainer.run.figures.hardware import HARDWARE
@@ -58,8 +59,8 @@ class TrainingPlan:
 def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     """The figures of a run on `devices` of each kind at `mfu` of their peak.
 
-    Raises `ConfigError` for devices or an MFU that make no sense, and `DataError` where neither the shards nor
-    `training.max_steps` say how long the run is.
+    Raises `ConfigError` for devices or an MFU that make no sense or a vocabulary that is not the shards', and
+    `DataError` where neither the shards nor `training.max_steps` say how long the run is.
     """
     import torch
 
@@ -160,9 +161,11 @@ def _steps(run: RunConfig, batch: int) -> int:
     most = run.training.max_steps
     try:
         epochs = [Path(path) for path in run.data.epochs]
-        whole = SequenceReader(epochs, run.model.context, packed=run.data.packed).steps(batch)
+        reader = SequenceReader(epochs, run.model.context, packed=run.data.packed)
     except DataError as error:
         if most is None:
             raise DataError(f"{error}; or set training.max_steps to plan before the shards are there") from None
         return most
+    check_vocabulary(run.model.vocab_size, reader.tokenizer)
+    whole = reader.steps(batch)
     return min(whole, most or whole)

@@ -40,12 +40,13 @@ from trainer.process.complaint import error_file
 from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import CHECKPOINTS, METRICS_FILE, RUN_FILE, SUMMARY_FILE
+from trainer.run.kept_weights import AVERAGED
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "training"
 MODEL_VERSION: Final = "3"
-EXPORT_VERSION: Final = "1"
+EXPORT_VERSION: Final = "2"
 INTERRUPTED: Final = "training was interrupted after a checkpoint; materialize model again to go on from there"
 
 
@@ -86,6 +87,7 @@ TrainingOverrides = launchpad_config(
 def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The trained model and its export."""
     epochs = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)]
+    weights = profile.evaluation.weights
     questions = [TRAINING_ITEMS] if profile.evaluation.while_training.tasks else []
     return [
         StoredAsset(
@@ -110,10 +112,10 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             group=GROUP,
             description="The model as a stock transformers class with its tokenizer: no remote code.",
             version=EXPORT_VERSION,
-            settings={},
+            settings={} if weights == AVERAGED else {"weights": weights},
             inputs=["model", "tokenizer"],
             summary=ExportSummary,
-            make=export,
+            make=lambda build: export(build, weights),
             metadata=_export_metadata,
             kinds=frozenset({"huggingface"}),
         ),
@@ -198,13 +200,16 @@ def _choices(build: Build, relative: Callable[[Path], str]) -> tuple[ChoiceData,
     return tuple(ChoiceData(task, relative(build.path(TRAINING_ITEMS) / f"{task}.json")) for task in tasks)
 
 
-def export(build: Build) -> ExportSummary:
-    """Export to the transformers class that holds the model's switches."""
+def export(build: Build, weights: str) -> ExportSummary:
+    """Export the weights that are scored to the transformers class that holds the model's switches.
+
+    Raises CheckpointError where the run kept no such weights.
+    """
     from trainer.export import export_hf
     from trainer.run.trained_model import load_model
 
     model = build.inputs["model"]
-    export_hf(load_model(model.path), build.path("tokenizer"), build.out)
+    export_hf(load_model(model.path, weights=weights), build.path("tokenizer"), build.out)
     card = model_card(collect(model, build.store.ancestry(model), name=f"squeeze-{build.store.profile}"))
     write_text(build.out / "README.md", card)
     architecture = json.loads((build.out / "config.json").read_text(encoding="utf-8"))["architectures"][0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.terminal import MODEL_KEY, ProfileOption, console, open_store
+from trainer.run.kept_weights import AVERAGED, NAMES
 
 if TYPE_CHECKING:
     from pipeline.cli.writing.model import Writer
@@ -20,6 +21,7 @@ TokensOption = Annotated[int, typer.Option(help="Most tokens to add.")]
 TemperatureOption = Annotated[float, typer.Option(help="0 takes the likeliest token every time.")]
 TopPOption = Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")]
 TopKOption = Annotated[int, typer.Option(help="Draw from so many of the likeliest tokens; 0 is all.")]
+WeightsOption = Annotated[str, typer.Option(help=f"Which weights of the run write: {', '.join(NAMES)}.")]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same text.")]
 
 
@@ -32,13 +34,14 @@ def generate(
     top_p: TopPOption = 0.95,
     top_k: TopKOption = 0,
     seed: SeedOption = 1,
+    weights: WeightsOption = AVERAGED,
 ) -> None:
     """Continue a text with the latest model, as it is written; the text is printed exactly as it is."""
     from pipeline.cli.writing.model import load_writer
 
     sampling = _sampling(tokens, temperature, top_p, top_k, seed)
     store = open_store(profile)
-    writer = load_writer(store, store.current(MODEL_KEY))
+    writer = load_writer(store, store.current(MODEL_KEY), weights)
     pieces = writer.continued(prompt, sampling)
     bold, plain = ("\x1b[1m", "\x1b[0m") if console.is_terminal and not console.no_color else ("", "")
     sys.stdout.write(f"{bold}{prompt}{plain}")
@@ -56,12 +59,13 @@ def chat(
     top_p: TopPOption = 0.95,
     top_k: TopKOption = 0,
     seed: SeedOption = 1,
+    weights: WeightsOption = AVERAGED,
 ) -> None:
     """Write a text in turns with the latest model: it is a base model, so it goes on with yours and answers nothing."""
     from pipeline.cli.writing.chat import chat as take_turns
 
     sampling = _sampling(tokens, temperature, top_p, top_k, seed)
-    writer, facts = _load(profile)
+    writer, facts = _load(profile, weights)
     take_turns(writer, sampling, facts, input, sys.stdout)
 
 
@@ -69,11 +73,12 @@ def chat(
 def serve(
     profile: ProfileOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8017,
+    weights: WeightsOption = AVERAGED,
 ) -> None:
     """A page on this machine (127.0.0.1 alone) on which the latest model goes on with your text."""
     from pipeline.cli.writing.server import Server
 
-    writer, facts = _load(profile)
+    writer, facts = _load(profile, weights)
     server = Server(writer, facts, port)
     signal.signal(signal.SIGTERM, _interrupt)
     console.print(f"{server.url} - Ctrl-C ends it", highlight=False)
@@ -96,9 +101,9 @@ def _sampling(tokens: int, temperature: float, top_p: float, top_k: int, seed: i
     return Sampling(tokens, temperature, top_p, top_k, seed).checked()
 
 
-def _load(profile: str | None) -> tuple[Writer, dict[str, str]]:
+def _load(profile: str | None, weights: str) -> tuple[Writer, dict[str, str]]:
     from pipeline.cli.writing.model import facts_beside, load_writer
 
     store = open_store(profile)
     artifact = store.current(MODEL_KEY)
-    return load_writer(store, artifact), facts_beside(store, artifact)
+    return load_writer(store, artifact, weights), facts_beside(store, artifact)

@@ -6,33 +6,23 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from pipeline.base.errors import EvaluationError
+from trainer.run.kept_weights import AVERAGED, BEST_IS_RENAMED, mistake
 
 log = logging.getLogger(__name__)
 
-AVERAGED: Final = "averaged"
-LOWEST_LOSS: Final = "lowest_loss"
 
-
-_BEST_IS_RENAMED: Final = (
-    "best is called averaged now: it always was the average of the run's weights where there is one; those that "
-    "evaluated best are called lowest_loss"
-)
-_NAMES_IN_RUNS: Final[dict[str, str | None]] = {AVERAGED: None, "model": "model", "ema": "ema", LOWEST_LOSS: "best"}
-_KEPT_WHERE: Final = {"ema": "training.ema_horizon", LOWEST_LOSS: "training.evaluate_every"}
-
-
-def _not_best(weights: Any) -> Any:
+def _known(weights: Any) -> Any:
     if weights == "best":
-        raise ValueError(_BEST_IS_RENAMED)
+        raise ValueError(BEST_IS_RENAMED)
     return weights
 
 
-Weights = Annotated[Literal["averaged", "model", "ema", "lowest_loss"], BeforeValidator(_not_best)]
+Weights = Annotated[Literal["averaged", "model", "ema", "lowest_loss"], BeforeValidator(_known)]
 """Which weights of a run are loaded: `averaged`: the average where the run kept one, else the last ones; `model`: the
 last ones; `ema`: the average; `lowest_loss`: those of the lowest validation loss during the run."""
 
@@ -62,9 +52,9 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
     from trainer.errors import CheckpointError
     from trainer.run.trained_model import load_model
 
-    if weights not in _NAMES_IN_RUNS:
-        known = f"found {weights!r}; there are {', '.join(_NAMES_IN_RUNS)}"
-        raise EvaluationError(f"weights: {_BEST_IS_RENAMED if weights == 'best' else known}")
+    wrong = mistake(weights)
+    if wrong is not None:
+        raise EvaluationError(f"weights: {wrong}")
     vocab_size = _vocabulary_of(model_folder)
     if not is_tokenizer(tokenizer_folder):
         raise EvaluationError(
@@ -78,10 +68,9 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
             f"built for {vocab_size:,}: give the tokenizer that its shards were encoded with"
         )
     try:
-        model = load_model(model_folder, device=device, weights=_NAMES_IN_RUNS[weights])
+        model = load_model(model_folder, device=device, weights=weights)
     except CheckpointError as error:
-        kept = f"; a run keeps them where {_KEPT_WHERE[weights]} is set" if weights in _KEPT_WHERE else ""
-        raise EvaluationError(f"weights: {weights} cannot be loaded ({error}){kept}") from error
+        raise EvaluationError(str(error)) from error
     model.eval()
     return Scorer(model, tokenizer, int(model.config.context))
 

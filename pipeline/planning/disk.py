@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.base.errors import SqueezeError
 from pipeline.planning.schedule import text_bytes
+from pipeline.planning.vocabulary import vocabulary_rows
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import ForecastRow
 from pipeline.store import Store
@@ -50,7 +51,7 @@ def to_write(
     profile: Profile, store: Store, rows: Sequence[ForecastRow], figures: TrainingPlan | None
 ) -> dict[str, int]:
     """Bytes by the key of the asset that writes them, whatever of it is there already."""
-    itemsize = DTYPE_BYTES[dtype_for(profile.model.vocab_size)]
+    itemsize = DTYPE_BYTES[dtype_for(vocabulary_rows(profile))]
     sizes = {}
     for name, text in known_text(profile, store).items():
         sizes[f"documents/{name}"] = int(text * DOCUMENTS)

@@ -16,6 +16,7 @@ from pipeline.base.suggestions import did_you_mean
 from pipeline.curation.documents import DocumentsSummary
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.sources.unit_listing import local_paths
+from pipeline.planning.vocabulary import vocabulary_rows
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import ForecastRow, estimated_holdings, forecast, holdings_of
 from pipeline.store import Store
@@ -42,7 +43,7 @@ def plan(profile: Profile, store: Store, sizes: Mapping[str, int]) -> tuple[list
     held = {name: sizes.get(name) or text_bytes(profile, name, store) for name in mixed}
     # an estimate knows no languages, so it cannot balance them
     schedule = profile.schedule.model_copy(update={"language_temperature": {}})
-    rows = forecast(schedule, profile.shards, estimated_holdings(held), dtype_for(profile.model.vocab_size))
+    rows = forecast(schedule, profile.shards, estimated_holdings(held), dtype_for(vocabulary_rows(profile)))
     return rows, ["estimated at 4 bytes a token and 1,000 tokens a document; exact once the corpora are tokenized"]
 
 

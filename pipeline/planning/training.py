@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.planning.vocabulary import vocabulary_rows
 from pipeline.profile.profile import Profile
 from pipeline.sharding.schedule.forecast import ForecastRow
 from trainer.config import DataConfig, RunConfig
@@ -24,7 +25,8 @@ def steps_of(profile: Profile, rows: Sequence[ForecastRow]) -> int:
 def run_of(profile: Profile, steps: int) -> RunConfig:
     """The run of a profile whose shards are not built."""
     training = dataclasses.replace(profile.training, max_steps=steps)
-    return RunConfig(model=profile.model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
+    model = dataclasses.replace(profile.model, vocab_size=vocabulary_rows(profile))
+    return RunConfig(model=model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
 
 
 def training_figures(profile: Profile, rows: Sequence[ForecastRow], *, devices: int, mfu: float) -> TrainingPlan:

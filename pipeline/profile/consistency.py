@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from pipeline.base.suggestions import did_you_mean
+from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.launch.settings import LaunchSettings
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
 from trainer.config import TrainingConfig
@@ -36,6 +37,8 @@ class Sections(Protocol):
     def training(self) -> TrainingConfig: ...
     @property
     def launch(self) -> LaunchSettings: ...
+    @property
+    def evaluation(self) -> EvaluationSettings: ...
 
 
 def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake]:
@@ -52,6 +55,7 @@ def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake
     yield from _packing(profile)
     yield from _batch(profile)
     yield from _steps(profile, own_warmup=own_warmup)
+    yield from _weights(profile)
 
 
 def _mixtures(profile: Sections) -> Iterator[Mistake]:
@@ -109,6 +113,17 @@ def _packing(profile: Sections) -> Iterator[Mistake]:
             ("shards", "packing", "context"),
             f"it is {packing.context}, model.context {profile.model.context}: rows are packed for one context; set "
             "both to the same",
+        )
+
+
+def _weights(profile: Sections) -> Iterator[Mistake]:
+    """Weights to score that the run does not keep."""
+    name, training = profile.evaluation.weights, profile.training
+    setting = {"ema": "ema_horizon", "lowest_loss": "evaluate_every"}.get(name)
+    if setting is not None and getattr(training, setting) is None:
+        yield Mistake(
+            ("evaluation", "weights"),
+            f"it is {name}, which a run keeps only where training.{setting} is set: set that, or write averaged",
         )
 
 

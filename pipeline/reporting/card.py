@@ -53,7 +53,13 @@ def model_card(facts: Facts) -> str:
         "",
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         "model = AutoModelForCausalLM.from_pretrained(folder)",
+        'inputs = tokenizer("Once upon a time", return_tensors="pt")',
+        "written = model.generate(**inputs, max_new_tokens=50)",
+        "print(tokenizer.decode(written[0], skip_special_tokens=True))",
         "```",
+        "",
+        "The tokenizer begins every text with end-of-text, as every document began that the model was trained on. "
+        "lm-eval scores it as the project does with `--model hf --model_args pretrained=FOLDER,add_bos_token=False`.",
         "",
         "It continues text; it follows no instructions, and says false things fluently.",
     ]

@@ -51,6 +51,20 @@ class TokenizerRef:
     """See `dtype_for`."""
 
 
+def check_vocabulary(rows: int, tokenizer: TokenizerRef) -> None:
+    """Raise `ConfigError` where a model's vocabulary is not the tokenizer's.
+
+    Rows beyond it would be trained and could be drawn, and the model could be scored with no tokenizer. Padding for
+    speed is the loss's own business (`ROW_MULTIPLE` in `trainer/model/loss.py`).
+    """
+    if rows != tokenizer.vocab_size:
+        padded = "; products are padded for the GPU by themselves" if rows > tokenizer.vocab_size else ""
+        raise ConfigError(
+            f"model.vocab_size is {rows:,}, but the shards' tokenizer has {tokenizer.vocab_size:,} tokens; set "
+            f"model.vocab_size to {tokenizer.vocab_size}{padded}"
+        )
+
+
 @dataclass(frozen=True, config=STRICT_KEYS)
 class Counts:
     """Documents, tokens (end-of-text tokens included) and bytes of UTF-8 text."""

@@ -17,8 +17,6 @@ refused, naming the switch: a wrong export would score as a bad model.
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,11 @@ from typing import Any
 from torch import Tensor
 
 from trainer.errors import ExportError
+from trainer.export.tokenizer import end_of_text, export_tokenizer
 from trainer.export.weights import hf_state
 from trainer.model.config import ModelConfig
 from trainer.model.gpt import GPT
 from trainer.model.rope import ntk_base
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def export_hf(model: GPT, tokenizer_folder: Path | None, out: Path) -> ExportSum
     import transformers
 
     name = hf_class(model.config)
-    eot_id = None if tokenizer_folder is None else _eot_id(tokenizer_folder)
+    eot_id = None if tokenizer_folder is None else end_of_text(tokenizer_folder).id
     settings = hf_settings(model.config, name, eot_id)
     hf_model_class = getattr(transformers, name)
     hf_model = hf_model_class(hf_model_class.config_class(**settings))
@@ -62,13 +59,13 @@ def export_hf(model: GPT, tokenizer_folder: Path | None, out: Path) -> ExportSum
         state["lm_head.weight"] = state["transformer.wte.weight" if name == "GPT2LMHeadModel" else _EMBED]
     hf_model.load_state_dict(state)
     if hf_model.generation_config is not None:
-        hf_model.generation_config.eos_token_id = eot_id
+        hf_model.generation_config.update(
+            bos_token_id=eot_id, eos_token_id=eot_id, pad_token_id=eot_id, max_length=model.config.context
+        )
     out.mkdir(parents=True, exist_ok=True)
     _save(hf_model, out)
     if tokenizer_folder is not None:
-        for file in TOKENIZER_FILES:
-            if (tokenizer_folder / file).is_file():
-                shutil.copyfile(tokenizer_folder / file, out / file)
+        export_tokenizer(tokenizer_folder, model.config.context, out)
     return ExportSummary(name, sum(p.numel() for p in hf_model.parameters()), _content_hash(state))
 
 
@@ -202,14 +199,6 @@ def _rope_parameters(config: ModelConfig) -> dict[str, Any]:
         "beta_fast": scaling.beta_fast,
         "beta_slow": scaling.beta_slow,
     }
-
-
-def _eot_id(tokenizer_folder: Path) -> int:
-    path = tokenizer_folder / "squeeze_tokenizer.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["eot_id"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: cannot read the tokenizer's eot_id ({error}); give a tokenizer's folder") from None
 
 
 def _content_hash(state: dict[str, Tensor]) -> str:

@@ -28,6 +28,7 @@ import torch
 
 from trainer.config import RunConfig
 from trainer.data.reader import SequenceReader
+from trainer.data.shards import check_vocabulary
 from trainer.errors import ConfigError
 from trainer.files import remove_attempts, remove_unfinished, write_json
 from trainer.model.loss import IGNORE
@@ -240,11 +241,7 @@ class _Run:
 
 
 def _check(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> None:
-    if reader.tokenizer.vocab_size > config.model.vocab_size:
-        raise ConfigError(
-            f"model.vocab_size is {config.model.vocab_size}, but the shards' tokenizer has "
-            f"{reader.tokenizer.vocab_size} tokens; set model.vocab_size to at least that"
-        )
+    check_vocabulary(config.model.vocab_size, reader.tokenizer)
     batch = config.training.sequences_per_batch(config.model.context)
     if ranks.world_size > batch:
         raise ConfigError(

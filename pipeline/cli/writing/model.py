@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.numbers import with_error
+from trainer.run.kept_weights import AVERAGED
 from trainer.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -62,14 +63,15 @@ class Writer:
             yield whole[len(said) :]
 
 
-def load_writer(store: Store, artifact: Artifact) -> Writer:
-    """The model of an artifact. Raises StoreError or CheckpointError for one that is not whole."""
+def load_writer(store: Store, artifact: Artifact, weights: str = AVERAGED) -> Writer:
+    """The model of an artifact. Raises StoreError or CheckpointError for one that is not whole, or kept no such
+    weights."""
     from pipeline.tokenization import load_tokenizer
     from trainer.run.trained_model import load_model
 
     trained_with = artifact.manifest.inputs["tokenizer"]  # another one may have been chosen since
     chosen = store.get(trained_with.key, trained_with.fingerprint) or store.current("tokenizer")
-    return Writer(load_model(artifact.path), load_tokenizer(chosen.path))
+    return Writer(load_model(artifact.path, weights=weights), load_tokenizer(chosen.path))
 
 
 def facts_beside(store: Store, artifact: Artifact) -> dict[str, str]:

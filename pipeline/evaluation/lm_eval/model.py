@@ -35,13 +35,17 @@ class SqueezeLM(TemplateLM):
         scorer: the model (float32 weights) and its tokenizer.
         batch_tokens: tokens of one forward pass, padding included.
         bf16: compute under bf16 autocast.
+        add_bos_token: begin every prompt with end-of-text, as an argument of this name does with lm-eval's `hf`.
     """
 
-    def __init__(self, scorer: Scorer, *, batch_tokens: int = 8192, bf16: bool = False) -> None:
+    def __init__(
+        self, scorer: Scorer, *, batch_tokens: int = 8192, bf16: bool = False, add_bos_token: bool = False
+    ) -> None:
         super().__init__()
         self.scorer = scorer
         self.batch_tokens = batch_tokens
         self.bf16 = bf16
+        self.add_bos_token = add_bos_token
         self.cut: Counter[str] = Counter()
         """By task, choices whose prompt was cut on the left to fit."""
         self.windowed: Counter[str] = Counter()
@@ -63,8 +67,10 @@ class SqueezeLM(TemplateLM):
         return str(self.scorer.tokenizer.content_hash)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Ids of the text; end-of-text is never added, its literal text is ordinary text."""
-        return list(self.scorer.tokenizer.encode(string))
+        """Ids of the text, end-of-text before them where `add_bos_token` or lm-eval asks for it; its literal text is
+        ordinary text."""
+        opened = self.add_bos_token if add_special_tokens is None else add_special_tokens
+        return [*([self.eot_token_id] if opened else []), *self.scorer.tokenizer.encode(string)]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """As lm-eval's. Raises EvaluationError on an empty continuation, before anything is scored."""
@@ -105,12 +111,13 @@ class SqueezeLM(TemplateLM):
                 self.cut[name] += 1
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
-        """Log-likelihood of whole texts, in windows of the context as lm-eval cuts them."""
+        """Log-likelihood of whole texts, in windows of the context as lm-eval cuts them, after one end-of-text: `hf`
+        puts its own before the tokenizer's where `add_bos_token` is not false."""
         windows: list[Request] = []
         owners: list[int] = []
         for number, request in enumerate(requests):
             for pair in utils.get_rolling_token_windows(
-                token_list=self.tok_encode(request.args[0]),
+                token_list=self.tok_encode(request.args[0], add_special_tokens=False),
                 prefix_token=self.prefix_token_id,
                 max_seq_len=self.max_length,
                 context_len=1,

@@ -33,6 +33,7 @@ class SqueezeModel(SqueezeLM):
         weights: `averaged`, `model`, `ema` or `lowest_loss`.
         max_length: tokens the model may see; none: what it was trained at. More than that is refused.
         dtype: `float32`, or `bf16` for autocast.
+        add_bos_token: begin every prompt with end-of-text; not in the suites' scores.
         batch_size: sequences of the full length in one pass; lm-eval's own argument.
         device: as torch names it. lm-eval's command line says `cuda:0` where nobody says anything, so a device this
             machine does not have falls back to the processor, as with lm-eval's own backends.
@@ -48,6 +49,7 @@ class SqueezeModel(SqueezeLM):
         weights: str = AVERAGED,
         max_length: int | None = None,
         dtype: str = "float32",
+        add_bos_token: bool = False,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         device: str | None = None,
@@ -65,7 +67,7 @@ class SqueezeModel(SqueezeLM):
         scorer = Scorer(scorer.model, scorer.tokenizer, int(max_length or scorer.context))
         rows = int(batch_size or 0) if str(batch_size or 0).isdigit() else 0
         tokens = {"batch_tokens": rows * scorer.context} if rows else {}
-        super().__init__(scorer, bf16=dtype != "float32", **tokens)
+        super().__init__(scorer, bf16=dtype != "float32", add_bos_token=bool(add_bos_token), **tokens)
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm-eval writes into its results about the model."""

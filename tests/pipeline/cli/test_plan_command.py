@@ -1,5 +1,7 @@
 """`squeeze plan` takes no word that it does not use, and says what is fetched, written and cut short."""
 
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -41,3 +43,13 @@ def test_local_files_are_as_large_as_they_lie(plan, tmp_path):
         "schedule: {tokens_per_epoch: null, stages: [{name: a, mixture: {mine: {repeats: 1}}}]}\n"
     )
     assert "250,000" in plan("--profile", str(profile))
+
+
+def test_the_vocabulary_is_that_of_the_tokenizer_and_not_what_a_preset_fills_in(plan, tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("extends: sample\ntokenizers: {candidates: [bpe_2k, bpe_8k], select: bpe_8k}\n")
+    parameters = [
+        int(re.search(r"([\d,]+) embedding", plan("--profile", name))[1].replace(",", ""))
+        for name in ("sample", str(profile))
+    ]
+    assert parameters[1] == 4 * parameters[0]

@@ -45,6 +45,39 @@ def test_a_setting_out_of_range_is_a_sentence(squeeze, words, said):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("lowest_loss", b"weights: lowest_loss cannot be loaded"),
+        ("ema", b"a run keeps them where training.ema_horizon is set"),
+        ("best", b"best is called averaged now"),
+        ("newest", b"weights: found 'newest'; there are averaged, model, ema, lowest_loss"),
+    ],
+)
+def test_weights_that_the_run_did_not_keep_write_nothing(squeeze, weights, said):
+    done = squeeze("generate", "x", "--weights", weights)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_the_weights_asked_for_are_those_that_write(store, tmp_path):
+    import shutil
+    from types import SimpleNamespace
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(store.current("model").path, tmp_path / "model")
+    kept = {
+        name: torch.full_like(tensor, 3) for name, tensor in load_file(tmp_path / "model/model.safetensors").items()
+    }
+    save_file(kept, tmp_path / "model/best.safetensors")
+    artifact = SimpleNamespace(path=tmp_path / "model", manifest=store.current("model").manifest)
+    model = load_writer(store, artifact, "lowest_loss").model
+    assert all(bool((parameter == 3).all()) for parameter in model.parameters())
+
+
 def test_wrong_settings_are_told_before_torch_is_loaded(monkeypatch):
     from typer.testing import CliRunner
 

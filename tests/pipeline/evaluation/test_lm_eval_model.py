@@ -30,7 +30,7 @@ def exported(scorer, tokenizer_folder, tmp_path_factory):
 def hf(exported):
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=8)
+    return HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=8, add_bos_token=False)
 
 
 def test_every_item_and_every_score_is_what_the_hf_backend_gives_on_seven_tasks(scorer, hf, archives, tmp_path):
@@ -85,6 +85,22 @@ def test_greedy_generation_stops_where_hf_stops(scorer, hf):
     request = [Instance("generate_until", {}, ("Once upon a time", free | {"until": [stop]}), 0)]
     assert SqueezeLM(scorer).generate_until(request) == [long.split(stop)[0]]
     assert hf.generate_until(request, disable_tqdm=True) == [long.split(stop)[0]]
+
+
+def test_with_end_of_text_before_every_prompt_too_scores_are_those_of_hf(scorer, exported):
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    as_it_is = HFLM(pretrained=str(exported), device="cpu", dtype="float32", batch_size=8)
+    opened = SqueezeLM(scorer, add_bos_token=True)
+    pairs = [("the fox and the dog", " jump over"), ("", "fox"), ("a ", "b c")]
+    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    ours, theirs = opened.loglikelihood(requests), as_it_is.loglikelihood(requests, disable_tqdm=True)
+    assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], abs=1e-3)
+    assert ours[0] != SqueezeLM(scorer).loglikelihood(requests)[0]
+    free = {"max_gen_toks": 12, "until": [], "do_sample": False}
+    request = [Instance("generate_until", {}, ("Once upon a time", free), 0)]
+    assert opened.generate_until(request) == as_it_is.generate_until(request, disable_tqdm=True)
 
 
 def test_continuations_side_by_side_score_as_they_do_alone(scorer):

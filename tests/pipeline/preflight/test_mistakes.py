@@ -134,6 +134,14 @@ AT_LOAD = {
         "shards.packing.context: it is 99, model.context",
     ),
     "shards of no whole batches": ("shards: {tokens_per_shard: 999}", "must be a multiple of tokens_per_batch"),
+    "an average that no run keeps": (
+        "evaluation: {weights: ema}",
+        "evaluation.weights: it is ema, which a run keeps only where training.ema_horizon is set",
+    ),
+    "the lowest loss of no evaluation": (
+        "evaluation: {weights: lowest_loss}\ntraining: {evaluate_every: null}",
+        "which a run keeps only where training.evaluate_every is set: set that, or write averaged",
+    ),
     # tokenizers
     "a candidate": ("tokenizers: {candidates: [bpe_1k, gpt-2]}", "there is no tokenizer 'gpt-2'"),
     "a choice that is no candidate": ("tokenizers: {select: bpe_4k}", "select is 'bpe_4k'; use one of the candidates"),

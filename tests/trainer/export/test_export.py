@@ -129,12 +129,15 @@ def test_the_tokenizer_goes_along_and_end_of_text_ends_generation(tmp_path):
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "squeeze_tokenizer.json").write_text(json.dumps({"eot_id": 7}))
+    (folder / "squeeze_tokenizer.json").write_text(json.dumps({"eot_id": 7, "end_of_text": "<end>"}))
     export_hf(GPT(SMALL), folder, tmp_path / "out")
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert (config["bos_token_id"], config["eos_token_id"]) == (7, 7)
-    assert json.loads((tmp_path / "out/generation_config.json").read_text())["eos_token_id"] == 7
-    assert (tmp_path / "out/tokenizer.json").read_text() == "{}"
+    generation = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert (generation["eos_token_id"], generation["pad_token_id"], generation["max_length"]) == (7, 7, SMALL.context)
+    written = json.loads((tmp_path / "out/tokenizer_config.json").read_text())
+    assert (written["bos_token"], written["model_max_length"]) == ("<end>", SMALL.context)
+    assert (folder / "tokenizer.json").read_text() == "{}"
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):

@@ -18,6 +18,7 @@ from safetensors.torch import load_file  # noqa: E402
 from trainer.config import read_run  # noqa: E402
 from trainer.data.shards import content_hash, read_manifest  # noqa: E402
 from trainer.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainerError  # noqa: E402
+from trainer.plan import plan  # noqa: E402
 from trainer.process.ranks import Ranks  # noqa: E402
 from trainer.process.signals import StopRequest  # noqa: E402
 from trainer.run import loop  # noqa: E402
@@ -113,7 +114,7 @@ def test_the_last_checkpoints_and_the_best_are_kept(make_run: Any) -> None:
     steps = [step_of(place) for place in sorted_checkpoints(path.with_suffix("") / "checkpoints")]
     assert steps[-2:] == [39, 40]
     assert set(steps) == {39, 40, summary.best.step}
-    best = load_model(path.with_suffix(""), weights="best")
+    best = load_model(path.with_suffix(""), weights="lowest_loss")
     assert best(torch.zeros(1, 2, dtype=torch.long)).isfinite().all()
 
 
@@ -155,9 +156,14 @@ def test_a_checkpoint_of_other_shards_is_refused(make_run: Any) -> None:
         go(path)
 
 
-def test_a_vocabulary_that_does_not_hold_the_shards_is_refused(make_run: Any) -> None:
-    with pytest.raises(ConfigError, match=r"model\.vocab_size is 32, but the shards' tokenizer has 64 tokens"):
-        go(make_run("run", {"vocab_size": 32}))
+@pytest.mark.parametrize("rows", [32, 65, 128])
+def test_a_vocabulary_that_is_not_the_shards_own_is_neither_planned_nor_trained(make_run: Any, rows: int) -> None:
+    path = make_run("run", {"vocab_size": rows})
+    said = rf"model\.vocab_size is {rows}, but the shards' tokenizer has 64 tokens; set model\.vocab_size to 64"
+    with pytest.raises(ConfigError, match=said):
+        plan(read_run(path))
+    with pytest.raises(ConfigError, match=said):
+        go(path)
 
 
 def test_more_ranks_than_sequences_are_refused(make_run: Any) -> None:
