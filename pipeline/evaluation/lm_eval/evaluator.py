@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import EvaluationError
@@ -89,19 +90,23 @@ def quiet() -> Iterator[None]:
     """Without the progress bars and warnings that lm-eval and datasets print, and without a pool of processes for
     bootstraps (forking a process that holds torch can hang)."""
     import datasets
+    from lm_eval.api import task
 
+    bar = task.tqdm  # which has read TQDM_DISABLE when it was imported, maybe long ago
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels = [logger.level for logger in loggers]
-    variables = {"DISABLE_MULTIPROC": "1", "TQDM_DISABLE": "1"}
+    variables = {"DISABLE_MULTIPROC": "1"}
     before = {name: os.environ.get(name) for name in variables}
     bars = datasets.is_progress_bar_enabled() if hasattr(datasets, "is_progress_bar_enabled") else True
     try:
         os.environ.update(variables)
         datasets.disable_progress_bars()
+        task.tqdm = partial(bar, disable=True)
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         yield
     finally:
+        task.tqdm = bar
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         for name, value in before.items():
