@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import EvaluationError
@@ -90,9 +89,13 @@ def quiet() -> Iterator[None]:
     """Without the progress bars and warnings that lm-eval and datasets print, and without a pool of processes for
     bootstraps (forking a process that holds torch can hang)."""
     import datasets
-    from lm_eval.api import task
+    from tqdm import tqdm
 
-    bar = task.tqdm  # which has read TQDM_DISABLE when it was imported, maybe long ago
+    begin = tqdm.__init__  # which has read TQDM_DISABLE when it was imported, maybe long ago
+
+    def begin_hidden(bar: tqdm, *args: Any, **options: Any) -> None:
+        begin(bar, *args, **options | {"disable": True})
+
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels = [logger.level for logger in loggers]
     variables = {"DISABLE_MULTIPROC": "1"}
@@ -101,12 +104,12 @@ def quiet() -> Iterator[None]:
     try:
         os.environ.update(variables)
         datasets.disable_progress_bars()
-        task.tqdm = partial(bar, disable=True)
+        tqdm.__init__ = begin_hidden
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         yield
     finally:
-        task.tqdm = bar
+        tqdm.__init__ = begin
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         for name, value in before.items():
