@@ -11,7 +11,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += [ROOT / "tokenizers" / "README.md"]
-NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|bash|git|apt-get"
+NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get"
 PROGRAMS = rf"(?:[A-Z_]+=\S+ )*(?:{NAMES})\b"
 COMMAND = re.compile(rf"^(?:\$ )?({PROGRAMS}.*)$")
 
@@ -67,6 +67,7 @@ RULES = [
     (r"(\w+=\S+ )*dagster dev$", "elsewhere"),  # tests/browser
     (r"dg launch --job \w+$", "elsewhere"),  # needs the extra `dg`
     (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
+    (r"(\w+=\S+ )*docker (build|run|compose)\b", "elsewhere"),  # tests/test_containers.py holds what they name
     (r"mkdocs build --strict -f packaging/site/mkdocs\.yml$", "elsewhere"),  # .ci/run, tests/test_site.py
     (r"pip install", "install"),
     (r"(python3 -m venv|git clone|apt-get install|bash (\.ci/run|packaging/\w+\.sh))", "elsewhere"),
