@@ -14,7 +14,7 @@ from pipeline.assets.naming import Naming, claim_run
 from pipeline.assets.stored_asset import StoreResource
 from pipeline.assets.training import GROUP as TRAINING
 from pipeline.profile.profile import Profile
-from pipeline.store.maintenance import verify
+from pipeline.store.maintenance import damaged_in
 
 FULL_TRAIN: Final = "full_train"
 VERIFY_STORE: Final = "verify_store"
@@ -93,9 +93,9 @@ def hash_every_file(context: dg.OpExecutionContext) -> None:
     claim_run(context.run, context.instance, context.log, Naming(store.profile))
     faults: list[str] = []
     size = count = 0
-    for count, artifact in enumerate(store.open().artifacts(), start=1):  # noqa: B007
-        size += artifact.manifest.size
-        for fault in verify(artifact):
+    for count, (artifact, looked) in enumerate(damaged_in(store.open()), start=1):  # noqa: B007
+        size += artifact.manifest.size if artifact else 0
+        for fault in looked.faults:
             faults.append(fault)
             context.log.error(fault)
     context.add_output_metadata({"artifacts": count, "megabytes": round(size / 1e6, 3), "faults": len(faults)})
@@ -104,7 +104,7 @@ def hash_every_file(context: dg.OpExecutionContext) -> None:
         listed = "\n".join(faults[:MOST_FAULTS])
         raise dg.Failure(
             f"{len(faults)} files are not what was built:\n{listed}\n"
-            "Remove the folder of a damaged artifact and run full_train: it builds just that one anew",
+            "Put what is damaged aside with `squeeze verify --repair` and run full_train: it builds just that anew",
             metadata={"faults": len(faults)},
             allow_retries=False,
         )

@@ -51,7 +51,7 @@ def _check(
     @dg.multi_asset_check(name=f"{op_name(key)}_{name}", specs=[spec], required_resource_keys={"store"})
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with logged(context.log, f"{key} {name}"):
-            passed, text, numbers = judge(context.resources.store.open(), key)
+            passed, text, numbers = judge(context.resources.store.open(context.run), key)
         yield dg.AssetCheckResult(passed=passed, description=text, metadata=dict(numbers))
 
     return check

@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.base.numbers import age, size
 from pipeline.cli.output import JsonOption, print_json
-from pipeline.cli.terminal import ProfileOption, console, open_store
+from pipeline.cli.terminal import ProfileOption, console, errors, open_store
 
 if TYPE_CHECKING:
     from pipeline.store import Artifact, Store
@@ -28,14 +29,14 @@ def list_artifacts(
 ) -> None:
     """Artifacts with their size, age, and the profiles they are current for."""
     store = open_store(profile)
-    used = _used(store)
+    faults: list[str] = []
+    used = _used(store, faults)
     table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
     for column in (2, 3):
         table.columns[column].justify = "right"
     shown = [
         (artifact, used.get(artifact.fingerprint, []))
-        for artifact in store.artifacts()
-        if everything or store.profile in used.get(artifact.fingerprint, [])
+        for artifact in (store.artifacts(unreadable=faults) if everything else _current(store, faults))
     ]
     if as_json:
         print_json([_row(artifact, profiles) for artifact, profiles in shown])
@@ -43,20 +44,34 @@ def list_artifacts(
     for artifact, profiles in shown:
         used_here = store.profile in profiles
         built = artifact.manifest.built
-        row = (artifact.key, artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
-        table.add_row(*row, ", ".join(profiles) or "-", escape(built.reason), style=None if used_here else "dim")
+        row = (escape(artifact.key), artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
+        words = (escape(", ".join(profiles)) or "-", escape(built.reason))
+        table.add_row(*row, *words, style=None if used_here else "dim")
     console.print(table)
     total = size(sum(artifact.manifest.size for artifact, _ in shown))
-    console.print(f"{table.row_count} artifacts, {total}, in {store.root}")
+    console.print(f"{table.row_count} artifacts, {total}, in {escape(str(store.root))}", soft_wrap=True)
+    _complain(faults)
 
 
-def _used(store: Store) -> dict[str, list[str]]:
+def _used(store: Store, faults: list[str]) -> dict[str, list[str]]:
     """The profiles that an artifact is current for, by its fingerprint."""
     used: dict[str, list[str]] = {}
-    for name, _, artifact in store.pointers():
+    for name, _, artifact in store.pointers(unreadable=faults):
         if artifact is not None:
             used.setdefault(artifact.fingerprint, []).append(name)
     return used
+
+
+def _current(store: Store, faults: list[str]) -> list[Artifact]:
+    """What is current for the store's profile."""
+    found = (item for name, _, item in store.pointers(unreadable=faults) if name == store.profile)
+    return [item for item in found if item is not None]
+
+
+def _complain(faults: Sequence[str]) -> None:
+    """What is wrong with the store, to whoever reads the terminal: the output itself stays what was asked for."""
+    for fault in faults:
+        errors.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
 
 
 def _row(artifact: Artifact, profiles: Sequence[str]) -> dict[str, Any]:
@@ -85,7 +100,7 @@ def lineage(
     store = open_store(profile)
     if as_json:
         ancestry = store.ancestry(store.current(asset)).values()
-        used = _used(store)
+        used = _used(store, [])
         print_json([_row(artifact, used.get(artifact.fingerprint, [])) for artifact in ancestry])
         return
     seen: set[str] = set()
@@ -93,13 +108,18 @@ def lineage(
     def grow(tree: Tree, artifact: Artifact) -> None:
         again = artifact.fingerprint in seen
         seen.add(artifact.fingerprint)
-        branch = tree.add(f"{artifact.key} [cyan]{artifact.fingerprint[:8]}[/]" + (" [dim](above)[/]" if again else ""))
+        branch = tree.add(
+            f"{escape(artifact.key)} [cyan]{artifact.fingerprint[:8]}[/]" + (" [dim](above)[/]" if again else "")
+        )
         if again:
             return
         for label, parent in sorted(artifact.manifest.inputs.items()):
-            parent_artifact = store.get(parent.key, parent.fingerprint)
+            try:
+                parent_artifact, gone = store.get(parent.key, parent.fingerprint), "removed"
+            except StoreError as error:
+                parent_artifact, gone = None, str(error)
             if parent_artifact is None:
-                branch.add(f"{label} [cyan]{parent.fingerprint[:8]}[/] [dim](removed)[/]")
+                branch.add(f"{escape(label)} [cyan]{parent.fingerprint[:8]}[/] [dim]({escape(gone)})[/]")
             else:
                 grow(branch, parent_artifact)
 
@@ -109,29 +129,41 @@ def lineage(
 
 
 @app.command()
-def verify(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    profile: ProfileOption = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Look at names and sizes alone.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put what is damaged aside, so that the next run builds it anew.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Hash everything on disk against the manifests; status 1 when something is damaged."""
-    from pipeline.store.maintenance import verify as faults_of
+    from pipeline.store.maintenance import damaged_in
 
     store = open_store(profile)
-    artifacts = list(store.artifacts())
-    faults = []
-    for artifact in artifacts:
-        damage = list(faults_of(artifact))
-        faults += damage
-        if as_json:
-            continue
-        mark = "[red]damaged[/]" if damage else "[green]ok[/]"
-        console.print(f"{mark} {artifact.key} [cyan]{artifact.fingerprint[:8]}[/] {size(artifact.manifest.size)}")
+    faults, said = [], []
+    count = 0
+    for artifact, damage in damaged_in(store, quick=quick):
+        count += 1
+        faults += damage.faults
+        if damage.faults and repair:
+            said.append(damage.put_aside(store))
+        if not as_json:
+            mark = "[red]damaged[/]" if damage.faults else "[green]ok[/]"
+            bytes_ = size(artifact.manifest.size) if artifact else "?"
+            console.print(f"{mark} {escape(damage.key)} [cyan]{damage.fingerprint[:8]}[/] {bytes_}")
     if as_json:
-        print_json({"artifacts": len(artifacts), "faults": faults})
+        print_json({"artifacts": count, "faults": faults, "repaired": said})
         raise typer.Exit(1 if faults else 0)
     for fault in faults:
         console.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
+    for line in said:
+        console.print(escape(line), highlight=False, soft_wrap=True)
     if faults:
-        console.print("remove a damaged folder and run the job again: it builds just that one anew")
+        how = "" if repair else "put it aside with `squeeze verify --repair`, and "
+        console.print(f"{how}run the job again: it builds just what is damaged anew")
         raise typer.Exit(1)
-    console.print(f"{len(artifacts)} artifacts are whole")
+    console.print(f"{count} artifacts are whole" + (", by their sizes" if quick else ""))
 
 
 @app.command()
@@ -149,12 +181,19 @@ def gc(
     ] = None,
 ) -> None:
     """Remove what no profile's current artifacts need; asks first."""
-    from pipeline.store.maintenance import forget, garbage
+    from pipeline.store.collection import collect, forget, garbage
 
     store = open_store(profile)
-    if forget_profile and (yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?")):
-        console.print(f"{forget(store, forget_profile)} pointers of {forget_profile} removed")
-    unneeded = garbage(store, epochs=epochs, unfinished=unfinished)
+    if forget_profile:
+        known = sorted({name for _, name in store.backend.pointers()})
+        if forget_profile not in known:
+            names = ", ".join(known) or "none"
+            raise SqueezeError(f"--forget {forget_profile}: the store has no such profile; there are: {names}")
+        if yes or typer.confirm(f"Forget which artifacts are current for {forget_profile}?"):
+            console.print(f"{forget(store, forget_profile)} pointers of {escape(forget_profile)} removed")
+    notes: list[str] = []
+    unneeded = garbage(store, epochs=epochs, unfinished=unfinished, notes=notes)
+    _complain(notes)
     if not unneeded:
         console.print("nothing to remove: everything in the store is needed")
         return
@@ -163,7 +202,7 @@ def gc(
     total = size(sum(item.bytes for item in unneeded))
     if not (yes or typer.confirm(f"Remove these {len(unneeded)} folders, {total}?")):
         raise typer.Exit(1)
-    kept = [item for item in unneeded if not store.backend.remove(item)]
+    kept = collect(store, unneeded, epochs=epochs, unfinished=unfinished)
     for item in kept:
-        console.print(f"kept, a build is using it: {escape(str(item.path))}", soft_wrap=True)
+        console.print(f"kept, as it is in use now: {escape(str(item.path))}", soft_wrap=True)
     console.print(f"removed {len(unneeded) - len(kept)} folders")

@@ -27,6 +27,7 @@ MODEL_KEY: Final = "model"
 
 # what is shown is data: `:apple:` in it is no picture
 console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 
 def _profiles(begun: str) -> list[str]:

@@ -40,6 +40,9 @@ def ending(store: Store, run_id: str, assets: Collection[tuple[str, ...]], profi
     if names & {"model", "scorecard"} and (model := store.find_current("model")) is not None:
         lines += _training(model.summary_as(ModelSummary).run)
     lines.append(("assets", _assets(store, run_id, len(assets))))
+    if store.footing is not None and store.footing.behind:
+        said = f"another run of {store.profile} made its {store.footing.behind} current: this one's are kept beside it"
+        lines.append(("not current", said))
     if "report" in names and (report := store.find_current("report")) is not None:
         lines.append(("report", (report.path / REPORT_FILE).as_uri()))
     lines.append(("next", " · ".join(_next(names, profile))))
@@ -72,7 +75,9 @@ def _training(run: RunSummary) -> Iterator[tuple[str, str]]:
 
 def _assets(store: Store, run_id: str, count: int) -> str:
     """What this run built, and how much of the rest was there."""
-    built = [item.key for item in store.artifacts() if item.manifest.built.run_id == run_id]
+    own = store.footing.own if store.footing is not None else {}
+    made = [item for key, fingerprint in sorted(own.items()) if (item := store.get(key, fingerprint)) is not None]
+    built = [item.key for item in made if item.manifest.built.run_id == run_id]
     reused = max(count - len(built), 0)
     return ", ".join(
         words

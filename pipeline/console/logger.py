@@ -57,7 +57,8 @@ def console_logger(root: str, profile: str) -> dg.LoggerDefinition:
             if not (succeeded and assets and context.run_id):
                 return ()
             try:
-                return ending(Store(Path(root), profile).open(), context.run_id, assets, asked_for(profile))
+                store = Store(Path(root), profile).open().for_run(context.run_id)
+                return ending(store, context.run_id, assets, asked_for(profile))
             except SqueezeError as error:
                 return (f"  what came of it cannot be shown: {error}",)
 

@@ -8,7 +8,7 @@ Content of local files is not hashed for it: a file that is newer than what was 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.assets.stored_asset import StoredAsset
 from pipeline.assets.training import Training
 from pipeline.base.canonical import canonical_json
-from pipeline.base.errors import SourceError
+from pipeline.base.errors import SourceError, StoreError
 from pipeline.base.settings import identity_of
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.sources.unit_listing import local_paths
@@ -82,7 +82,7 @@ def _finished(asset: StoredAsset[Any], settings: Any, store: Store, inputs: Mapp
     identity = json.loads(canonical_json(identity_of(settings), where=asset.key))
     slices = asset.slices(inputs) if asset.slices else {}
     parents = {label: item.as_input(slices.get(label)).content_hash for label, item in inputs.items()}
-    for artifact in store.artifacts(asset.key):
+    for artifact in _newest_first(store, asset.key):
         manifest = artifact.manifest
         used = {label: item.content_hash for label, item in manifest.inputs.items() if label in parents}
         of_these = manifest.code_version == asset.version and used == parents
@@ -90,6 +90,17 @@ def _finished(asset: StoredAsset[Any], settings: Any, store: Store, inputs: Mapp
         if of_these and not stands_in and identity.items() <= manifest.identity.items() and not artifact.damage():
             return artifact if _same_files(settings, artifact) else None
     return None
+
+
+def _newest_first(store: Store, key: str) -> Iterator[Artifact]:
+    """What is current, which is nearly always what is looked for, and then all others."""
+    try:
+        current = store.find_current(key)
+    except StoreError:  # its manifest is damaged: it will be built anew
+        current = None
+    if current is not None:
+        yield current
+    yield from (item for item in store.artifacts(key) if current is None or item.fingerprint != current.fingerprint)
 
 
 def _same_files(settings: Any, artifact: Artifact) -> bool:

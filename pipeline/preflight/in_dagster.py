@@ -67,7 +67,25 @@ class _Preflighting(dg.Executor):
         if selected:
             given = {asset.key: ops.get(op_name(asset.key), {}).get("config", {}) for asset in selected}
             self._look(selected, given, plan_context.log)
-        yield from self._inner.execute(plan_context, execution_plan)
+            yield from self._on_one_footing(plan_context, execution_plan, selected)
+        else:
+            yield from self._inner.execute(plan_context, execution_plan)
+
+    def _on_one_footing(self, plan_context: Any, plan: Any, assets: Sequence[StoredAsset[Any]]) -> Iterator[Any]:
+        """The run's steps; whatever others make current meanwhile, they build on what was there when it began."""
+        store = self._store.open(plan_context.dagster_run)
+        store.look_ahead(key for asset in assets for key in (asset.key, *asset.inputs, *asset.optional))
+        failed = False
+        try:
+            for event in self._inner.execute(plan_context, plan):
+                failed = failed or event.is_step_failure
+                yield event
+        except BaseException:
+            failed = True
+            raise
+        finally:
+            if store.footing is not None:
+                store.footing.end(keep=failed)
 
     def _look(self, selected: Sequence[StoredAsset[Any]], given: Mapping[str, Any], log: Any) -> None:
         try:

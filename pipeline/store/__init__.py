@@ -6,6 +6,7 @@ manifest of an artifact is the truth; it outlives Dagster's history.
 
 from pipeline.store.artifact import Artifact
 from pipeline.store.manifest import Manifest
-from pipeline.store.store import Built, Outcome, Store
+from pipeline.store.recipe import Built, Outcome
+from pipeline.store.store import Store
 
 __all__ = ["Artifact", "Built", "Manifest", "Outcome", "Store"]

@@ -10,6 +10,7 @@ or not at all; and a lease ends when its holder does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pipeline.store.manifest import Manifest
 MANIFEST: Final = "manifest.json"
 CURRENT: Final = "CURRENT."
 """Begins the name of a pointer; the profile's name follows."""
+FINGERPRINT: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Backend(Protocol):
     """Holds artifacts and records; `LocalBackend` is the one there is."""
 
     def read(self, record: str) -> str | None:
-        """A record's text, or None where there is none."""
+        """A record's text, or None where there is none. Raises DamagedError where it is there and cannot be read."""
         ...
 
     def write(self, record: str, text: str) -> None:
@@ -56,6 +58,26 @@ class Backend(Protocol):
 
     def pointers(self) -> Iterator[tuple[str, str]]:
         """(key, profile) of every pointer, in their order."""
+        ...
+
+    def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
+        """Be the only one at work on what `name` stands for, waiting for whoever is."""
+        ...
+
+    def is_locked(self, name: str) -> bool:
+        """Whether somebody who is alive holds that lock."""
+        ...
+
+    def unlock_for_ever(self, name: str) -> None:
+        """Take away the lock of something that nobody will ask for again."""
+        ...
+
+    def records(self, folder: str) -> list[str]:
+        """Names of the records of a folder, in their order."""
+        ...
+
+    def tidy(self, key: str) -> None:
+        """Take away what killed writers of a key's pointers left; for the holder of the pointers' lock."""
         ...
 
     def folder(self, key: str, fingerprint: str) -> Path:
@@ -86,6 +108,10 @@ class Backend(Protocol):
         """Damaged artifacts that were built anew; with `unfinished` also the workspaces of stopped builds."""
         ...
 
-    def remove(self, item: Removable) -> bool:
-        """Remove it unless a build holds its lease; returns whether it is gone."""
+    def take_out(self, item: Removable) -> Path | None:
+        """Give it a name by which it is no artifact, at once; its new place, or None while a build holds its lease."""
+        ...
+
+    def discard(self, place: Path) -> None:
+        """Remove what was taken out. Of a link, what it leads to stays."""
         ...

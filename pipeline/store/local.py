@@ -8,7 +8,6 @@ finished parts; the rename into place is the commit.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,14 +16,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.errors import DamagedError
 from pipeline.base.executor import cpu_count
 from pipeline.base.files import TEMPORARY, hashes_of, remove_unfinished, sync_folder, write_text
 from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
-from pipeline.store.backend import CURRENT, MANIFEST, Removable
+from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable
 from pipeline.store.manifest import FileRecord, Manifest
 
-FINGERPRINT: Final = re.compile(r"[0-9a-f]{32}")
 BUILDING: Final = ".building-"
 DAMAGED: Final = ".damaged-"
 
@@ -36,10 +35,13 @@ class LocalBackend:
         self.root = root
 
     def read(self, record: str) -> str | None:
+        file = self.root / record
         try:
-            return (self.root / record).read_text(encoding="utf-8")
+            return file.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DamagedError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
     def write(self, record: str, text: str) -> None:
         write_text(self.root / record, text)
@@ -48,15 +50,35 @@ class LocalBackend:
         (self.root / record).unlink(missing_ok=True)
 
     def manifests(self, key: str | None = None) -> Iterator[tuple[str, str]]:
-        base, pattern = (self.root / key, f"*/{MANIFEST}") if key else (self.root, f"**/{MANIFEST}")
-        for folder in (file.parent for file in sorted(base.glob(pattern))):
-            if FINGERPRINT.fullmatch(folder.name):
-                yield self._key(folder), folder.name
+        for name, folder in self._folders(key):
+            for item in _names(folder):
+                if FINGERPRINT.fullmatch(item) and (folder / item / MANIFEST).exists():
+                    yield name, item
 
     def pointers(self) -> Iterator[tuple[str, str]]:
-        for file in sorted(self.root.glob(f"**/{CURRENT}*")):
-            if file.suffix != TEMPORARY:  # of a pointer that is being moved, or whose writer was killed
-                yield self._key(file), file.name.removeprefix(CURRENT)
+        for key, folder in self._folders():
+            for name in _names(folder):
+                if name.startswith(CURRENT) and not name.endswith(TEMPORARY):  # of one that is being moved
+                    yield key, name.removeprefix(CURRENT)
+
+    def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
+        return exclusive(self.root / f"{name}.lock", purpose)
+
+    def is_locked(self, name: str) -> bool:
+        if not (self.root / f"{name}.lock").exists():
+            return False
+        with exclusive_if_free(self.root / f"{name}.lock") as held:
+            return not held
+
+    def unlock_for_ever(self, name: str) -> None:
+        (self.root / f"{name}.lock").unlink(missing_ok=True)
+
+    def records(self, folder: str) -> list[str]:
+        return sorted(file.stem for file in (self.root / folder).glob("*.json"))
+
+    def tidy(self, key: str) -> None:
+        for file in (self.root / key).glob(f"{CURRENT}*{TEMPORARY}"):
+            file.unlink(missing_ok=True)
 
     def folder(self, key: str, fingerprint: str) -> Path:
         return self.root / key / fingerprint
@@ -92,25 +114,61 @@ class LocalBackend:
             return _put_aside(self.folder(key, fingerprint), fingerprint) if held else None
 
     def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
-        reasons = {DAMAGED: "damaged, and built anew"} | ({BUILDING: "an unfinished build"} if unfinished else {})
-        for prefix, why in reasons.items():
-            for folder in self.root.glob(f"**/{prefix}*"):
-                fingerprint = folder.name.removeprefix(prefix).split("-")[0]
-                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                yield Removable(self._key(folder), fingerprint, folder, size, why)
+        reasons = {DAMAGED: "damaged and built anew, or half removed"}
+        reasons |= {BUILDING: "an unfinished build"} if unfinished else {}
+        for key, parent in self._folders():
+            for name in _names(parent):
+                prefix = next((prefix for prefix in reasons if name.startswith(prefix)), None)
+                if prefix is not None:
+                    folder, fingerprint = parent / name, name.removeprefix(prefix).split("-")[0]
+                    inside = () if folder.is_symlink() else folder.rglob("*")
+                    size = sum(file.stat().st_size for file in inside if file.is_file())
+                    yield Removable(key, fingerprint, folder, size, reasons[prefix])
 
-    def remove(self, item: Removable) -> bool:
+    def take_out(self, item: Removable) -> Path | None:
         with exclusive_if_free(self._lock(item.key, item.fingerprint)) as held:
-            if held:
-                # put aside first, so that a removal cut short never leaves a folder that reads as finished
-                shutil.rmtree(_put_aside(item.path, item.fingerprint))
-        return held
+            return _put_aside(item.path, item.fingerprint) if held else None
 
-    def _key(self, path: Path) -> str:
-        return path.parent.relative_to(self.root).as_posix()
+    def discard(self, place: Path) -> None:
+        if place.is_symlink():
+            place.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(place, ignore_errors=True)  # another collection may be at it too
+
+    def _folders(self, key: str | None = None) -> Iterator[tuple[str, Path]]:
+        """(key, folder) of every folder that may hold artifacts, links to folders included, or of one key.
+
+        Artifacts themselves are not looked into: a store of many shards is listed by their names alone.
+        """
+        if key is not None:
+            if (self.root / key).is_dir():
+                yield key, self.root / key
+            return
+        seen: set[str] = set()
+        waiting = [self.root]
+        while waiting:
+            folder = waiting.pop()
+            if (real := os.path.realpath(folder)) in seen or not folder.is_dir():  # a link may lead back up
+                continue
+            seen.add(real)
+            with os.scandir(folder) as entries:
+                inner = [item.name for item in entries if not _own_or_artifact(item.name) and item.is_dir()]
+            waiting += [folder / name for name in sorted(inner, reverse=True)]
+            if folder != self.root:
+                yield folder.relative_to(self.root).as_posix(), folder
 
     def _lock(self, key: str, fingerprint: str) -> Path:
         return self.root / key / f".{fingerprint}.lock"
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:  # no path is made for what is passed over
+        return sorted(item.name for item in entries)
+
+
+def _own_or_artifact(name: str) -> bool:
+    """Whether a name is none of a key's: an artifact's, or of what the store keeps for itself."""
+    return name.startswith((".", CURRENT)) or FINGERPRINT.fullmatch(name) is not None
 
 
 def _put_aside(folder: Path, fingerprint: str) -> Path:

@@ -18,7 +18,7 @@ from pipeline.base.errors import DamagedError, StoreError
 FORMAT: Final = 1
 SEAL: Final = "manifest_sha256"
 """Key of the hash over the rest of a manifest, which those of earlier versions lack."""
-AGAIN: Final = "remove its folder and build again"
+AGAIN: Final = "put it aside with `squeeze verify --repair`, and build again"
 
 
 @dataclass(frozen=True)

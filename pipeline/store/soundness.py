@@ -33,19 +33,29 @@ def require_sound(artifacts: Iterable[Artifact]) -> None:
 
     Raises StoreError naming the first damaged file, after its artifact is set aside: it is built anew the next time.
     """
-    files = [(artifact, name) for artifact in artifacts for name in artifact.manifest.files]
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        found = pool.map(lambda pair: damage_of(pair[0].path / pair[1], pair[0].manifest.files[pair[1]]), files)
-        damaged = {
-            artifact.path: (artifact, damage) for (artifact, _), damage in zip(files, found, strict=True) if damage
-        }
+    damaged = [(artifact, damage) for artifact, damage in _looked_at(artifacts) if damage]
     if not damaged:
         return
-    said = [f"{damage}; {_set_aside(artifact)}" for artifact, damage in damaged.values()]
+    first = {artifact.path: (artifact, damage) for artifact, damage in reversed(damaged)}
+    said = [f"{damage}; {set_aside(artifact)}" for artifact, damage in reversed(first.values())]
     raise StoreError(" ".join(said) + " Run the same command again to build it anew.")
 
 
-def _set_aside(artifact: Artifact) -> str:
+def unsound(artifact: Artifact) -> str | None:
+    """What is wrong with the first file of an artifact that is not what was built, or None."""
+    return next((damage for _, damage in _looked_at([artifact]) if damage), None)
+
+
+def _looked_at(artifacts: Iterable[Artifact]) -> list[tuple[Artifact, str | None]]:
+    """Each file's artifact, with what is wrong with the file."""
+    files = [(artifact, name) for artifact in artifacts for name in artifact.manifest.files]
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        found = pool.map(lambda pair: damage_of(pair[0].path / pair[1], pair[0].manifest.files[pair[1]]), files)
+        return [(artifact, damage) for (artifact, _), damage in zip(files, found, strict=True)]
+
+
+def set_aside(artifact: Artifact) -> str:
+    """Have nothing build on a damaged artifact any more; says where it is now."""
     place = artifact.backend.set_aside(artifact.key, artifact.fingerprint)
     if place is None:
         return f"{artifact.key} is being built anew by another process."

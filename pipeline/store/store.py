@@ -8,12 +8,10 @@ commit: a killed build leaves nothing that reads as finished.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,51 +22,21 @@ from pipeline.base.files import naming_full_disk, write_text
 from pipeline.base.progress import PROGRESS
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, MANIFEST, Backend
-from pipeline.store.fingerprint import fingerprint_of
 from pipeline.store.local import LocalBackend, sync_and_hash
-from pipeline.store.manifest import FORMAT, Input, Manifest, Provenance
+from pipeline.store.manifest import AGAIN, Input, Manifest, Provenance
+from pipeline.store.marker import require_store
 from pipeline.store.missing import building
 from pipeline.store.provenance import git_commit, libraries
 from pipeline.store.rebuild_reason import rebuild_reason
-from pipeline.store.soundness import remember_sound
+from pipeline.store.recipe import Built, Outcome, Recipe, lineage_of
+from pipeline.store.running import Footing, fingerprint_in, footing_of, in_use, leads
+from pipeline.store.soundness import remember_sound, unsound
 
 log = logging.getLogger(__name__)
 
-STORE_FILE: Final = "store.json"
 LINEAGE: Final = "lineage.json"
-
-
-@dataclass(frozen=True)
-class Built:
-    """What an asset's function hands back: the hash of its logical content, and what it found out, as JSON values."""
-
-    content_hash: str
-    summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """An artifact that is there now, and how it came to be there."""
-
-    artifact: Artifact
-    reused: bool
-    reason: str
-    """Why it was built, or which run built what is reused."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides an artifact, and the fingerprint of it all."""
-
-    key: str
-    code_version: str
-    identity: Mapping[str, Any]
-    inputs: Mapping[str, Input]
-
-    @property
-    def fingerprint(self) -> str:
-        hashes = {label: item.content_hash for label, item in self.inputs.items()}
-        return fingerprint_of(self.key, self.code_version, self.identity, hashes)
+POINTERS: Final = ".pointers"
+"""Name of the lock under which pointers are moved and artifacts taken out."""
 
 
 class Store:
@@ -84,31 +52,25 @@ class Store:
         backend: Backend | None = None,
     ) -> None:
         """root: where caches are kept, and the artifacts too unless another `backend` holds them. named: the profile
-        as the user names it, such as its file, for the commands that errors name."""
+        as the user names it, such as its file, for the commands that errors name. run_id: who builds, for manifests."""
         self.root = root
         self.profile = profile
         self.named = named
         self.run_id = run_id
         self.backend = backend or LocalBackend(root)
+        self.footing: Footing | None = None
+        """What the run stands on that this store is opened for; none: what is current, whenever it is asked for."""
+
+    def for_run(self, run_id: str, parent: str | None = None) -> Store:
+        """This store as one run of this process sees it, whatever becomes current meanwhile; `parent`: the run that
+        it goes on from."""
+        self.run_id = run_id
+        self.footing = footing_of(self.backend, str(self.root), self.profile, run_id, parent)
+        return self
 
     def open(self) -> Store:
         """Mark the root as a store, or check that this version can read it. Raises StoreError when it cannot."""
-        text = self.backend.read(STORE_FILE)
-        if text is None:
-            self.backend.write(STORE_FILE, json.dumps({"format": FORMAT}))
-            return self
-        marker = self.root / STORE_FILE
-        try:
-            version = json.loads(text)["format"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{marker}: not a store's marker ({error}); point SQUEEZE_HOME at another folder"
-            ) from error
-        if version > FORMAT:
-            raise StoreError(
-                f"{marker}: this store was written by a newer version of squeeze (format {version}; this one reads "
-                f"up to {FORMAT}); upgrade squeeze-gpt, or point SQUEEZE_HOME at another folder"
-            )
+        require_store(self.backend, self.root)
         return self
 
     @property
@@ -130,14 +92,21 @@ class Store:
 
     def find_current(self, key: str, profile: str | None = None) -> Artifact | None:
         """As `current`, for any profile, or None."""
-        fingerprint = self._pointed_at(key, profile or self.profile)
+        fingerprint = self.pointed_at(key, profile or self.profile)
+        if self.footing is not None and profile in (None, self.profile):
+            fingerprint = self.footing.of(key, fingerprint)
         return self.get(key, fingerprint) if fingerprint else None
 
     def get(self, key: str, fingerprint: str) -> Artifact | None:
         """The finished artifact of that key and fingerprint, or None."""
         record = f"{key}/{fingerprint}/{MANIFEST}"
         text = self.backend.read(record)
-        return None if text is None else Artifact(Manifest.parse(text, str(self.root / record)), self.backend)
+        if text is None:
+            return None
+        manifest = Manifest.parse(text, str(self.root / record))
+        if (manifest.key, manifest.fingerprint) != (key, fingerprint):
+            raise DamagedError(f"{self.root / record}: this is the manifest of another artifact; {AGAIN}")
+        return Artifact(manifest, self.backend)
 
     def find_fresh(
         self, key: str, *, code_version: str, identity: Mapping[str, Any], inputs: Iterable[str]
@@ -149,16 +118,47 @@ class Store:
             return None
         return self.get(key, Recipe(key, code_version, identity, known).fingerprint)
 
-    def artifacts(self, key: str | None = None) -> Iterator[Artifact]:
-        """Every finished artifact, or those of one key, in the order of their keys and fingerprints."""
+    def pointed_at(self, key: str, profile: str) -> str | None:
+        """Fingerprint of what is current for a profile; the artifact may be gone. None where no pointer can be read."""
+        with suppress(DamagedError):
+            return fingerprint_in(self.backend.read(f"{key}/{CURRENT}{profile}"))
+        return None
+
+    def look_ahead(self, keys: Iterable[str]) -> None:
+        """Take for the run what is current now for each of these keys: what it may ask for, or will make current."""
+        if self.footing is not None:
+            for key in keys:
+                self.footing.of(key, self.pointed_at(key, self.profile))
+            with self._pointers():
+                self.footing.write()
+
+    def artifacts(self, key: str | None = None, *, unreadable: list[str] | None = None) -> Iterator[Artifact]:
+        """Every finished artifact, or those of one key, in the order of their keys and fingerprints.
+
+        One whose manifest cannot be read is left out; what is wrong with it is said in `unreadable`, or in the log.
+        """
         for pair in self.backend.manifests(key):
-            if (artifact := self.get(*pair)) is not None:  # it may have been removed meanwhile
+            try:
+                artifact = self.get(*pair)
+            except StoreError as error:
+                _say(error, unreadable)
+                continue
+            if artifact is not None:  # it may have been removed meanwhile
                 yield artifact
 
-    def pointers(self) -> Iterator[tuple[str, str, Artifact | None]]:
-        """Every pointer: (profile, key, artifact). The artifact is None where it was removed by hand."""
+    def pointers(self, *, unreadable: list[str] | None = None) -> Iterator[tuple[str, str, Artifact | None]]:
+        """Every pointer: (profile, key, artifact). The artifact is None where it was removed by hand, or cannot be
+        read; that is said in `unreadable`, or in the log."""
         for key, profile in self.backend.pointers():
-            yield profile, key, self.find_current(key, profile)
+            try:
+                fingerprint = self.pointed_at(key, profile)
+                if fingerprint is None:
+                    file = self.root / key / f"{CURRENT}{profile}"
+                    _say(f"{file}: this pointer is damaged; the next run of the profile writes it anew", unreadable)
+                yield profile, key, self.get(key, fingerprint) if fingerprint else None
+            except StoreError as error:
+                _say(error, unreadable)
+                yield profile, key, None
 
     def ancestry(self, artifact: Artifact) -> dict[str, Artifact]:
         """The artifact and all it came from, by fingerprint, nearest first. Parents that are gone are left out."""
@@ -185,54 +185,90 @@ class Store:
         build: Callable[[Path], Built],
         runtime: Mapping[str, Any] | None = None,
         slices: Mapping[str, str] | None = None,
+        thorough: bool = False,
     ) -> Outcome:
         """Reuse the artifact these settings and inputs name, or build it; it becomes this profile's current one.
 
         Where only a part of an input counts, `slices` gives the hash of that part under the input's label: an epoch's
         shards depend on their own epoch in the schedule, not on how many epochs follow.
 
+        Names and sizes are looked at before something is reused; where `thorough`, contents too.
+
         `build` gets a private folder to write into, which a killed earlier attempt may have left finished parts in.
         Raises DiskFullError when the disk is full; whatever else `build` raises passes through, and the parts stay.
         """
         parents = {label: item.as_input((slices or {}).get(label)) for label, item in inputs.items()}
         recipe = Recipe(key, code_version, identity, parents)
-        fingerprint = recipe.fingerprint
-        outcome = self._reuse(key, fingerprint)
-        if outcome is None:
-            with self.backend.lease(key, fingerprint, f"building {key}"):
-                outcome = self._reuse(key, fingerprint)
-                if outcome is None:
-                    reason = self._why(recipe)
-                    log.info("%s: building %s (%s)", key, fingerprint[:8], reason, extra={PROGRESS: True})
-                    outcome = Outcome(self._build(recipe, build, runtime or {}, reason), reused=False, reason=reason)
-        self.backend.write(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n")
-        return outcome
+        while True:
+            outcome = self._reuse(recipe, thorough)
+            if outcome is None:
+                outcome = self._build_alone(recipe, build, runtime or {}, thorough)
+            if self._settled(recipe):
+                return outcome
 
-    def _pointed_at(self, key: str, profile: str) -> str | None:
-        """Fingerprint of what the profile last built or reused; the artifact may be gone."""
-        text = self.backend.read(f"{key}/{CURRENT}{profile}")
-        return None if text is None else text.strip()
+    def _build_alone(
+        self, recipe: Recipe, build: Callable[[Path], Built], runtime: Mapping[str, Any], thorough: bool
+    ) -> Outcome:
+        """Build under the lease, unless who held it before has."""
+        key, fingerprint = recipe.key, recipe.fingerprint
+        with self.backend.lease(key, fingerprint, f"building {key}"), self._in_use(recipe.inputs.values()):
+            outcome = self._reuse(recipe, thorough)
+            if outcome is not None:
+                return outcome
+            reason = self._why(recipe)
+            log.info("%s: building %s (%s)", key, fingerprint[:8], reason, extra={PROGRESS: True})
+            return Outcome(self._build(recipe, build, runtime, reason), reused=False, reason=reason)
 
-    def _reuse(self, key: str, fingerprint: str) -> Outcome | None:
+    def _reuse(self, recipe: Recipe, thorough: bool) -> Outcome | None:
         try:
-            artifact = self.get(key, fingerprint)
+            artifact = self.get(recipe.key, recipe.fingerprint)
         except DamagedError:
             return None
-        if artifact is None or artifact.damage():
+        if artifact is None or artifact.damage() or (thorough and unsound(artifact)):
             return None
         built = artifact.manifest.built
         return Outcome(artifact, reused=True, reason=f"built {built.at} by run {built.run_id or '(no run)'}")
+
+    @contextmanager
+    def _pointers(self) -> Iterator[None]:
+        """Nobody else moves pointers or takes artifacts out until the block ends."""
+        with ExitStack() as stack:
+            with suppress(OSError):  # a disk that cannot be written, where nobody does
+                stack.enter_context(self.backend.lock(POINTERS, "moving pointers"))
+            yield
+
+    def _in_use(self, inputs: Iterable[Input]) -> AbstractContextManager[None]:
+        """Keep collection from the inputs of a build; those of a run are in its footing."""
+        if self.footing is not None and self.footing.alive:
+            return nullcontext()
+        return in_use(self.backend, self.profile, {item.key: item.fingerprint for item in inputs})
+
+    def _settled(self, recipe: Recipe) -> bool:
+        """Have the run stand on the artifact, and make it current; False where it has just been collected."""
+        key, fingerprint = recipe.key, recipe.fingerprint
+        with self._pointers():
+            if self.get(key, fingerprint) is None:
+                return False
+            now = self.pointed_at(key, self.profile)
+            moves = self.footing is None or leads(recipe, now, self.footing, self.pointed_at, self.get)
+            if self.footing is not None:
+                self.footing.took({key: fingerprint})
+            self.backend.tidy(key)
+            if moves and now != fingerprint:  # what is right already is left: the disk may be read-only
+                self.backend.write(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n")
+        return True
 
     def _build(
         self, recipe: Recipe, build: Callable[[Path], Built], runtime: Mapping[str, Any], reason: str
     ) -> Artifact:
         started = time.monotonic()
+        lineage = lineage_of(recipe.inputs, self._ancestors(recipe.inputs))  # before any of them can be collected
         folder = self.backend.workspace(recipe.key, recipe.fingerprint)
         with naming_full_disk(folder, recipe.key):
             result = build(folder)
             canonical_json(result.summary, where=f"{recipe.key}: summary")
             if recipe.inputs:
-                write_text(folder / LINEAGE, self._lineage(recipe.inputs))
+                write_text(folder / LINEAGE, lineage)
             manifest = Manifest(
                 key=recipe.key,
                 fingerprint=recipe.fingerprint,
@@ -259,25 +295,13 @@ class Store:
             remember_sound(artifact.path / name, record)
         return artifact
 
-    def _lineage(self, inputs: Mapping[str, Input]) -> str:
-        """The flattened ancestry of the inputs as JSON: every settings value and hash behind this artifact."""
-        ancestors: dict[str, Artifact] = {}
+    def _ancestors(self, inputs: Mapping[str, Input]) -> Iterable[Artifact]:
+        """The inputs and all that they came from."""
+        known: dict[str, Artifact] = {}
         for parent in inputs.values():
             artifact = self.get(parent.key, parent.fingerprint)
-            ancestors |= self.ancestry(artifact) if artifact else {}
-        rows = {
-            item.fingerprint: {
-                "key": item.key,
-                "content_hash": item.content_hash,
-                "code_version": item.manifest.code_version,
-                "identity": item.manifest.identity,
-                "inputs": {label: parent.fingerprint for label, parent in item.manifest.inputs.items()},
-                "built": dataclasses.asdict(item.manifest.built),
-            }
-            for item in sorted(ancestors.values(), key=lambda item: (item.key, item.fingerprint))
-        }
-        parents = {label: item.fingerprint for label, item in inputs.items()}
-        return json.dumps({"inputs": parents, "artifacts": rows}, indent=1, ensure_ascii=False)
+            known |= self.ancestry(artifact) if artifact else {}
+        return known.values()
 
     def _why(self, recipe: Recipe) -> str:
         """The reason for a build in words, by comparing with what this profile, or else anyone, built last."""
@@ -285,13 +309,21 @@ class Store:
             existing = self.get(recipe.key, recipe.fingerprint)
         except DamagedError as error:
             return f"rebuilt because: {error}"
-        if existing is not None and (damage := existing.damage()):
+        if existing is not None and (damage := existing.damage() or unsound(existing)):
             return f"rebuilt because: {damage}"
-        if existing is None and self._pointed_at(recipe.key, self.profile) == recipe.fingerprint:
+        if existing is None and self.pointed_at(recipe.key, self.profile) == recipe.fingerprint:
             return "rebuilt because: its folder was removed"
-        previous = self.find_current(recipe.key) or max(
-            self.artifacts(recipe.key), key=lambda item: item.manifest.built.at, default=None
-        )
+        previous = None
+        with suppress(DamagedError):
+            previous = self.find_current(recipe.key)
+        previous = previous or max(self.artifacts(recipe.key), key=lambda item: item.manifest.built.at, default=None)
         if previous is None:
             return "first build"
         return rebuild_reason(previous.manifest, recipe.code_version, recipe.identity, recipe.inputs)
+
+
+def _say(fault: object, unreadable: list[str] | None) -> None:
+    if unreadable is None:
+        log.warning("%s", fault)
+    elif str(fault) not in unreadable:
+        unreadable.append(str(fault))

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.store.backend import Backend
+from pipeline.store.backend import Backend, Removable
 from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import Manifest, Provenance
 
@@ -27,6 +27,13 @@ def commit(backend: Backend, key: str, fingerprint: str, text: str) -> Manifest:
     made = manifest(backend, key, fingerprint)
     backend.commit(made)
     return made
+
+
+def removed(backend: Backend, item: Removable) -> bool:
+    place = backend.take_out(item)
+    if place is not None:
+        backend.discard(place)
+    return place is not None and not place.exists() and not item.path.exists()
 
 
 def test_a_record_is_read_as_it_was_last_written(backend):
@@ -71,7 +78,7 @@ def test_what_is_committed_over_a_damaged_artifact_takes_its_place(backend):
     assert backend.damage(made) is None
     (aside,) = backend.abandoned(unfinished=False)
     assert (aside.key, aside.fingerprint) == ("corpus/wiki", A)
-    assert backend.remove(aside)
+    assert removed(backend, aside)
     assert backend.damage(made) is None, "the artifact itself stays"
 
 
@@ -81,8 +88,8 @@ def test_a_removal_that_was_cut_short_is_in_the_way_of_no_other(backend):
     folder.rename(folder.with_name(f".damaged-{A}-removing"))
     commit(backend, "corpus/wiki", A, "whole again")
     (left,) = backend.abandoned(unfinished=False)
-    assert backend.remove(dataclasses.replace(left, path=folder))
-    assert backend.remove(left)
+    assert removed(backend, dataclasses.replace(left, path=folder))
+    assert removed(backend, left)
     assert list(backend.abandoned(unfinished=False)) == list(backend.manifests()) == []
 
 
@@ -91,7 +98,7 @@ def test_what_somebody_builds_is_not_removed(backend):
     (backend.workspace("corpus/wiki", B) / "part").write_text("finished")
     (half,) = backend.abandoned(unfinished=True)
     with backend.lease("corpus/wiki", B, "building corpus/wiki"):
-        assert not backend.remove(half)
-        assert backend.remove(dataclasses.replace(half, fingerprint=A, path=backend.folder("corpus/wiki", A)))
+        assert backend.take_out(half) is None
+        assert removed(backend, dataclasses.replace(half, fingerprint=A, path=backend.folder("corpus/wiki", A)))
     assert list(backend.manifests()) == []
-    assert backend.remove(half)
+    assert removed(backend, half)

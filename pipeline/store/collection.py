@@ -1,0 +1,162 @@
+"""Garbage collection: finding what nobody needs any more, and removing it.
+
+Needed is what is current for some profile, what a run or a build at work stands on, and all that those came from. Where
+a pointer or a manifest cannot be read, everything that it may mean is kept, and said so.
+
+Removing looks again, with the pointers held still: what became needed since it was listed stays. Artifacts are first
+given another name, children before what they were made from, and removed after that: wherever a kill stops it, nothing
+that is left is half an artifact, or one without its ancestors, and the next collection goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Final
+
+from pipeline.base.errors import StoreError
+from pipeline.store.artifact import Artifact
+from pipeline.store.backend import CURRENT, FINGERPRINT, Removable
+from pipeline.store.running import forget_ended, stood_on
+from pipeline.store.store import LINEAGE, POINTERS, Store
+
+EPOCHS: Final = "shards/epoch_"
+
+
+def garbage(
+    store: Store, *, epochs: bool = False, unfinished: bool = False, notes: list[str] | None = None
+) -> list[Removable]:
+    """What no profile's current artifacts and no run at work need: older builds and damaged ones, largest first.
+
+    With `unfinished` also half-built folders, from which a build that was stopped would go on (a model's checkpoints
+    among them). With `epochs` also every epoch's shards, current or not: they follow to the byte from the tokens and
+    the schedule. `notes` takes a line for each thing that cannot be read, with what is kept for it.
+    """
+    notes = [] if notes is None else notes
+    there: list[str] = []
+    artifacts = {item.fingerprint: item for item in store.artifacts(unreadable=there)}
+    notes += [f"{fault} (kept until then)" for fault in there]
+    at_work = set(stood_on(store.backend))
+    needed = _needed(store, artifacts, at_work, notes)
+    if needed is None:
+        return []
+    removable = list(store.backend.abandoned(unfinished=unfinished))
+    in_use = {fingerprint for _, fingerprint in at_work}
+    for artifact in artifacts.values():
+        is_epoch = epochs and artifact.key.startswith(EPOCHS) and artifact.fingerprint not in in_use
+        if artifact.fingerprint not in needed or is_epoch:
+            why = "shards, rebuilt when needed" if is_epoch else "no profile's current artifacts need it"
+            size = artifact.manifest.size
+            removable.append(Removable(artifact.key, artifact.fingerprint, artifact.path, size, why))
+    return sorted(removable, key=lambda item: -item.bytes)
+
+
+def collect(
+    store: Store, items: Sequence[Removable], *, epochs: bool = False, unfinished: bool = False
+) -> list[Removable]:
+    """Remove those of `items` that are garbage still; returns the others."""
+    backend = store.backend
+    taken: list[Path] = []
+    kept = []
+    with backend.lock(POINTERS, "collecting garbage"):
+        for key in {key for key, _ in backend.pointers()}:
+            backend.tidy(key)
+        forget_ended(backend)
+        still = {item.path for item in garbage(store, epochs=epochs, unfinished=unfinished)}
+        for item in _children_first(store, items):
+            place = backend.take_out(item) if item.path in still else None
+            if place is None:
+                kept.append(item)
+            else:
+                taken.append(place)
+    for place in taken:
+        backend.discard(place)
+    return kept
+
+
+def forget(store: Store, profile: str) -> int:
+    """Remove a profile's pointers, so that `garbage` no longer counts what only it needs; returns how many.
+
+    The name is taken as it stands: `*` is the profile of that name.
+    """
+    with store.backend.lock(POINTERS, "forgetting a profile"):
+        keys = [key for key, pointing in store.backend.pointers() if pointing == profile]
+        for key in keys:
+            store.backend.delete(f"{key}/{CURRENT}{profile}")
+    return len(keys)
+
+
+def _needed(
+    store: Store, artifacts: dict[str, Artifact], at_work: Iterable[tuple[str, str]], notes: list[str]
+) -> set[str] | None:
+    """Fingerprints of what is needed; None where everything is, as nobody can say what is not."""
+    waiting: list[tuple[str, str]] = list(at_work)
+    for key, profile in store.backend.pointers():
+        fingerprint = store.pointed_at(key, profile)
+        if fingerprint is not None:
+            waiting.append((key, fingerprint))
+            continue
+        of_key = [(item.key, item.fingerprint) for item in artifacts.values() if item.key == key]
+        waiting += of_key
+        notes.append(
+            f"{store.root / key / (CURRENT + profile)}: this pointer is damaged; all {len(of_key)} artifacts of {key} "
+            "are kept until a run of the profile writes it anew"
+        )
+    needed: set[str] = set()
+    while waiting:
+        key, fingerprint = waiting.pop()
+        if fingerprint in needed:
+            continue
+        needed.add(fingerprint)
+        if fingerprint in artifacts:
+            parents = artifacts[fingerprint].manifest.inputs.values()
+            waiting += [(parent.key, parent.fingerprint) for parent in parents]
+        elif _is_there(store, key, fingerprint):
+            folder = store.backend.folder(key, fingerprint)
+            ancestors = _in_lineage(folder)
+            if ancestors is None:
+                notes.append(f"{folder}: nobody can say what this artifact was made from, so everything is kept")
+                return None
+            needed |= ancestors
+    return needed
+
+
+def _is_there(store: Store, key: str, fingerprint: str) -> bool:
+    """Whether there is an artifact that cannot be read; one that was removed needs nothing."""
+    try:
+        return store.get(key, fingerprint) is not None
+    except StoreError:
+        return True
+
+
+def _in_lineage(folder: Path) -> set[str] | None:
+    """All that an artifact came from, as the file beside its damaged manifest says; None where there is none."""
+    try:
+        rows = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))["artifacts"]
+        found = {str(fingerprint) for fingerprint in rows}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if all(FINGERPRINT.fullmatch(item) for item in found) else None
+
+
+def _children_first(store: Store, items: Sequence[Removable]) -> list[Removable]:
+    """What was made from others before those others; leftovers, which nothing is made from, before all."""
+    by_fingerprint: dict[str, list[Removable]] = {}
+    for item in items:
+        by_fingerprint.setdefault(item.fingerprint, []).append(item)
+    children: dict[str, set[str]] = {fingerprint: set() for fingerprint in by_fingerprint}
+    for item in items:
+        try:
+            artifact = store.get(item.key, item.fingerprint)
+        except StoreError:
+            continue
+        for parent in artifact.manifest.inputs.values() if artifact else ():
+            if parent.fingerprint in children:
+                children[parent.fingerprint].add(item.fingerprint)
+    try:
+        order = list(TopologicalSorter(children).static_order())
+    except CycleError:  # of manifests written by hand
+        order = list(children)
+    return [item for fingerprint in order for item in by_fingerprint[fingerprint]]

@@ -1,0 +1,185 @@
+"""What a run stands on: every artifact it took or made, by key, from its beginning to its end.
+
+In: a run's id. Out: its `Footing`. Two runs of one profile may be at work at once with other settings each; what is
+current may then change in the middle of both. So a run asks the store once for each key, and from there on builds on
+what it was told then, or on what it made itself.
+
+While it lives its footing is also written down, under a lock that ends with its process, so that collection keeps what
+a run stands on, current or not. After a failure the record stays: a run that goes on from that one stands on the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from pipeline.base.errors import StoreError
+from pipeline.store.artifact import Artifact
+from pipeline.store.backend import FINGERPRINT, Backend
+from pipeline.store.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+RUNS: Final = ".runs"
+"""Folder of the records of runs that are at work, or have failed."""
+_KEPT: Final = 8
+"""Runs of this process whose footing is remembered."""
+
+_footings: Final[OrderedDict[tuple[str, str, str], Footing]] = OrderedDict()
+
+
+class Footing:
+    """The artifacts that one run stands on."""
+
+    def __init__(self, backend: Backend, profile: str, run_id: str, parent: str | None = None) -> None:
+        """parent: the run that this one goes on from."""
+        self._backend = backend
+        self._name = f"{RUNS}/{run_id}"
+        self._lock = ExitStack()
+        self._written = ""
+        self.profile = profile
+        self.seen: dict[str, str | None] = {}
+        """What was current when the run looked first, by key."""
+        self.own: dict[str, str] = dict(_read(backend, parent, profile)) if parent else {}
+        """What it made or took since."""
+        self.behind = ""
+        """The key by which another run made something else current while this one was at work; empty while none did."""
+        try:
+            self._lock.enter_context(backend.lock(self._name, "at work"))
+            self.alive = True
+        except OSError:  # a disk that cannot be written, where nothing is collected either
+            self.alive = False
+
+    def of(self, key: str, current: str | None) -> str | None:
+        """The artifact of a key for this run; `current`: what it is for everybody else now."""
+        return self.own.get(key) or self.seen.setdefault(key, current)
+
+    def took(self, artifacts: Mapping[str, str]) -> None:
+        """Stand on these from now on, and let collection know it. For the holder of the pointers' lock."""
+        self.own |= artifacts
+        self.write()
+
+    def write(self) -> None:
+        """Write the footing down, where that is possible and it is another than the last one."""
+        there = {key: item for key, item in self.seen.items() if item} | self.own
+        text = json.dumps({"profile": self.profile, "artifacts": there})
+        if self.alive and text != self._written:
+            self._backend.write(f"{self._name}.json", text)
+            self._written = text
+
+    def end(self, *, keep: bool = False) -> None:
+        """The run is over. keep: it has failed, and another may go on from it."""
+        if not self.alive:
+            return
+        self.alive = False
+        if not keep:
+            self._backend.delete(f"{self._name}.json")
+        self._backend.unlock_for_ever(self._name)
+        self._lock.close()
+
+
+def footing_of(backend: Backend, root: str, profile: str, run_id: str, parent: str | None = None) -> Footing:
+    """The footing of a run of this process, made when it is asked for first."""
+    name = (root, profile, run_id)
+    if name not in _footings:
+        while len(_footings) >= _KEPT:
+            _footings.popitem(last=False)[1].end()
+        _footings[name] = Footing(backend, profile, run_id, parent)
+    return _footings[name]
+
+
+@contextmanager
+def in_use(backend: Backend, profile: str, artifacts: Mapping[str, str]) -> Iterator[None]:
+    """Let collection know, until the block ends, that somebody who is no run builds on these artifacts."""
+    footing = Footing(backend, profile, f"build-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        footing.took(artifacts)
+        yield
+    finally:
+        footing.end()
+
+
+def leads(
+    recipe: Recipe,
+    now: str | None,
+    footing: Footing,
+    pointed_at: Callable[[str, str], str | None],
+    get: Callable[[str, str], Artifact | None],
+) -> bool:
+    """Whether what a run made or took may become current, or another run of the profile was before it.
+
+    It was where something else is current than this run saw when it began, for the key itself or for what the artifact
+    is made from; then this run moves no pointer any more, so that what is current was all made by one run. What is
+    current and made from what is no longer current is in nobody's way.
+
+    now: what is current for the key. pointed_at: (key, profile) -> what is current.
+    """
+
+    def same(key: str, one: str | None, other: str | None) -> bool:
+        if one == other:
+            return True
+        there = [get(key, item) if item else None for item in (one, other)]
+        return None not in there and there[0].content_hash == there[1].content_hash  # type: ignore[union-attr]
+
+    def of_others(key: str, fingerprint: str) -> bool:
+        """Whether an artifact is another than the one that is current; what is not current at all is in no one's."""
+        current = pointed_at(key, footing.profile)
+        return current is not None and not same(key, current, fingerprint)
+
+    def by_another(key: str) -> bool:
+        if now in (None, footing.seen.get(key), footing.own.get(key), recipe.fingerprint):
+            return False
+        other = get(key, now) if now else None
+        return other is not None and not any(
+            of_others(item.key, item.fingerprint) for item in other.manifest.inputs.values()
+        )
+
+    if not footing.behind:
+        changed = [item.key for item in recipe.inputs.values() if of_others(item.key, item.fingerprint)]
+        changed += [recipe.key] if by_another(recipe.key) else []
+        if changed:
+            footing.behind = changed[0]
+            log.warning(
+                "another run of the profile %s has made a %s of its own current while this one was at work: this one "
+                "goes on with what it makes itself, to its end, and leaves what is current as it is; run it again, "
+                "alone, to make its results current",
+                footing.profile,
+                footing.behind,
+            )
+    return not footing.behind
+
+
+def stood_on(backend: Backend) -> Iterator[tuple[str, str]]:
+    """(key, fingerprint) of all that runs at work stand on."""
+    for run_id in backend.records(RUNS):
+        if backend.is_locked(f"{RUNS}/{run_id}"):
+            yield from _read(backend, run_id).items()
+
+
+def forget_ended(backend: Backend) -> None:
+    """Remove the records of runs that are over, failed ones included."""
+    for run_id in backend.records(RUNS):
+        if not backend.is_locked(f"{RUNS}/{run_id}"):
+            backend.delete(f"{RUNS}/{run_id}.json")
+            backend.unlock_for_ever(f"{RUNS}/{run_id}")
+
+
+def fingerprint_in(text: str | None) -> str | None:
+    """What a pointer says; None where there is none, or where it is damaged."""
+    plain = (text or "").strip()
+    return plain if FINGERPRINT.fullmatch(plain) else None
+
+
+def _read(backend: Backend, run_id: str, profile: str | None = None) -> dict[str, str]:
+    try:
+        record = json.loads(backend.read(f"{RUNS}/{run_id}.json") or "{}")
+        artifacts = {str(key): str(item) for key, item in record["artifacts"].items()}
+        return artifacts if profile in (None, record["profile"]) else {}
+    except (StoreError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
