@@ -54,7 +54,7 @@ def model_card(facts: Facts) -> str:
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         "model = AutoModelForCausalLM.from_pretrained(folder)",
         'inputs = tokenizer("Once upon a time", return_tensors="pt")',
-        "written = model.generate(**inputs, max_new_tokens=50)",
+        "written = model.generate(**inputs, max_length=50)",
         "print(tokenizer.decode(written[0], skip_special_tokens=True))",
         "```",
         "",

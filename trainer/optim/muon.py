@@ -3,7 +3,8 @@
 Torch's own Muon takes one 2-D matrix at a time and scales its update by sqrt(rows / columns). A projection that stacks
 q, k and v would be orthogonalised as one matrix and scaled by sqrt(3), with a gate by 2, so that switching the gate
 on would also change the learning rate. Here a parameter is cut into the matrices it stacks first, and matrices of one
-shape, experts included, go through the iteration as one batch.
+shape, experts included, go through the iteration as one batch. Ranks share the batch out: each makes a part of the
+matrices orthogonal and is told the others', in bfloat16, which the iteration ends in.
 
 Weight decay is on the blocks' matrices; embeddings, head, routers, norms and biases have none. The state of a matrix:
 `momentum_buffer`.
@@ -25,6 +26,7 @@ from trainer.model.layers import MLP
 from trainer.model.moe import Experts
 from trainer.optim.adamw import adamw_group
 from trainer.optim.kind import Group, OptimizerKind, State, buffers, gradients
+from trainer.optim.sharing import shared_out
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at zero; singular values end up in about 0.7 to 1.2
 STEPS = 5
@@ -131,13 +133,16 @@ def orthogonal_directions(updates: Sequence[Tensor], parts: Sequence[int]) -> li
     results = [torch.empty_like(update) for update in updates]
     columns = updates[0].shape[-1]
     for rows in dict.fromkeys(parts):  # q and gate have one shape, k and v perhaps another: a batch for each
-        pieces = [_pieces(tensor, parts, rows) for tensor in updates]
-        batch_Mrc = torch.cat([piece.reshape(-1, rows, columns) for group in pieces for piece in group])
-        turned = orthogonalize(batch_Mrc) * update_scale(rows, columns)
-        targets = [piece for tensor in results for piece in _pieces(tensor, parts, rows)]
-        for target, chunk in zip(targets, turned.split([t.numel() // (rows * columns) for t in targets]), strict=True):
-            target.copy_(chunk.reshape(target.shape))
+        turned = shared_out(_matrices(updates, parts, rows), orthogonalize) * update_scale(rows, columns)
+        for target, matrix in zip(_matrices(results, parts, rows), turned, strict=True):
+            target.copy_(matrix)
     return results
+
+
+def _matrices(tensors: Sequence[Tensor], parts: Sequence[int], rows: int) -> list[Tensor]:
+    """Views of all matrices of so many rows that are stacked in `tensors`, in one order, each (rows, columns)."""
+    pieces = [piece for tensor in tensors for piece in _pieces(tensor, parts, rows)]
+    return [matrix for piece in pieces for matrix in (piece.unbind(0) if piece.ndim == 3 else [piece])]
 
 
 def _pieces(tensor: Tensor, parts: Sequence[int], rows: int) -> list[Tensor]:
