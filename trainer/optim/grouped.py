@@ -44,6 +44,27 @@ class GroupedOptimizer(torch.optim.Optimizer):
                 OPTIMIZERS[group["kind"]].update(group, parameters, self.state)
         return loss
 
+    @torch.no_grad()
+    def rehearse(self) -> None:
+        """Take a step that changes no weight, so that all the memory of one is there from now on, or is missed now.
+
+        Leaves the state that the first step would begin with, zero, and no gradients. Ranks rehearse together.
+        """
+        rates = [group["lr"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["lr"] = 0.0
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        try:
+            self.step()
+        finally:
+            self.zero_grad(set_to_none=True)
+            for group, rate in zip(self.param_groups, rates, strict=True):
+                group["lr"] = rate
+        for entries in self.state.values():
+            for tensor in entries.values():
+                tensor.zero_()
+
 
 def build_optimizer(model: GPT, settings: OptimizerConfig) -> GroupedOptimizer:
     """The optimizer of `settings` over all parameters of `model`."""

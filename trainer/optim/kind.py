@@ -1,8 +1,8 @@
 """What one optimizer is: which parameters it takes with which settings, and how it updates a group of them.
 
 In: a model and `training.optimizer`. Out: groups as torch has them, whose key `kind` says who updates them. Its state
-is plain tensors per parameter under names of its own, so that a checkpoint is safetensors and JSON, and every figure
-that changes over a run is a function of the step, so that a resumed run needs no state for it.
+is plain tensors per parameter, zero at first, under names of its own, so that a checkpoint is safetensors and JSON, and
+every figure that changes over a run is a function of the step, so that a resumed run needs no state for it.
 """
 
 from __future__ import annotations

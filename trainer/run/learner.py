@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,12 @@ from trainer.optim.schedule import learning_rate_factor
 from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.checkpoints.tensors import model_tensors
+from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
 
 log = logging.getLogger(__name__)
 
 # Tokens computed at once when nothing is asked for: what fits a CPU's caches, and more than enough to fill a GPU.
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536, "mps": 8192}
-
-# How a CPU's allocator, oneDNN (which finds no room for the code it generates) and C++ say that memory has run out.
-OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive", "could not create a memory", "bad_alloc")
 
 
 class _Loss(nn.Module):
@@ -74,27 +72,37 @@ class Learner:
         self.expert_imbalance: float | None = None
         """The busiest expert's load over the mean, of the last step; none for a dense model."""
         loss: nn.Module = _Loss(self.model)
-        if self.training.compile == "on" or (self.training.compile == "auto" and ranks.device.type == "cuda"):
-            loss = torch.compile(loss)  # type: ignore[assignment]
+        self._compiled: CompiledLoss | None = None
+        if compiles(self.training.compile, ranks.device):
+            loss = self._compiled = CompiledLoss(loss, may_fail=self.training.compile == "auto")
         self._ddp: nn.parallel.DistributedDataParallel | None = None
         if ranks.world_size > 1:
             loss = self._ddp = _distribute(loss, ranks.device)
         self._loss = loss
 
     def warm_up(self, wanted: int | None) -> None:
-        """Spend one pass that changes nothing, and find the micro-batch: `wanted` or by the device, halved to fit.
+        """Spend a step that changes nothing, and find the micro-batch: `wanted` or by the device, halved to fit.
 
-        Call it once, before a state is loaded. Raises `TrainerError` where not even one sequence fits.
+        The optimizer's state is there from then on, so that what fits beside it here fits in every step. Call it once,
+        before a state is loaded. Raises `TrainerError` where not even one sequence fits.
         """
         share = -(-self.sequences_per_batch // self.ranks.world_size)
         most = max(1, MICRO_BATCH_TOKENS[self.ranks.device.type] // self.config.model.context)
         self.micro_batch = min(share, wanted or most)
+        with self._told("for the optimizer's state beside the weights and gradients"):
+            self.optimizer.rehearse()
         before = {name: tensor.clone() for name, tensor in model_tensors(self.model).items()}
-        while not self._fits():
+        while not self._fits(self.micro_batch):
             self._halve_micro_batch()
         self.micro_batch = int(self.ranks.minimum(self.micro_batch))
+        if self._compiled is not None and share % self.micro_batch:  # the last pass of a step is a smaller one
+            self._fits(share % self.micro_batch)
+        if self._compiled is not None and not self.ranks.minimum(float(self._compiled.is_compiled)):
+            self._compiled.give_up("on another rank")
         started = time.monotonic()
-        float(self._pass(*self._invented_batch(), sync=True))  # a GPU is done only once its number is here
+        float(
+            self._pass(*self._invented_batch(self.micro_batch), sync=True)
+        )  # a GPU is done only once its number is here
         self.expected_step_seconds = (time.monotonic() - started) * -(-share // self.micro_batch)
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
@@ -131,7 +139,8 @@ class Learner:
         """One optimizer step and the average's; returns the learning rate as a share of its peak."""
         factor = learning_rate_factor(step, steps, self.training.schedule)
         self.optimizer.schedule(step, factor, self.training.optimizer)
-        self.optimizer.step()
+        with self._told(f"in the optimizer's step after passes of {self.micro_batch} sequences at once"):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
             self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_over_mean
@@ -187,23 +196,28 @@ class Learner:
             (total * (self.ranks.world_size / self.training.batch_tokens)).backward()
         return cross_entropy.detach()
 
-    def _fits(self) -> bool:
+    def _fits(self, sequences: int) -> bool:
+        """Whether a pass of so many sequences finds the memory it needs, without the compiler where that fails."""
         try:
-            self._pass(*self._invented_batch(), sync=self._ddp is None)
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            self._pass(*self._invented_batch(sequences), sync=self._ddp is None)
+        except Exception as error:
+            why = None if self._compiled is None else why_not_compiled(error)
+            if self._compiled is not None and self._compiled.is_compiled and why is not None:
+                self._compiled.give_up(why)
+                return self._fits(sequences)
             if not is_out_of_memory(error):
                 raise
-            log.info("%d sequences do not fit: %s", self.micro_batch, str(error).partition("\n")[0])
+            log.info("%d sequences do not fit: %s", sequences, str(error).partition("\n")[0])
             return False
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         return True
 
-    def _invented_batch(self) -> tuple[Tensor, np.ndarray]:
+    def _invented_batch(self, sequences: int) -> tuple[Tensor, np.ndarray]:
         generator = torch.Generator().manual_seed(0)
-        size = (self.micro_batch, self.config.model.context + 1)
+        size = (sequences, self.config.model.context + 1)
         windows = torch.randint(self.config.model.vocab_size, size, generator=generator)
-        return windows, np.arange(self.micro_batch, dtype=np.int64)
+        return windows, np.arange(sequences, dtype=np.int64)
 
     def _halve_micro_batch(self) -> None:
         if self.micro_batch == 1:
@@ -213,8 +227,23 @@ class Learner:
             )
         self.micro_batch //= 2
         log.warning("out of memory: computing %d sequences at once from here on", self.micro_batch)
+        if self._compiled is not None:
+            self._compiled.forget_shapes()
         if self.ranks.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    @contextlib.contextmanager
+    def _told(self, where: str) -> Iterator[None]:
+        """Say what to do where memory runs out outside of a pass, which a smaller micro-batch would not help."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainerError(
+                f"out of memory {where}; use a smaller training.micro_batch or model, or a device with more memory "
+                "(python -m trainer plan shows what is needed), and start again: a run goes on from its last checkpoint"
+            ) from error
 
     def _all_reduce(self) -> Callable[[Tensor], Any] | None:
         return dist.all_reduce if self.ranks.world_size > 1 else None
@@ -238,10 +267,3 @@ def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return torch.from_numpy(((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(1)).astype(np.int64))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory has run out, in whichever words a device's allocator says so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in OUT_OF_MEMORY
-    )

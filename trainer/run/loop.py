@@ -34,6 +34,7 @@ from trainer.files import remove_attempts, remove_unfinished, write_json
 from trainer.model.loss import IGNORE
 from trainer.numbers import duration
 from trainer.optim.schedule import steps_in_time
+from trainer.process.abilities import check_abilities
 from trainer.process.ranks import Ranks
 from trainer.process.signals import GRACE_SECONDS, StopRequest
 from trainer.run.checkpointing import Checkpoints
@@ -242,6 +243,7 @@ class _Run:
 
 def _check(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> None:
     check_vocabulary(config.model.vocab_size, reader.tokenizer)
+    check_abilities(ranks.device, config.training.precision)
     batch = config.training.sequences_per_batch(config.model.context)
     if ranks.world_size > batch:
         raise ConfigError(

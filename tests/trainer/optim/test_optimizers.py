@@ -211,3 +211,25 @@ def test_all_of_a_state_that_is_read_lies_where_its_parameter_does(optimizer, tm
     states = [read.state[parameter] for parameter in elsewhere.parameters()]
     assert {tensor.device.type for state in states for tensor in state.values()} == {"meta"}
     assert sum(len(state) for state in states) == len(optimizer_tensors(model, optim))
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("cautious", [False, True])
+def test_a_rehearsal_changes_nothing_and_leaves_the_state_that_the_first_step_begins_with(kind, cautious):
+    def fresh():
+        torch.manual_seed(3)
+        model = GPT(SMALL)
+        return model, build_optimizer(model, OptimizerConfig(kind=kind, cautious_weight_decay=cautious))
+
+    (model, optimizer), (plain, other) = fresh(), fresh()
+    optimizer.rehearse()
+    for parameter, before in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(parameter, before)
+        assert parameter.grad is None
+    assert all((tensor == 0).all() for entries in optimizer.state.values() for tensor in entries.values())
+    assert len(optimizer.state) == len(list(model.parameters()))
+    steps = gradients([parameter.shape for parameter in model.parameters()])
+    expected, found = run(other, list(plain.parameters()), steps), run(optimizer, list(model.parameters()), steps)
+    assert all(torch.equal(one, two) for one, two in zip(expected, found, strict=True))
+    names = [list(tensors) for tensors in (optimizer_tensors(model, optimizer), optimizer_tensors(plain, other))]
+    assert names[0] == names[1]

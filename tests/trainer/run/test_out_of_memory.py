@@ -39,7 +39,7 @@ make = Learner.__init__
 
 def make_and_limit(self, *arguments):
     make(self, *arguments)
-    self._fits()  # one sequence: what the model and torch's own threads need is there, the rest is for activations
+    self._fits(1)  # one sequence: what the model and torch's own threads need is there, the rest is for activations
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + room
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
