@@ -25,6 +25,7 @@ from pathlib import Path
 
 from trainer.errors import ConfigError, TrainerError
 from trainer.process.complaint import EXIT_ERROR, EXIT_SETTINGS, STATUS_FOLDER, error_file
+from trainer.process.cores import core_count
 from trainer.process.signals import EXIT_UNFINISHED, PARENT_PID, die_with_parent, heeded_stops, killed_by
 
 
@@ -79,9 +80,9 @@ def status_of_ranks(folder: Path) -> int | None:
 def threads_per_rank(ranks: str) -> int:
     """This machine's usable cores shared among its ranks, where their number is given; one, as torchrun has it, where
     torchrun works it out (`gpu`, `auto`)."""
-    if not (ranks.isdigit() and int(ranks) > 0 and hasattr(os, "sched_getaffinity")):
+    if not (ranks.isdigit() and int(ranks) > 0):
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // int(ranks))
+    return max(1, core_count() // int(ranks))
 
 
 def check_port(options: argparse.Namespace) -> None:

@@ -32,17 +32,13 @@ from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from pipeline.base.errors import WorkerError
+from trainer.process.cores import core_count
 
 R = TypeVar("R")
 T = TypeVar("T")
 _PR_SET_PDEATHSIG: Final = 1
 _AHEAD: Final = 4
 """Tasks a slot that wait in a process's queue: enough to keep it busy, few enough to pickle late."""
-
-
-def cpu_count() -> int:
-    """Cores this process may use: in a container of 2 of 64 cores, 2."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Shared(Generic[T]):
@@ -134,7 +130,7 @@ class Processes(InProcess):
 
     def __init__(self, slots: int = 0, *, setting: str = "workers") -> None:
         """slots: processes; 0 takes one a core. setting: what to lower where memory runs out, for the error's text."""
-        self.slots = slots or cpu_count()
+        self.slots = slots or core_count()
         self._setting = setting
         self._pool: ProcessPoolExecutor | None = None
         self._folder: Path | None = None

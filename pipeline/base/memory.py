@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
-CGROUP: Final = Path("/sys/fs/cgroup")
+from trainer.process.cgroup import limits
 
 
 def available_memory() -> int:
@@ -16,9 +13,6 @@ def available_memory() -> int:
 
 
 def _container_limit() -> list[int]:
-    """The control group's limit, where there is one: page cache counts towards it, and psutil does not know it."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
-        path = CGROUP / name
-        if path.exists() and (text := path.read_text().strip()).isdigit():
-            return [int(text)]
-    return []
+    """Limits of control groups, where there are any: page cache counts towards them, and psutil does not know them."""
+    found = limits("memory.max", "memory", "memory.limit_in_bytes")
+    return [int(words[0]) for words in found if words[0].isdigit()]

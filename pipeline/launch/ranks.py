@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.base.errors import LaunchError
-from pipeline.base.executor import cpu_count
 from pipeline.launch.settings import AUTO
+from trainer.process.cores import core_count
 from trainer.process.ranks import choose_device, devices_of
 
 LEAST_TOKENS: Final = 1024
@@ -43,7 +43,7 @@ def ranks_for(asked: int | str, device: str, batch: Batch) -> Started:
     Raises LaunchError for more than there are cores or sequences, ConfigError for a device that is not there.
     """
     chosen = choose_device(device)
-    most, noun = (cpu_count(), "core") if chosen == "cpu" else (devices_of(chosen), "GPU")
+    most, noun = (core_count(), "core") if chosen == "cpu" else (devices_of(chosen), "GPU")
     if asked == AUTO:
         paying = max(1, batch.tokens // LEAST_TOKENS) if chosen == "cpu" else most
         return Started(max(1, min(most, paying, batch.sequences)), chosen)

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import DamagedError
-from pipeline.base.executor import cpu_count
 from pipeline.base.files import TEMPORARY, hashes_of, remove_unfinished, sync_folder, write_text
 from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
 from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable
 from pipeline.store.manifest import FileRecord, Manifest
+from trainer.process.cores import core_count
 
 BUILDING: Final = ".building-"
 DAMAGED: Final = ".damaged-"
@@ -191,7 +191,7 @@ def sync_and_hash(folder: Path) -> dict[str, FileRecord]:
             os.close(descriptor)
         return file.relative_to(folder).as_posix(), FileRecord(file.stat().st_size, *hashes_of(file))
 
-    with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=core_count()) as pool:
         records = dict(pool.map(record, files))
     for inner in [*(item for item in folder.rglob("*") if item.is_dir()), folder]:
         sync_folder(inner)

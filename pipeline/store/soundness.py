@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import StoreError
-from pipeline.base.executor import cpu_count
 from pipeline.base.files import sha256_of, xxh3_of
 from pipeline.store.artifact import Artifact
 from pipeline.store.manifest import FileRecord
+from trainer.process.cores import core_count
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def unsound(artifact: Artifact) -> str | None:
 def _looked_at(artifacts: Iterable[Artifact]) -> list[tuple[Artifact, str | None]]:
     """Each file's artifact, with what is wrong with the file."""
     files = [(artifact, name) for artifact in artifacts for name in artifact.manifest.files]
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         found = pool.map(lambda pair: damage_of(pair[0].path / pair[1], pair[0].manifest.files[pair[1]]), files)
         return [(artifact, damage) for (artifact, _), damage in zip(files, found, strict=True)]
 

@@ -15,6 +15,6 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA GeForce RTX 3090")
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 6))
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr("pipeline.launch.ranks.cpu_count", lambda: cores)
+        monkeypatch.setattr("pipeline.launch.ranks.core_count", lambda: cores)
 
     return make

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipeline.base.executor import cpu_count
 from pipeline.base.progress import Progress
+from trainer.process.cores import core_count
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def measure(
     """
     from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
-    with ThreadPoolExecutor(max_workers=min(4, cpu_count())) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, core_count())) as pool:
         compressions: dict[tuple[str, str], Future[int]] = {}
         work: dict[Future[int], int] = {}
         for name, text in texts.items():

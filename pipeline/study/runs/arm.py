@@ -16,7 +16,6 @@ from threading import Event
 from typing import Any, Final
 
 from pipeline.base.canonical import text_hash
-from pipeline.base.executor import cpu_count
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher
 from pipeline.store import Artifact, Built, Store
@@ -36,6 +35,7 @@ from pipeline.study.runs.seeds import (
     seed_key,
     side_by_side,
 )
+from trainer.process.cores import core_count
 
 ARM_VERSION: Final = "1"
 
@@ -117,7 +117,7 @@ def run_arm(
         return outcome.artifact
 
     tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in arm.seeds]
-    artifacts = dict(zip(arm.seeds, side_by_side(tasks, study.seeds_at_once or cpu_count()), strict=True))
+    artifacts = dict(zip(arm.seeds, side_by_side(tasks, study.seeds_at_once or core_count()), strict=True))
     return ArmSummary(
         content_hash=text_hash("\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())),
         arm=arm.name,

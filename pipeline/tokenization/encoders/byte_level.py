@@ -19,12 +19,12 @@ import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
 from pipeline.tokenization.formats.card import TokenizerCard
+from trainer.process.cores import core_count
 
 if TYPE_CHECKING:
     import tiktoken
@@ -117,7 +117,7 @@ class ByteLevelTokenizer(Tokenizer):
         rows: list[np.ndarray] = []
         for batch in reference_batches(texts):
             if self.reference == "tiktoken":
-                with ThreadPoolExecutor(cpu_count()) as pool:
+                with ThreadPoolExecutor(core_count()) as pool:
                     encoded = pool.map(partial(self._tiktoken.encode_to_numpy, disallowed_special=()), batch)
                     rows.extend(ids.astype(self.dtype) for ids in encoded)
             else:

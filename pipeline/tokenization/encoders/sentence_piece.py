@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.base.executor import cpu_count
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.card import TokenizerCard
@@ -29,6 +28,7 @@ from pipeline.tokenization.formats.sentence_piece_json import (
     piece_bytes,
     tokenizer_json,
 )
+from trainer.process.cores import core_count
 
 if TYPE_CHECKING:
     import sentencepiece
@@ -111,7 +111,7 @@ class SentencePieceTokenizer(Tokenizer):
     def reference_arrow(self, texts: pa.Array) -> pa.Array:
         rows: list[np.ndarray] = []
         for batch in reference_batches(texts):
-            for ids in self._processor.encode(batch, num_threads=cpu_count()):
+            for ids in self._processor.encode(batch, num_threads=core_count()):
                 rows.append(np.array(ids, dtype=self.dtype))
         return from_rows(rows, self.dtype)
 
