@@ -58,8 +58,12 @@ AT_LOAD = {
     "a corpus of capitals": ("corpora: {My-Texts: {sources: [{files: a}]}}", "use small letters, digits and underscor"),
     "a language": ("corpora: {mine: {filters: {language: [french]}}}", "did you mean 'fr' (French)?"),
     "an encoding": (
-        "corpora: {mine: {sources: [{files: a, format: whole, encoding: ansi}]}}",
-        "is no encoding of text",
+        "corpora: {mine: {sources: [{files: a, format: whole, encoding: latin_11}]}}",
+        "'latin_11' is no encoding of text; did you mean 'latin-1",
+    ),
+    "an encoding that is none here": (
+        "corpora: {mine: {sources: [{files: a, format: whole, encoding: ANSI}]}}",
+        "'ANSI' is what Windows calls the code page of its own language, so write that one: windows-1252",
     ),
     "a format": ("corpora: {mine: {sources: [{files: a, format: txt}]}}", "'txt' is no format of documents"),
     "a kind of suite": ("evaluation: {suites: {a: {kind: lmeval, tasks: [a]}}}", "kind must be one of 'bits_per_byte'"),

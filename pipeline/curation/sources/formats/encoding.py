@@ -31,16 +31,29 @@ _CHUNK: Final = 1 << 20
 
 def known_encoding(name: str) -> str:
     """`name`, where it is an encoding of text. Raises ValueError, naming the nearest, where it is none."""
+    if _is_of_text(name):
+        return name
+    plain = name.lower().replace("_", "-")
+    if plain in ("ansi", "mbcs", "oem"):
+        raise ValueError(
+            f"{name!r} is what Windows calls the code page of its own language, so write that one: "
+            "windows-1252 in Western Europe, windows-1250, windows-1251, gb18030 or shift-jis elsewhere"
+        )
+    names = {alias.replace("_", "-") for pair in aliases.items() for alias in pair if _is_of_text(alias)}
+    near = did_you_mean(plain, sorted(names | {"utf-8-sig"}))
+    raise ValueError(
+        f"{name!r} is no encoding of text{near or '; examples: utf-8, utf-16, latin-1, windows-1252, gb18030'}"
+    )
+
+
+def _is_of_text(name: str) -> bool:
+    """Whether Python has such an encoding here (some are Windows's own) and it is one between text and bytes."""
     try:
         b"".decode(name)
         "\n".encode(name)
-    except (LookupError, ValueError) as error:
-        names = {alias.replace("_", "-") for pair in aliases.items() for alias in pair} | {"utf-8-sig"}
-        near = did_you_mean(name.lower().replace("_", "-"), sorted(names))
-        raise ValueError(
-            f"{name!r} is no encoding of text{near or '; examples: utf-8, utf-16, latin-1, windows-1252, gb18030'}"
-        ) from error
-    return name
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def marked(data: bytes, encoding: str) -> tuple[bytes, str]:
