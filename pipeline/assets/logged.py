@@ -19,6 +19,7 @@ from typing import Final
 
 from pipeline.base.numbers import duration
 from pipeline.base.progress import PROGRESS, longest_silence
+from pipeline.base.redaction import redact
 
 LOGGERS: Final = ("pipeline", "trainer")
 OUTCOME: Final = "outcome"
@@ -38,6 +39,8 @@ def logged(log: logging.Logger, what: str) -> Iterator[None]:
     lent = list(log.handlers)
     alive = threading.Thread(target=_say_so, args=(log, what, heard, done), daemon=True)
     log.addHandler(heard)
+    for handler in lent:
+        handler.addFilter(_without_credentials)
     for logger in loggers:
         logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
         for handler in (*lent, heard):
@@ -53,6 +56,15 @@ def logged(log: logging.Logger, what: str) -> Iterator[None]:
                 logger.removeHandler(handler)
             logger.setLevel(level)
         log.removeHandler(heard)
+        for handler in lent:
+            handler.removeFilter(_without_credentials)
+
+
+def _without_credentials(record: logging.LogRecord) -> bool:
+    said = record.getMessage()
+    if (plain := redact(said)) != said:
+        record.msg, record.args = plain, ()
+    return True
 
 
 class _LastLine(logging.Handler):

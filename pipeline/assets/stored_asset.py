@@ -22,6 +22,7 @@ from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
 from pipeline.base.executor import Executor, Processes
+from pipeline.base.redaction import redact, speakable
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher
 from pipeline.launch.local import LocalLauncher
@@ -187,7 +188,11 @@ def asset_of(asset: StoredAsset[Any], naming: Naming, owners: Sequence[str] = ()
             with logged(context.log, asset.key):
                 outcome = reuse_or_make(asset, store, context)
         except (SqueezeError, TrainerError) as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            raise dg.Failure(description=str(error), allow_retries=False) from speakable(error)
+        except Exception as error:
+            if speakable(error) is not None:
+                raise
+            raise dg.Failure(redact(f"{type(error).__name__}: {error}"), allow_retries=False) from None
         how = REUSED if outcome.reused else outcome.reason
         context.log.info(f"{asset.key}: {how}{f', {outcome.reason}' if outcome.reused else ''}", extra={OUTCOME: how})
         why = asset.missing(outcome.artifact.summary_as(asset.summary)) if asset.missing else ""

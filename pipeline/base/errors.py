@@ -1,8 +1,13 @@
 """The project's own exceptions. Each message names the file or setting, what was found and what to do."""
 
+from pipeline.base.redaction import redact
+
 
 class SqueezeError(Exception):
-    """Something the user can put right; shown without a traceback."""
+    """Something the user can put right; shown without a traceback, and without the credentials of addresses."""
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(redact(item) if isinstance(item, str) else item for item in said))
 
 
 class ProfileError(SqueezeError):

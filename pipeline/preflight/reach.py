@@ -7,12 +7,14 @@ data set of the hub, of the hub. What is set to stay offline is not asked.
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Final
 
 from pipeline.base.archives import Archive, in_cache
 from pipeline.base.errors import SourceError
+from pipeline.base.redaction import address_of
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.curation.sources.unit_listing import local_paths
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
@@ -145,7 +148,7 @@ def _answer(url: str, wanted_by: str, what: str, *, needed: bool, hub: bool = Tr
             f"{wanted_by} needs {what}, and {variable} is set: unset it, or take other sources (`files`, `archive`)",
             needed=needed,
         )
-    request = urllib.request.Request(url, method="GET" if hub else "HEAD")
+    request = _request(address_of(url), method="GET" if hub else "HEAD")
     if hub and (token := os.environ.get("HF_TOKEN")):
         request.add_header("Authorization", f"Bearer {token}")
     try:
@@ -166,6 +169,17 @@ def _answer(url: str, wanted_by: str, what: str, *, needed: bool, hub: bool = Tr
         return _unreachable(
             f"{wanted_by}: {what} cannot be reached ({reason}): check the network, a proxy, HF_ENDPOINT", needed=needed
         )
+
+
+def _request(address: str, method: str) -> urllib.request.Request:
+    """A request, with a user and password of the address where HTTP wants them."""
+    parts = urllib.parse.urlsplit(address)
+    user, found, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl(), method=method)
+    if found:
+        said = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_header("Authorization", f"Basic {said}")
+    return request
 
 
 def _unreachable(text: str, *, needed: bool) -> tuple[Verdict, str]:

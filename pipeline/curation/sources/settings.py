@@ -7,6 +7,7 @@ from typing import Final, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.archives import Archive
+from pipeline.base.redaction import hidden
 from pipeline.base.settings import Settings, runtime
 from pipeline.base.suggestions import did_you_mean_or_known
 from pipeline.curation.sources.formats.formats import FORMATS
@@ -38,7 +39,8 @@ class Place(Settings):
     them."""
     files: tuple[str, ...] = ()
     """Paths, globs or fsspec URLs of Parquet, Arrow, CSV, JSON lines or text files, also compressed (.gz, .bz2, .xz,
-    .zst) or in archives (.zip, .tar, .tar.gz), which are read member by member."""
+    .zst) or in archives (.zip, .tar, .tar.gz), which are read member by member. Credentials in a URL open it, and stand
+    as `***` in every record: a renewed token rebuilds nothing."""
     folder: str = runtime("")
     """Where relative `files` are: by default the folder of the profile that names them, and the working directory for
     what is there and not in that folder."""
@@ -53,6 +55,14 @@ class Place(Settings):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("files")
+    @classmethod
+    def _without_credentials(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        shown = tuple(hidden(file) for file in value)
+        if len(set(shown)) < len(set(value)):
+            raise ValueError(f"{shown[0]} and another differ in their credentials alone: name each file once")
+        return shown
 
     @field_validator("format")
     @classmethod

@@ -8,7 +8,7 @@ in any process.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -36,6 +36,8 @@ class Unit:
     """The row group after the last one; None reads the whole file."""
     size: int | None = None
     """Bytes of these row groups as they lie."""
+    address: str | None = field(default=None, repr=False, compare=False)
+    """What to open in the place of `path`, where that lacks credentials. Nothing shows or keeps it."""
 
     @property
     def is_remote(self) -> bool:
@@ -83,7 +85,7 @@ class Unit:
                 return Path(self.path).open("rb")
             import fsspec
 
-            return cast(BinaryIO, fsspec.open(self.path, "rb").open())
+            return cast(BinaryIO, fsspec.open(self.address or self.path, "rb").open())
         except OSError as error:
             raise SourceError(f"{self.place} cannot be opened: {error}") from error
 

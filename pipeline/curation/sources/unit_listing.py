@@ -20,6 +20,7 @@ import pyarrow as pa
 from pipeline.base.archives import Archive, fetch_archive, list_members, member_sizes
 from pipeline.base.errors import SourceError
 from pipeline.base.files import sha256_of
+from pipeline.base.redaction import address_of, hidden
 from pipeline.curation.sources.formats.record import Refused
 from pipeline.curation.sources.formats.removal import Removal
 from pipeline.curation.sources.hub import count_shards
@@ -149,9 +150,9 @@ def _file_units(source: Source, passed: _LeftOut) -> Iterator[Unit | Refused]:
     excluded: dict[str, int | None] = {}
     for pattern in source.files:
         for file in _remote_files(pattern) if "://" in pattern else matched_files(placed(pattern, source.folder)):
-            path = file.entry if isinstance(file, Refused) else file[0]
+            path = file.entry if isinstance(file, Refused) else hidden(file[0])
             key = path if "://" in path or isinstance(file, Refused) else os.path.realpath(path)
-            unit = file if isinstance(file, Refused) else Unit(source, file[1], path)
+            unit = file if isinstance(file, Refused) else Unit(source, file[1], path, address=address_of(path))
             if _excluded(path.rsplit("/", 1)[-1], source):
                 excluded[key] = unit.size if isinstance(unit, Refused) else unit.bytes
             elif key not in seen:
@@ -164,10 +165,11 @@ def _file_units(source: Source, passed: _LeftOut) -> Iterator[Unit | Refused]:
 def _remote_files(pattern: str) -> Iterator[tuple[str, str]]:
     import fsspec
 
+    pattern = address_of(pattern)
     for file in fsspec.open_files(pattern if glob.has_magic(pattern) else [pattern], "rb"):
         if not file.fs.exists(file.path):
             raise SourceError(f"{file.full_name} does not exist: correct the source's `files`")
-        parts, wild = file.full_name.split("/"), pattern.split("/")
+        parts, wild = hidden(file.full_name).split("/"), hidden(pattern).split("/")
         fixed = next((n for n, part in enumerate(wild) if glob.has_magic(part)), len(parts) - 1)
         yield file.full_name, "/".join(parts[min(fixed, len(parts) - 1) :])
 
