@@ -44,8 +44,8 @@ def chromium():
 class Ui:
     """A `dagster dev` on a project, and a page of the browser that looks at it."""
 
-    def __init__(self, project, address, seconds, page):
-        self.project, self.address, self.seconds, self.page = project, address, seconds, page
+    def __init__(self, project, address, page):
+        self.project, self.address, self.page = project, address, page
         self.complaints = []
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -99,7 +99,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """(project, address, seconds until the first page) of a running `dagster dev`, ended with all it started."""
+    """(project, address) of a running `dagster dev`, ended with all it started."""
     project = Project(tmp_path_factory.mktemp("ui"))
     project.profile.write_text(
         project.profile.read_text().replace("tokens_per_epoch: 24_000", "tokens_per_epoch: 60_000")
@@ -131,7 +131,7 @@ def dagster_dev(project, **environment):
                 assert run.poll() is None, (project.folder / "dev.log").read_text()
                 assert time.monotonic() - started < PATIENCE, "dagster dev does not answer"
                 time.sleep(0.1)
-        yield project, address, time.monotonic() - started
+        yield project, address
     finally:
         os.killpg(run.pid, signal.SIGTERM)
         try:
