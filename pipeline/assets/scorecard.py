@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipeline.base.canonical import text_hash
 from pipeline.base.files import write_text
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
 from pipeline.profile.profile import Profile
+from pipeline.profile.yaml import DEFAULT_PROFILE
 from pipeline.reporting.card import model_card
 from pipeline.reporting.facts import collect
 from pipeline.reporting.page import report_html
@@ -29,10 +31,11 @@ from pipeline.reporting.scores import (
     rows_beside,
     score_name,
 )
+from pipeline.reporting.served import REPORT_FILE, REPORT_URL
 from pipeline.store import Artifact, Store
+from pipeline.store.missing import as_named
 
 REPORT_VERSION: Final = "3"
-REPORT_FILE: Final = "report.html"
 CARD_FILE: Final = "README.md"
 MOST_NUMBERS: Final = 60
 """Scores that are kept as numbers to plot: a group of tasks may have hundreds."""
@@ -68,7 +71,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             inputs=["model", "scorecard", *suites],
             summary=ReportSummary,
             make=lambda build: _report(build, profile.name),
-            metadata=_report_metadata,
+            metadata=lambda summary, folder: _report_metadata(summary, folder, profile.name),
             kinds=frozenset({"html"}),
         ),
     ]
@@ -134,12 +137,13 @@ def _report(build: Build, name: str) -> ReportSummary:
     return ReportSummary(text_hash(page + card), len(page.encode()))
 
 
-def _report_metadata(summary: ReportSummary, folder: Path) -> Metadata:
+def _report_metadata(summary: ReportSummary, folder: Path, profile: str) -> Metadata:
+    option = "" if profile == DEFAULT_PROFILE else f" --profile {shlex.quote(as_named(profile))}"
     return {
-        "page": dg.MetadataValue.path(from_here(folder / REPORT_FILE)),
-        # the web UI opens no files and serves none of ours: what it can show of a report is markdown
+        "page": dg.MetadataValue.url(REPORT_URL),
+        "to_open_the_page": f"start it with `squeeze serve{option}`; or `squeeze report --open{option}`",
+        "file": dg.MetadataValue.path(from_here(folder / REPORT_FILE)),
         "card": dg.MetadataValue.md((folder / CARD_FILE).read_text(encoding="utf-8")),
-        "to_open_the_page": "squeeze report --out report.html",
         "bytes": summary.bytes,
     }
 

@@ -23,6 +23,7 @@ app = typer.Typer()
 def report(
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     profile: ProfileOption = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser too.")] = False,
 ) -> None:
     """Write the HTML page about the latest model, with whatever of it has been evaluated."""
     from pipeline.reporting.facts import facts_of
@@ -31,6 +32,8 @@ def report(
     store = open_store(profile)
     write_page("--out", out, report_html(facts_of(store, store.current(MODEL_KEY))))
     console.print(f"{out} ({size(out.stat().st_size)})")
+    if open_it:
+        _open_in_browser(out)
 
 
 @app.command()
@@ -84,6 +87,14 @@ def export(
         console.print(f"{out}: {artifact.summary['architecture']}, {size(artifact.manifest.size)}")
     if push_to_hub is not None:
         console.print(push_model(artifact, push_to_hub, card, private=private))
+
+
+def _open_in_browser(page: Path) -> None:
+    import webbrowser
+
+    address = page.absolute().as_uri()
+    if not webbrowser.open(address):
+        raise SqueezeError(f"--open: no browser is found here; open {address} in one, or set BROWSER to a program")
 
 
 def _facts_of(store: Store, name: str) -> Facts:

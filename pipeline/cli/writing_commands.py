@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from pipeline.cli.terminal import MODEL_KEY, ProfileOption, console, open_store
+from pipeline.reporting.served import ADDRESS, PORT, REPORT_FILE
 from trainer.run.kept_weights import AVERAGED, NAMES
 
 if TYPE_CHECKING:
     from pipeline.cli.writing.model import Writer
+    from pipeline.store import Store
     from trainer.sampling import Sampling
 
 app = typer.Typer()
+
+REPORT_KEY: Final = "report"
 
 TokensOption = Annotated[int, typer.Option(help="Most tokens to add.")]
 TemperatureOption = Annotated[float, typer.Option(help="0 takes the likeliest token every time.")]
@@ -65,21 +69,22 @@ def chat(
     from pipeline.cli.writing.chat import chat as take_turns
 
     sampling = _sampling(tokens, temperature, top_p, top_k, seed)
-    writer, facts = _load(profile, weights)
+    writer, facts = _load(open_store(profile), weights)
     take_turns(writer, sampling, facts, input, sys.stdout)
 
 
 @app.command()
 def serve(
     profile: ProfileOption = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8017,
+    port: Annotated[int, typer.Option(min=0, max=65535, help=f"Port on {ADDRESS}; 0 takes any free one.")] = PORT,
     weights: WeightsOption = AVERAGED,
 ) -> None:
-    """A page on this machine (127.0.0.1 alone) on which the latest model goes on with your text."""
+    """A page on this machine (127.0.0.1 alone) on which the latest model goes on with your text; and its report."""
     from pipeline.cli.writing.server import Server
 
-    writer, facts = _load(profile, weights)
-    server = Server(writer, facts, port)
+    store = open_store(profile)
+    writer, facts = _load(store, weights)
+    server = Server(writer, facts, lambda: _report_page(store), port)
     signal.signal(signal.SIGTERM, _interrupt)
     console.print(f"{server.url} - Ctrl-C ends it", highlight=False)
     try:
@@ -101,9 +106,13 @@ def _sampling(tokens: int, temperature: float, top_p: float, top_k: int, seed: i
     return Sampling(tokens, temperature, top_p, top_k, seed).checked()
 
 
-def _load(profile: str | None, weights: str) -> tuple[Writer, dict[str, str]]:
+def _report_page(store: Store) -> str:
+    """The newest report of the store. Raises StoreError where there is none."""
+    return (store.current(REPORT_KEY).path / REPORT_FILE).read_text(encoding="utf-8")
+
+
+def _load(store: Store, weights: str) -> tuple[Writer, dict[str, str]]:
     from pipeline.cli.writing.model import facts_beside, load_writer
 
-    store = open_store(profile)
     artifact = store.current(MODEL_KEY)
     return load_writer(store, artifact, weights), facts_beside(store, artifact)

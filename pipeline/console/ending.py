@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from pipeline.assets.scorecard import REPORT_FILE
 from pipeline.assets.training import ModelSummary
 from pipeline.base.numbers import duration, figure, short, with_error
 from pipeline.evaluation.scores.scorecard import Row, read_scorecard
+from pipeline.reporting.served import REPORT_FILE
 from pipeline.store import Store
 from trainer.run.figures.summary import RunSummary
 

@@ -25,8 +25,9 @@ from pipeline.base.errors import SqueezeError
 from pipeline.base.numbers import counted
 from pipeline.console.ending import ending
 from pipeline.console.handler import TerminalHandler
-from pipeline.profile.yaml import DEFAULT_PROFILE, PROFILE_VARIABLE
+from pipeline.profile.yaml import DEFAULT_PROFILE
 from pipeline.store import Store
+from pipeline.store.missing import as_named
 
 CONSOLE: Final = "console"
 LEVEL_VARIABLE: Final = "SQUEEZE_LOG_LEVEL"
@@ -76,8 +77,7 @@ def console_logger(root: str, profile: str) -> dg.LoggerDefinition:
 
 def asked_for(profile: str) -> str:
     """The profile as a command line names it; empty for the one that needs no naming."""
-    given = os.environ.get(PROFILE_VARIABLE)
-    word = given if given and Path(given).stem == profile else profile
+    word = as_named(profile)
     return "" if word == DEFAULT_PROFILE else word
 
 

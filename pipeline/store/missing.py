@@ -9,10 +9,14 @@ from pathlib import Path
 from pipeline.store.home import PROFILE_VARIABLE
 
 
-def building(key: str, profile: str, named: str | None) -> str:
-    """A line for a shell. `named` is the profile as the user names it, such as its file; where nobody says, it is what
-    SQUEEZE_PROFILE holds if that is this profile's file, or the name."""
+def as_named(profile: str) -> str:
+    """A profile as a command line names it: what SQUEEZE_PROFILE holds if that is this profile's file, or the name."""
     given = os.environ.get(PROFILE_VARIABLE, "")
-    named = named or (given if Path(given).stem == profile else profile)
+    return given if Path(given).stem == profile else profile
+
+
+def building(key: str, profile: str, named: str | None) -> str:
+    """A line for a shell. `named` is the profile as the user names it, such as its file, where somebody said so."""
+    named = named or as_named(profile)
     asset = shlex.quote(f'+key:"{profile}/{key}"')  # with all that is before it; what is in the store is reused
     return f"{PROFILE_VARIABLE}={shlex.quote(named)} dagster asset materialize --select {asset}"

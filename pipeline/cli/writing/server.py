@@ -1,9 +1,10 @@
 """`squeeze serve`: a page on this machine's loopback that shows a model's text as it is written.
 
-`GET /` is one self-contained page, `GET /facts` what is known of the model, and `POST /continue` takes JSON and answers
-with server-sent events: `data: {"text": ...}` a piece, then `event: end`, or `event: error` with a sentence. The model
-writes one text at a time. A request must name this address as its host, and a page of another origin is refused, so
-that no web site can reach the model through a name that it points at 127.0.0.1 (DNS rebinding).
+`GET /` is one self-contained page, `GET /facts` what is known of the model, `GET /report` the report's page as the
+store has it by now, and `POST /continue` takes JSON and answers with server-sent events: `data: {"text": ...}` a piece,
+then `event: end`, or `event: error` with a sentence. The model writes one text at a time. A request must name this
+address as its host, and a page of another origin is refused, so that no web site can reach the model through a name
+that it points at 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.base.errors import SqueezeError
 from pipeline.cli.writing.model import BASE_MODEL
+from pipeline.reporting.served import ADDRESS, REPORT_ROUTE
 from trainer.errors import TrainerError
 from trainer.mistakes import explain
 from trainer.sampling import Sampling
@@ -29,7 +31,6 @@ from trainer.sampling import Sampling
 if TYPE_CHECKING:
     from pipeline.cli.writing.model import Writer
 
-ADDRESS: Final = "127.0.0.1"
 HOSTS: Final = frozenset({"127.0.0.1", "localhost"})
 MOST_BYTES: Final = 1_000_000
 """Of a request: a text far longer than any context."""
@@ -37,6 +38,10 @@ MOST_PASSED_OVER: Final = 64 * MOST_BYTES
 PAGE: Final = Path(__file__).with_name("page.html")
 POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+REPORT_POLICY: Final = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -63,10 +68,11 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, writer: Writer, facts: Mapping[str, str], port: int) -> None:
-        """Raises SqueezeError for a port that cannot be used."""
+    def __init__(self, writer: Writer, facts: Mapping[str, str], report: Callable[[], str], port: int) -> None:
+        """`report` gives a page, or raises SqueezeError. Raises SqueezeError for a port that cannot be used."""
         self.writer = writer
-        self.facts = {**facts, "kind": BASE_MODEL}
+        self.report = report
+        self.facts = {"kind": BASE_MODEL, **facts}
         self.writes = threading.Lock()
         self.closing = threading.Event()
         try:
@@ -103,8 +109,18 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(page, "text/html", {"Content-Security-Policy": POLICY.format(nonce=nonce)})
         elif self.path == "/facts":
             self._answer(json.dumps(self.server.facts), "application/json")
+        elif self.path == REPORT_ROUTE:
+            self._show_report()
         else:
             self._refuse(HTTPStatus.NOT_FOUND, f"there is no page {self.path}")
+
+    def _show_report(self) -> None:
+        try:
+            page = self.server.report()
+        except SqueezeError as error:  # for somebody who followed a link: words, not JSON
+            self._answer(f"{error}\n", "text/plain", status=HTTPStatus.NOT_FOUND)
+        else:
+            self._answer(page, "text/html", {"Content-Security-Policy": REPORT_POLICY})
 
     def do_POST(self) -> None:
         if self._is_foreign():
@@ -172,9 +188,11 @@ class Handler(BaseHTTPRequestHandler):
         self._refuse(HTTPStatus.FORBIDDEN, f"only {self.server.url} is served")
         return True
 
-    def _answer(self, text: str, kind: str, more: Mapping[str, str] | None = None) -> None:
+    def _answer(
+        self, text: str, kind: str, more: Mapping[str, str] | None = None, status: HTTPStatus = HTTPStatus.OK
+    ) -> None:
         content = text.encode()
-        self._head(f"{kind}; charset=utf-8", {"Content-Length": str(len(content)), **(more or {})})
+        self._head(f"{kind}; charset=utf-8", {"Content-Length": str(len(content)), **(more or {})}, status)
         self.wfile.write(content)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

@@ -66,6 +66,21 @@ def test_folders_above_a_page_are_made(squeeze, tmp_path):
     assert (tmp_path / "deep" / "er" / "page.html").is_file()
 
 
+def test_the_page_opens_in_the_browser_that_one_has(squeeze, tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho \"$1\" > '{tmp_path}/asked'\n")
+    browser.chmod(0o755)
+    assert squeeze("report", "--open", BROWSER=f"{browser} %s").returncode == 0
+    assert (tmp_path / "asked").read_text().strip() == (tmp_path / "report.html").as_uri()
+
+
+def test_a_machine_without_a_browser_is_told_what_to_open(squeeze, tmp_path):
+    done = squeeze("report", "--open", BROWSER="/bin/false", PATH=str(tmp_path), DISPLAY="", WAYLAND_DISPLAY="")
+    assert (tmp_path / "report.html").is_file()
+    assert done.returncode == 1
+    assert f"open {(tmp_path / 'report.html').as_uri()}".encode() in done.stderr
+
+
 def test_the_version_is_that_of_the_package(squeeze):
     from importlib.metadata import version
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.errors import SqueezeError
+from pipeline.base.errors import SqueezeError, StoreError
 from pipeline.cli.writing.server import MOST_BYTES, Server
 
 
@@ -39,7 +39,7 @@ class Writer:
 
 @pytest.fixture
 def server():
-    made = Server(Writer(), {"parameters": "644,160"}, 0)
+    made = Server(Writer(), {"parameters": "644,160"}, lambda: "<h1>sample</h1>", 0)
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield made
@@ -66,7 +66,7 @@ def go_on(server, **wanted):
 def test_the_page_is_whole_in_itself(server):
     status, headers, page = ask(server)
     assert status == 200
-    assert not re.search(r"(src|href)=|https?://|@import", page)
+    assert re.findall(r"(?:src|href)=\S+|https?://|@import", page) == ['href="/report">The']
     (nonce,) = set(re.findall(r'nonce="([^"]+)"', page))
     assert f"'nonce-{nonce}'" in headers["Content-Security-Policy"]
     assert nonce not in ask(server)[2]
@@ -76,6 +76,24 @@ def test_facts_say_that_it_is_a_base_model(server):
     facts = json.loads(ask(server, path="/facts")[2])
     assert facts["parameters"] == "644,160"
     assert "does not answer" in facts["kind"]
+
+
+def test_the_report_is_the_newest_one_and_may_run_and_load_nothing(server):
+    status, headers, page = ask(server, path="/report")
+    assert (status, headers.get_content_type(), page) == (200, "text/html", "<h1>sample</h1>")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; img-src data:;")
+    server.report = lambda: "<h1>newer</h1>"
+    assert ask(server, path="/report")[2] == "<h1>newer</h1>"
+
+
+def test_a_report_that_is_not_there_is_a_sentence_for_people(server):
+    def missing():
+        raise StoreError("report is not in the store: build it")
+
+    server.report = missing
+    status, headers, text = ask(server, path="/report")
+    assert (status, headers.get_content_type()) == (404, "text/plain")
+    assert text == "report is not in the store: build it\n"
 
 
 def test_a_text_comes_in_pieces_and_its_end_is_told(server):
@@ -121,7 +139,9 @@ def test_a_request_that_cannot_be_met_gets_a_sentence(server, body, said):
         {"Origin": "null"},
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/facts"), ("POST", "/continue")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/facts"), ("GET", "/report"), ("POST", "/continue")]
+)
 def test_another_host_and_another_origin_are_refused(server, headers, method, path):
     given = {name: text.replace("PORT", str(server.server_port)) for name, text in headers.items()}
     body = '{"text": "x"}' if method == "POST" else None
@@ -154,7 +174,7 @@ def test_a_page_that_goes_away_ends_its_text(server):
 
 def test_a_taken_port_is_a_sentence(server):
     with pytest.raises(SqueezeError, match=rf"--port {server.server_port}: cannot be used .*--port 0 for any free one"):
-        Server(Writer(), {}, server.server_port)
+        Server(Writer(), {}, lambda: "", server.server_port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -170,6 +190,9 @@ def test_the_command_serves_a_model_and_stops_cleanly(model_home, number):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/continue", '{"text": "the fox", "tokens": 5}', {"Content-Type": "application/json"})
     assert "event: end" in connection.getresponse().read().decode()
+    connection.request("GET", "/report")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read().decode().split(" in the store")[0]) == (404, "report is not")
     process.send_signal(number)
     out, complaint = process.communicate(timeout=60)
     assert (process.returncode, complaint) == (0, "")
