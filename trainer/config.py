@@ -119,7 +119,11 @@ class TrainingConfig:
     log_every: Count = runtime(10)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = runtime(False)
+    """Show the run, with its whole configuration, in `tensorboard/` of its folder."""
     wandb: bool = runtime(False)
+    """Show it in Weights & Biases, in the project `squeeze` or WANDB_PROJECT; needs `pip install wandb`."""
+    mlflow: bool = runtime(False)
+    """Show it in MLflow, in the experiment `squeeze` or MLFLOW_EXPERIMENT_NAME; needs `pip install mlflow`."""
     price_per_device_hour: Number | None = runtime(None)
     """For the summary's cost, in whatever currency it is given."""
     peak_tflops: Positive | None = runtime(None)

@@ -30,10 +30,12 @@ PROCESS_BYTES: Final = 500 << 20
 def machine(flight: Flight, steps: int | None) -> Iterator[Finding]:
     """What the trainer would refuse on this machine. `steps`: how long the run is, where that is known."""
     from trainer.plan import plan
+    from trainer.run.figures.trackers import check_trackers
 
     profile = flight.profile
     training = profile.training
     try:
+        check_trackers(training)
         batch = batch_of(Training(profile.model, training))
         started = ranks_for(profile.launch.ranks, training.device, batch)
         figures = plan(run_of(profile, steps or 1), devices=started.ranks)

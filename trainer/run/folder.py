@@ -1,7 +1,7 @@
 """The names in a run's folder, for whoever writes or reads one: the trainer, the pipeline, the benchmarks.
 
     <out>/  config.json  run.json  model.safetensors  [ema.safetensors]  [best.safetensors]  summary.json
-            metrics.jsonl  [evaluations.jsonl]  checkpoints/
+            metrics.jsonl  [evaluations.jsonl]  [tracking.json]  checkpoints/
     <out>/checkpoints/  step_00000200/
     step_00000200/      model.safetensors  optimizer.safetensors  [ema.safetensors]  state.json  state.json.sha256
 
@@ -24,7 +24,9 @@ BEST_FILE: Final = "best.safetensors"
 SUMMARY_FILE: Final = "summary.json"
 METRICS_FILE: Final = "metrics.jsonl"
 EVALUATIONS_FILE: Final = "evaluations.jsonl"
-FILES: Final = (CONFIG_FILE, RUN_FILE, MODEL_FILE, EMA_FILE, BEST_FILE, SUMMARY_FILE, METRICS_FILE, EVALUATIONS_FILE)
+TRACKING_FILE: Final = "tracking.json"
+_WEIGHTS: Final = (MODEL_FILE, EMA_FILE, BEST_FILE)
+FILES: Final = (CONFIG_FILE, RUN_FILE, *_WEIGHTS, SUMMARY_FILE, METRICS_FILE, EVALUATIONS_FILE, TRACKING_FILE)
 CHECKPOINTS: Final = "checkpoints"
 
 OPTIMIZER_FILE: Final = "optimizer.safetensors"

@@ -43,7 +43,9 @@ from trainer.run.ending import Ending
 from trainer.run.evaluator import Evaluator
 from trainer.run.figures.meter import RunMeter
 from trainer.run.figures.metrics import MetricsLog, StepFigures
+from trainer.run.figures.record import record_of
 from trainer.run.figures.summary import End, RunSummary
+from trainer.run.figures.trackers import Trackers, check_trackers
 from trainer.run.finished import finished_before, weights_are_whole
 from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, FILES, RUN_FILE, SUMMARY_FILE
 from trainer.run.grace import Grace
@@ -65,6 +67,7 @@ def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> RunSummary:
     Raises a `TrainerError` for settings that do not fit the shards, ranks or checkpoints, and for a bad loss where
     `training.on_bad_loss` says so.
     """
+    check_trackers(config.training)
     epochs = [Path(path) for path in config.data.epochs]
     reader = SequenceReader(epochs, config.model.context, packed=config.data.packed)
     _check(config, reader, ranks)
@@ -110,7 +113,7 @@ class _Run:
             log.info("%s", self.meter.headline(self.steps, self.learner.micro_batch))
             for sentence in self.reader.empty_stages:
                 log.warning("%s", sentence)
-        metrics = MetricsLog(self.out, self.training, self.state.step) if self.ranks.is_first else None
+        metrics = self._metrics() if self.ranks.is_first else None
         self.stop.grace_seconds = GRACE_SECONDS
         self.stop.can_go_on = bool(self.state.resumed_from)
         if self.training.on_bad_loss == "roll_back" and not self.state.resumed_from:
@@ -121,6 +124,13 @@ class _Run:
             if metrics is not None:
                 metrics.close()
         return self._end(end)
+
+    def _metrics(self) -> MetricsLog:
+        shown = self.training.tensorboard or self.training.wandb or self.training.mlflow
+        if not shown:
+            return MetricsLog(self.out, self.state.step)
+        record = record_of(self.config, self.reader, self.ranks, self.state.step)
+        return MetricsLog(self.out, self.state.step, Trackers(self.training, record, self.state.step))
 
     def _open_folder(self) -> None:
         if self.state.step < self.steps or not weights_are_whole(self.out):

@@ -179,6 +179,10 @@ IN_PREFLIGHT = {
         "training.device is 'mps', but torch sees none here; set it",
     ),
     "three ranks on two cores": ("launch: {ranks: 3}", "this machine has 2 cores: set launch.ranks to auto"),
+    "a service of runs that is not installed": (
+        "training: {mlflow: true}",
+        "training.mlflow is set, but mlflow is not installed: pip install mlflow, or leave",
+    ),
     "a pattern that matches nothing": (
         "corpora: {mine: {sources: [{files: 'nowhere/*.txt', format: whole}]}}",
         "corpora.mine.sources.0.files: nothing matches nowhere/*.txt: correct the pattern",

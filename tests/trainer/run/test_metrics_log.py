@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import TrainingConfig
 from trainer.run.figures.metrics import MetricsLog, StepLine, cut_metrics, duration, progress_line
 
 LINE = StepLine(
@@ -45,7 +44,7 @@ def test_lines_a_resumed_run_does_again_are_cut_with_one_that_was_torn(tmp_path:
 
 
 def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
-    metrics = MetricsLog(tmp_path, TrainingConfig(), 0)
+    metrics = MetricsLog(tmp_path, 0)
     metrics.write(LINE, 488)
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == LINE.to_json()
     metrics.close()
@@ -55,7 +54,7 @@ def test_a_terminal_gets_a_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    metrics = MetricsLog(tmp_path, TrainingConfig(), 0)
+    metrics = MetricsLog(tmp_path, 0)
     metrics.write(LINE, 488)
     metrics.close()
     assert "step 120/488" in capsys.readouterr().err.replace("\n", "")

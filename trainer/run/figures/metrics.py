@@ -1,4 +1,4 @@
-"""What a run says while it goes on: metrics.jsonl, TensorBoard, Weights & Biases, and a line for people.
+"""What a run says while it goes on: metrics.jsonl, the services that show it (`trackers`), and a line for people.
 
 Only the first rank has a `MetricsLog`. metrics.jsonl is the truth (the UI tails it): one JSON object a logged step,
 flushed at once; lines of steps that a resumed run will do again are cut off first, so that each step stands there once.
@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config import TrainingConfig
-from trainer.errors import ConfigError
 from trainer.files import naming, whole_file
 from trainer.numbers import duration
+from trainer.run.figures.trackers import Trackers
 from trainer.run.folder import EVALUATIONS_FILE, METRICS_FILE
 from trainer.scoring.evaluation import Evaluation
 
@@ -67,12 +66,11 @@ class StepLine(StepFigures):
 class MetricsLog:
     """Writers for one run. `step` is what the run resumes at: later lines are dropped."""
 
-    def __init__(self, out: Path, config: TrainingConfig, step: int) -> None:
-        self._out, self._config = out, config
+    def __init__(self, out: Path, step: int, trackers: Trackers | None = None) -> None:
         self._path = out / METRICS_FILE
         self._evaluations_path = out / EVALUATIONS_FILE
         self._open(step)
-        self._wandb = _open_wandb(out) if config.wandb else None
+        self._trackers = trackers
         self._last_line = 0.0
         self._bar = _Bar() if sys.stderr.isatty() else None
 
@@ -80,13 +78,12 @@ class MetricsLog:
         for path in (self._path, self._evaluations_path):
             cut_metrics(path, step)
         self._file = self._path.open("a", encoding="utf-8")
-        self._tensorboard = _open_tensorboard(self._out, step) if self._config.tensorboard else None
 
     def go_back(self, step: int) -> None:
-        """Drop what was written after `step`, which the run does again. (Weights & Biases keeps what it was sent.)"""
+        """Drop what was written after `step`, which the run does again."""
         self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        if self._trackers is not None:
+            self._trackers.go_back(step)
         self._open(step)
 
     def write(self, line: StepLine, steps: int) -> None:
@@ -113,11 +110,8 @@ class MetricsLog:
         self._draw(evaluated.figures(), step)
 
     def _draw(self, figures: dict[str, float], step: int) -> None:
-        if self._tensorboard is not None:
-            for name, figure in figures.items():
-                self._tensorboard.add_scalar(name, figure, step)
-        if self._wandb is not None:
-            self._wandb.log(figures, step=step)
+        if self._trackers is not None:
+            self._trackers.log(figures, step)
 
     def close(self) -> None:
         """End every writer; what was written stays."""
@@ -125,10 +119,8 @@ class MetricsLog:
             self._bar.close()
         with naming(self._path):
             self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-        if self._wandb is not None:
-            self._wandb.finish()
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 class _Bar:
@@ -174,17 +166,3 @@ def cut_metrics(path: Path, step: int) -> None:
             log.warning("%s: a line is cut short or damaged and is dropped: %.40r", path, line)
     with whole_file(path) as file:
         file.writelines(kept)
-
-
-def _open_tensorboard(out: Path, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(out / "tensorboard"), purge_step=step + 1 if step else None)
-
-
-def _open_wandb(out: Path) -> Any:
-    try:
-        import wandb
-    except ImportError:
-        raise ConfigError("training.wandb is set, but wandb is not installed: pip install wandb") from None
-    return wandb.init(project="squeeze", dir=str(out), id=out.resolve().name, resume="allow")
