@@ -9,7 +9,6 @@ the ranks and micro-batches that share it: only so do runs on other machines sta
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -20,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from trainer.errors import ConfigError
 from trainer.mistakes import fields_of
 from trainer.model.config import ModelConfig
+from trainer.records import parse_json
 from trainer.settings import (
     STRICT_KEYS,
     BelowOne,
@@ -243,7 +243,7 @@ def read_run(path: Path) -> RunConfig:
     one that is missing, no JSON, or holds settings that do not fit.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; --config names the run's JSON settings") from None
     except OSError as error:
@@ -252,7 +252,7 @@ def read_run(path: Path) -> RunConfig:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not JSON: byte {error.start:,} is not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from None
     training = data.get("training") if isinstance(data, dict) else None
     if isinstance(training, dict) and training.keys() >= MOVED.keys():  # all of them: no hand's file, the trainer's own

@@ -5,15 +5,24 @@ it held for the same artifacts before. Artifacts never change (`squeeze verify` 
 neither does what was found in them. What did not hold is looked at every time.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from pipeline.base.errors import StoreError
 from pipeline.base.files import write_text
 from pipeline.curation.inspection import INSPECTION_VERSION, Finding
 from pipeline.store import Artifact, Store
 from pipeline.store.fingerprint import fingerprint_of
+from trainer.records import read_record
+
+
+def read_finding(file: Path) -> Finding:
+    """A finding that is kept. Raises StoreError where the file is damaged."""
+    return read_record(file, Finding, StoreError, what="the finding of a check", cure="delete it")
 
 
 def remembered(
@@ -24,7 +33,8 @@ def remembered(
     name = fingerprint_of(check, INSPECTION_VERSION, settings, inputs)
     file = store.cache / "findings" / f"{name}.json"
     if file.exists():
-        return Finding(**json.loads(file.read_text(encoding="utf-8")))
+        with contextlib.suppress(StoreError):  # what is damaged is found again
+            return read_finding(file)
     finding = look()
     if finding.passed:
         write_text(file, json.dumps(asdict(finding), ensure_ascii=False))

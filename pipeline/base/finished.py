@@ -9,13 +9,13 @@ A record lies beside its part, hidden, while the artifact is built; the store ta
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from pathlib import Path
 from typing import Final
 
 from pipeline.base.files import write_json, xxh3_of
+from trainer.records import check, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,8 @@ def finish(part: Path, *belonging: Path) -> None:
 def is_finished(part: Path) -> bool:
     """Whether the part has a record, and its files are what that says; a part that differs is named in the log."""
     try:
-        files = json.loads(_record(part).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    if not isinstance(files, dict):
+        files = check(dict[str, tuple[int, str]], parse_json(_record(part).read_bytes()))
+    except (OSError, ValueError):
         return False
     wrong = [name for name, expected in files.items() if _measure(part.parent / name) != expected]
     if wrong:
@@ -53,8 +51,8 @@ def _record(part: Path) -> Path:
     return part.with_name(f".{part.name}{RECORD}")
 
 
-def _measure(file: Path) -> list[int | str] | None:
+def _measure(file: Path) -> tuple[int, str] | None:
     try:
-        return [file.stat().st_size, xxh3_of(file)]
-    except OSError:
+        return file.stat().st_size, xxh3_of(file)
+    except (OSError, ValueError):  # a ValueError: no name that a file can have
         return None

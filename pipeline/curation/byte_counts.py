@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from pipeline.base.errors import CurationError
+from pipeline.base.parquet import read_metadata, reading
 from pipeline.curation.sources.formats.removal import Removal
 
 KEY: Final = "squeeze.byte_counts"
@@ -92,7 +91,9 @@ def byte_counts(
     """
     read, removed = left_out.read, Counter(left_out.removed)
     for path in parts:
-        tally = json.loads(pq.read_metadata(path).metadata[KEY.encode()])
+        facts = read_metadata(path).metadata or {}
+        with reading(path):
+            tally = json.loads(facts[KEY.encode()])
         read += tally["read"]
         removed.update(tally["removed"])
     return ByteCounts(

@@ -18,10 +18,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor, Shared
+from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.doc_ids import DOC_ID
 from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
 from pipeline.curation.tables import hash_batches, iter_file, parts, write_table
@@ -98,7 +98,7 @@ def find_contamination(
                         contaminated[name].append(value)
                 by_task.update({task for task, _ in hits})
                 by_corpus[corpus] += bool(hits)
-            start += pq.read_metadata(path).num_rows
+            start += read_metadata(path).num_rows
     by_corpus = +by_corpus
     path = out / CONTAMINATED_FILE
     write_table(path, contaminated, SCHEMA)
@@ -125,7 +125,7 @@ def read_items(folder: Path) -> Iterator[EvaluationItem]:
 
 def contaminated_rows(folder: Path, corpus: str) -> np.ndarray:
     """Rows of a corpus (int64) that hold text of an evaluation item, from the asset's folder."""
-    table = pq.read_table(folder / CONTAMINATED_FILE, columns=["row"], filters=[("corpus", "=", corpus)])
+    table = read_table(folder / CONTAMINATED_FILE, columns=["row"], filters=[("corpus", "=", corpus)])
     return table.column("row").to_numpy()
 
 

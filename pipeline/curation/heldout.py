@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
 from pipeline.base.files import whole_path
+from pipeline.base.parquet import read_metadata
 from pipeline.curation.doc_ids import ids_of
 from pipeline.curation.settings import HeldoutSettings
 from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_file, iter_parts
@@ -105,14 +105,12 @@ def iter_heldout(heldout: Path, columns: Sequence[str]) -> Iterator[pa.RecordBat
     Raises:
         CurationError: the file is missing or damaged, or lacks a column.
     """
-    with _readable(heldout) as path:
-        yield from (batch.select(list(columns)) for batch in iter_file(path, columns))
+    yield from (batch.select(list(columns)) for batch in iter_file(_existing(heldout), columns))
 
 
 def heldout_documents(heldout: Path) -> Iterator[HeldoutDocument]:
     """The same documents one by one. Raises as `iter_heldout` does."""
-    with _readable(heldout) as path:
-        there = pq.read_schema(path).names
+    there = read_metadata(_existing(heldout)).schema.names
     names = ["text", "bytes", "lang", *(name for name in ("group", "doc_id") if name in there)]
     for batch in iter_heldout(heldout, names):
         for row in batch.to_pylist():
@@ -135,16 +133,11 @@ def heldout_ids(heldout: Path) -> np.ndarray:
     return np.concatenate([np.empty((0, 2), np.uint64), *map(ids_of, iter_heldout(heldout, ("doc_id",)))])
 
 
-@contextmanager
-def _readable(heldout: Path) -> Iterator[Path]:
-    """The file, to be read in the block; what reading it raises is turned into a CurationError that names it."""
+def _existing(heldout: Path) -> Path:
     path = heldout / HELDOUT_FILE
     if not path.is_file():
         raise CurationError(f"{path} is missing: the held-out split was not built")
-    try:
-        yield path
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CurationError(f"{path} is damaged: {error}. Delete the artifact and materialize it again") from error
+    return path
 
 
 def group_keys(corpus: str, seed: int, groups: Iterable[str]) -> np.ndarray:

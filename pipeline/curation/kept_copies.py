@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.base.arrow import fixed_bytes
+from pipeline.base.parquet import read_table
 from pipeline.curation.contamination import contaminated_rows
 from pipeline.curation.doc_ids import contains_ids, ids_of
 from pipeline.curation.duplicates.near_duplicates import CLUSTERS_FILE
@@ -59,7 +59,7 @@ def find_duplicates(
         documents: folder of `documents/<corpus>` for each corpus.
         near_duplicates, contamination: folders of these assets.
     """
-    table = pq.read_table(near_duplicates / CLUSTERS_FILE, columns=list(_COLUMNS), read_dictionary=["corpus"])
+    table = read_table(near_duplicates / CLUSTERS_FILE, columns=list(_COLUMNS), read_dictionary=["corpus"])
     table = table.unify_dictionaries().combine_chunks()
     members = table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
     names = members.column("corpus").dictionary.to_pylist()

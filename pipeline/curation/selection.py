@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.base.errors import CurationError
+from pipeline.base.parquet import read_table
 from pipeline.curation.contamination import CONTAMINATED_FILE
 from pipeline.curation.croissant import write_croissant
 from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
@@ -132,7 +132,7 @@ def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> I
     path = selection / SELECTION_FILE
     if not path.is_file():
         raise CurationError(f"{path} is missing: the corpus was not built")
-    selected = pq.read_table(path, columns=["row", "doc_id"])
+    selected = read_table(path, columns=["row", "doc_id"])
     rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
     start = 0
     for batch in iter_parts(documents, list(dict.fromkeys([*columns, "doc_id"]))):
@@ -183,7 +183,7 @@ class _Marks:
     """Rows of the corpus that duplicates or contamination remove, with the step and its detail: 40 bytes a row."""
 
     def __init__(self, corpus: str, duplicates: Duplicates, contamination: Path) -> None:
-        contaminated = pq.read_table(contamination / CONTAMINATED_FILE, filters=[("corpus", "=", corpus)])
+        contaminated = read_table(contamination / CONTAMINATED_FILE, filters=[("corpus", "=", corpus)])
         self._contaminated = contaminated.select(["row", "task", "item_id", "ngram"]).sort_by("row")
         columns = (duplicates.rows, duplicates.clusters, duplicates.sizes, duplicates.exact)
         self._duplicates = pa.table(dict(zip(("row", "cluster", "size", "exact"), columns, strict=True)))

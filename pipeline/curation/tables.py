@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import CurationError
 from pipeline.base.files import whole_path
+from pipeline.base.parquet import reading
 from pipeline.curation.doc_ids import DOC_ID
 
 ROW_GROUP_BYTES: Final = 8 << 20
@@ -135,19 +136,21 @@ def iter_parts(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 
 def iter_file(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Batches of one Parquet file, one row group at a time."""
-    with pq.ParquetFile(path) as file:
+    with reading(path), pq.ParquetFile(path) as file:
         missing = [name for name in columns if name not in file.schema_arrow.names]
         if missing:
             raise CurationError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
         for group in range(file.num_row_groups):
-            yield from file.read_row_group(group, columns=list(columns)).to_batches()
+            for batch in file.read_row_group(group, columns=list(columns)).to_batches():
+                batch.validate(full=True)
+                yield batch
 
 
 def iter_rows(folder: Path, columns: Sequence[str], rows: np.ndarray) -> Iterator[pa.RecordBatch]:
     """Some rows (int64, ascending) of a documents folder, in their order; row groups without any are not read."""
     start = 0
     for path in parts(folder):
-        with pq.ParquetFile(path) as file:
+        with reading(path), pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
                 low, high = np.searchsorted(rows, [start, start + count])

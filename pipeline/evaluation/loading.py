@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from pipeline.base.errors import EvaluationError
+from trainer.records import read_json
 from trainer.run.kept_weights import AVERAGED, BEST_IS_RENAMED, mistake
 
 log = logging.getLogger(__name__)
@@ -78,15 +78,15 @@ def load_scorer(model_folder: Path, tokenizer_folder: Path, *, device: str = "cp
 def _vocabulary_of(model_folder: Path) -> int:
     """Tokens the model was built for. Raises EvaluationError when the folder is no finished model."""
     path = model_folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            f"{model_folder} is not a finished model ({path.name}: {error}): give the folder of the asset `model`, "
-            "which holds model.safetensors and config.json"
-        ) from error
-    if not isinstance(config, dict) or "vocab_size" not in config:
-        raise EvaluationError(f"{path} is not the configuration of a model: it has no vocab_size")
+    cure = "give the folder of the asset `model`, which holds model.safetensors and config.json"
+    what = "the configuration of a model"
+
+    def refuse(said: str) -> EvaluationError:
+        return EvaluationError(f"{model_folder} is not a finished model: {said}")
+
+    config = read_json(path, refuse, what=what, cure=cure)
+    if not isinstance(config, dict) or type(config.get("vocab_size")) is not int:
+        raise refuse(f"{path}: not {what} (it has no vocab_size); {cure}")
     return int(config["vocab_size"])
 
 

@@ -129,10 +129,12 @@ def _parse(path: Path) -> Mapping[str, Any]:
 
     try:
         data = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: cannot be read: {error}") from error
     except YAMLError as error:
         raise ProfileError(f"{path.name}, {_yaml_mistake(error)} ({path})") from None
+    except RecursionError:
+        raise ProfileError(f"{path}: nested too deeply to be read") from None
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from error
     if not isinstance(data, Mapping):
         found = "nothing" if data is None else "a list" if isinstance(data, list) else f"the value {data!r}"
         raise ProfileError(f"{path}: a profile is a mapping of sections, such as `extends: sample`; found {found}")

@@ -7,7 +7,6 @@ it that is not in a manifest or a file of the store; what an artifact does not s
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from pipeline.store.manifest import Provenance
 from pipeline.tokenization.choosing.candidates import Group
 from pipeline.tokenization.choosing.choice import ChoiceSummary
 from pipeline.tokenization.choosing.comparison import ComparisonSummary
+from trainer.records import parse_json
 from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import METRICS_FILE
 
@@ -202,9 +202,9 @@ def metrics_rows(file: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics file; the one being written is left out."""
     rows = []
     with contextlib.suppress(FileNotFoundError):
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_bytes().splitlines():
             with contextlib.suppress(ValueError):
-                row = json.loads(line)
+                row = parse_json(line, finite=False)
                 if isinstance(row, dict):
                     rows.append(row)
     return rows

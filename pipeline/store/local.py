@@ -40,7 +40,7 @@ class LocalBackend:
             return file.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # a ValueError: neither UTF-8 nor a name that a file can have
             raise DamagedError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
     def write(self, record: str, text: str) -> None:

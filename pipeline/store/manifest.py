@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pipeline.base.canonical import text_hash
 from pipeline.base.errors import DamagedError, StoreError
+from trainer.records import check, parse_json
 
 FORMAT: Final = 1
 SEAL: Final = "manifest_sha256"
@@ -89,8 +90,8 @@ class Manifest:
         Raises DamagedError when it is not as it was written, StoreError when it is of a newer format.
         """
         try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            raw = parse_json(text)
+        except ValueError as error:
             raise DamagedError(f"{where}: this manifest cannot be read ({error}); {AGAIN}") from error
         seal = raw.pop(SEAL, None) if isinstance(raw, dict) else None
         version = raw.get("format") if isinstance(raw, dict) else None
@@ -102,11 +103,8 @@ class Manifest:
         if seal is not None and seal != _seal(raw):
             raise DamagedError(f"{where}: this manifest is damaged (its hash differs); {AGAIN}")
         try:
-            raw["inputs"] = {name: Input(**item) for name, item in raw["inputs"].items()}
-            raw["files"] = {name: FileRecord(**item) for name, item in raw["files"].items()}
-            raw["built"] = Provenance(**raw["built"])
-            return cls(**raw)
-        except (TypeError, KeyError, AttributeError) as error:
+            return check(cls, raw)
+        except ValueError as error:
             raise DamagedError(f"{where}: not a manifest of this store ({error}); {AGAIN}") from error
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from pipeline.base.errors import StoreError
 from pipeline.store.backend import Backend
 from pipeline.store.manifest import FORMAT
+from trainer.records import parse_json
 
 STORE_FILE: Final = "store.json"
 TEXT: Final = json.dumps({"format": FORMAT})
@@ -43,7 +44,7 @@ def require_store(backend: Backend, root: Path) -> None:
 def _version_in(text: str) -> int | None:
     """The format that a marker says, or None where it is none."""
     try:
-        version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        version = parse_json(text)["format"]
+    except (ValueError, KeyError, TypeError):
         return None
     return version if isinstance(version, int) and not isinstance(version, bool) and version > 0 else None

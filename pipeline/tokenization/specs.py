@@ -89,7 +89,7 @@ def load_spec(folder: Path, name: str) -> Specification:
     path = folder_with([folder], name) / f"{name}.yaml"
     try:
         data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
+    except (OSError, YAMLError, ValueError, RecursionError) as error:
         raise TokenizerError(f"{path} is not readable YAML: {error}") from error
     return parse_spec(data, where=str(path))
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 from pydantic.dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
+from trainer.records import parse_json
 from trainer.settings import STRICT_KEYS, from_mapping
 
 FORMAT: Final = "squeeze-shards"
@@ -202,7 +203,7 @@ def read_manifest(path: Path) -> ShardsManifest:
     """
     path = path / MANIFEST_NAME if path.is_dir() else path
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; materialize the epoch's shards first") from None
     except (OSError, ValueError) as error:

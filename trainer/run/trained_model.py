@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, ConfigError
 from trainer.model.config import ModelConfig
+from trainer.records import read_json
 from trainer.run.checkpoints.checkpoint import read_state
 from trainer.run.checkpoints.tensors import load_tensors_into, model_tensors
 from trainer.run.folder import CONFIG_FILE, STATE_FILE
@@ -25,12 +25,40 @@ def load_model(folder: Path, *, device: str = "cpu", weights: str = AVERAGED) ->
     from trainer.model import GPT
 
     if (folder / CONFIG_FILE).exists():
-        config = ModelConfig.from_dict(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+        config = _config(folder / CONFIG_FILE)
     elif (folder / STATE_FILE).exists():
         _, config = read_state(folder)
     else:
         raise CheckpointError(f"{folder}: neither {CONFIG_FILE} nor {STATE_FILE}; give the folder of a trained model")
     file = weights_file(folder, weights)
+    _check_size(config, file)
     model = GPT(config)
     load_tensors_into(model_tensors(model), file)
     return model.to(device).eval()
+
+
+def _config(path: Path) -> ModelConfig:
+    cure = "run `squeeze verify`, then train the model again"
+    values = read_json(path, CheckpointError, what="a model's configuration", cure=cure)
+    try:
+        config = ModelConfig.from_dict(values)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}; {cure}") from None
+    return config
+
+
+def _check_size(config: ModelConfig, file: Path) -> None:
+    """Refuse a configuration of far more numbers than the file has bytes, before memory is asked for them."""
+    if not file.exists():
+        raise CheckpointError(f"{file}: no such file")
+    blocks = max(1, config.layers // config.repeats)
+    inner = config.ff_width or config.width
+    tables = config.vocab_size * (config.embedding_width or config.width)
+    least = tables + blocks * config.width * (config.width + inner)
+    if config.position == "learned":
+        least += config.context * config.width
+    if least > file.stat().st_size:
+        raise CheckpointError(
+            f"{file}: of another architecture: its {file.stat().st_size:,} bytes cannot hold the {least:,} numbers and "
+            f"more of {config.layers:,} layers of width {config.width:,}"
+        )

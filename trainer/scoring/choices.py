@@ -27,6 +27,7 @@ from trainer.data.shards import TokenizerRef
 from trainer.errors import DataError
 from trainer.files import write_text
 from trainer.process.ranks import Ranks
+from trainer.records import parse_json
 from trainer.scoring.documents import evaluating, score_targets
 from trainer.scoring.evaluation import ChoiceScore
 from trainer.scoring.interruption import Each, each_in_turn
@@ -90,7 +91,7 @@ def read_choices(sets: Sequence[ChoiceData], tokenizer: TokenizerRef, context: i
 
 def _read(path: Path, tokenizer: TokenizerRef, context: int) -> tuple[ChoiceItem, ...]:
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
         if data["schema"] != SCHEMA:
             raise DataError(f"{path}: choices of schema {data['schema']!r}, this trainer reads {SCHEMA}; write it anew")
         made_with = data["tokenizer"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from pipeline.base.parquet import read_metadata
 from pipeline.curation.doc_ids import contains_ids, find_ids, ids_of
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.tables import iter_file, parts
@@ -72,7 +72,7 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Doc
     for folder in documents.values():
         for path in parts(folder):
             start = part_rows[-1].stop if part_rows else 0
-            part_rows.append(PartRows(path, start, start + pq.read_metadata(path).num_rows))
+            part_rows.append(PartRows(path, start, start + read_metadata(path).num_rows))
         starts.append(part_rows[-1].stop)
     total = starts[-1]
     ids, size = np.empty((total, 2), dtype=np.uint64), np.empty(total, dtype=np.uint32)

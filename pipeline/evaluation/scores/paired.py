@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.base.errors import EvaluationError
+from pipeline.base.parquet import read_table, reading
 from pipeline.evaluation.item_values import ItemValues, ratio_stderr
 from pipeline.evaluation.results import Score, SuiteResult
 
@@ -51,11 +53,12 @@ class Scored:
 
     @cached_property
     def _items(self) -> Mapping[str, list[Any]]:
-        import pyarrow.parquet as pq
-
         name = self.result.details.items_file
         path = self.folder / name
-        return pq.read_table(path).to_pydict() if name and path.is_file() else {}
+        if not (name and path.is_file()):
+            return {}
+        with reading(path, EvaluationError):
+            return read_table(path).to_pydict()
 
 
 def same_items(a: ItemValues | None, b: ItemValues | None) -> bool | None:

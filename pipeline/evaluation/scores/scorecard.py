@@ -27,6 +27,7 @@ from pipeline.evaluation.scores.baselines import read_baselines
 from pipeline.evaluation.scores.comparisons import EARLIER, Comparison, Known, comparisons
 from pipeline.evaluation.scores.paired import Scored
 from pipeline.evaluation.suites.table import read_result
+from trainer.records import check, read_json, reason
 
 SCORECARD_VERSION: Final = "4"
 SCORECARD_FILE: Final = "scorecard.json"
@@ -133,17 +134,12 @@ def build_scorecard(
 def read_scorecard(folder: Path) -> Scorecard:
     """A finished scorecard again. Raises EvaluationError naming the file when it cannot be read."""
     path = folder / SCORECARD_FILE
+    again = "materialize scorecard again"
+    body = read_json(path, EvaluationError, what="a scorecard", cure=again)
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        rows = tuple(
-            Row(**{**row, "comparisons": tuple(Comparison(**item) for item in row["comparisons"])})
-            for row in body["rows"]
-        )
-        facts = (body["lineage"], body["model"], tuple(body["notes"]))
-        others = {"not_possible": body.get("not_possible", {}), "earlier": body.get("earlier", {})}
-        return Scorecard(_content_hash(body), rows, *facts, **others)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path}: not a scorecard ({error}); materialize scorecard again") from error
+        return check(Scorecard, {**body, "content_hash": _content_hash(body)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path}: not a scorecard ({reason(error)}); {again}") from error
 
 
 def _content_hash(body: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ class BitsPerByteDetails(Details):
                 "documents": row.documents,
                 "bytes": row.bytes,
                 "model": with_error(row.bits_per_byte, row.stderr),
-                **{COMPRESSOR_NAMES[name]: f"{value:.4f}" for name, value in row.compressors.items()},
+                **{COMPRESSOR_NAMES.get(name, name): f"{value:.4f}" for name, value in row.compressors.items()},
             }
             for row in self.rows
         ]
@@ -101,7 +101,8 @@ class BitsPerByteDetails(Details):
 
     def yardsticks(self, task: str) -> Mapping[str, float]:
         row = self.row_of(task)
-        return {} if row is None else {COMPRESSOR_NAMES[name]: value for name, value in row.compressors.items()}
+        measured = {} if row is None else row.compressors
+        return {COMPRESSOR_NAMES.get(name, name): value for name, value in measured.items()}
 
     def values(self, score: Score, items: Mapping[str, list[Any]]) -> ItemValues | None:
         row = self.row_of(score.task)

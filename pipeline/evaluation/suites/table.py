@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Final, get_args
 
@@ -15,6 +15,7 @@ from pipeline.evaluation.suites.length import LengthExtrapolationSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
 from pipeline.evaluation.suites.suite import SuiteSettings
+from trainer.records import check, read_json, reason
 
 Suite = Annotated[BitsPerByteSuite | LmEvalSuite | LengthExtrapolationSuite | SamplesSuite, Field(discriminator="kind")]
 """A suite of any kind, as profiles give it. A new kind joins this union, and nothing else."""
@@ -28,11 +29,13 @@ KINDS: Final[dict[str, type[SuiteSettings]]] = {
 def read_result(folder: Path) -> SuiteResult:
     """A finished suite's folder again. Raises EvaluationError naming the file when it cannot be read."""
     path = folder / SCORES_FILE
+    again = "materialize the suite again"
+    body = read_json(path, EvaluationError, what="a suite's scores", cure=again)
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(Score(**item) for item in body["scores"])
+        scores = check(tuple[Score, ...], body["scores"])
         why_not = str(body.get("not_possible", ""))
-        details = Details() if why_not else KINDS[body["kind"]].details.read(body["details"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path}: not a suite's scores ({error}); materialize the suite again") from error
+        kind = KINDS[body["kind"]].details
+        details = Details() if why_not else check(kind, dataclasses.asdict(kind.read(body["details"])))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path}: not a suite's scores ({reason(error)}); {again}") from error
     return SuiteResult(rounded_hash(body), body["kind"], scores, details, not_possible=why_not)

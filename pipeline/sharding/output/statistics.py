@@ -6,7 +6,6 @@ hold for any machine: nothing in them depends on how the work was divided.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Final
 import numpy as np
 
 from pipeline.base import files
+from pipeline.base.errors import ShardError
 from pipeline.sharding.output.writer import ShardResult
 from trainer.data.shards import ShardsManifest
+from trainer.records import read_record
 
 NAME: Final = "statistics.json"
 POINTS: Final = 100
@@ -74,6 +75,6 @@ class Statistics:
 
     @classmethod
     def read(cls, folder: Path) -> Statistics:
-        """The inverse of `write`."""
-        data = json.loads((folder / NAME).read_bytes())
-        return cls(Curve(**data["curve"]), data["lengths"], [ShardSize(**shard) for shard in data["shards"]])
+        """The inverse of `write`. Raises `ShardError` where the file is damaged."""
+        cure = "run `squeeze verify`, then materialize the asset again"
+        return read_record(folder / NAME, cls, ShardError, what="the statistics of shards", cure=cure)

@@ -9,7 +9,6 @@ what enters their fingerprint: with one epoch more, the plans of the others stay
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from pipeline.sharding.orders.order import Order
 from pipeline.sharding.orders.table import ORDERS
 from pipeline.sharding.schedule.amounts import Part
 from trainer.data.shards import DTYPE_BYTES, TokenizerRef
+from trainer.records import check, read_json, reason
 
 SCHEDULE_NAME: Final = "schedule.json"
 FORMAT: Final = {"format": "squeeze-schedule", "version": 1}
@@ -61,8 +61,8 @@ class PartPlan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PartPlan:
-        counts = (data["documents"], data["tokens"], data["asked"], data["repeats"])
-        return cls(Part(data["source"], data["lang"]), Point(*data["from"]), Point(*data["to"]), *counts)
+        named = {"start": data["from"], "end": data["to"], "part": {"corpus": data["source"], "lang": data["lang"]}}
+        return check(cls, {**data, **named})
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,10 @@ class StagePlan:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StagePlan:
-        order = ORDERS[data["order"]].from_json(data)
+        order = check(ORDERS[data["order"]], data)
         parts = tuple(PartPlan.from_json(part) for part in data["parts"])
-        return cls(data["index"], data["name"], order, data["documents"], data["tokens"], parts)
+        head = check(tuple[int, str], (data["index"], data["name"]))
+        return cls(*head, order, *check(tuple[int, int], (data["documents"], data["tokens"])), parts)
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,15 @@ class EpochPlan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochPlan:
         stages = tuple(StagePlan.from_json(stage) for stage in data["stages"])
-        head = (data["epoch"], data["seed"], data["permutation"])
-        return cls(*head, TokenizerRef(**data["tokenizer"]), dict(sorted(data["sources"].items())), stages)
+        head = check(
+            tuple[int, int, str, TokenizerRef], [data[key] for key in ("epoch", "seed", "permutation", "tokenizer")]
+        )
+        plan = cls(*head, dict(sorted(check(dict[str, str], data["sources"]).items())), stages)
+        strange = {part.corpus for stage in stages for part in stage.parts} - plan.corpora.keys()
+        if strange or plan.tokenizer.dtype not in DTYPE_BYTES:
+            found = f"the corpus {min(strange)!r}" if strange else f"tokens of type {plan.tokenizer.dtype!r}"
+            raise ValueError(f"epoch {plan.epoch}: {found} is none that it knows")
+        return plan
 
 
 @dataclass(frozen=True)
@@ -174,13 +182,12 @@ class Schedule:
     def read(cls, path: Path) -> Schedule:
         """Read `schedule.json`, or that of a folder. Raises `ShardError` where it is not one, or was edited."""
         path = path / SCHEDULE_NAME if path.is_dir() else path
+        again = "materialize the schedule again"
+        data = read_json(path, ShardError, what="a schedule", cure=again)
         try:
-            data = json.loads(path.read_bytes())
             intact = FORMAT.items() <= data.items() and data.pop("content_hash") == canonical_hash(data)
             if intact:
                 return cls(tuple(EpochPlan.from_json(epoch) for epoch in data["epochs"]))
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ShardError(
-                f"{path}: cannot be read as a schedule ({error!r}); materialize the schedule again"
-            ) from None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ShardError(f"{path}: not a schedule ({reason(error)}); {again}") from None
         raise ShardError(f"{path}: not a schedule of this version, or edited by hand; materialize the schedule again")

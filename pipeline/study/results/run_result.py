@@ -9,9 +9,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.canonical import text_hash
+from pipeline.base.errors import StudyError
+from trainer.records import check, read_record
 
 FINISHED: Final = "finished"
 DIVERGED: Final = "diverged"
@@ -62,8 +65,19 @@ class RunResult:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> RunResult:
-        """What `to_json` wrote; runs of before there were benchmarks have none."""
-        return cls(**values)
+        """What `to_json` wrote; runs of before there were benchmarks have none.
+
+        Raises StudyError for anything else.
+        """
+        try:
+            return check(cls, values)
+        except ValueError as error:
+            raise StudyError(f"not the result of a run ({error}); materialize its arm again") from None
+
+    @classmethod
+    def of(cls, file: Path) -> RunResult:
+        """What `to_json` wrote into a file. Raises StudyError where the file is damaged."""
+        return read_record(file, cls, StudyError, what="the result of a run", cure="materialize its arm again")
 
     def content_hash(self) -> str:
         """A hash of what was found, without how long it took."""

@@ -8,7 +8,6 @@ others. Weights are not kept: the study's artifacts are metrics.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
 import threading
@@ -119,7 +118,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
                 handle.stop()
         if status:
             raise StudyError(_why(out, status))
-    result = RunResult.read(json.loads((out / RESULT_FILE).read_text(encoding="utf-8")))
+    result = RunResult.of(out / RESULT_FILE)
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)

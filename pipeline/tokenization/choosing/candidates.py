@@ -14,6 +14,7 @@ from typing import Final, Self
 from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
+from trainer.records import read_record
 
 COMPARISON_FILE: Final = "comparison.json"
 FORMAT: Final = "squeeze-tokenizer-comparison"
@@ -92,11 +93,5 @@ class Comparison:
     def read(cls, folder: Path) -> Self:
         """The comparison in a folder. Raises TokenizerError where its `comparison.json` is missing or malformed."""
         path = folder / COMPARISON_FILE
-        try:
-            record = json.loads(path.read_bytes())
-            candidates = {name: Candidate(**row) for name, row in record["tokenizers"].items()}
-            return cls(candidates, [Group(**row) for row in record["groups"]])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TokenizerError(
-                f"{path}: not a readable comparison ({error!r}); build `tokenizer_comparison` again"
-            ) from None
+        what, cure = "a comparison of tokenizers", "build `tokenizer_comparison` again"
+        return read_record(path, cls, TokenizerError, what=what, cure=cure)

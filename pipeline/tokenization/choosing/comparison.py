@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline.base.arrow import as_strings, list_parts, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.base.parquet import reading
 from pipeline.base.settings import Settings
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.choosing.candidates import Candidate, Comparison, Group
@@ -178,7 +179,7 @@ def sample_usage(tokenizer: Tokenizer, sample: Path) -> tuple[np.ndarray, float]
 
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     seconds, size = 0.0, 0
-    with pq.ParquetFile(sample) as file:
+    with reading(sample, TokenizerError), pq.ParquetFile(sample) as file:
         for chunk in chunks(file.iter_batches(columns=["text", "bytes"]), CHUNK_BYTES):
             start = time.perf_counter()
             encoded = tokenizer.encode_arrow(chunk.column("text"))

@@ -28,6 +28,7 @@ from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, text_byt
 from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
+from pipeline.base.parquet import read_metadata
 from pipeline.base.progress import Progress
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.corpus_tokens.chunks import chunks, skip_rows
@@ -205,9 +206,7 @@ class _Attempt:
 
 def has_column(documents: Path, name: str) -> bool:
     """Whether the documents' parts have the column."""
-    import pyarrow.parquet as pq
-
-    return any(name in pq.read_schema(path).names for path in sorted(documents.glob("part-*.parquet"))[:1])
+    return any(name in read_metadata(path).schema.names for path in sorted(documents.glob("part-*.parquet"))[:1])
 
 
 def id_share(doc_ids: pa.ChunkedArray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self
 from pipeline.base.errors import ShardError
 from pipeline.base.files import write_text
 from trainer.data.shards import DTYPE_BYTES, TokenizerRef
+from trainer.records import check, read_json, reason
 
 INDEX_NAME: Final = "tokens.json"
 FORMAT: Final = "squeeze-tokens"
@@ -85,15 +86,15 @@ class TokenStoreIndex:
     def read(cls, folder: Path) -> Self:
         """Read a store's `tokens.json`. Raises ShardError where it is missing, malformed or of another format."""
         path = folder / INDEX_NAME
+        again = "materialize its tokens again"
+        data = read_json(path, ShardError, what="a token store", cure=again)
         try:
-            data = json.loads(path.read_bytes())
             kind, version = data.pop("format"), data.pop("version")
             if (kind, version) != (FORMAT, VERSION):
                 raise ShardError(f"{path}: format {kind!r} version {version!r}, expected {FORMAT} {VERSION}")
-            data["tokenizer"] = TokenizerRef(**data["tokenizer"])
-            index = cls(**data | {split: SplitCounts.from_json(data[split]) for split in ("train", "heldout")})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ShardError(f"{path}: not a readable token store ({error!r}); materialize its tokens again") from None
+            index = check(cls, data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ShardError(f"{path}: not a token store ({reason(error)}); {again}") from None
         if index.tokenizer.dtype not in DTYPE_BYTES:
             raise ShardError(f"{path}: tokens of type {index.tokenizer.dtype!r}, known: {', '.join(DTYPE_BYTES)}")
         return index

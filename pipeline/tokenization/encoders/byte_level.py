@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +23,16 @@ from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
-from pipeline.tokenization.formats.card import TokenizerCard
+from pipeline.tokenization.formats.card import AGAIN, TokenizerCard
 from trainer.process.cores import core_count
+from trainer.records import reason
 
 if TYPE_CHECKING:
     import tiktoken
     import tokenizers
 
+LARGEST_VOCABULARY: Final = 1 << 24
+"""Beyond any model's table of embeddings: a card that says more is damaged."""
 Reference = Literal["tokenizers", "tiktoken"]
 
 
@@ -51,10 +54,20 @@ class ByteLevelTokenizer(Tokenizer):
 
     @classmethod
     def read(cls, folder: Path, card: TokenizerCard) -> Self:
-        data = (folder / "tokenizer.json").read_bytes()
-        pairs = BytePairs.from_tokenizer_json(
-            data.decode(), pattern=card.details["pattern"], end_of_text=card.end_of_text, vocab_size=card.vocab_size
-        )
+        path = folder / "tokenizer.json"
+        data = path.read_bytes()
+        pattern, end_of_text = card.details["pattern"], card.end_of_text
+        try:
+            pairs = BytePairs.from_tokenizer_json(
+                data, pattern=pattern, end_of_text=end_of_text, vocab_size=card.vocab_size
+            )
+        except (ValueError, KeyError) as error:
+            raise TokenizerError(f"{path}: not what its card says ({reason(error)}); {AGAIN}") from None
+        if not len(pairs.tokens) < card.vocab_size <= LARGEST_VOCABULARY:
+            raise TokenizerError(
+                f"{path}: {len(pairs.tokens):,} tokens, its card says {card.vocab_size:,} with those that stay free; "
+                f"{AGAIN}"
+            )
         # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
         whole = hashlib.sha256(data).hexdigest() == card.details.get("tokenizer_json_sha256")
         reference = cast(Reference, card.details["reference"])
@@ -77,7 +90,10 @@ class ByteLevelTokenizer(Tokenizer):
     def _hugging_face(self) -> tokenizers.Tokenizer:
         from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-        return HuggingFaceTokenizer.from_str(self.pairs.tokenizer_json(with_end_of_text=False))
+        try:
+            return HuggingFaceTokenizer.from_str(self.pairs.tokenizer_json(with_end_of_text=False))
+        except Exception as error:  # `tokenizers` raises bare Exception for what it cannot read
+            raise TokenizerError(f"its vocabulary and merges do not fit together ({error}); {AGAIN}") from error
 
     @cached_property
     def _tiktoken(self) -> tiktoken.Encoding:

@@ -21,7 +21,7 @@ from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, from_characters
-from pipeline.tokenization.formats.card import TokenizerCard
+from pipeline.tokenization.formats.card import AGAIN, TokenizerCard
 from pipeline.tokenization.formats.sentence_piece_json import piece_bytes
 
 
@@ -63,7 +63,11 @@ class HuggingFaceTokenizer(Tokenizer):
     @classmethod
     def read(cls, folder: Path, card: TokenizerCard) -> Self:
         path = folder / "tokenizer.json"
-        return cls(path.read_text(encoding="utf-8"), card.end_of_text, where=str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except ValueError as error:
+            raise TokenizerError(f"{path}: not UTF-8 ({error}); {AGAIN}") from None
+        return cls(text, card.end_of_text, where=str(path))
 
     def export(self) -> Export:
         return Export({"tokenizer.json": self.data.encode()})

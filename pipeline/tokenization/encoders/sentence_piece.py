@@ -50,7 +50,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._processor: sentencepiece.SentencePieceProcessor = processor
         size = processor.get_piece_size()
         eot_id = processor.piece_to_id(end_of_text)
-        if processor.id_to_piece(eot_id) != end_of_text:
+        if not 0 <= eot_id < size or processor.id_to_piece(eot_id) != end_of_text:
             control = [processor.id_to_piece(i) for i in range(size) if processor.is_control(i)]
             raise TokenizerError(
                 f"{where} has no end-of-text token {end_of_text!r}; set `end_of_text` in the specification to one of "

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.base.canonical import text_hash
 from pipeline.base.errors import TokenizerError
+from trainer.records import check, parse_json
 
 
 def _byte_characters() -> dict[int, str]:
@@ -43,6 +44,19 @@ def from_characters(token: str) -> bytes:
         return token.translate(_CHARACTER_TO_LATIN).encode("latin-1")
     except UnicodeEncodeError as error:
         raise KeyError(token[error.start]) from error
+
+
+@dataclass(frozen=True)
+class _Model:
+    vocab: dict[str, int]
+    merges: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is read of a `tokenizer.json`."""
+
+    model: _Model
 
 
 @dataclass(frozen=True)
@@ -128,13 +142,12 @@ class BytePairs:
         return b"\n".join(lines) + b"\n"
 
     @classmethod
-    def from_tokenizer_json(cls, data: str, *, pattern: str, end_of_text: str, vocab_size: int) -> BytePairs:
-        """Read back what `tokenizer_json` wrote."""
-        model = json.loads(data)["model"]
-        vocab = model["vocab"]
-        eot_id = vocab.pop(end_of_text)
-        tokens = {i: from_characters(token) for token, i in vocab.items()}
-        merges = [(from_characters(left), from_characters(right)) for left, right in model["merges"]]
+    def from_tokenizer_json(cls, data: bytes, *, pattern: str, end_of_text: str, vocab_size: int) -> BytePairs:
+        """Read back what `tokenizer_json` wrote. Raises ValueError or KeyError for anything else."""
+        model = check(_File, parse_json(data)).model
+        eot_id = model.vocab.pop(end_of_text)
+        tokens = {i: from_characters(token) for token, i in model.vocab.items()}
+        merges = [(from_characters(left), from_characters(right)) for left, right in model.merges]
         return cls(tokens, merges, pattern, end_of_text, eot_id, vocab_size)
 
 

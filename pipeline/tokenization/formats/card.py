@@ -13,10 +13,12 @@ from typing import Any, Final, Self
 
 from pipeline.base.errors import TokenizerError
 from pipeline.base.files import write_text
+from trainer.records import check, read_json, reason
 
 CARD_NAME: Final = "squeeze_tokenizer.json"
 FORMAT: Final = "squeeze-tokenizer"
 VERSION: Final = 1
+AGAIN: Final = "build the tokenizer again"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TokenizerCard:
         if not path.is_file():
             raise TokenizerError(f"{folder} holds no tokenizer: there is no {CARD_NAME}")
         try:
-            record = json.loads(path.read_bytes())
+            record = read_json(path, TokenizerError, what="a tokenizer's card", cure=AGAIN)
             kind, version = record.pop("format"), record.pop("version")
             if kind != FORMAT or version > VERSION:
                 raise TokenizerError(
@@ -56,6 +58,6 @@ class TokenizerCard:
                     "the tokenizer again, or use the release that wrote it."
                 )
             facts = {field.name: record.pop(field.name) for field in fields(cls) if field.name != "details"}
+            return check(cls, {**facts, "details": record})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TokenizerError(f"{path}: not a readable card ({error!r}); build the tokenizer again") from None
-        return cls(**facts, details=record)
+            raise TokenizerError(f"{path}: not a tokenizer's card ({reason(error)}); {AGAIN}") from None

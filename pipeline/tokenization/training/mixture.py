@@ -28,6 +28,7 @@ from pipeline.base.progress import Progress
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization.settings import SampleSettings
 from pipeline.tokenization.training.balance import is_taken, language_targets, pieces_of
+from trainer.records import check, read_json, reason
 
 log = logging.getLogger(__name__)
 
@@ -98,17 +99,12 @@ class Mixture:
     def read(cls, folder: Path) -> Self:
         """The mixture in a folder. Raises TokenizerError where its `mixture.json` is missing or malformed."""
         path = folder / MIXTURE_FILE
+        again = "build `mixture` again"
+        record = read_json(path, TokenizerError, what="a mixture", cure=again)
         try:
-            record = json.loads(path.read_bytes())
-            corpora = {
-                name: CorpusCounts(**row | {"languages": {k: TextCounts(**v) for k, v in row["languages"].items()}})
-                for name, row in record["corpora"].items()
-            }
-            sample = record["sample"]
-            languages = {lang: LanguageSample(**row) for lang, row in sample["languages"].items()}
-            return cls(record["content_hash"], corpora, **sample | {"languages": languages})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TokenizerError(f"{path}: not a readable mixture ({error!r}); build `mixture` again") from None
+            return check(cls, {**record, **record["sample"]})
+        except (ValueError, KeyError, TypeError) as error:
+            raise TokenizerError(f"{path}: not a mixture ({reason(error)}); {again}") from None
 
 
 @dataclass(frozen=True)

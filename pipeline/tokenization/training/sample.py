@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import TokenizerError
+from pipeline.base.parquet import reading
 from pipeline.tokenization.training.balance import is_taken, language_targets
 from pipeline.tokenization.training.mixture import SAMPLE_FILE, Mixture
 
@@ -30,7 +31,7 @@ def sample_texts(mixture: Path, temperature: float | None = None, size: int | No
     if not path.is_file():
         raise TokenizerError(f"the mixture has no sample: {path} does not exist; build `mixture` again")
     rates = None if temperature is None and size is None else balance_rates(mixture, temperature, size)
-    with pq.ParquetFile(path) as file:
+    with reading(path, TokenizerError), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["text", "lang"]):
             texts = batch.column("text").to_pylist()
             if rates is None:

@@ -62,7 +62,7 @@ def test_a_split_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(CurationError, match=r"heldout\.parquet is missing"):
         list(heldout_documents(tmp_path))
     (tmp_path / HELDOUT_FILE).write_bytes(b"PAR1 not really")
-    with pytest.raises(CurationError, match=r"heldout\.parquet is damaged"):
+    with pytest.raises(CurationError, match=r"heldout\.parquet: .*damaged"):
         list(iter_heldout(tmp_path, ("text",)))
-    with pytest.raises(CurationError, match=r"heldout\.parquet is damaged"):
+    with pytest.raises(CurationError, match=r"heldout\.parquet: .*damaged"):
         list(heldout_documents(tmp_path))

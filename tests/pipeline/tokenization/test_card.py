@@ -42,8 +42,8 @@ def test_a_kind_s_own_details_stand_beside_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a readable card .*build the tokenizer again"),
-        ('{"format": "squeeze-tokenizer", "version": 1}', "not a readable card .KeyError.'kind'"),
+        ("{", "not a tokenizer's card .*build the tokenizer again"),
+        ('{"format": "squeeze-tokenizer", "version": 1}', "not a tokenizer's card .it has no 'kind'"),
         ('{"format": "other", "version": 1}', "is 'other' version 1; this release reads squeeze-tokenizer"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_rate_takes_its_share_and_a_higher_rate_keeps_it() -> None:
 
 
 def test_a_mixture_that_cannot_be_read_says_what_to_build(tmp_path: Path) -> None:
-    with pytest.raises(TokenizerError, match=r"mixture\.json: not a readable mixture .*build `mixture` again"):
+    with pytest.raises(TokenizerError, match=r"mixture\.json: cannot be read .*build `mixture` again"):
         Mixture.read(tmp_path)
 
 

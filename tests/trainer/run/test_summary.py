@@ -56,7 +56,7 @@ def test_a_summary_of_another_version_is_read_as_far_as_it_goes() -> None:
 )
 def test_a_damaged_summary_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / SUMMARY_FILE).write_text(text)
-    with pytest.raises(DataError, match=r"summary\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"summary\.json: not a run's summary"):
         read_summary(tmp_path)
 
 

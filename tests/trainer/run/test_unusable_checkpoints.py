@@ -312,5 +312,5 @@ def test_weights_that_are_none_are_a_checkpoint_error_wherever_they_are_read(mak
     whole, draw = file.read_bytes(), random.Random(1)
     for damaged in (b"", whole[:7], whole[:500], b"\xff" * 16 + whole[16:], *(draw.randbytes(300) for _ in range(20))):
         file.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: (damaged|of another architecture)"):
             load_model(path.with_suffix(""))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.files import TEMPORARY, sha256_of, sync_folder, write_json, write_text
 from trainer.mistakes import UNKNOWN_KEY
 from trainer.model.config import ModelConfig
+from trainer.records import parse_json
 from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.checkpoints.tensors import (
     load_optimizer,
@@ -202,8 +202,8 @@ def read_state(place: Path) -> tuple[RunState, ModelConfig]:
 
 def _parsed(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8
+        document = parse_json(text, finite=False)
+    except ValueError as error:  # neither JSON nor UTF-8
         raise CheckpointError(f"{path}: cannot be read ({error})") from None
     if not isinstance(document, dict):
         raise CheckpointError(f"{path}: damaged (expected a mapping, found {type(document).__name__})")
@@ -224,7 +224,11 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
 
 def _hashes(document: dict[str, Any], path: Path) -> dict[str, str]:
     hashes = document.get("files")
-    if not isinstance(hashes, dict) or not {MODEL_FILE, OPTIMIZER_FILE} <= hashes.keys():
+    if (
+        not isinstance(hashes, dict)
+        or not all(isinstance(item, str) for item in hashes.values())
+        or not {MODEL_FILE, OPTIMIZER_FILE} <= hashes.keys()
+    ):
         raise CheckpointError(f"{path}: damaged (`files` does not name {MODEL_FILE} and {OPTIMIZER_FILE})")
     return hashes
 

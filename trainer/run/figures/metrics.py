@@ -18,6 +18,7 @@ from typing import Any
 
 from trainer.files import naming, whole_file
 from trainer.numbers import duration
+from trainer.records import parse_json
 from trainer.run.figures.trackers import Trackers
 from trainer.run.folder import EVALUATIONS_FILE, METRICS_FILE
 from trainer.scoring.evaluation import Evaluation
@@ -160,9 +161,9 @@ def cut_metrics(path: Path, step: int) -> None:
     kept = []
     for line in path.read_bytes().splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line, finite=False)["step"] <= step:
                 kept.append(line + b"\n")
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             log.warning("%s: a line is cut short or damaged and is dropped: %.40r", path, line)
     with whole_file(path) as file:
         file.writelines(kept)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from trainer.errors import DataError
 from trainer.files import write_text
+from trainer.records import check, read_record
 from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.folder import SUMMARY_FILE
 from trainer.scoring.evaluation import ChoiceScore, HeldoutScore
@@ -85,13 +86,7 @@ class RunSummary:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunSummary:
         """The summary that `to_json`, now or in another version, made these values of."""
-        given = _known(cls, values)
-        for name, score in (("validation", HeldoutScore), ("choices", ChoiceScore)):
-            given[name] = {key: score(**_known(score, of)) for key, of in given.get(name, {}).items()}
-        for name, part in (("parameters", ParameterCounts), ("best", BestCheckpoint)):
-            if given.get(name) is not None:
-                given[name] = part(**_known(part, given[name]))
-        return cls(**given)
+        return check(cls, values)
 
 
 def write_summary(out: Path, summary: RunSummary) -> None:
@@ -104,10 +99,8 @@ def read_summary(out: Path) -> RunSummary | None:
     path = out / SUMMARY_FILE
     if not path.is_file():
         return None
-    try:
-        return RunSummary.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it and start the run again") from None
+    what, cure = "a run's summary", "delete it and start the run again"
+    return read_record(path, RunSummary, DataError, what=what, cure=cure, finite=False)
 
 
 def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
