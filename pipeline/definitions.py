@@ -44,7 +44,7 @@ def build_repositories(root: str) -> dict[str, dg.RepositoryDefinition]:
     profiles = [load_profile(name) for name in named] or [load_profile()]
     found: dict[str, dg.RepositoryDefinition] = {}
     for profile in profiles:
-        naming = Naming(profile.name, beside_others=len(profiles) > 1)
+        naming = Naming(profile.name)
         if (variable := f"profile_{naming.repository}") in found:
             raise ProfileError(
                 f"{PROFILES_VARIABLE} names two profiles called {profile.name!r} in Dagster: take one away, or give a "

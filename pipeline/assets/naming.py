@@ -28,16 +28,15 @@ class Naming:
     """The names of one profile's things."""
 
     profile: str
-    beside_others: bool = False
-    """Whether other profiles stand in the same web UI, whose page of all groups would put equal names together."""
 
     def asset_key(self, key: str) -> dg.AssetKey:
         """The store's `shards/epoch_001` as Dagster's key: `sample/shards/epoch_001`."""
         return dg.AssetKey([self.profile, *key.split("/")])
 
     def group(self, group: str) -> str:
-        """The group `training`: `sample_training` where other profiles have one too."""
-        return f"{self.repository}_{group}" if self.beside_others else group
+        """The group `training` as `sample_training`: the page of all groups shows their names and nothing else, and
+        puts equal ones together."""
+        return f"{self.repository}_{group}"
 
     @property
     def repository(self) -> str:

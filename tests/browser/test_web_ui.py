@@ -25,7 +25,7 @@ ASSETS += (
     "scorecard",
     "report",
 )
-GROUPS = ("sources", "curation", "tokenizers", "shards", "training", "evaluation")
+GROUPS = tuple(f"tiny_{group}" for group in ("sources", "curation", "tokenizers", "shards", "training", "evaluation"))
 
 
 def test_the_graph_opens_on_the_groups_in_the_order_of_the_pipeline(ui):

@@ -61,7 +61,7 @@ def test_without_several_there_is_the_one_of_squeeze_profile(monkeypatch, tmp_pa
     monkeypatch.setenv("SQUEEZE_PROFILE", "laptop")
     (repository,) = build_repositories(str(tmp_path)).values()
     assert repository.name == "laptop"
-    assert {repository.asset_graph.get(dg.AssetKey(["laptop", "model"])).group_name} == {"training"}
+    assert {repository.asset_graph.get(dg.AssetKey(["laptop", "model"])).group_name} == {"laptop_training"}
 
 
 @pytest.mark.parametrize("profile", ["sample", "my.run-2 b", "опыт", "a+b"])
