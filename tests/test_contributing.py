@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,9 @@ def test_the_map_has_the_rows_that_the_linter_holds() -> None:
     rows = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines() if row.startswith("| `")]
     shown = [{path.rstrip("/").removesuffix(".py").replace("/", ".") for path in row} for row in rows]
     assert shown == held
+
+
+def test_every_file_of_tests_has_a_name_of_its_own():
+    """Two of one name, in whatever folders, end pytest while it collects; a run of one folder does not show it."""
+    names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
