@@ -27,5 +27,6 @@ def shared_out(pieces: Sequence[Tensor], work: Callable[[Tensor], Tensor]) -> Te
     mine += [torch.zeros_like(pieces[0])] * (each - len(mine))  # ranks send as much as one another
     done = work(torch.stack(mine)).contiguous()
     everybodys = done.new_empty(ranks * each, *done.shape[1:])
-    dist.all_gather_into_tensor(everybodys.view(torch.uint8), done.view(torch.uint8))  # gloo knows no bfloat16
+    # as bytes: gloo knows no bfloat16; into a list: torch 2.13 renames the call into one tensor, 2.12 has no such name
+    dist.all_gather(list(everybodys.view(torch.uint8).chunk(ranks)), done.view(torch.uint8))
     return everybodys[: len(pieces)]

@@ -1,6 +1,7 @@
 """Muon's work shared out over ranks: the bits of one process on any number of them, and each rank does its part."""
 
 import sys
+import warnings
 
 import pytest
 import torch
@@ -43,6 +44,7 @@ def trained(config: ModelConfig) -> tuple[dict[str, torch.Tensor], int]:
 
 
 def rank_of(rank: int, ranks: int, folder: str) -> None:
+    warnings.simplefilter("error", FutureWarning)  # every rank would print it on the terminal of every run
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
     torch.save({name: trained(config) for name, config in MODELS.items()}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
