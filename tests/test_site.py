@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "packaging" / "site"
-OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tokenizers")
+OUTSIDE = (".github", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tokenizers")
 needs_mkdocs = pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs the extra `docs`")
 
 

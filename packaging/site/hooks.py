@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 STYLE = "site.css"
 PLACES = {  # in the repository -> on the site
+    ".github/SECURITY.md": "security.md",
     "README.md": "index.md",
     "docs/README.md": "documentation.md",
     "CHANGELOG.md": "changelog.md",

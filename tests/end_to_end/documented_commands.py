@@ -4,20 +4,22 @@ A command is a line of a fenced `sh` or `console` block, or of an indented block
 must match a rule below; one that matches none fails the test, so that nothing is documented that nothing checks.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES += [ROOT / "tokenizers" / "README.md"]
+PAGES += [ROOT / "tokenizers" / "README.md", *sorted((ROOT / ".github").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get"
 PROGRAMS = rf"(?:[A-Z_]+=\S+ )*(?:{NAMES})\b"
 COMMAND = re.compile(rf"^(?:\$ )?({PROGRAMS}.*)$")
 
 
 class Command(NamedTuple):
-    """One line somebody may type."""
+    """One line somebody may type; in a notebook, of the cell of that number."""
 
     page: str
     line: int
@@ -25,7 +27,8 @@ class Command(NamedTuple):
 
 
 def commands():
-    """Every command of every page, without comments, continued lines joined, `a && b` taken apart."""
+    """Every command of every page, without comments, continued lines joined, `a && b` taken apart; of a notebook, those
+    that a cell hands to the shell."""
     for page in PAGES:
         fence, waiting = None, ""
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
@@ -42,6 +45,11 @@ def commands():
                 for part in text.split(" && "):
                     if match := COMMAND.match(part.strip()):
                         yield Command(str(page.relative_to(ROOT)), number, match[1].strip())
+    for path in NOTEBOOKS:
+        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], start=1):
+            for line in cell["source"] if cell["cell_type"] == "code" else []:
+                if line.startswith("!"):
+                    yield Command(str(path.relative_to(ROOT)), number, line[1:].strip())
 
 
 def profiles():
