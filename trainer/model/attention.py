@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from trainer.errors import ConfigError
 from trainer.model.config import ModelConfig
-from trainer.model.layers import RMSNorm, SequenceDropout
+from trainer.model.dropout import SequenceDropout
+from trainer.model.layers import RMSNorm
 from trainer.model.linear import Linear
 from trainer.model.rope import rotate
 
@@ -84,6 +85,16 @@ def document_positions(documents_BT: Tensor) -> Tensor:
     return steps_T - torch.where(first_BT, steps_T, 0).cummax(1).values
 
 
+def with_all_heads(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values once for each query head.
+
+    On a GPU torch's kernels that take a mask want as many heads of each; for grouped ones with a mask only its plain
+    kernel is left, which holds T² weights a head.
+    """
+    groups = q_BHTd.shape[1] // k_BHTd.shape[1]
+    return k_BHTd.repeat_interleave(groups, dim=1), v_BHTd.repeat_interleave(groups, dim=1)
+
+
 def attend_in_blocks(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, mask: Tensor | None) -> Tensor:
     """Causal attention for bf16 on a CPU, a block of queries at a time, over no key ahead of the block: (B, H, T, d).
 
@@ -150,16 +161,18 @@ class Attention(nn.Module):
         T, keys = q_BHTd.shape[2], k_BHTd.shape[2]
         if q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and T == keys <= LONGEST_IN_BLOCKS:
             return attend_in_blocks(q_BHTd, k_BHTd, v_BHTd, frame.mask)
+        grouped = self.grouped
+        if grouped and frame.mask is not None and q_BHTd.device.type != "cpu":
+            k_BHTd, v_BHTd, grouped = *with_all_heads(q_BHTd, k_BHTd, v_BHTd), False
         return F.scaled_dot_product_attention(
-            q_BHTd, k_BHTd, v_BHTd, attn_mask=frame.mask, is_causal=frame.mask is None, enable_gqa=self.grouped
+            q_BHTd, k_BHTd, v_BHTd, attn_mask=frame.mask, is_causal=frame.mask is None, enable_gqa=grouped
         )
 
     def _attend_with_dropout(
         self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame, dropout: SequenceDropout
     ) -> Tensor:
         """Attention spelt out: the fused kernels draw their masks from one generator for the whole batch."""
-        groups = q_BHTd.shape[1] // k_BHTd.shape[1]
-        k_BHTd, v_BHTd = (x.repeat_interleave(groups, dim=1) for x in (k_BHTd, v_BHTd))
+        k_BHTd, v_BHTd = with_all_heads(q_BHTd, k_BHTd, v_BHTd)
         T = q_BHTd.shape[2]
         mask = frame.mask
         if mask is None:

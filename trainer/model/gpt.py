@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from trainer.errors import ConfigError
 from trainer.model.attention import Attention, Frame, KVCache, document_mask, document_positions
 from trainer.model.config import ModelConfig
+from trainer.model.dropout import SequenceDropout
 from trainer.model.init import initialize
-from trainer.model.layers import MLP, SequenceDropout, make_norm
+from trainer.model.layers import MLP, make_norm
 from trainer.model.linear import Linear, linear
 from trainer.model.loss import IGNORE, cross_entropy_sum
 from trainer.model.moe import ExpertLoad, MoE, balance_experts
@@ -126,8 +127,8 @@ class GPT(nn.Module):
     ) -> LossParts:
         """Cross-entropy of targets (B, T) after ids (B, T), in nats; targets of -100 are not scored.
 
-        `sequence_seeds_B` (int64) seeds each sequence's dropout, whatever batch or rank it is computed in; none:
-        drawn from the global generator. `logit_rows` is how many tokens' logits are held at once; none: from the
+        `sequence_seeds_B` (int64, on the CPU) seeds each sequence's dropout, whatever batch or rank it is computed in;
+        none: drawn from the global generator. `logit_rows` is how many tokens' logits are held at once; none: from the
         device. `sum` adds up over micro-batches and ranks, MoE's auxiliary losses included.
         """
         frame, positions_BT = self._frame(ids_BT, documents_BT)
@@ -177,7 +178,7 @@ class GPT(nn.Module):
         if not self.config.dropout or not self.training:
             return None
         seeds = torch.randint(2**62, (ids_BT.shape[0],)) if seeds_B is None else seeds_B
-        return SequenceDropout(self.config.dropout, seeds.tolist(), ids_BT.device)
+        return SequenceDropout(self.config.dropout, seeds, ids_BT.device)
 
     def balance_experts(self, all_reduce: Callable[[Tensor], Any] | None = None) -> ExpertLoad:
         """With `mlp: moe`, to be called once an optimizer step: see `trainer.model.moe.balance_experts`."""

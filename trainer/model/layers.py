@@ -1,11 +1,9 @@
-"""The parts of a block that need no explanation of their own: norms, dropout and the dense MLP.
+"""The parts of a block that need no explanation of their own: norms and the dense MLP.
 
 Shape letters: B batch, T time, C width, F hidden width of the MLP.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -32,26 +30,6 @@ def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
     if config.norm == "rmsnorm":
         return RMSNorm(config.width, config.norm_eps)
     return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
-
-
-class SequenceDropout:
-    """Dropout whose masks depend on the sequence alone, not on the batch, rank or micro-batch it is computed in.
-
-    One generator a sequence, drawn from at each site in the order of the forward pass: training on another number
-    of ranks drops the same activations.
-    """
-
-    def __init__(self, probability: float, seeds: Sequence[int], device: torch.device) -> None:
-        self.keep = 1 - probability
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-
-    @torch.compiler.disable
-    def __call__(self, x: Tensor) -> Tensor:
-        """Zero elements of x (B, ...) with the probability and scale the others by 1 / (1 - probability)."""
-        mask = torch.empty_like(x)
-        for row, generator in zip(mask, self.generators, strict=True):
-            row.bernoulli_(self.keep, generator=generator)
-        return x * mask.div_(self.keep)
 
 
 def activate(hidden: Tensor, activation: str) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +51,32 @@ class Experts(nn.Module):
         """Rows sorted by expert, expert e's up to `ends_E[e]` (int32) -> the experts' outputs, in the same order."""
         kind = x_NC.device.type  # autocast does not know grouped_mm: cast by hand
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.input.dtype
-        hidden = F.grouped_mm(x_NC.to(dtype), self.input.to(dtype).transpose(1, 2), offs=ends_E)
-        hidden = activate(hidden, self.activation).to(dtype)
-        return F.grouped_mm(hidden, self.output.to(dtype).transpose(1, 2), offs=ends_E)
+        up, down = self.input.to(dtype).transpose(1, 2), self.output.to(dtype).transpose(1, 2)
+        # a compiler's graph would end where sizes are read
+        if torch.compiler.is_compiling() or has_grouped_kernel(x_NC.device, dtype):
+            hidden = activate(F.grouped_mm(x_NC.to(dtype), up, offs=ends_E), self.activation).to(dtype)
+            return F.grouped_mm(hidden, down, offs=ends_E)
+        sizes = ends_E.diff(prepend=ends_E.new_zeros(1)).tolist()  # the one wait for the device
+        hidden = activate(one_by_one(x_NC.to(dtype), up, sizes), self.activation).to(dtype)
+        return one_by_one(hidden, down, sizes)
+
+
+GROUPED_ON: Final = (9, 10)
+"""Major compute capabilities whose cards torch 2.13 has a kernel of grouped products for, in bfloat16 alone."""
+
+
+def has_grouped_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch computes grouped products there in one kernel. Elsewhere on a GPU each one waits for the device, to
+    read where the groups end: in the forward pass and twice in the backward pass."""
+    if device.type != "cuda":
+        return True
+    return dtype == torch.bfloat16 and torch.cuda.get_device_capability(device)[0] in GROUPED_ON
+
+
+def one_by_one(rows_NK: Tensor, weights_EKM: Tensor, sizes: list[int]) -> Tensor:
+    """`F.grouped_mm` as a product for each expert, whose numbers of rows are known: (N, M)."""
+    parts = zip(rows_NK.split(sizes), weights_EKM.unbind(0), strict=True)
+    return torch.cat([rows_nK @ weight_KM for rows_nK, weight_KM in parts])
 
 
 class MoE(nn.Module):

@@ -186,7 +186,7 @@ class Learner:
         windows_nT1 = windows_nT1.to(device, non_blocking=True)
         ids_nT, targets_nT = windows_nT1[:, :-1], windows_nT1[:, 1:].contiguous()
         ids_nT = ids_nT.masked_fill(ids_nT == IGNORE, self.eot_id)  # where a packed row ends before the context does
-        seeds_n = _sequence_seeds(ids_n, self.training.seed).to(device) if self.config.model.dropout else None
+        seeds_n = _sequence_seeds(ids_n, self.training.seed) if self.config.model.dropout else None
         documents_nT = document_index(ids_nT, self.eot_id) if self.training.document_mask else None
         waiting = contextlib.nullcontext() if sync or self._ddp is None else self._ddp.no_sync()
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.training.precision == "bf16")

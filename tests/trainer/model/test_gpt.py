@@ -115,9 +115,9 @@ def test_dropout_depends_on_the_sequence_alone():
 
 
 def test_dropout_keeps_the_mean_and_drops_its_share():
-    from trainer.model.layers import SequenceDropout
+    from trainer.model.dropout import SequenceDropout
 
-    dropped = SequenceDropout(0.25, [1, 2], torch.device("cpu"))(torch.ones(2, 100, 100))
+    dropped = SequenceDropout(0.25, torch.tensor([1, 2]), torch.device("cpu"))(torch.ones(2, 100, 100))
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.02)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from trainer.model import GPT, ModelConfig, MoEConfig
 from trainer.model.attention import Frame
-from trainer.model.moe import MoE
+from trainer.model.moe import MoE, has_grouped_kernel, one_by_one
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48, mlp="moe")
 
@@ -140,3 +140,48 @@ def test_experts_start_like_the_dense_mlp_they_replace(init):
     dense = GPT(dataclasses.replace(config, mlp="swiglu", moe=None)).layers[0].mlp
     assert experts.input.std().item() == pytest.approx(dense.input.weight.std().item(), rel=0.03)
     assert experts.output.std().item() == pytest.approx(dense.output.weight.std().item(), rel=0.03)
+
+
+def test_experts_one_by_one_are_the_grouped_product_and_its_gradients():
+    torch.manual_seed(0)
+    sizes = [3, 0, 5, 1]
+    ends_E = torch.tensor(sizes).cumsum(0).to(torch.int32)
+    results = []
+    for product in (
+        lambda rows, weights: F.grouped_mm(rows, weights, offs=ends_E),
+        lambda rows, weights: one_by_one(rows, weights, sizes),
+    ):
+        generator = torch.Generator().manual_seed(1)
+        rows_NK = torch.randn(9, 8, generator=generator).requires_grad_()
+        weights_EKM = torch.randn(4, 8, 16, generator=generator).requires_grad_()
+        y_NM = product(rows_NK, weights_EKM)
+        y_NM.square().sum().backward()
+        results.append((y_NM, rows_NK.grad, weights_EKM.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "grouped"),
+    [
+        ((9, 0), torch.bfloat16, True),
+        ((10, 0), torch.bfloat16, True),
+        ((9, 0), torch.float32, False),
+        ((8, 0), torch.bfloat16, False),
+        ((12, 0), torch.bfloat16, False),
+    ],
+)
+def test_a_card_without_a_grouped_kernel_is_known_without_asking_it_for_results(
+    monkeypatch, capability, dtype, grouped
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert has_grouped_kernel(torch.device("cuda"), dtype) is grouped
+    assert has_grouped_kernel(torch.device("cpu"), dtype)
+
+
+def test_experts_without_a_grouped_kernel_give_the_same(monkeypatch):
+    torch.manual_seed(0)
+    model, ids = GPT(SMALL), torch.randint(0, 97, (2, 9))
+    expected = model.loss(ids[:, :-1], ids[:, 1:]).total
+    monkeypatch.setattr("trainer.model.moe.has_grouped_kernel", lambda device, dtype: False)
+    torch.testing.assert_close(model.loss(ids[:, :-1], ids[:, 1:]).total, expected)
