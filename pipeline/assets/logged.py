@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from typing import Final
 
 from pipeline.base.numbers import duration
-from pipeline.base.progress import PROGRESS, longest_silence
+from pipeline.base.progress import longest_silence
 from pipeline.base.redaction import redact
 
 LOGGERS: Final = ("pipeline", "trainer")
 OUTCOME: Final = "outcome"
 """Name under which the record that ends an asset says why it was built, or that it was `REUSED`."""
 REUSED: Final = "reused"
+ALIVE: Final = "alive"
+"""Name under which a record says that it tells nothing but that a step is still at work."""
 SILENCE: Final = 10.0
 """Seconds without a line, early in a step, after which one says that it is still at work."""
 
@@ -83,4 +85,4 @@ def _say_so(log: logging.Logger, what: str, heard: _LastLine, done: threading.Ev
     while not done.wait(SILENCE / 10):
         now = time.monotonic()
         if now - heard.at >= longest_silence(SILENCE, now - begun):
-            log.info(f"{what}: still at work after {duration(now - begun)}", extra={PROGRESS: True})
+            log.info(f"{what}: still at work after {duration(now - begun)}", extra={ALIVE: True})

@@ -47,6 +47,8 @@ class _Step:
     """The last line it said."""
     fact: str = ""
     """The last that it found out, progress apart."""
+    unsaid: str = ""
+    """The last line it said, where the terminal has not shown it."""
     announcement: threading.Timer | None = None
 
 
@@ -152,12 +154,17 @@ class TerminalHandler(logging.Handler):
         elif it.outcome is not None:
             self._end(it, it.outcome)
         else:
+            line = it.line
             step = self._steps.get(it.step)
-            if step is not None:
-                step.newest, step.fact = it.line, step.fact if it.progress else it.line
-            now = time.monotonic()
-            if now - self._last >= self._at_least(SILENCE, SHARE):
-                self._say(it.line)
+            if step is not None and it.alive:
+                line = step.unsaid or line
+            elif step is not None:
+                step.newest = step.unsaid = line
+                step.fact = step.fact if it.progress else line
+            if time.monotonic() - self._last >= self._at_least(SILENCE, SHARE):
+                self._say(line)
+                if step is not None:
+                    step.unsaid = ""
 
     def _begin(self, name: str) -> None:
         step = self._steps[name] = _Step(time.monotonic(), f"{name}: at work")

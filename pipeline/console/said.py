@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets.logged import OUTCOME
+from pipeline.assets.logged import ALIVE, OUTCOME
 from pipeline.base.progress import PROGRESS
 from pipeline.preflight.finding import PreflightError
 
@@ -33,6 +33,8 @@ class Said:
     """Of a line that ends an asset: why it was built, or `reused`."""
     progress: bool = False
     """The next such line replaces it."""
+    alive: bool = False
+    """Only that the step is still at work: whatever it has said itself tells more."""
 
     @property
     def noise(self) -> bool:
@@ -57,6 +59,7 @@ def said(record: logging.LogRecord) -> Said:
         event=meta.get("dagster_event"),
         outcome=getattr(record, OUTCOME, None),
         progress=bool(getattr(record, PROGRESS, False)) or _TRAINING.match(message) is not None,
+        alive=bool(getattr(record, ALIVE, False)),
     )
 
 

@@ -6,7 +6,7 @@ import types
 import dagster as dg
 import pytest
 
-from pipeline.assets.logged import OUTCOME, REUSED
+from pipeline.assets.logged import ALIVE, OUTCOME, REUSED
 from pipeline.base.progress import PROGRESS
 from pipeline.console import handler as module
 from pipeline.console.handler import TerminalHandler
@@ -97,6 +97,16 @@ def test_progress_is_shown_only_after_a_silence(terminal, monkeypatch):
     monkeypatch.setattr(module, "SHARE", 0.0)
     terminal.take("encoded 3 documents", "model", **{PROGRESS: True})
     assert terminal.lines == ["model: encoded 3 documents"]
+
+
+def test_what_a_step_has_said_tells_more_than_that_it_is_still_at_work(terminal, monkeypatch):
+    terminal.event(Event.STEP_START, "model")
+    terminal.take("step 10/488 · loss 6.3", "model")
+    monkeypatch.setattr(module, "SILENCE", 0.0)
+    monkeypatch.setattr(module, "SHARE", 0.0)
+    for seconds in (10, 20):
+        terminal.take(f"model: still at work after 0:{seconds}", "model", **{ALIVE: True})
+    assert terminal.lines == ["model: step 10/488 · loss 6.3", "model: still at work after 0:20"]
 
 
 def test_warnings_come_at_once_and_dagsters_own_noise_never(terminal):
