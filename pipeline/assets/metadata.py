@@ -12,8 +12,8 @@ from pipeline.base.markdown import plain
 from pipeline.reporting.tables import bar, bar_table, columns_of, markdown_table
 
 DIGITS: Final = 5
-PAGE: Final = 460.0
-"""Pixels that a page of 1,440 leaves for a table; what is wider is cut at its right."""
+PAGE: Final = 415.0
+"""Pixels that a page of 1,440 leaves for a table beside names of twenty letters; what is wider is cut at its right."""
 LETTER, HEADING, PADDING = 8.4, 7.3, 13.0
 """Pixels of a letter in a cell and in a heading, and around either."""
 LONG_UNIT: Final = 16

@@ -245,7 +245,10 @@ def _model_pictures(summary: ModelSummary, folder: Path) -> Mapping[str, bytes]:
 
 def _model_metadata(summary: ModelSummary, folder: Path) -> Metadata:
     run = summary.run
-    validation = [{"corpus": name, **dataclasses.asdict(score)} for name, score in run.validation.items()]
+    validation = [
+        {"corpus": name, "loss": score.loss, "bits_per_byte": score.bits_per_byte, "tokens": score.tokens}
+        for name, score in run.validation.items()
+    ]
     numbers = {
         "parameters": run.parameters.total,
         "embedding_parameters": run.parameters.embedding,
