@@ -11,6 +11,7 @@ import dagster as dg
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.stored_rows import documents_preview, rows_metadata
+from pipeline.assets.unchanged import require_unchanged
 from pipeline.base.markdown import plain
 from pipeline.base.settings import identity_of
 from pipeline.curation.contamination import CONTAMINATION_VERSION, ContaminationSummary, find_contamination
@@ -95,7 +96,10 @@ def _documents(profile: Profile, name: str) -> StoredAsset[Any]:
 
     def make(build: Build) -> DocumentsSummary:
         with build.executor(profile.curation.workers, WORKERS) as executor:
-            return build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
+            made = build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
+        before = dict(build.settings["files"]) if isinstance(build.settings, Mapping) else {}
+        require_unchanged(f"documents/{name}", build.out, before, dict(local_files(corpus.documents.sources)))
+        return made
 
     return StoredAsset(
         key=f"documents/{name}",

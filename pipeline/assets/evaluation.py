@@ -12,6 +12,7 @@ import dagster as dg
 from pipeline.assets.metadata import table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
+from pipeline.assets.unchanged import require_unchanged
 from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.curation.selection import iter_selected
 from pipeline.evaluation.heldout import TrainingText
@@ -114,11 +115,15 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
         )
         check_tokenizer(build)
         try:
-            return evaluate_suite(
+            result = evaluate_suite(
                 *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
                 weights=evaluation.weights,
                 device=usable_device(profile.training.device),
             )
+            now = suite.local_files()
+            before = {name: build.settings[name] for name in now}
+            require_unchanged(f"eval/{name}", build.out, _of_files(before), _of_files(now))
+            return result
         except NotPossibleError as error:
             if error.passing:
                 raise
@@ -140,6 +145,10 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
         missing=lambda result: result.not_possible,
         strict="evaluation.strict" if evaluation.strict else "",
     )
+
+
+def _of_files(local: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {file: content for folder in local.values() for file, content in folder.items()}
 
 
 def check_tokenizer(build: Build) -> None:

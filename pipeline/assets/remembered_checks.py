@@ -5,9 +5,9 @@ it held for the same artifacts before. Artifacts never change (`squeeze verify` 
 neither does what was found in them. What did not hold is looked at every time.
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,10 @@ def remembered(
     name = fingerprint_of(check, INSPECTION_VERSION, settings, inputs)
     file = store.cache / "findings" / f"{name}.json"
     if file.exists():
-        with contextlib.suppress(StoreError):  # what is damaged is found again
+        with suppress(StoreError):  # what is damaged is found again
             return read_finding(file)
     finding = look()
     if finding.passed:
-        write_text(file, json.dumps(asdict(finding), ensure_ascii=False))
+        with suppress(OSError):  # on a disk that cannot be written it is worked out each time
+            write_text(file, json.dumps(asdict(finding), ensure_ascii=False))
     return finding

@@ -140,14 +140,18 @@ def _open_zip(wheel: Path) -> zipfile.ZipFile:
 
 
 def _find(archive: Archive, folder: Path) -> Path | None:
-    """The archive's wheel in a folder, by its file name; the lowest name where there are several."""
+    """The archive's wheel in a folder, by its file name; the lowest name where there are several.
+
+    A file that is no archive, such as an empty one that a full disk left, counts as none: it is fetched anew.
+    """
     if archive.filename is not None:
         path = folder / archive.filename
-        return path if path.is_file() else None
+        return path if zipfile.is_zipfile(path) else None
     name = re.sub(r"[-_.]+", "-", archive.package).lower()
     for path in sorted(folder.glob("*.whl")):
         parts = path.name.split("-")
-        if len(parts) >= 5 and re.sub(r"[-_.]+", "-", parts[0]).lower() == name and parts[1] == archive.version:
+        wanted = len(parts) >= 5 and re.sub(r"[-_.]+", "-", parts[0]).lower() == name and parts[1] == archive.version
+        if wanted and zipfile.is_zipfile(path):
             return path
     return None
 

@@ -86,18 +86,19 @@ def _of_corpus(profile: str, places: Sequence[str], given: Mapping[str, Any]) ->
 
 def _given(texts: Sequence[str]) -> dict[str, Any]:
     """What `--source-settings` says, in any of its forms; a dot in a key goes into a mapping."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+
+    from pipeline.base.bounded_yaml import load_yaml
 
     settings: dict[str, Any] = {}
     for text in texts:
         is_file = text.endswith((".yaml", ".yml")) and Path(text).is_file()
         try:
             if is_file or text.lstrip().startswith("{") or "=" not in text:
-                value = YAML(typ="safe", pure=True).load(Path(text).read_text(encoding="utf-8") if is_file else text)
+                value = load_yaml(Path(text).read_text(encoding="utf-8") if is_file else text)
             else:
                 key, _, word = text.partition("=")
-                value = YAML(typ="safe", pure=True).load(word) if word else ""
+                value = load_yaml(word) if word else ""
                 for part in reversed(key.strip().split(".")):
                     value = {part: value}
         except YAMLError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from pipeline.base.errors import SqueezeError
 from pipeline.base.numbers import size
@@ -31,7 +32,7 @@ def report(
 
     store = open_store(profile)
     write_page("--out", out, report_html(facts_of(store, store.current(MODEL_KEY))))
-    console.print(f"{out} ({size(out.stat().st_size)})")
+    console.print(f"{escape(str(out))} ({size(out.stat().st_size)})", soft_wrap=True)
     if open_it:
         _open_in_browser(out)
 
@@ -84,9 +85,10 @@ def export(
     if out is not None:
         with written_to("--out", out):
             copy_model(artifact, out, card)
-        console.print(f"{out}: {artifact.summary['architecture']}, {size(artifact.manifest.size)}")
+        said = f"{out}: {artifact.summary['architecture']}, {size(artifact.manifest.size)}"
+        console.print(escape(said), soft_wrap=True)
     if push_to_hub is not None:
-        console.print(push_model(artifact, push_to_hub, card, private=private))
+        console.print(escape(push_model(artifact, push_to_hub, card, private=private)), soft_wrap=True)
 
 
 def _open_in_browser(page: Path) -> None:

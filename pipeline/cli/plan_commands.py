@@ -46,7 +46,7 @@ def plan(
         [{name: _planned(name, value) for name, value in asdict(row).items()} for row in rows],
     )
     for note in notes:
-        console.print(f"[dim]{note}[/]")
+        console.print(f"[dim]{escape(note)}[/]")
     figures = training_figures(settings, rows, devices=devices_here() if devices is None else devices, mfu=mfu)
     console.print(f"\n[bold]training[/]\n{escape(plan_table(figures))}", highlight=False)
     if (minutes := settings.training.max_minutes) is not None:
@@ -88,12 +88,12 @@ def preflight(profile: ProfileOption = None) -> None:
     store = Store(squeeze_home(), settings.name)
     findings, seconds = timed(flight_of(settings, store, full_train_assets(settings), {}))
     if not findings:
-        console.print(f"everything of {settings.name} is in the store already: full_train reuses it")
+        console.print(f"everything of {escape(settings.name)} is in the store already: full_train reuses it")
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         mark, colour = MARKS[finding.verdict]
         table.add_row(f"[{colour}]{mark}[/]", escape(finding.check), escape(finding.text))
-    console.print(f"[bold]preflight of {settings.name}[/] ({seconds:.1f} s)", table)
+    console.print(f"[bold]preflight of {escape(settings.name)}[/] ({seconds:.1f} s)", table)
     if any(finding.verdict == "refused" for finding in findings):
         raise typer.Exit(REFUSED)

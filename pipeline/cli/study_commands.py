@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from pipeline.base.errors import StudyError
 from pipeline.cli.output import written_to
@@ -95,4 +96,4 @@ def _write(runs: Sequence[Run], plan: StudyPlan, out: Path, page: Path | None) -
     if page is not None:
         with written_to("--page", page):
             write_page(page, summary.markdown)
-    console.print(f"{out}: {summary.runs} runs of {summary.finished} of {summary.arms} arms")
+    console.print(f"{escape(str(out))}: {summary.runs} runs of {summary.finished} of {summary.arms} arms")

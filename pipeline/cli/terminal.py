@@ -60,7 +60,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows as a table under a title, with a column for every key of any row and a dash where a row has none of it."""
     from pipeline.reporting.tables import columns_of
 
-    console.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
+    console.print(f"[bold]{escape(title)}[/]" + ("" if rows else ": none"))
     if rows:
         columns = columns_of(rows)
         table = Table(*(escape(name) for name in columns), box=None, pad_edge=False)

@@ -23,7 +23,7 @@ from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.consistency import WARMUP, mistakes_between
 from pipeline.profile.moved_keys import MOVED
 from pipeline.profile.tokenizer_names import mistakes_of_tokenizers
-from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, read_profile_file
+from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, mistake_in_name, read_profile_file
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.plan import StudyPlan
 from pipeline.study.settings import StudySettings
@@ -42,7 +42,7 @@ MOST_ERRORS: Final = 8
 class Profile(Settings):
     """A whole experiment."""
 
-    name: str = runtime("", pattern=r"^[^/]*$")
+    name: str = runtime("")
     """Names the pointers in the store, so without a slash; the file's name when left out."""
     description: str = runtime("")
     """A sentence for people."""
@@ -71,6 +71,13 @@ class Profile(Settings):
     """What is scored."""
     study: StudySettings | None = None
     """The ablation study, if there is one."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_no_path(cls, name: str) -> str:
+        if name and (wrong := mistake_in_name(name)):
+            raise ValueError(wrong)
+        return name
 
     @field_validator("corpora")
     @classmethod

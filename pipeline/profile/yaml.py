@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.bounded_yaml import load_yaml
 from pipeline.base.errors import ProfileError
+from pipeline.base.files import TEMPORARY
 from pipeline.base.suggestions import did_you_mean
 from pipeline.store.home import PROFILE_VARIABLE
 
 DEFAULT_PROFILE: Final = "sample"
 BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
 EXTENDS: Final = "extends"
+LONGEST_NAME: Final = 100
 
 
 @dataclass
@@ -72,7 +75,21 @@ def profile_name(name_or_path: str | None = None) -> str:
     """
     file = find_profile(name_or_path)
     data, _ = read_profile_file(file)
-    return str(data.get("name", file.stem))
+    name = str(data.get("name", file.stem))
+    if wrong := mistake_in_name(name):
+        raise ProfileError(f"{file}: name: {name[:80]!r}: {wrong}")
+    return name
+
+
+def mistake_in_name(name: str) -> str:
+    """Why a profile cannot be called so, empty where it can: the name ends the names of its pointers' files."""
+    if not name or name != name.strip() or len(name.encode()) > LONGEST_NAME:
+        return f"must have 1 to {LONGEST_NAME} bytes, without blanks around them"
+    if not name.isprintable() or any(sign in name for sign in "/\\"):
+        return "must have no slash and no control character: it is no path"
+    if name.startswith(".") or name.endswith(TEMPORARY):
+        return f"must not begin with a full stop, nor end in {TEMPORARY}"
+    return ""
 
 
 def read_profile_file(path: Path) -> tuple[dict[str, Any], Locations]:
@@ -124,15 +141,12 @@ def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
 
 
 def _parse(path: Path) -> Mapping[str, Any]:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        data = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"), "rt")
     except YAMLError as error:
         raise ProfileError(f"{path.name}, {_yaml_mistake(error)} ({path})") from None
-    except RecursionError:
-        raise ProfileError(f"{path}: nested too deeply to be read") from None
     except (OSError, ValueError) as error:
         raise ProfileError(f"{path}: cannot be read: {error}") from error
     if not isinstance(data, Mapping):

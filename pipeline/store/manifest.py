@@ -10,6 +10,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.canonical import text_hash
@@ -103,9 +105,20 @@ class Manifest:
         if seal is not None and seal != _seal(raw):
             raise DamagedError(f"{where}: this manifest is damaged (its hash differs); {AGAIN}")
         try:
-            return check(cls, raw)
+            manifest = check(cls, raw)
+            _require_places_and_times(manifest)
         except ValueError as error:
             raise DamagedError(f"{where}: not a manifest of this store ({error}); {AGAIN}") from error
+        return manifest
+
+
+def _require_places_and_times(manifest: Manifest) -> None:
+    """Raise ValueError for values of the right types that no manifest has, as one without a hash of its own may."""
+    for name in manifest.files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"the file {name!r} is outside of it")
+    if datetime.fromisoformat(manifest.built.at).tzinfo is None:
+        raise ValueError("built.at has no time zone")
 
 
 def _seal(record: Mapping[str, Any]) -> str:

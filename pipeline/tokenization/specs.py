@@ -16,6 +16,7 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 import pipeline
+from pipeline.base.bounded_yaml import load_yaml
 from pipeline.base.errors import TokenizerError
 from pipeline.base.suggestions import did_you_mean
 from pipeline.tokenization.training.bpe import BpeSpec
@@ -83,13 +84,12 @@ def load_spec(folder: Path, name: str) -> Specification:
 
     Raises TokenizerError naming the file, the key, what was found and what is allowed.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     path = folder_with([folder], name) / f"{name}.yaml"
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, ValueError, RecursionError) as error:
+        data = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, ValueError) as error:
         raise TokenizerError(f"{path} is not readable YAML: {error}") from error
     return parse_spec(data, where=str(path))
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.base.bounded_yaml import load_yaml
 from pipeline.base.errors import EvaluationError
 
 BASELINES_FILE: Final = Path(__file__).with_name("baselines.yaml")
@@ -57,11 +58,10 @@ def read_baselines(path: Path = BASELINES_FILE) -> Baselines:
 
 @cache
 def _read(path: Path) -> Baselines:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        data: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data: Any = load_yaml(path.read_text(encoding="utf-8"))
         scores = tuple(Baseline(model=model["name"], **entry) for model in data["models"] for entry in model["scores"])
         chance = {str(task): float(value) for task, value in data.get("chance", {}).items()}
     except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.base import archives
-from pipeline.base.archives import Archive, fetch_archive, list_members, open_member
+from pipeline.base.archives import Archive, fetch_archive, in_cache, list_members, open_member
 from pipeline.base.errors import SourceError
 
 
@@ -117,3 +117,9 @@ def test_a_download_says_how_much_is_there(wheel: Path, tmp_path: Path, monkeypa
     with caplog.at_level("INFO"):
         fetch_archive(pinned(wheel), tmp_path / "new")
     assert any("Fairy.Tales==1.2.0: fetched" in line and "3.0 MB" in line for line in caplog.messages)
+
+
+def test_a_file_that_is_no_archive_is_in_nobodys_way(tmp_path):
+    archive = Archive(package="stories", version="1.0", sha256="0" * 64)
+    (tmp_path / "stories-1.0-py3-none-any.whl").write_bytes(b"")
+    assert not in_cache(archive, tmp_path)

@@ -1,5 +1,6 @@
 """A profile is YAML 1.2, may extend another, and every key knows its file and line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from pipeline.base.errors import ProfileError
 from pipeline.base.settings import identity_of
 from pipeline.curation.sources.unit_listing import list_units
 from pipeline.profile.profile import load_profile
-from pipeline.profile.yaml import beside_its_file, find_profile, merge, read_profile_file
+from pipeline.profile.yaml import beside_its_file, find_profile, merge, profile_name, read_profile_file
 
 
 def write(folder, name, text):
@@ -135,3 +136,22 @@ def test_where_a_profile_lies_changes_no_fingerprint(tmp_path):
         file.write_text("extends: sample\ncorpora: {mine: {sources: [{files: a.txt, format: whole}]}}\n")
         identities.append(identity_of(load_profile(str(file)).corpora["mine"].documents))
     assert identities[0] == identities[1]
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "..", "x\n", "x" * 300, " a", "a\\b", "x.tmp"])
+def test_a_profile_is_not_called_what_would_lead_its_pointers_elsewhere(tmp_path, name):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"extends: sample\nname: {json.dumps(name)}\n")
+    with pytest.raises(ProfileError, match="name"):
+        profile_name(str(file))
+    if name:
+        with pytest.raises(ProfileError, match="name"):
+            load_profile(str(file))
+
+
+def test_a_profile_of_endless_aliases_is_refused_by_its_file(tmp_path):
+    file = tmp_path / "bomb.yaml"
+    lines = "".join(f"k{n + 1}: &k{n + 1} [{', '.join([f'*k{n}'] * 9)}]\n" for n in range(9))
+    file.write_text(f"k0: &k0 [x]\n{lines}")
+    with pytest.raises(ProfileError, match=r"bomb.yaml.*aliases stand for more than"):
+        load_profile(str(file))

@@ -1,10 +1,13 @@
 """Verification finds every kind of damage; collection removes only what nobody needs."""
 
+import json
+
 import pytest
 
+from pipeline.base.errors import DamagedError
 from pipeline.store import Built, Store
 from pipeline.store.collection import collect, forget, garbage
-from pipeline.store.maintenance import verify
+from pipeline.store.maintenance import damaged_in, verify
 
 
 @pytest.fixture
@@ -72,3 +75,61 @@ def test_a_folder_that_is_being_built_is_not_removed(store):
     assert half.exists()
     assert collect(store, [item], unfinished=True) == []
     assert not half.exists()
+
+
+def test_every_artifact_is_looked_at_whatever_is_wrong_with_one(store):
+    documents = ensure(store, "documents", {"n": 1})
+    corpus = ensure(store, "corpus", {"n": 1}, {"documents": documents})
+    (corpus.path / "manifest.json").write_text("[" * 100_000)
+    (documents.path / "data.txt").write_text("{'n': 2}")
+    assert [looked.key for _, looked in damaged_in(store, quick=True) if looked.faults] == ["corpus"]
+    looked = [looked for _, looked in damaged_in(store)]
+    assert [item.key for item in looked if item.faults] == ["corpus", "documents"]
+    for item in looked:
+        assert "now lies in" in item.put_aside(store)
+    assert list(damaged_in(store)) == []
+    assert ensure(store, "documents", {"n": 1}).path.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": 5},
+        {"key": "../../elsewhere"},
+        {"fingerprint": "0" * 32},
+        {"files": {"../../outside": {"bytes": 3, "sha256": "x"}}},
+        {"files": {"data.txt": {"bytes": "8", "sha256": "x"}}},
+        {"summary": None},
+        {"inputs": []},
+        {"built": {"at": "yesterday"}},
+        {"format": "1"},
+    ],
+)
+def test_a_manifest_without_a_hash_of_its_own_is_looked_through(store, change):
+    documents = ensure(store, "documents", {"n": 1})
+    file = documents.path / "manifest.json"
+    raw = json.loads(file.read_text())
+    del raw["manifest_sha256"]
+    merged = raw | change
+    if "built" in change:
+        merged["built"] = raw["built"] | change["built"]
+    file.write_text(json.dumps(merged))
+    with pytest.raises(DamagedError, match="squeeze verify --repair"):
+        store.get("documents", documents.fingerprint)
+
+
+def test_what_is_asked_for_thoroughly_is_built_anew_where_its_content_is_damaged(store):
+    def made(*, thorough):
+        def build(out):
+            (out / "data.txt").write_text("sound")
+            return Built("same")
+
+        return store.ensure("corpus", code_version="1", identity={}, inputs={}, build=build, thorough=thorough)
+
+    file = made(thorough=False).artifact.path / "data.txt"
+    file.write_text("SOUND")
+    assert made(thorough=False).reused
+    again = made(thorough=True)
+    assert not again.reused
+    assert "its content is not what was built" in again.reason
+    assert file.read_text() == "sound"
