@@ -26,7 +26,7 @@ def test_documents_of_a_file_that_is_appended_to_while_it_is_read(tmp_path, monk
     text = tmp_path / "web.txt"
     text.write_text("The river walked home before the bread was cold. " * 5)
     profile = tmp_path / "mine.yaml"
-    profile.write_text("extends: sample\ncorpora:\n  web: {sources: [{files: web.txt, format: text, lang: en}]}\n")
+    profile.write_text("extends: sample\ncorpora:\n  web: {sources: [{files: web.txt, format: whole, lang: en}]}\n")
     (asset,) = [item for item in curation.stored_assets(load_profile(str(profile))) if item.key == "documents/web"]
     settings = asset.override(asset.settings, {})
     read = curation.build_documents
