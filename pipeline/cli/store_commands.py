@@ -30,7 +30,7 @@ def list_artifacts(
     """Artifacts with their size, age, and the profiles they are current for."""
     store = open_store(profile)
     faults: list[str] = []
-    used = _used(store, faults)
+    used = _used(store)
     table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
     for column in (2, 3):
         table.columns[column].justify = "right"
@@ -53,19 +53,18 @@ def list_artifacts(
     _complain(faults)
 
 
-def _used(store: Store, faults: list[str]) -> dict[str, list[str]]:
-    """The profiles that an artifact is current for, by its fingerprint."""
+def _used(store: Store) -> dict[str, list[str]]:
+    """The profiles that an artifact is current for, by its fingerprint, without a look at any artifact."""
     used: dict[str, list[str]] = {}
-    for name, _, artifact in store.pointers(unreadable=faults):
-        if artifact is not None:
-            used.setdefault(artifact.fingerprint, []).append(name)
+    for key, name in store.backend.pointers():
+        if (fingerprint := store.pointed_at(key, name)) is not None:
+            used.setdefault(fingerprint, []).append(name)
     return used
 
 
 def _current(store: Store, faults: list[str]) -> list[Artifact]:
     """What is current for the store's profile."""
-    found = (item for name, _, item in store.pointers(unreadable=faults) if name == store.profile)
-    return [item for item in found if item is not None]
+    return [item for _, _, item in store.pointers(store.profile, unreadable=faults) if item is not None]
 
 
 def _complain(faults: Sequence[str]) -> None:
@@ -100,7 +99,7 @@ def lineage(
     store = open_store(profile)
     if as_json:
         ancestry = store.ancestry(store.current(asset)).values()
-        used = _used(store, [])
+        used = _used(store)
         print_json([_row(artifact, used.get(artifact.fingerprint, [])) for artifact in ancestry])
         return
     seen: set[str] = set()

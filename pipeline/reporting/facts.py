@@ -89,7 +89,7 @@ def evaluated(store: Store, model: Artifact, profile: str) -> dict[str, Artifact
     def of_model(item: Artifact | None) -> bool:
         return item is not None and MODEL in item.manifest.inputs and made_from(item, model)
 
-    current = {key: item for owner, key, item in store.pointers() if owner == profile and item and of_model(item)}
+    current = {key: item for _, key, item in store.pointers(profile) if item and of_model(item)}
     results = {key: item for key, item in current.items() if key == SCORECARD or key.startswith("eval/")}
     if results:
         return results

@@ -146,10 +146,16 @@ class Store:
             if artifact is not None:  # it may have been removed meanwhile
                 yield artifact
 
-    def pointers(self, *, unreadable: list[str] | None = None) -> Iterator[tuple[str, str, Artifact | None]]:
-        """Every pointer: (profile, key, artifact). The artifact is None where it was removed by hand, or cannot be
-        read; that is said in `unreadable`, or in the log."""
+    def pointers(
+        self, of: str | None = None, *, unreadable: list[str] | None = None
+    ) -> Iterator[tuple[str, str, Artifact | None]]:
+        """Every pointer, or those of one profile: (profile, key, artifact).
+
+        The artifact is None where it was removed by hand, or cannot be read; `unreadable`, or the log, says that.
+        """
         for key, profile in self.backend.pointers():
+            if of not in (None, profile):
+                continue
             try:
                 fingerprint = self.pointed_at(key, profile)
                 if fingerprint is None:

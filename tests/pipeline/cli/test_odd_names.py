@@ -54,7 +54,7 @@ def test_a_name_that_no_profile_has_is_said_and_nothing_is_removed(home):
     assert len(list(home.glob("model/*/manifest.json"))) == 2
 
 
-@pytest.mark.parametrize(("words", "status"), [(["ls"], 0), (["verify"], 1), (["gc", "--yes"], 0)])
+@pytest.mark.parametrize(("words", "status"), [(["ls", "--all"], 0), (["verify"], 1), (["gc", "--yes"], 0)])
 def test_a_damaged_manifest_is_named_and_the_others_are_shown(home, words, status):
     store = Store(home, NAME).open()
     old = next(item for item in store.artifacts() if item.fingerprint != store.current("model").fingerprint)
