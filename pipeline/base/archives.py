@@ -85,6 +85,20 @@ def in_cache(archive: Archive, cache: Path) -> bool:
     return _find(archive, cache) is not None
 
 
+def is_wheel_of(archive: Archive, filename: str) -> bool:
+    """Whether a file of that name is the archive's wheel."""
+    if archive.filename is not None:
+        return filename == archive.filename
+    package, _, rest = filename.partition("-")
+    version = rest.partition("-")[0]
+    whole = filename.endswith(".whl") and filename.count("-") >= 4
+    return whole and _plain(package) == _plain(archive.package) and version == archive.version
+
+
+def _plain(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
 def open_member(wheel: Path, member: str) -> BinaryIO:
     """One file of the wheel, open for reading bytes; closing it closes the archive.
 
@@ -144,16 +158,8 @@ def _find(archive: Archive, folder: Path) -> Path | None:
 
     A file that is no archive, such as an empty one that a full disk left, counts as none: it is fetched anew.
     """
-    if archive.filename is not None:
-        path = folder / archive.filename
-        return path if zipfile.is_zipfile(path) else None
-    name = re.sub(r"[-_.]+", "-", archive.package).lower()
-    for path in sorted(folder.glob("*.whl")):
-        parts = path.name.split("-")
-        wanted = len(parts) >= 5 and re.sub(r"[-_.]+", "-", parts[0]).lower() == name and parts[1] == archive.version
-        if wanted and zipfile.is_zipfile(path):
-            return path
-    return None
+    wheels = (path for path in sorted(folder.glob("*.whl")) if is_wheel_of(archive, path.name))
+    return next(filter(zipfile.is_zipfile, wheels), None)
 
 
 def _checked(archive: Archive, path: Path) -> Path:

