@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,17 @@ class Finding:
     """`note`: the run goes on, and somebody should know."""
     text: str
     """What was found, and for a refusal what to set."""
+
+
+def only_if_made(finding: Finding, key: str, may_reuse: Container[str]) -> Finding:
+    """The finding; a refusal as a note where the store has an asset of equal settings, which may be all that is needed.
+
+    Whether it is shows when what comes before it is made: content that comes out the same is reused.
+    """
+    if finding.verdict != "refused" or key not in may_reuse:
+        return finding
+    text = f"{finding.text} (the store has {key} of these settings; only if it is made anew does this end the run)"
+    return Finding(finding.check, "note", text)
 
 
 def refusal(findings: Sequence[Finding]) -> PreflightError | None:

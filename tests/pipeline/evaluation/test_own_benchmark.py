@@ -137,3 +137,14 @@ def test_items_that_are_not_there_name_the_folder_to_look_into(folder, model_fol
     (folder / "animals" / "animals.jsonl").unlink()
     with pytest.raises(EvaluationError, match=r"items of animals cannot be loaded .*data_files.*my_tasks"):
         run(suite_of(folder), model_folder, tokenizer_folder, tmp_path / "out")
+
+
+def test_a_relative_folder_lies_in_the_folder_of_the_profile_that_names_it(folder, tmp_path, monkeypatch):
+    before = fingerprinted(eval_asset(tmp_path, folder))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert fingerprinted(eval_asset(tmp_path, "my_tasks")) == before
+    child = tmp_path / "elsewhere" / "child.yaml"
+    child.write_text("extends: ../mine.yaml\nevaluation: {suites: {quiz: {shots: 1}}}\n")
+    inherited = load_profile(str(child)).evaluation.suites["quiz"].own_tasks
+    assert inherited.resolve() == folder

@@ -1,5 +1,6 @@
 """Preflight looks at what a run will make, and at nothing that the store has."""
 
+import json
 import os
 import time
 
@@ -9,10 +10,12 @@ import pytest
 from pipeline.assets.every import full_train_assets
 from pipeline.assets.naming import Naming
 from pipeline.assets.stored_asset import StoreResource, asset_of
+from pipeline.base.canonical import canonical_json
+from pipeline.base.settings import identity_of
 from pipeline.preflight.flight import flight_of
 from pipeline.preflight.preflight import preflight
 from pipeline.profile.profile import load_profile
-from pipeline.store import Store
+from pipeline.store import Built, Store
 
 
 @pytest.fixture
@@ -68,3 +71,42 @@ def test_the_launchpads_values_are_looked_at_too(made, machine):
     machine()
     flight = flight_of(profile, store, assets, {"model": {"device": "cuda"}})
     assert any("training.device is 'cuda'" in item.text for item in preflight(flight))
+
+
+@pytest.fixture
+def trained(made, tmp_path):
+    """A finished model with something before it to be made anew: one text was written again."""
+    profile, assets, store = made
+    model = next(asset for asset in assets if asset.key == "model")
+    store.ensure(
+        "model",
+        code_version=model.version,
+        identity=json.loads(canonical_json(identity_of(model.settings), where="model")),
+        inputs={},
+        build=lambda out: Built("0" * 32, {}),
+    )
+    later = time.time() + 60
+    os.utime(tmp_path / "texts" / "a.txt", (later, later))
+    return profile, assets, store
+
+
+def test_a_finished_model_of_equal_settings_may_be_all_that_is_needed(trained):
+    profile, assets, store = trained
+    flight = flight_of(profile, store, assets, {})
+    assert {"documents/mine", "model"} <= flight.makes
+    assert flight.may_reuse == {"heldout/mine", "model"}
+    other = flight_of(profile, store, assets, {"model": {"batch_tokens": 4096}})
+    assert other.may_reuse == {"heldout/mine"}
+
+
+def test_what_would_end_its_training_is_a_note_then(trained, machine, monkeypatch):
+    profile, assets, store = trained
+    machine()
+    monkeypatch.setattr("pipeline.preflight.machine.available_memory", lambda: 1000)
+    (memory,) = [item for item in preflight(flight_of(profile, store, assets, {})) if item.check == "memory"]
+    assert memory.verdict == "note"
+    assert memory.text.endswith(
+        "(the store has model of these settings; only if it is made anew does this end the run)"
+    )
+    other = preflight(flight_of(profile, store, assets, {"model": {"batch_tokens": 4096}}))
+    assert [item.verdict for item in other if item.check == "memory"] == ["refused"]

@@ -1,0 +1,60 @@
+"""Whether this machine can run the arms of a study: their device, and memory for as many runs as go side by side.
+
+In: a flight that makes arms. Out: findings. Each run is one process on one device, whatever `launch` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from pipeline.base.memory import available_memory
+from pipeline.base.numbers import size
+from pipeline.preflight.finding import Finding, only_if_made
+from pipeline.preflight.flight import Flight
+from pipeline.preflight.machine import PROCESS_BYTES
+from pipeline.study.plan import ArmPlan, StudyPlan
+from trainer.config import DataConfig, RunConfig
+from trainer.errors import TrainerError
+from trainer.process.cores import core_count
+
+
+def study(flight: Flight) -> Iterator[Finding]:
+    """A finding for each arm that cannot run here, or one for all of them."""
+    plan, names = flight.profile.study_plan, flight.made("ablation")
+    if plan is None or not names:
+        return
+    found = []
+    for name in names:
+        finding = _arm(plan, plan.arm(name))
+        found.append(only_if_made(finding, f"ablation/{name}", flight.may_reuse))
+    wrong = [finding for finding in found if finding.verdict != "ok"]
+    yield from wrong or [Finding("study", "ok", f"{len(names)} arms can run; {found[0].text}")]
+
+
+def _arm(plan: StudyPlan, arm: ArmPlan) -> Finding:
+    import torch
+
+    from trainer.plan import LOSS_BYTES
+    from trainer.plan import plan as training_plan
+    from trainer.process.ranks import choose_device
+
+    training = dataclasses.replace(arm.training, max_steps=1)
+    run = RunConfig(model=arm.model, training=training, data=DataConfig(epochs=("not built yet",)), out=".")
+    try:
+        device = choose_device(training.device)
+        figures = training_plan(run)
+    except TrainerError as error:
+        return Finding("study", "refused", f"arm {arm.name}: {error}")
+    at_once = min(plan.settings.seeds_at_once or core_count(), len(arm.seeds))
+    each = figures.state_bytes + figures.activation_bytes_per_sequence
+    if device == "cuda":
+        needed, there, where = at_once * (each + LOSS_BYTES), torch.cuda.mem_get_info(0)[0], "GPU 0"
+    else:
+        needed, there, where = at_once * (each + PROCESS_BYTES), available_memory(), "this machine"
+    runs = f"{at_once} run{'s' if at_once > 1 else ''} of {arm.name} at once on {device}"
+    text = f"{runs} need {size(needed)} at least, {size(there)} free on {where}"
+    if needed <= there:
+        return Finding("study", "ok", text)
+    fewer = "lower study.seeds_at_once, or " if at_once > 1 else ""
+    return Finding("study", "refused", f"{text}: {fewer}make the arm's model smaller, or free memory there")
