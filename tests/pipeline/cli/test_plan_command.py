@@ -1,5 +1,6 @@
 """`squeeze plan` takes no word that it does not use, and says what is fetched, written and cut short."""
 
+import json
 import re
 
 import pytest
@@ -11,7 +12,15 @@ from trainer.errors import ConfigError
 
 
 @pytest.fixture
-def plan(monkeypatch, tmp_path):
+def tried(monkeypatch):
+    """Every time that the processor was tried; it trains a thousand tokens a second."""
+    times = []
+    monkeypatch.setattr("trainer.probe.tokens_per_second", lambda *_, **how: times.append(how) or 1000.0)
+    return times
+
+
+@pytest.fixture
+def plan(monkeypatch, tmp_path, tried):
     monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "store"))
 
     def run(*words):
@@ -53,3 +62,20 @@ def test_the_vocabulary_is_that_of_the_tokenizer_and_not_what_a_preset_fills_in(
         for name in ("sample", str(profile))
     ]
     assert parameters[1] == 4 * parameters[0]
+
+
+def test_this_machines_processor_is_tried_once_and_stands_beside_gpus(plan, tried):
+    told = json.loads(plan("--profile", "sample", "--json"))
+    (row,) = [item for item in told["training"]["hardware"] if item["name"] == "this CPU"]
+    assert row["tokens_per_second"] == 1000.0
+    assert row["hours"] == pytest.approx(told["training"]["tokens"] / 1000 / 3600)
+    assert "this CPU" in plan("--profile", "sample")
+    assert len(tried) == 1
+    assert "this CPU" not in plan("--profile", "sample", "--no-probe")
+
+
+def test_json_has_all_that_the_tables_say(plan):
+    told = json.loads(plan("--profile", "sample", "--no-probe", "--json"))
+    assert told.keys() == {"schedule", "notes", "training", "to_fetch", "to_write"}
+    assert told["training"]["steps"] == 488
+    assert set(told["to_fetch"]) == {"fineweb_edu", "wikipedia", "books", "childrens_books", "multilingual"}
