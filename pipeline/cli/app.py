@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from pipeline.base.errors import SqueezeError
 from pipeline.cli import (
+    doctor_command,
     inspect_commands,
     model_commands,
     plan_commands,
@@ -26,7 +27,15 @@ from pipeline.cli import (
 from pipeline.cli.streams import accept_everything
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-for commands in (store_commands, plan_commands, inspect_commands, model_commands, scorecard_command, writing_commands):
+for commands in (
+    store_commands,
+    plan_commands,
+    doctor_command,
+    inspect_commands,
+    model_commands,
+    scorecard_command,
+    writing_commands,
+):
     app.add_typer(commands.app)
 app.add_typer(study_commands.app, name="study")
 

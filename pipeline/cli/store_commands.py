@@ -137,6 +137,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Hash everything on disk against the manifests; status 1 when something is damaged."""
+    from pipeline.preflight.doctor import Verified, now, verified
     from pipeline.store.maintenance import damaged_in
 
     store = open_store(profile)
@@ -151,6 +152,7 @@ def verify(
             mark = "[red]damaged[/]" if damage.faults else "[green]ok[/]"
             bytes_ = size(artifact.manifest.size) if artifact else "?"
             console.print(f"{mark} {escape(damage.key)} [cyan]{damage.fingerprint[:8]}[/] {bytes_}")
+    verified(store, Verified(now(), count, len(faults), quick))
     if as_json:
         print_json({"artifacts": count, "faults": faults, "repaired": said})
         raise typer.Exit(1 if faults else 0)

@@ -1,5 +1,7 @@
 """`python -m tests.faults`: what a machine can do to a project, done at random for hours, and what came of it.
 
+    python -m tests.faults run --hours 8         # kills, full and broken disks, damaged files, two runs at once
+    python -m tests.faults run --seed 17 --most 1  # one of these again
     python -m tests.faults fuzz --hours 1        # damaged files to every reader
     python -m tests.faults fuzz --input NAME:SEED  # one of them again
 
@@ -26,13 +28,27 @@ def main(arguments: list[str]) -> int:
     fuzzing.add_argument("--seed", type=int, default=0)
     fuzzing.add_argument("--readers", nargs="*", default=())
     fuzzing.add_argument("--input", help="NAME:SEED of one input")
+    running = commands.add_parser("run", help="faults at random moments of a tiny project's runs")
+    running.add_argument("--hours", type=float, default=0.01)
+    running.add_argument("--seed", type=int, default=0)
+    running.add_argument("--most", type=int, help="faults at most")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
+        if given.command == "run":
+            return _run(Project(Path(folder)).profile, given)
         if STORE_VARIABLE not in os.environ:  # where a finished tiny project is at hand, it may be named
             project = Project(Path(folder))
             project.full_train()
             os.environ[STORE_VARIABLE] = str(project.folder / ".squeeze")
         return _fuzz(given)
+
+
+def _run(profile: Path, given: argparse.Namespace) -> int:
+    from tests.faults.trials import session
+
+    outcome = session(profile, given.hours * 3600, given.seed, given.most)
+    print(outcome, flush=True)
+    return 1 if outcome.wrong else 0
 
 
 def _fuzz(given: argparse.Namespace) -> int:

@@ -1,0 +1,96 @@
+"""`squeeze doctor` says what is wrong with a machine, a store or a profile, and what to do about it."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from pipeline.preflight import doctor
+from pipeline.store import Built, Store
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A store with an artifact of one file, and torch that is not asked."""
+    monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SQUEEZE_PROFILE", "sample")
+    monkeypatch.setattr(doctor, "_ASK_TORCH", 'print(\'{"gpus": [], "mps": false, "bf16": false}\')')
+
+    def build(out):
+        (out / "file").write_text("text")
+        return Built("hash")
+
+    store = Store(tmp_path / "home", "sample").open()
+    store.ensure("thing", code_version="1", identity={}, inputs={}, build=build)
+    return tmp_path / "home"
+
+
+def call(*words):
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, json.loads(done.stdout)
+
+
+def finding(found, check):
+    (item,) = (item for item in found["findings"] if item["check"] == check)
+    return item["verdict"], item["text"]
+
+
+def test_a_store_that_is_well_ends_with_0_and_says_when_it_was_hashed_last(home):
+    status, found = call("doctor")
+    assert (status, found["healthy"]) == (0, True)
+    assert found["store"]["artifacts"] == 1
+    assert found["machine"]["cores"] >= 1
+    assert finding(found, "verify") == ("note", "contents were never hashed since they were built: `squeeze verify`")
+    assert call("verify")[0] == 0
+    _, found = call("doctor")
+    verdict, text = finding(found, "verify")
+    assert verdict == "ok"
+    assert text.startswith("contents of 1 artifact were looked at ")
+    assert text.endswith(", all whole")
+
+
+def test_damage_is_named_with_the_command_that_puts_it_right(home):
+    next(home.glob("thing/*/file")).write_text("longer than it was")
+    status, found = call("doctor")
+    assert (status, found["healthy"]) == (1, False)
+    verdict, text = finding(found, "artifacts")
+    assert verdict == "refused"
+    assert "1 of 1 are damaged" in text
+    assert "squeeze verify --repair" in text
+
+
+def test_builds_that_were_stopped_are_counted(home):
+    (home / "thing" / f".building-{'a' * 32}").mkdir()
+    status, found = call("doctor")
+    assert status == 0
+    assert found["store"]["unfinished"] == 1
+    assert "squeeze gc --unfinished" in finding(found, "builds")[1]
+
+
+def test_a_profile_that_does_not_load_must_be_fixed(home, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("extends: sample\nnonsense: 1\n")
+    monkeypatch.setenv("SQUEEZE_PROFILE", str(tmp_path / "mine.yaml"))
+    status, found = call("doctor")
+    assert status == 1
+    assert "nonsense" in finding(found, "profile")[1]
+
+
+def test_without_a_store_it_says_what_makes_one(home):
+    shutil.rmtree(home)
+    status, found = call("doctor")
+    assert status == 0
+    assert "full_train" in finding(found, "store")[1]
+
+
+def test_torch_that_does_not_answer_or_fails_is_a_finding(home, monkeypatch):
+    monkeypatch.setattr(doctor, "TORCH_SECONDS", 0.2)
+    monkeypatch.setattr(doctor, "_ASK_TORCH", "import time; time.sleep(60)")
+    status, found = call("doctor")
+    assert status == 1
+    assert "did not answer" in finding(found, "accelerator")[1]
+    monkeypatch.setattr(doctor, "TORCH_SECONDS", 30)
+    monkeypatch.setattr(doctor, "_ASK_TORCH", "raise ImportError('libcuda.so.1 is missing')")
+    assert "libcuda.so.1 is missing" in finding(call("doctor")[1], "accelerator")[1]
