@@ -11,7 +11,7 @@ def test_every_section_of_a_profile_is_on_the_settings_page():
     for heading in ("corpora.NAME.sources[].hub", "schedule.stages[]", "model", "training", "launch"):
         assert f"\n## {heading}\n" in page
     assert "| `max_minutes` | number or null | `null` | End after so many minutes" in page
-    assert [key.name for key in reference.keys_of(Profile)][:3] == ["name", "description", "preset"]
+    assert [key.name for key in reference.keys_of(Profile)][:4] == ["name", "description", "owners", "preset"]
 
 
 @pytest.mark.parametrize("page", ["settings", "profiles"])
