@@ -141,7 +141,8 @@ def _report_metadata(summary: ReportSummary, folder: Path, profile: str) -> Meta
     option = "" if profile == DEFAULT_PROFILE else f" --profile {shlex.quote(as_named(profile))}"
     return {
         "page": dg.MetadataValue.url(REPORT_URL),
-        "to_open_the_page": f"start it with `squeeze serve{option}`; or `squeeze report --open{option}`",
+        "start_it_with": f"squeeze serve{option}",
+        "or_open_a_copy_with": f"squeeze report --open{option}",
         "file": dg.MetadataValue.path(from_here(folder / REPORT_FILE)),
         "card": dg.MetadataValue.md((folder / CARD_FILE).read_text(encoding="utf-8")),
         "bytes": summary.bytes,

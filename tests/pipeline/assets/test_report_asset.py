@@ -7,14 +7,14 @@ from pipeline.profile.profile import load_profile
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "option"),
     [
-        ("sample", "`squeeze serve`; or `squeeze report --open`"),
-        ("laptop", "`squeeze serve --profile laptop`; or `squeeze report --open --profile laptop`"),
-        ("my own.yaml", "`squeeze serve --profile 'my own.yaml'`; or `squeeze report --open --profile 'my own.yaml'`"),
+        ("sample", ""),
+        ("laptop", " --profile laptop"),
+        ("my own.yaml", " --profile 'my own.yaml'"),
     ],
 )
-def test_it_links_to_the_page_that_the_command_beside_it_serves(tmp_path, monkeypatch, name, said):
+def test_it_links_to_the_page_that_the_command_beside_it_serves(tmp_path, monkeypatch, name, option):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my own.yaml").write_text("extends: sample\n")
     (tmp_path / "README.md").write_text("# sample\n")
@@ -22,4 +22,5 @@ def test_it_links_to_the_page_that_the_command_beside_it_serves(tmp_path, monkey
     (report,) = [asset for asset in scorecard.stored_assets(load_profile(name)) if asset.key == "report"]
     shown = report.metadata(scorecard.ReportSummary("hash", 10), tmp_path)
     assert shown["page"].value == "http://127.0.0.1:8017/report"
-    assert shown["to_open_the_page"] == f"start it with {said}"
+    assert shown["start_it_with"] == f"squeeze serve{option}"
+    assert shown["or_open_a_copy_with"] == f"squeeze report --open{option}"
