@@ -5,27 +5,21 @@
 Pictures of every page that a test asks for land in `screenshots/` here, which is not committed.
 """
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
-from tiny_project import BIN, Project  # noqa: E402
+from tiny_project import Project  # noqa: E402
+from web_server import PATIENCE, dagster_dev  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 SCREENSHOTS = ROOT / "screenshots"
-PATIENCE = 120.0
 BENIGN = ("favicon", "Failed to load resource: net::ERR_")  # pages that leave while a request is under way
 
 
@@ -91,12 +85,6 @@ class Ui:
         return [text for text in self.complaints if not any(word in text for word in BENIGN)]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """(project, address) of a running `dagster dev`, ended with all it started."""
@@ -106,38 +94,6 @@ def server(tmp_path_factory):
     )
     with dagster_dev(project) as running:
         yield running
-
-
-@contextmanager
-def dagster_dev(project, **environment):
-    """`dagster dev` on a project, as the fixture `server` gives it."""
-    port, started = free_port(), time.monotonic()
-    log = (project.folder / "dev.log").open("w")
-    run = subprocess.Popen(
-        [str(BIN / "dagster"), "dev", "-p", str(port)],
-        cwd=project.folder,
-        env=project.environment(**environment),
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/server_info", timeout=2).read()
-                break
-            except OSError:
-                assert run.poll() is None, (project.folder / "dev.log").read_text()
-                assert time.monotonic() - started < PATIENCE, "dagster dev does not answer"
-                time.sleep(0.1)
-        yield project, address
-    finally:
-        os.killpg(run.pid, signal.SIGTERM)
-        try:
-            run.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from conftest import dagster_dev  # isort: skip
 from tiny_project import Project  # isort: skip
+from web_server import dagster_dev  # isort: skip
 
 pytestmark = pytest.mark.browser
 

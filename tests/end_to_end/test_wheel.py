@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 from tiny_project import ROOT, Project
+from web_server import dagster_dev
 
 FOREIGN = 'raise SystemExit("this is another project\'s code")\n'
 CONSOLE = "#!{python}\nimport sys\nfrom dagster._cli import main\nsys.exit(main())\n"
@@ -100,6 +102,18 @@ def test_the_first_assets_are_built_by_their_names_and_history_is_kept(elsewhere
     built = json.loads(elsewhere.run("squeeze", "ls", "--json").stdout)
     assert {row["key"] for row in built} == {"documents/web", "documents/tales"}
     assert (elsewhere.folder / ".dagster" / "history" / "runs.db").is_file()
+
+
+@pytest.mark.slow
+def test_the_web_ui_starts_and_shows_the_profile(elsewhere):
+    query = "{repositoriesOrError {... on RepositoryConnection {nodes {name assetNodes {assetKey {path}}}}}}"
+    with dagster_dev(elsewhere) as (_, address):
+        asked = urllib.request.Request(
+            f"{address}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+        )
+        (found,) = json.load(urllib.request.urlopen(asked, timeout=60))["data"]["repositoriesOrError"]["nodes"]
+    assert found["name"] == "tiny"
+    assert ["tiny", "model"] in [asset["assetKey"]["path"] for asset in found["assetNodes"]]
 
 
 @pytest.mark.slow
