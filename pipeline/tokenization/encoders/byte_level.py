@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
-from pipeline.tokenization.formats.card import AGAIN, TokenizerCard
+from pipeline.tokenization.formats.card import AGAIN, CARD_NAME, TokenizerCard
 from trainer.process.cores import core_count
 from trainer.records import reason
 
@@ -56,7 +56,10 @@ class ByteLevelTokenizer(Tokenizer):
     def read(cls, folder: Path, card: TokenizerCard) -> Self:
         path = folder / "tokenizer.json"
         data = path.read_bytes()
-        pattern, end_of_text = card.details["pattern"], card.end_of_text
+        pattern, reference = (card.details.get(name) for name in ("pattern", "reference"))
+        if pattern is None or reference not in get_args(Reference):
+            raise TokenizerError(f"{folder / CARD_NAME}: pattern {pattern!r}, reference {reference!r}; {AGAIN}")
+        end_of_text = card.end_of_text
         try:
             pairs = BytePairs.from_tokenizer_json(
                 data, pattern=pattern, end_of_text=end_of_text, vocab_size=card.vocab_size
@@ -70,8 +73,7 @@ class ByteLevelTokenizer(Tokenizer):
             )
         # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
         whole = hashlib.sha256(data).hexdigest() == card.details.get("tokenizer_json_sha256")
-        reference = cast(Reference, card.details["reference"])
-        return cls(pairs, reference=reference, content_hash=card.content_hash if whole else None)
+        return cls(pairs, reference=cast(Reference, reference), content_hash=card.content_hash if whole else None)
 
     def export(self) -> Export:
         data = self.pairs.tokenizer_json().encode()
