@@ -12,7 +12,8 @@ variables that are missing:
   `-m pipeline.definitions` means a `pipeline/definitions.py` in the folder where there is one, as Python has it.
 - DAGSTER_HOME where a run would leave no history: `.dagster` in the working folder, as in a clone.
 - DAGSTER_CLI_DEV_WORKSPACE for `dagster dev` with such a history: a workspace in that folder, because runs are tagged
-  with the location's name, `pipeline`, and only a workspace can give it.
+  with the location's name, `pipeline`, and only a workspace can give it. `dagster dev` gets the first two by names of
+  that kind as well, and in a clone nothing: its workspace.yaml says all.
 
 Two lines of advice with which Dagster begins every such run are left out.
 
@@ -29,6 +30,10 @@ EXECUTE = {("job", "execute"), ("asset", "materialize")}
 OWN_ADVICE = r"Function `(job_execute|asset_materialize)_command` is superseded"
 """Dagster's advice to take `dg launch`, given before any code of this project is there to leave it out."""
 COMMANDS = {"job", "asset", "schedule", "sensor", "definitions", "dev"}
+DEV = "DAGSTER_CLI_DEV_"
+"""How Dagster calls what `dagster dev` alone reads: by the other names the servers that it starts would read them too,
+refuse them beside the workspace that it gives them, and never end."""
+FOR_ALL = ("DAGSTER_HOME",)
 KEEPS_HISTORY = {"execute", "materialize", "launch", "backfill", "dev"}
 MODULE_OPTIONS = ("-m", "--module-name")
 FOLDER_OPTIONS = ("-d", "--working-directory")
@@ -64,13 +69,21 @@ def dagster_words(command_line):
 
 def variables(words, environment, folder, package):
     """The variables that a command of `dagster`, run in `folder`, lacks; `package` is where Squeeze is installed."""
+    missing = for_any_command(words, environment, folder, package)
+    if not words or words[0] != "dev":
+        return missing
+    return {name if name in FOR_ALL else name.replace("DAGSTER_", DEV, 1): value for name, value in missing.items()}
+
+
+def for_any_command(words, environment, folder, package):
+    """As `variables`, by the names that every command reads."""
     if not words or words[0] not in COMMANDS or {"-h", "--help"} & set(words):
         return {}
     named = option(words, MODULE_OPTIONS) or environment.get("DAGSTER_MODULE_NAME")
     if names_a_location(words) or any(name in environment for name in VARIABLES):
         if named != MODULE or has(folder, "pipeline", "definitions.py") or option(words, FOLDER_OPTIONS):
             return {}
-    elif tuple(words[:2]) not in EXECUTE and has_own_project(folder) and not is_clone(folder):
+    elif has_own_project(folder) and (words[0] == "dev" or (tuple(words[:2]) not in EXECUTE and not is_clone(folder))):
         return {}
     missing = {} if named else {"DAGSTER_MODULE_NAME": MODULE}
     if not is_clone(folder) and "DAGSTER_WORKING_DIRECTORY" not in environment:
@@ -81,7 +94,7 @@ def variables(words, environment, folder, package):
             missing["DAGSTER_HOME"] = home
     if words[0] == "dev" and not named and "DAGSTER_HOME" in missing:
         workspace = os.path.join(missing["DAGSTER_HOME"], "workspace.yaml")  # noqa: PTH118
-        return {"DAGSTER_HOME": missing["DAGSTER_HOME"], "DAGSTER_CLI_DEV_WORKSPACE": workspace}
+        return {"DAGSTER_HOME": missing["DAGSTER_HOME"], "DAGSTER_WORKSPACE": workspace}
     return missing
 
 

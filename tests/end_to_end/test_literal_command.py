@@ -27,7 +27,7 @@ def foreign(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [FULL_TRAIN, "asset materialize --select model", "job list", "dev"])
+@pytest.mark.parametrize("command", [FULL_TRAIN, "asset materialize --select model", "job list"])
 def test_in_a_clone_its_own_code_and_settings_are_taken(command):
     assert variables(command, ROOT) == {"DAGSTER_MODULE_NAME": "pipeline.definitions"}
 
@@ -48,11 +48,20 @@ def test_the_web_ui_elsewhere_has_the_location_by_the_name_that_runs_are_tagged_
         "DAGSTER_HOME": str(home),
         "DAGSTER_CLI_DEV_WORKSPACE": str(workspace),
     }
-    assert variables("dev", foreign, DAGSTER_HOME="/elsewhere")["DAGSTER_MODULE_NAME"] == "pipeline.definitions"
     assert help_.make_home(str(home), PACKAGE)
     (clone,) = YAML(typ="safe").load((ROOT / "workspace.yaml").read_text())["load_from"]
     (written,) = YAML(typ="safe").load(workspace.read_text())["load_from"]
     assert written["python_module"] == clone["python_module"] | {"working_directory": PACKAGE}
+
+
+def test_nothing_is_set_for_the_web_ui_that_the_servers_it_starts_would_read_and_refuse(foreign):
+    assert variables("dev", ROOT) == {}
+    assert variables("dev", foreign, DAGSTER_HOME="/elsewhere") == {
+        "DAGSTER_CLI_DEV_MODULE_NAME": "pipeline.definitions",
+        "DAGSTER_CLI_DEV_WORKING_DIRECTORY": PACKAGE,
+    }
+    named = variables("dev -m pipeline.definitions", foreign)
+    assert named == {"DAGSTER_CLI_DEV_WORKING_DIRECTORY": PACKAGE, "DAGSTER_HOME": str(foreign / ".dagster")}
 
 
 def test_a_look_at_the_jobs_makes_no_history_and_reads_what_is_there(tmp_path):
