@@ -6,9 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pip._internal.models.index import PyPI
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = {"pypi.org", "files.pythonhosted.org"}
+PUBLIC = {PyPI.netloc, PyPI.file_storage_domain}
 
 
 def plain(name):

@@ -31,7 +31,7 @@ SHARE: Final = 0.2
 """or this share of the run's time so far, where that is longer,"""
 LONGEST: Final = 60.0
 """but no more seconds than these, which limit what follows too."""
-LONG: Final = 5.0
+LONG: Final = 8.0
 """Seconds after which a step has lines of its own; quicker ones wait so long for others to share theirs."""
 LONG_SHARE: Final = 0.05
 """Of the run's time so far, where that is longer: a slow machine says no more than a fast one."""

@@ -25,7 +25,6 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.base.archives import Archive, is_wheel_of
 
-PUBLIC: Final = "https://pypi.org/simple"
 KINDS: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 WHO_ASKS: Final = (401, 403, 407)
 SECTIONS: Final = (":env:", "download", "global")
@@ -67,8 +66,10 @@ class PackageIndex:
 
     @property
     def _indexes(self) -> list[str]:
+        from pip._internal.models.index import PyPI  # which pip takes where nothing is set
+
         settings = self._settings
-        return [settings.get("index-url", PUBLIC), *settings.get("extra-index-url", "").split()]
+        return [settings.get("index-url", PyPI.simple_url), *settings.get("extra-index-url", "").split()]
 
     def _looked(self, place: str, archive: Archive) -> Answer:
         parts = urlsplit(place)
