@@ -81,7 +81,7 @@ RULES = [
     (r"(python3 -m venv|git clone|apt-get install|bash (\.ci/run|packaging/\w+\.sh))", "elsewhere"),
     (r"(pytest|ruff|mypy)\b", "tools"),
     (r"(torchrun|python)\b.* -m trainer (train|plan)\b", "trainer"),
-    (r"(\w+=\S+ )*(torchrun|python3?)\b.* -m (benchmarks|pipeline)(\.\w+)+", "module"),
+    (r"(\w+=\S+ )*(torchrun|python3?)\b.* -m (benchmarks|pipeline|tests)(\.\w+)+", "module"),
     (r"(\w+=\S+ )*(torchrun|python3?)\b.* benchmarks/\w+\.py", "script"),
     (r"(lm_eval|python -c)\b", "elsewhere"),  # tests/pipeline/evaluation
 ]

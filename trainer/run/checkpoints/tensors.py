@@ -110,4 +110,7 @@ def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimize
             raise CheckpointError(f"{path}: optimizer state of {name!r}, which this model does not train")
         # torch moves all of a state but `step`, which the fused AdamW needs where its parameter is
         state.setdefault(numbers[id(parameters[name])], {})[entry] = value.to(parameters[name].device)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: optimizer state without what this optimizer needs ({error})") from error
