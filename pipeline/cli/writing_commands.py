@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -93,6 +94,8 @@ def serve(
         console.print("stopped")
     finally:
         server.server_close()
+    sys.stdout.flush()
+    os._exit(0)  # a thread that still answers would be ended inside torch, which aborts the process
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,7 @@ def test_the_command_serves_a_model_and_stops_cleanly(model_home, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which tests in the background ignore
     )
     port = int(re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())[1])
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

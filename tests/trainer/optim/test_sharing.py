@@ -1,6 +1,5 @@
 """Muon's work shared out over ranks: the bits of one process on any number of them, and each rank does its part."""
 
-import sys
 import warnings
 
 import pytest
@@ -50,12 +49,11 @@ def rank_of(rank: int, ranks: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="ranks are forked")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_the_work_and_get_the_bits_of_one_process(ranks, tmp_path):
     alone = {name: trained(config) for name, config in MODELS.items()}
     context = torch.multiprocessing.start_processes(
-        rank_of, (ranks, str(tmp_path)), nprocs=ranks, start_method="fork", join=False
+        rank_of, (ranks, str(tmp_path)), nprocs=ranks, start_method="spawn", join=False
     )
     while not context.join():
         pass
