@@ -83,9 +83,9 @@ def test_a_language_that_the_priming_text_lacks_has_no_primed_figure_and_reads_a
     rows = {row.name: row.compressors for row in result.details.rows}
     assert "xz_primed" in rows["books/en"]
     assert set(rows["books/fr"]) == set(rows["web"]) == {"gzip", "xz", "zstd"}
-    shown = {record.data["text"]: record.data for record in table(result.details.table()).records}
-    assert shown["books/fr"]["xz -9e after training text"] == ""
-    assert shown["books/en"]["xz -9e after training text"] == f"{rows['books/en']['xz_primed']:.4f}"
+    shown = {record.data["text"]: record.data for record in table(result.details.table()).records}  # a row a figure
+    assert shown["xz -9e after training text"]["books/fr"] == ""
+    assert shown["xz -9e after training text"]["books/en"] == f"{rows['books/en']['xz_primed']:.4f}"
     card = build_scorecard({"bits_per_byte": tmp_path}, {}, tmp_path)
     beside = {row.task: [item.name for item in row.comparisons] for row in card.rows}
     assert beside["books/fr"] == ["gzip -9", "xz -9e", "zstd -19"]
