@@ -1,7 +1,8 @@
 """What of a corpus's sources could not be read, said where people look; too much of it stops the build.
 
 In: the quarantine of a corpus, with the bytes of every reason. Out: a warning with the share, the first names and what
-to do, or the same as an error where the share is over `most_lost_share`. A file of another encoding is opened once more
+to do, or the same as an error where the share of whole files is over `most_lost_share`; records within files that are
+read never stop a build. A file of another encoding is opened once more
 to name the encoding in which it reads like a language.
 """
 
@@ -49,13 +50,14 @@ class Losses:
         lost = sum(self.quarantined.bytes[reason] for reason in self.reasons)
         if not lost:
             return
-        share, most = lost / (lost + kept), self.settings.most_lost_share
-        said = f"{share:.1%} of the text could not be read ({size_of(lost)}, beside {size_of(kept)} of documents)"
-        if share > most:
+        of_files, most = self.quarantined.bytes_of_files / (lost + kept), self.settings.most_lost_share
+        said = f"{lost / (lost + kept):.1%} of the text could not be read ({size_of(lost)}, beside {size_of(kept)} of"
+        said += " documents)"
+        if of_files > most:
             raise CurationError(
                 f"corpus {self.corpus!r}: {said}, more than its most_lost_share of {most:.0%} allows:"
-                f"{''.join(self.cures(alone=False))}\n  To go on without it set most_lost_share: {_above(share):g} on "
-                "the corpus."
+                f"{''.join(self.cures(alone=False))}\n  To go on without it set most_lost_share: {_above(of_files):g} "
+                "on the corpus."
             )
         log.warning("%s: %s:%s", self.corpus, said, "".join(self.cures(alone=False)))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pipeline.base.files import whole_file
-from pipeline.curation.sources.formats.reason import OF_FILES, Reason
+from pipeline.curation.sources.formats.reason import NO_LOSS, OF_FILES, Reason
 from pipeline.curation.sources.formats.record import Record, Refused
 from pipeline.curation.sources.settings import Source
 
@@ -73,11 +73,15 @@ class Quarantined:
     reasons: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[dict[str, str | int]]] = field(default_factory=dict)
+    bytes_of_files: int = 0
+    """Of files that were set aside as wholes and held text: `bytes` less those of records within files."""
 
     @classmethod
     def of(cls, folder: Path) -> Quarantined:
         """Read them all."""
         quarantined = cls()
+        undecodable: dict[str, int] = {}
+        """Bytes of the files of which the first record alone is not in the encoding, as it is of a whole file."""
         for path in sorted(folder.glob(f"*{ENDING}")):
             with path.open(encoding="utf-8") as file:
                 for item in map(json.loads, file):
@@ -86,6 +90,11 @@ class Quarantined:
                     some = quarantined.examples.setdefault(item["reason"], [])
                     if len(some) < _EXAMPLES:
                         some.append(item)
+                    if item["reason"] == Reason.BAD_BYTES:
+                        first = item["entry"] not in undecodable and item["row"] == 0
+                        undecodable[item["entry"]] = item["bytes"] if first else 0
+        of_files = sum(quarantined.bytes[reason] for reason in OF_FILES - NO_LOSS)
+        quarantined.bytes_of_files = of_files + sum(undecodable.values())
         return quarantined
 
     def warn_of_files(self, corpus: str) -> None:

@@ -33,8 +33,9 @@ class DocumentsSettings(Settings):
     refuse_bytes: int = Field(10_000_000, ge=1000)
     """Records of more bytes than this are quarantined (where `split_bytes` is unset)."""
     most_lost_share: Share = runtime(0.1)
-    """Largest share of the bytes that may be set aside because they could not be read (not in the encoding, PDF and
-    office files, damaged, no JSON, too long): beyond it the build stops and says what to do; up to it the log does."""
+    """Largest share of the bytes that may be set aside in whole files that could not be read (not in the encoding, PDF
+    and office files, damaged): beyond it the build stops and says what to do; up to it the log does, and of single
+    records (no JSON, no text, too long), however many."""
     document_seconds: float = Field(30.0, gt=0.0)
     """Processor seconds that a document may take, and as many for every further million characters; one that takes
     longer is quarantined. Text takes a hundredth of it at most, on a slow machine too, so what is kept depends on none;

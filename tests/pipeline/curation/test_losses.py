@@ -124,12 +124,23 @@ def test_a_build_that_was_stopped_goes_on_with_the_share_that_it_names(folder: P
     assert build(folder, share=share).documents == 2
 
 
-def test_rows_without_the_text_are_a_loss_too(tmp_path: Path) -> None:
+def test_rows_without_the_text_are_a_loss_that_is_said_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "in").mkdir()
     rows = [{"text": ENGLISH}, *({"body": ENGLISH} for _ in range(3))]
     (tmp_path / "in" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(CurationError, match=r"3 no field of the text \(a\.jsonl\): set the source's `text_field`"):
-        build(tmp_path / "in", format="records")
+    assert build(tmp_path / "in", format="records").quarantined == {Reason.NO_FIELD: 3}
+    assert "3 no field of the text (a.jsonl): set the source's `text_field`" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [b"bad \xff\n", b'{"text": ' + b"[" * 9999 + b"\n"])
+@pytest.mark.parametrize("number", [1, 500])
+def test_records_never_stop_a_build_however_many_are_bad(tmp_path: Path, bad: bytes, number: int) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(json.dumps({"text": ENGLISH}).encode() + b"\n" + bad * number)
+    summary = build(tmp_path / "in", format="records")
+    assert (summary.documents, sum(summary.quarantined.values())) == (1, number)
 
 
 def test_the_share_enters_no_fingerprint() -> None:
