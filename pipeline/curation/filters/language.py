@@ -16,7 +16,8 @@ class Language(Filter):
     language: tuple[LanguageCode, ...] | None = None
     """Languages to keep (ISO 639-1 or -3, as in `fr`, `fra`, `fra_Latn`)."""
     language_score: Share | None = None
-    """Least confidence of the detector in the document's language (FineWeb: 0.65; FineWeb-2: fr 0.824, sw 0.30)."""
+    """Least confidence of the detector in the document's language (FineWeb: 0.65 for English). It is lid.176's, so that
+    thresholds of FineWeb-2, which are GlotLID's, do not hold; docs/curation.md has some that were measured."""
 
     def rules(self, signals: Signals) -> Iterator[Rule]:
         if self.language is not None:

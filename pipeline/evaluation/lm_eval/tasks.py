@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 FEWSHOT_SEED: Final = 1234  # lm-eval's own default
+SCRIPT: Final = re.compile(r"[Dd]ataset scripts are no longer supported, but found (?P<file>\S+)")
+"""What `datasets` says of a repository that holds a program in the place of data."""
 _OF_ONE_TRY: Final = re.compile(r"\b0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|Root=[\w-]+")
 _SPLITS: Final = ("training_split", "validation_split", "test_split", "fewshot_split")
 
@@ -92,6 +94,14 @@ def _load(manager: TaskManager, names: Sequence[str], include: Path | None) -> A
         raise needs_a_package(names, error) from error
     except (OSError, ValueError, RuntimeError, KeyError, DatasetsError) as error:
         first_line = _in_a_line(error)
+        if (script := SCRIPT.search(str(error))) is not None:
+            raise NotPossibleError(
+                f"the items of {', '.join(names)} are made by a script of their data set ({script['file']}), which "
+                "datasets no longer runs since its version 4: nothing is wrong with the network; leave the task out, "
+                "or take one of lm-eval's whose data set has plain files, such as xnli_fr or belebele_fra_Latn for "
+                "languages",
+                passing=True,
+            ) from error
         if set(names) & set(own_names(include)):
             raise NotPossibleError(
                 f"the items of {', '.join(names)} cannot be loaded ({first_line}); check `dataset_path` and "

