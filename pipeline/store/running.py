@@ -23,6 +23,7 @@ from pipeline.base.errors import StoreError
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import FINGERPRINT, Backend
 from pipeline.store.recipe import Recipe
+from trainer.records import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def fingerprint_in(text: str | None) -> str | None:
 
 def _read(backend: Backend, run_id: str, profile: str | None = None) -> dict[str, str]:
     try:
-        record = json.loads(backend.read(f"{RUNS}/{run_id}.json") or "{}")
+        record = parse_json(backend.read(f"{RUNS}/{run_id}.json") or "{}")
         artifacts = {str(key): str(item) for key, item in record["artifacts"].items()}
         return artifacts if profile in (None, record["profile"]) else {}
     except (StoreError, ValueError, KeyError, TypeError, AttributeError):

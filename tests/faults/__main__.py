@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from tests.end_to_end.tiny_project import Project
-from tests.faults.readers import STORE_VARIABLE
+from tests.faults.reader import STORE_VARIABLE
 
 
 def main(arguments: list[str]) -> int:

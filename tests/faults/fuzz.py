@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -24,34 +25,41 @@ from typing import Any
 
 from pipeline.base.errors import SqueezeError
 from tests.faults.mutations import damaged
-from tests.faults.readers import READERS, Reader
+from tests.faults.reader import Reader
+from tests.faults.readers import READERS
 from trainer.errors import TrainerError
 
+SAY_EVERY = 300
+"""Seconds between two looks at what came of a long session so far."""
 MOST_SECONDS = 60
 """For one input of some kilobytes, on a machine that does much else."""
 
 
 @dataclass
 class Tally:
-    """What happened: inputs accepted, refused in the project's own words by class of error, and the rest."""
+    """What happened: inputs accepted, refused in the project's own words (also by class of error), and the rest."""
 
-    accepted: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)
+    """By reader, as `refused`."""
+    refused: Counter[str] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
     foreign: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     """(error, place) to [how often, its text, the first input that did it]."""
 
     @property
     def inputs(self) -> int:
-        return self.accepted + self.own.total() + sum(item[0] for item in self.foreign.values())
+        return self.accepted.total() + self.own.total() + sum(item[0] for item in self.foreign.values())
 
     def note(self, what: str, place: str, text: str, name: str, seed: int) -> None:
         self.foreign.setdefault((what, place), [0, text, f"{name}:{seed}"])[0] += 1
 
     def __str__(self) -> str:
         errors = ", ".join(f"{name} {count:,}" for name, count in self.own.most_common())
+        readers = sorted({*self.accepted, *self.refused})
         lines = [
-            f"{self.inputs:,} inputs over {len(READERS)} readers: {self.accepted:,} read, {self.own.total():,} refused "
-            f"({errors}), {len(self.foreign)} kinds of foreign error"
+            f"{self.inputs:,} inputs over {len(readers)} readers: {self.accepted.total():,} read, "
+            f"{self.own.total():,} refused ({errors}), {len(self.foreign)} kinds of foreign error",
+            "  " + ", ".join(f"{name} {self.accepted[name] + self.refused[name]:,}" for name in readers),
         ]
         for (what, place), (count, text, first) in sorted(self.foreign.items(), key=lambda item: -item[1][0]):
             lines.append(f"  {count:,} {what} at {place}: {text!r}; again with: fuzz --input {first}")
@@ -65,7 +73,11 @@ def fuzz(seconds: float, seed: int, names: Sequence[str] = ()) -> Tally:
     numbers = dict.fromkeys(names, seed)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         sound = {name: _sound(READERS[name], Path(folder) / name) for name in names}
+        said = time.monotonic()
         while time.monotonic() < end:
+            if time.monotonic() > said + SAY_EVERY:
+                said = time.monotonic()
+                print(tally, file=sys.stderr, flush=True)
             for name in names:
                 share = max(min(end - time.monotonic(), 20, seconds / len(names) / 3), 0.2)
                 numbers[name] = _in_worker(name, sound[name], numbers[name], share, tally)
@@ -94,7 +106,7 @@ def _sound(reader: Reader, folder: Path) -> Path:
 
 def _input(name: str, folder: Path, seed: int) -> tuple[Path, bytes]:
     draw = random.Random(f"{name} {seed}")
-    files = sorted(file for pattern in READERS[name].files for file in folder.glob(pattern))
+    files = sorted({file for pattern in READERS[name].files for file in folder.glob(pattern) if file.is_file()})
     file = draw.choice(files)
     data = damaged(file.read_bytes(), draw)
     seal = READERS[name].seal
@@ -122,9 +134,10 @@ def _in_worker(name: str, folder: Path, seed: int, seconds: float, tally: Tally)
         if kind == "try":
             last = rest[0]
         elif kind == "read":
-            tally.accepted += 1
+            tally.accepted[name] += 1
         elif kind == "own":
             tally.own[rest[0]] += 1
+            tally.refused[name] += 1
         else:
             tally.note(*rest, name, last)
     _, status = os.waitpid(pid, 0)

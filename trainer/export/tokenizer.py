@@ -8,7 +8,6 @@ The tokenizer's own folder stays as it is: it serves models of any context.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from trainer.errors import ExportError
 from trainer.files import write_json
+from trainer.records import read_json
 
 CARD: Final = "squeeze_tokenizer.json"
 PLAIN_FILES: Final = ("special_tokens_map.json", "tokenizer.model")
@@ -79,10 +79,7 @@ def _opened_by(opening: EndOfText, given: Any) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExportError(f"{path}: cannot be read ({error}); give a tokenizer's folder") from None
+    values = read_json(path, ExportError, what="a tokenizer's file", cure="give a tokenizer's folder")
     if not isinstance(values, dict):
         raise ExportError(f"{path}: no JSON object; give a tokenizer's folder")
     return values

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from pipeline.evaluation.item_values import BITS, MEAN, PERPLEXITY, Formula, ItemValues, item_values
+from pipeline.evaluation.item_values import BITS, MEAN, PERPLEXITY, Formula, ItemValues, item_rows, item_values
 from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE
 from pipeline.evaluation.results import Details, Score
+from trainer.records import check, parse_json
 
 FORMULAS: Final[Mapping[str, Formula]] = {
     "perplexity": PERPLEXITY,
@@ -50,9 +50,9 @@ class LmEvalDetails(Details):
         numbers = {name: number for number, name in enumerate(sorted(self._leaves(score.task)))}
         metric = score.metric.partition(" (")[0]
         keys, pairs, groups = [], [], []
-        columns = (items.get(name, []) for name in ("task", "item", "hash", "metrics"))
-        for task, item, digest, metrics in zip(*columns, strict=True):
-            pair = _amount_and_weight(json.loads(metrics).get(metric)) if task in numbers else None
+        for task, item, digest, metrics in item_rows(items, "task", "item", "hash", "metrics"):
+            values = check(dict[str, Any], parse_json(metrics, finite=False)) if task in numbers else {}
+            pair = _amount_and_weight(values.get(metric))
             if pair is not None:
                 keys.append((task, item, digest))
                 pairs.append(pair)

@@ -48,17 +48,20 @@ class Scored:
         self.folder = folder
 
     def values(self, score: Score) -> ItemValues | None:
-        """The items behind a score; none where they are not kept."""
-        return self.result.details.values(score, self._items)
+        """The items behind a score; none where they are not kept. Raises EvaluationError where they are damaged."""
+        with reading(self._path, EvaluationError):
+            return self.result.details.values(score, self._items)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / self.result.details.items_file
 
     @cached_property
     def _items(self) -> Mapping[str, list[Any]]:
-        name = self.result.details.items_file
-        path = self.folder / name
-        if not (name and path.is_file()):
+        if not (self.result.details.items_file and self._path.is_file()):
             return {}
-        with reading(path, EvaluationError):
-            return read_table(path).to_pydict()
+        with reading(self._path, EvaluationError):
+            return read_table(self._path).to_pydict()
 
 
 def same_items(a: ItemValues | None, b: ItemValues | None) -> bool | None:

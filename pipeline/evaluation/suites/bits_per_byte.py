@@ -22,7 +22,7 @@ from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.base.numbers import size, with_error
 from pipeline.base.settings import runtime
 from pipeline.evaluation.heldout import Heldout, Prefix, TrainingText, read_heldout, training_prefix
-from pipeline.evaluation.item_values import BITS, ItemValues, item_values, ratio_stderr
+from pipeline.evaluation.item_values import BITS, ItemValues, item_rows, item_values, ratio_stderr
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Details, Score, SuiteResult, fields_from, finish
 from pipeline.evaluation.suites.compressors import COMPRESSOR_NAMES, measure
@@ -110,8 +110,8 @@ class BitsPerByteDetails(Details):
             return None
         everywhere = row.lang is not None and row.name == row.corpus  # all English, whatever the corpus
         keys, pairs = [], []
-        columns = (items.get(name, []) for name in ("corpus", "document", "lang", "bytes", "nats_text"))
-        for corpus, number, lang, length, nats in zip(*columns, strict=True):
+        rows = item_rows(items, "corpus", "document", "lang", "bytes", "nats_text")
+        for corpus, number, lang, length, nats in rows:
             if (everywhere or corpus == row.corpus) and row.lang in (None, lang):
                 keys.append((corpus, number, length))
                 pairs.append((-nats, float(length)))

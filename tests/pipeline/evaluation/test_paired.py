@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.lm_eval.details import LmEvalDetails
 from pipeline.evaluation.lm_eval.item_table import write_items
-from pipeline.evaluation.results import Score, finish
+from pipeline.evaluation.results import Score, SuiteResult, finish
 from pipeline.evaluation.scores.noise import judge
 from pipeline.evaluation.scores.paired import Scored, mcnemar, paired, same_items
 from pipeline.evaluation.scores.scorecard import Earlier, build_scorecard
@@ -185,3 +186,11 @@ def test_an_earlier_model_stands_in_the_scorecard_by_its_items_and_outside_of_it
     assert comparison.noise is not None
     assert card.content_hash == alone.content_hash
     assert json.loads((tmp_path / "two" / "scorecard.json").read_text())["earlier"] == {"sample 1234abcd": "1234abcd"}
+
+
+def test_items_without_a_column_that_the_score_is_made_of_are_named_with_their_file(tmp_path):
+    details = LmEvalDetails()
+    pq.write_table(pa.table({"task": ["a"], "item": [1]}), tmp_path / details.items_file)
+    scored = Scored(SuiteResult("hash", "lm_eval", (), details), tmp_path)
+    with pytest.raises(EvaluationError, match=r"items.parquet: missing, cut short or damaged \('hash'\)"):
+        scored.values(Score("a", "acc", 1.0))
