@@ -26,9 +26,14 @@ class ArmPlan(NamedTuple):
     name: str
     model: ModelConfig
     training: TrainingConfig
-    data: str
+    data: tuple[str, ...]
+    """Data sets of one tokenizer, which its seeds take in turn."""
     budget: Budget
     seeds: tuple[int, ...]
+
+    def data_of(self, seed: int) -> str:
+        """The data set that a seed trains on."""
+        return self.data[self.seeds.index(seed) % len(self.data)]
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ class Arm(Settings):
     """The arm it is compared with, where that is not the study's baseline."""
     change: dict[str, Any] = Field(default_factory=dict)
     """Settings by dotted name, such as `training.optimizer.learning_rate: 2.8e-3`."""
-    data: str | None = None
+    data: str | tuple[str, ...] | None = None
+    """The data set it trains on. Several: its seeds take them in turn, so that what its runs spread over is the choice
+    and the order of the text too; without several draws of it, an arm about either gets no verdict."""
     budget: Budget | None = None
     seeds: tuple[int, ...] | None = None
 
@@ -124,6 +126,9 @@ class StudySettings(Settings):
     points: int = Field(8, ge=1)
     """Points of a curve; the last is the run's end."""
     baseline: str
+    margin: float = Field(0.0, ge=0)
+    """Bits per byte within which a difference counts as none, named before the runs: equal is only what has its whole
+    interval inside."""
     tuned: tuple[str, ...] = ()
     """Arms that differ in the learning rate alone; the best of them is the tuned baseline."""
     recipe: str | None = None
@@ -152,9 +157,7 @@ class StudySettings(Settings):
             wanted += [(f"questions, the {number}., {key}", name) for key, name in question.arms()]
         for name, arm in self.arms.items():
             wanted += [(f"arms.{name}.{key}", getattr(arm, key)) for key in ("extends", "against")]
-            if arm.data is not None and arm.data not in self.data:
-                known = ", ".join(self.data)
-                raise ValueError(f"arms.{name}.data: there is no data set {arm.data!r}; there are {known}")
+            self._check_data(name, arm)
             if self.ideas and arm.idea > len(self.ideas):
                 raise ValueError(f"arms.{name}.idea: {arm.idea} is none of the {len(self.ideas)} ideas")
         for where, given in wanted:
@@ -163,6 +166,18 @@ class StudySettings(Settings):
         for name in self.arms:
             self.lineage(name)
         return self
+
+    def _check_data(self, name: str, arm: Arm) -> None:
+        known = ", ".join(self.data)
+        named = (arm.data,) if isinstance(arm.data, str) else arm.data
+        if named == ():
+            raise ValueError(f"arms.{name}.data: name at least one data set; there are {known}")
+        for data in named or ():
+            if data not in self.data:
+                raise ValueError(f"arms.{name}.data: there is no data set {data!r}; there are {known}")
+        tokenizers = {self.data[data].tokenizer for data in named or ()}
+        if len(tokenizers) > 1:
+            raise ValueError(f"arms.{name}.data: {' and '.join(named or ())} have different tokenizers")
 
     def lineage(self, name: str) -> list[str]:
         """The arm and what it extends, the first ancestor first. Raises ValueError for a circle."""
@@ -179,23 +194,30 @@ class StudySettings(Settings):
         """What an arm changes, by dotted name, with the changes of what it extends."""
         return {key: value for ancestor in self.lineage(name) for key, value in self.arms[ancestor].change.items()}
 
-    def data_of(self, name: str) -> str:
-        """The data set that an arm trains on."""
-        named = [self.arms[ancestor].data for ancestor in self.lineage(name)]
-        return next((data for data in reversed(named) if data), next(iter(self.data)))
+    def data_of(self, name: str) -> tuple[str, ...]:
+        """The data sets that an arm's seeds take in turn."""
+        given = [self.arms[ancestor].data for ancestor in self.lineage(name)]
+        chosen = next((data for data in reversed(given) if data), next(iter(self.data)))
+        return (chosen,) if isinstance(chosen, str) else chosen
 
     def design(self) -> Design:
         """Which arm is compared with which, as the results need it."""
         arms = {name: self._arm_design(name, arm) for name, arm in self.arms.items()}
-        return Design(arms, self.baseline, self.tuned, self.recipe)
+        return Design(arms, self.baseline, self.tuned, self.recipe, self.margin)
 
     def _arm_design(self, name: str, arm: Arm) -> ArmDesign:
         changes = self.changes(name)
         model = {key: value for key, value in changes.items() if key.startswith("model.") and key not in SAME_WEIGHTS}
+        names = self.data_of(name)
+        data = self.data[names[0]]
+        within = data.tokens_per_shard if data.shuffle == "within_shard" else None
         return ArmDesign(
             title=arm.title or name,
             idea=arm.idea,
             against=arm.against or self.baseline,
-            start=(model, self.data[self.data_of(name)].tokenizer),
+            start=(model, data.tokenizer),
+            order=(data.stages, data.shuffle, within),
+            amount=(data.tokenizer, data.tokens),
+            draws=len(names),
             lone=not arm.idea and not arm.against,
         )

@@ -70,7 +70,7 @@ def _vocabulary(plan: StudyPlan, arm: ArmPlan) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
     from pipeline.tokenization.specs import load_specs, specs_folders
 
-    name = plan.tokenizer_of(arm.data)
+    name = plan.tokenizer_of(arm.data[0])
     spec = load_specs(specs_folders(plan.tokenizers.folder), [name])[name]
     return int(getattr(spec, "vocab_size", None) or arm.model.vocab_size)
 

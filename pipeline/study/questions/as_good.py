@@ -16,7 +16,8 @@ WORDS: Final = {
 
 
 class AsGood(TwoArms):
-    """Whether an arm's end is no worse than another's, by the interval of their difference."""
+    """Whether an arm's end is no worse than another's, but for the study's margin, by the interval of their
+    difference."""
 
     kind: Literal["as_good"] = "as_good"
     fewer: Literal["tokens", "parameters"]
@@ -37,5 +38,10 @@ class AsGood(TwoArms):
         difference = results.end_difference(self.arm, reference)
         if difference is None:
             return f"{asked}: **not yet answered**."
-        answer = "yes" if difference.high <= 0 else "no" if difference.low > 0 else "not settled by these seeds"
+        margin = results.design.margin
+        answer = "not settled by these seeds"
+        if difference.high <= margin:
+            answer = "yes" if difference.high <= 0 else f"yes, within {margin:g}"
+        elif difference.low > margin:
+            answer = "no"
         return f"{asked}: **{answer}**, {shown(difference)} bits per byte."

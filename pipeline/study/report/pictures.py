@@ -51,7 +51,7 @@ def forest_png(effects: Sequence[Effect]) -> bytes:
 def _forest_panel(axes: Axes, rows: Sequence[tuple[Effect, Interval]], against: str) -> None:
     labels = []
     for place, (item, interval) in enumerate(rows):
-        color = MARKS.get(item.verdict, SOFT)
+        color = MARKS.get(item.verdict.partition(",")[0], SOFT)
         low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
         if interval.values > 1:  # a single seed has no interval: an open mark alone
             axes.plot([low, high], [place, place], color=color, linewidth=2.2, solid_capstyle="butt")

@@ -23,7 +23,7 @@ from pipeline.study.settings import StudySettings
 
 log = logging.getLogger(__name__)
 
-REPORT_VERSION: Final = "3"
+REPORT_VERSION: Final = "4"
 EFFECTS_FILE: Final = "effects.csv"
 MOST_CURVES: Final = 8
 
@@ -71,6 +71,7 @@ def effect_row(item: Effect) -> dict[str, Any]:
     plain = ("arm", "idea", "title", "against", "seeds", "reference_seeds", "paired", "diverged", "parameters", "flops")
     row: dict[str, Any] = {name: getattr(item, name) for name in (*plain, "tokens_per_second")}
     row |= {"bits_per_byte": item.bits_per_byte, "verdict": item.verdict}
+    row |= {"p": item.pooled.at_end.p if item.pooled.at_end else None, "p_holm": item.holm}
     row |= _difference_columns(item.pooled, "")
     row["most_share_of_tokens_to_reach_reference"] = _finite(max(item.reach.values(), default=math.inf))
     for corpus, differences in item.corpora.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pipeline.study.results.benchmark_spread import spreads
-from pipeline.study.results.effects import Effect
+from pipeline.study.results.effects import ONE_DRAW, Effect
 from pipeline.study.results.intervals import interval, shown
 from pipeline.study.results.results import Results
 from pipeline.study.results.run_result import POOLED
+
+LEAST_SHOWN: Final = 1e-4
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -21,23 +24,27 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def all_arms(results: Results, effects: Sequence[Effect]) -> str:
     """The baseline, and every arm beside its reference."""
     head = ["arm", "what", "seeds", "parameters", "tokens", "bits/byte", "against", "at the end"]
-    head += ["equal tokens", "equal FLOPs", "equal time", "verdict"]
+    head += ["equal tokens", "equal FLOPs", "equal time", "p", "Holm", "verdict"]
     rows = []
     baseline = results.design.baseline
     if runs := list(results.finished(baseline).values()):
         mean = interval([run.scores[POOLED] for run in runs]).mean
         size, tokens = f"{runs[0].parameters:,}", f"{runs[0].tokens:,}"
-        rows.append([f"`{baseline}`", runs[0].title, str(len(runs)), size, tokens, f"{mean:.4f}", *("",) * 6])
+        rows.append([f"`{baseline}`", runs[0].title, str(len(runs)), size, tokens, f"{mean:.4f}", *("",) * 8])
     for item in effects:
         value = "-" if item.bits_per_byte is None else f"{item.bits_per_byte:.4f}"
         tokens = f"{results.by_arm[item.arm][0].tokens:,}"
         cells = [f"`{item.arm}`", item.title, item.runs_compared, f"{item.parameters:,}", tokens, value]
-        rows.append([*cells, f"`{item.against}`", *map(shown, item.pooled), item.verdict])
+        chances = [chance(item.pooled.at_end.p if item.pooled.at_end else None), chance(item.holm)]
+        rows.append([*cells, f"`{item.against}`", *map(shown, item.pooled), *chances, item.verdict])
     return (
         f"{table(head, rows)}\n\n"
         "*Seeds*: `3` are pairs of runs of one seed that begin with the same weights; `3/5` are three runs against "
         "five. *Bits/byte* is the mean over all of an arm's runs: where pairs are fewer, the means differ by a little "
-        "more or less than the pairs do."
+        "more or less than the pairs do. *p*: of no difference at the end, by the test of the interval; *Holm*: the "
+        f"same, corrected for all the arms of this table. *{ONE_DRAW.capitalize()}*: the arm's choice or order of text "
+        "was drawn once, so its interval holds what another initialisation would change and not what another draw "
+        "would; no word is given."
     )
 
 
@@ -91,6 +98,13 @@ def benchmarks(results: Results) -> str:
         "that is twice its standard error, on these items; another draw of items moves both arms, and their difference "
         "by more."
     )
+
+
+def chance(value: float | None) -> str:
+    """A probability to two digits; `-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.2g}" if value >= LEAST_SHOWN else f"< {LEAST_SHOWN:g}"
 
 
 def share(value: float | None) -> str:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from pipeline.study.results.intervals import Curve, Interval, at_common_cost
+from pipeline.study.results.intervals import Curve, Interval, at_common_cost, holm
 from pipeline.study.results.results import Results, by_seed, difference, ends, reach, text_price
 from pipeline.study.results.run_result import POOLED
 from pipeline.study.results.runs_table import Run
 
 SAME_COST: Final = 0.02
 """Ends whose costs differ by less than this share are compared as they are; budgets round to whole batches."""
+SIGNIFICANT: Final = 0.05
+ONE_DRAW: Final = "one draw of the text"
 
 
 class Differences(NamedTuple):
@@ -59,6 +61,13 @@ class Effect:
     corpora: Mapping[str, Differences]
     reach: Mapping[int, float]
     """By seed, the share of the reference's tokens after which the arm is as good as the reference's best end."""
+    one_draw: bool = False
+    """Whether it is about a choice or an order of text that was drawn once: its runs do not say how far another draw
+    would move it."""
+    margin: float = 0.0
+    """Bits per byte within which a difference counts as none."""
+    holm: float | None = None
+    """Its p at the end by Holm's correction over all arms that have one."""
 
     @property
     def runs_compared(self) -> str:
@@ -75,26 +84,38 @@ class Effect:
             return f"diverged in {self.diverged} of {self.diverged + self.seeds} runs"
         if at_end is None or at_end.values < 2:
             return "too few seeds"
-        if at_end.high < 0:
-            return "helps"
-        if at_end.low > 0:
-            return "hurts"
-        return "no difference seen" if at_end.values > 2 else "too few seeds"
+        if self.one_draw:
+            return ONE_DRAW
+        within = -self.margin < at_end.low and at_end.high < self.margin
+        if at_end.low <= 0 <= at_end.high:
+            unseen = "no difference seen" if at_end.values > 2 else "too few seeds"
+            return f"equal within {self.margin:g}" if within else unseen
+        word = "helps" if at_end.high < 0 else "hurts"
+        if within:
+            word += f", by less than {self.margin:g}"
+        return word if self.holm is None or self.holm < SIGNIFICANT else f"{word}, not after Holm"
 
 
 def effects(results: Results) -> list[Effect]:
     """An effect for every arm with runs, but for the baseline, in the study's order."""
     design = results.design
-    return [
-        effect(
-            results.by_arm[name],
-            results.by_arm.get(arm.against, []),
-            results.speed,
-            together=design.alike(name, arm.against),
+    found = [
+        replace(
+            effect(
+                results.by_arm[name],
+                results.by_arm.get(arm.against, []),
+                results.speed,
+                together=design.alike(name, arm.against),
+            ),
+            one_draw=design.one_draw(name, arm.against),
+            margin=design.margin,
         )
         for name, arm in design.arms.items()
         if name in results.by_arm and name != design.baseline
     ]
+    alone = {item.arm: item.pooled.at_end.p for item in found if item.pooled.at_end is not None}
+    together = holm({arm: p for arm, p in alone.items() if p is not None})
+    return [replace(item, holm=together.get(item.arm)) for item in found]
 
 
 def effect(runs: Sequence[Run], reference: Sequence[Run], speed: Mapping[str, float], *, together: bool) -> Effect:

@@ -1,7 +1,8 @@
 """The study's arithmetic on plain numbers: intervals of differences, and curves read at a common cost.
 
 Of pairs, the interval is Student's over their differences (Student 1908); of two independent samples, Welch's, with
-his degrees of freedom rounded down (Welch 1947). Where two runs end at different costs, both curves are read at the
+his degrees of freedom rounded down (Welch 1947). Many differences are judged together by Holm's step-down (Holm 1979).
+Where two runs end at different costs, both curves are read at the
 smaller one, linearly between their points; a point on the way is one of a schedule that has not come to its end.
 """
 
@@ -26,6 +27,8 @@ class Interval(NamedTuple):
     high: float
     values: int
     """How many it is of; of two samples, the smaller."""
+    p: float | None = None
+    """Probability of a mean at least as far from zero where there is no difference; none for a single value."""
 
     @property
     def half(self) -> float:
@@ -40,8 +43,7 @@ def interval(values: Sequence[float]) -> Interval:
     mean = statistics.fmean(values)
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1)
-    half = _t_975(count - 1) * math.sqrt(statistics.variance(values, mean) / count)
-    return Interval(mean, mean - half, mean + half, count)
+    return _student(mean, math.sqrt(statistics.variance(values, mean) / count), count - 1, count)
 
 
 def welch(values: Sequence[float], reference: Sequence[float]) -> Interval:
@@ -55,13 +57,32 @@ def welch(values: Sequence[float], reference: Sequence[float]) -> Interval:
     errors = [statistics.variance(sample, middle) / len(sample) for sample, middle in samples]
     total = math.fsum(errors)
     if total == 0:
-        return Interval(mean, mean, mean, fewest)
+        return _student(mean, 0.0, fewest - 1, fewest)
     # divided by the total before squaring, so that tiny errors do not vanish
     weights = math.fsum(
         (error / total) ** 2 / (len(sample) - 1) for error, (sample, _) in zip(errors, samples, strict=True)
     )
-    half = _t_975(int(1 / weights + 1e-9)) * math.sqrt(total)
-    return Interval(mean, mean - half, mean + half, fewest)
+    return _student(mean, math.sqrt(total), int(1 / weights + 1e-9), fewest)
+
+
+def holm(values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's adjusted p of each of several: below 0.05 where its null hypothesis is rejected and the chance of any
+    false rejection among them all is at most 0.05."""
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for done, name in enumerate(sorted(values, key=lambda name: values[name])):
+        largest = max(largest, min(1.0, (len(values) - done) * values[name]))
+        adjusted[name] = largest
+    return adjusted
+
+
+def _student(mean: float, error: float, freedom: int, values: int) -> Interval:
+    """The interval of a mean with its standard error."""
+    from scipy.special import stdtr
+
+    half = _t_975(freedom) * error
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return Interval(mean, mean - half, mean + half, values, p)
 
 
 @cache

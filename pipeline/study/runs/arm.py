@@ -28,10 +28,10 @@ from pipeline.study.runs.seeds import (
     HELDOUT,
     ITEMS,
     SEED_VERSION,
-    arm_inputs,
     finished_seeds,
     run_seed,
     seed_identity,
+    seed_inputs,
     seed_key,
     side_by_side,
 )
@@ -81,16 +81,14 @@ def run_arm(
     `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
     """
     study = plan.settings
-    tokenizer = plan.tokenizer_of(arm.data)
-    data = inputs[f"{DATA}/{arm.data}"]
-    epochs = data.summary_as(DataSummary).epochs
+    tokenizer = plan.tokenizer_of(arm.data[0])
     items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
     task = SeedTask(
         model=arm.model.to_dict(),
         training=dataclasses.asdict(arm.training),
         budget=arm.budget.model_dump(),
         points=study.points,
-        epochs=[str(data.path / epoch) for epoch in epochs],
+        epochs=[],
         tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
         heldout=str(inputs[HELDOUT].path),
         apart=list(study.heldout.apart),
@@ -98,7 +96,12 @@ def run_arm(
     )
 
     def seed(number: int, stop: Event) -> Artifact:
-        of_seed = dataclasses.replace(task, training=task.training | {"seed": number, "max_steps": None})
+        data = inputs[f"{DATA}/{arm.data_of(number)}"]
+        of_seed = dataclasses.replace(
+            task,
+            training=task.training | {"seed": number, "max_steps": None},
+            epochs=[str(data.path / epoch) for epoch in data.summary_as(DataSummary).epochs],
+        )
 
         def build(out: Path) -> Built:
             result = run_seed(of_seed, out, launcher, log, stop)
@@ -109,7 +112,7 @@ def run_arm(
             seed_key(arm.name, number),
             code_version=SEED_VERSION,
             identity=seed_identity(plan, arm, number),
-            inputs=inputs,
+            inputs={key: inputs[key] for key in seed_inputs(plan, arm, number)},
             build=build,
         )
         result = RunResult.read(outcome.artifact.summary)
@@ -131,6 +134,6 @@ def finished_arms(plan: StudyPlan, store: Store) -> dict[str, dict[int, RunResul
     by_arm = {}
     for name in plan.settings.arms:
         arm = plan.arm(name)
-        if results := finished_seeds(store, plan, arm, arm_inputs(plan, arm)):
+        if results := finished_seeds(store, plan, arm):
             by_arm[name] = results
     return by_arm

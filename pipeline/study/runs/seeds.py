@@ -78,23 +78,26 @@ def seed_identity(plan: StudyPlan, arm: ArmPlan, seed: int) -> dict[str, Any]:
 
 def arm_inputs(plan: StudyPlan, arm: ArmPlan) -> list[str]:
     """Keys of what an arm's runs are made from."""
-    tokenizer = plan.tokenizer_of(arm.data)
+    return list(dict.fromkeys(key for seed in arm.seeds for key in seed_inputs(plan, arm, seed)))
+
+
+def seed_inputs(plan: StudyPlan, arm: ArmPlan, seed: int) -> list[str]:
+    """Keys of what one of its runs is made from."""
+    data = arm.data_of(seed)
+    tokenizer = plan.tokenizer_of(data)
     items = [f"{ITEMS}/{tokenizer}"] if plan.settings.benchmarks.tasks else []
-    return [HELDOUT, f"{DATA}/{arm.data}", f"tokenizer/{tokenizer}", *items]
+    return [HELDOUT, f"{DATA}/{data}", f"tokenizer/{tokenizer}", *items]
 
 
-def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan, inputs: Sequence[str]) -> dict[int, RunResult]:
-    """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse.
-
-    `inputs` are the keys of `arm_inputs`.
-    """
+def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, RunResult]:
+    """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse."""
     results = {}
     for seed in arm.seeds:
         artifact = store.find_fresh(
             seed_key(arm.name, seed),
             code_version=SEED_VERSION,
             identity=seed_identity(plan, arm, seed),
-            inputs=inputs,
+            inputs=seed_inputs(plan, arm, seed),
         )
         if artifact is not None:
             results[seed] = RunResult.read(artifact.summary)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from small_study import BASE, ROPE, T2, effect_of, results, run, runs, small_study
 
+from pipeline.study.results.effects import effects
+
 
 @pytest.fixture(scope="module")
 def study():
@@ -114,6 +116,50 @@ def test_two_seeds_that_disagree_are_too_few_for_a_verdict(study):
         assert effect_of(study, arm, runs(*unsure)).verdict == "too few seeds"
         unsure.append(run(arm, 3, BASE[3]))
         assert effect_of(study, arm, runs(*unsure)).verdict == "no difference seen"
+
+
+def test_equal_is_only_what_lies_inside_the_margin_as_a_whole(study):
+    study = study.model_copy(update={"margin": 0.05})
+    for shifts, verdict in (
+        ((0.01, -0.01, 0.0), "equal within 0.05"),
+        ((0.04, -0.04, 0.0), "no difference seen"),
+        ((0.011, 0.01, 0.012), "hurts, by less than 0.05"),
+        ((0.06, 0.05, 0.06), "hurts"),
+    ):
+        items = [run("lr_x2", seed, BASE[seed] + shift) for seed, shift in zip(BASE, shifts, strict=True)]
+        assert effect_of(study, "lr_x2", runs(*items)).verdict == verdict
+
+
+def test_what_one_interval_shows_may_not_hold_among_many(study):
+    arms = [f"lr_{name}" for name in ("x2", "x3", "x6")]
+    same = [run(arm, seed, end) for arm in arms[1:] for seed, end in BASE.items()]
+    shifted = [run("lr_x2", seed, BASE[seed] - shift) for seed, shift in zip(BASE, (0.1, 0.12, 0.17), strict=True)]
+    alone = effect_of(study, "lr_x2", [*(item for item in runs() if item.arm == "baseline"), *shifted])
+    among = effect_of(study, "lr_x2", runs(*shifted, *same))
+    assert (alone.holm, alone.verdict) == (alone.pooled.at_end.p, "helps")
+    assert among.pooled.at_end.p == alone.pooled.at_end.p
+    assert (among.holm > 0.05, among.verdict) == (True, "helps, not after Holm")
+
+
+def test_a_choice_or_an_order_of_text_drawn_once_gets_no_verdict(study):
+    stages = [{"name": "web", "mixture": {"web": 1}}]
+    data = {
+        **study.data,
+        "web": {"tokens": 8000, "stages": stages},
+        "web_again": {"tokens": 8000, "stages": stages, "seed": 2},
+        "less": {"tokens": 4000},
+        "once": {"tokens": 8000, "shuffle": "once"},
+        "twice": {"tokens": 8000, "epochs": 2},
+    }
+    drawn = {"web": "web", "less": "less", "once": "once", "twice": "twice", "several": ["web", "web_again"]}
+    arms = {**study.arms, **{name: {"data": names} for name, names in drawn.items()}}
+    wider = type(study).model_validate(study.model_dump() | {"data": data, "arms": arms})
+    names = [*drawn, "bpe_4k", "rope"]
+    items = runs(*(run(arm, seed, end - 1) for arm in names if arm != "rope" for seed, end in BASE.items()))
+    found = {item.arm: item.verdict for item in effects(results(wider, items)) if item.arm in names}
+    once = dict.fromkeys(("web", "less", "once"), "one draw of the text")
+    assert {arm: found[arm] for arm in once} == once
+    assert all(not found[arm].startswith("one draw") for arm in ("twice", "several", "bpe_4k", "rope"))
 
 
 def test_the_tuned_baseline_is_the_best_that_did_not_diverge(study):

@@ -1,5 +1,6 @@
 """The study's arithmetic, against numpy and scipy."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.study.results.intervals import at_common_cost, at_cost, cost_to_reach, interval, paired, welch
+from pipeline.study.results.intervals import at_common_cost, at_cost, cost_to_reach, holm, interval, paired, welch
 
 stats = pytest.importorskip("scipy.stats")
 values = st.lists(st.floats(-10, 10), min_size=2, max_size=40)
@@ -22,7 +23,7 @@ def test_an_interval_is_students(items):
 
 
 def test_one_value_says_nothing_about_its_spread():
-    assert interval([2.0]) == (2.0, -math.inf, math.inf, 1)
+    assert interval([2.0]) == (2.0, -math.inf, math.inf, 1, None)
     with pytest.raises(ValueError, match="at least one"):
         interval([])
 
@@ -48,7 +49,27 @@ def test_two_samples_differ_by_welchs_interval(mine, theirs):
 
 
 def test_a_single_run_beside_others_has_no_interval():
-    assert welch([1.0], [2.0, 3.0]) == (-1.5, -math.inf, math.inf, 1)
+    assert welch([1.0], [2.0, 3.0]) == (-1.5, -math.inf, math.inf, 1, None)
+
+
+def test_p_is_that_of_scipys_tests():
+    one, other = [-0.1, -0.25, -0.18, -0.2], [0.02, -0.05, 0.03]
+    assert interval(one).p == pytest.approx(stats.ttest_1samp(one, 0).pvalue)
+    found, expected = welch(one, other), stats.ttest_ind(one, other, equal_var=False)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(expected.statistic), int(expected.df)))
+    assert (interval([0.5, 0.5]).p, interval([0.0, 0.0]).p) == (0, 1)  # without any spread it is sure
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1), min_size=1))
+def test_holm_is_the_closed_test_of_bonferronis(values):
+    """By its definition: the largest of Bonferroni's p over all sets of hypotheses that hold this one (Marcus 1976)."""
+    found = holm(values)
+    for name in values:
+        others = [other for other in values if other != name]
+        sets = [(name, *some) for count in range(len(others) + 1) for some in itertools.combinations(others, count)]
+        assert found[name] == pytest.approx(
+            max(min(1, len(some) * min(values[other] for other in some)) for some in sets)
+        )
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-5, 5)), min_size=1, max_size=9), st.floats(0, 100))

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.base.errors import ProfileError
 from pipeline.profile.profile import load_profile
+from pipeline.study.runs.seeds import arm_inputs, seed_inputs
 from pipeline.study.settings import Budget
 
 
@@ -34,6 +35,17 @@ def test_an_arm_is_its_ancestors_changes_and_then_its_own(profile):
     assert resolved(profile, "squeezed_third").budget.tokens * 3 <= profile.study.budget.tokens
 
 
+def test_seeds_take_several_data_sets_in_turn():
+    profile = study(arms={"children_5": {"data": ["children_5", "base"], "seeds": [7, 3, 5]}})
+    arm = resolved(profile, "children_5")
+    assert [arm.data_of(seed) for seed in (7, 3, 5)] == ["children_5", "base", "children_5"]
+    assert [key for key in arm_inputs(profile.study_plan, arm) if key.startswith("ablation_data/")] == [
+        "ablation_data/children_5",
+        "ablation_data/base",
+    ]
+    assert "ablation_data/base" not in seed_inputs(profile.study_plan, arm, 5)
+
+
 def test_equal_parameters_are_equal(profile):
     import torch
 
@@ -59,6 +71,9 @@ def test_equal_parameters_are_equal(profile):
         ({"arms": {"rope": {"extends": "swiglo"}}}, "arms.rope.extends.*did you mean 'swiglu'"),
         ({"arms": {"rope": {"extends": "swiglu"}, "swiglu": {"extends": "rope"}}}, "extend each other"),
         ({"arms": {"rope": {"data": "none"}}}, "arms.rope.data: there is no data set 'none'"),
+        ({"arms": {"rope": {"data": ["base", "bse"]}}}, "arms.rope.data: there is no data set 'bse'"),
+        ({"arms": {"rope": {"data": []}}}, "arms.rope.data: name at least one"),
+        ({"arms": {"rope": {"data": ["base", "bpe_4k"]}}}, "base and bpe_4k have different tokenizers"),
         ({"arms": {"rope": {"sedes": [1]}}}, "unknown key.*did you mean 'seeds'"),
         ({"baseline": "base"}, "baseline: there is no arm 'base'"),
         ({"recipe": "squezed"}, "recipe: there is no arm 'squezed'; did you mean 'squeezed'"),
