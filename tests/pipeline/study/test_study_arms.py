@@ -51,7 +51,10 @@ study:
   arms:
     plain:
     fast: {idea: 7, change: {training.optimizer.learning_rate: 1e-2}}
-    wild: {change: {training.optimizer.learning_rate: 10, training.optimizer.clip_norm: null, training.optimizer.weight_decay: 1}, seeds: [1]}
+    wild:
+      change:
+        {training.optimizer.learning_rate: 10, training.optimizer.clip_norm: null, training.optimizer.weight_decay: 1}
+      seeds: [1]
 """
 WORDS = "the a one old king fox river tree moon garden baker walked sang found bright quiet and so then while".split()
 
