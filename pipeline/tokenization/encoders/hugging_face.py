@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -84,13 +85,17 @@ class HuggingFaceTokenizer(Tokenizer):
         unknown = [i for i in ids if i not in self._tokens]
         if unknown:
             raise TokenizerError(f"id {unknown[0]} is outside the vocabulary of {self.vocab_size:,}")
-        table = self.token_bytes() if self._is_byte_level() else None
+        table = self._bytes if self._is_byte_level() else None
         if table is not None:
             return b"".join([table[i] for i in ids])
         text: str = self._reference.decode(list(ids), skip_special_tokens=False)
         return text.encode("utf-8", errors="replace")
 
     def token_bytes(self) -> list[bytes] | None:
+        return None if self._bytes is None else list(self._bytes)
+
+    @cached_property
+    def _bytes(self) -> list[bytes] | None:
         byte_level = self._is_byte_level()
         if not byte_level and not self._json["model"].get("byte_fallback"):
             return None

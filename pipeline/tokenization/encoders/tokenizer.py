@@ -13,6 +13,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -106,13 +107,19 @@ class Tokenizer(ABC):
 
     def decode_arrow(self, lists: pa.Array) -> pa.Array:
         """Bytes of many documents' ids: a list array in, `large_binary` out."""
-        table = self.token_bytes()
+        table = self._byte_column
         if table is None:
             return pa.array([self.decode_bytes(ids) for ids in lists.to_pylist()], pa.large_binary())
         offsets, values = list_parts(lists)
-        pieces = pa.array(table, pa.large_binary()).take(pa.array(values))
+        pieces = table.take(pa.array(values))
         starts = pa.py_buffer(np.ascontiguousarray(offsets_of(pieces)[offsets]))
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lists), [None, starts, pieces.buffers()[2]])
+
+    @cached_property
+    def _byte_column(self) -> pa.Array | None:
+        """`token_bytes` as `large_binary`, made once: for a large vocabulary it costs as much as thousands of texts."""
+        table = self.token_bytes()
+        return None if table is None else pa.array(table, pa.large_binary())
 
     @property
     def bulk_path(self) -> str:

@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import Tokenizer as SqueezeTokenizer
 from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.formats.byte_level_vocabulary import from_characters
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
 
@@ -107,3 +108,31 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TokenizerError, match=r"any\.json is not a tokenizer\.json"):
         load(tmp_path, Wrong(), "</s>")  # type: ignore[arg-type]
+
+
+def test_decoding_works_the_bytes_of_the_vocabulary_out_once_and_not_at_every_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.tokenization.encoders import hugging_face
+
+    worked_out: list[str] = []
+
+    def counted(token: str) -> bytes:
+        worked_out.append(token)
+        return from_characters(token)
+
+    monkeypatch.setattr(hugging_face, "from_characters", counted)
+    tokenizer = load(tmp_path, byte_level(), "<eot>")
+    ids = [tokenizer.encode(text) for text in TEXTS]
+    assert [tokenizer.decode(row) for row in ids] == TEXTS
+    assert len(worked_out) > 256
+    once = len(worked_out)
+    lists = pa.array(ids, pa.large_list(pa.uint16()))
+    for _ in range(2):
+        assert tokenizer.decode_arrow(lists).to_pylist() == [text.encode() for text in TEXTS]
+        tokenizer.decode(ids[1])
+    assert len(worked_out) == once
+    table = tokenizer.token_bytes()
+    assert table is not None
+    table[0] = b"changed"  # a copy: what it hands out is nobody's to break
+    assert tokenizer.token_bytes()[0] != b"changed"  # type: ignore[index]
