@@ -9,24 +9,37 @@ It stops for the signals that a trainer stops for, hands them on to its ranks, a
 they stopped after a checkpoint, 2 for settings that cannot work. A SIGHUP that it was started to ignore (`nohup`) stays
 ignored.
 
-A port that is taken is refused here, naming the option, rather than by every rank after a minute; `--standalone` picks
-a free one by itself.
+`--standalone` is one machine, and opens nothing to any other: torchrun and its ranks find one another through files of
+a private folder, where torchrun's own way is a store that listens on every interface. Over several machines a port that
+is taken is refused here, naming the option, rather than by every rank after a minute.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from trainer.errors import ConfigError, TrainerError
 from trainer.process.complaint import EXIT_ERROR, EXIT_SETTINGS, STATUS_FOLDER, error_file
 from trainer.process.cores import core_count
-from trainer.process.signals import EXIT_UNFINISHED, PARENT_PID, die_with_parent, heeded_stops, killed_by
+from trainer.process.ranks import MEETING_FOLDER
+from trainer.process.signals import EXIT_UNFINISHED, GRACE_SECONDS, PARENT_PID, die_with_parent, heeded_stops, killed_by
+
+ANSWER_SECONDS: Final = 3.0
+"""How long whoever holds the port of a rendezvous has to show that it is a store."""
+KILL_SECONDS: Final = 5.0
+"""Beyond a rank's own `GRACE_SECONDS`, after which it ends by itself."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,10 +47,12 @@ def main(arguments: Sequence[str]) -> None:
     die_with_parent()
     from torch.distributed import run as torchrun  # takes seconds, in which the starter may die
     from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 
     parser = torchrun.get_args_parser()
     options = parser.parse_args(list(arguments))
+    if options.signals_to_handle == parser.get_default("signals_to_handle"):
+        options.signals_to_handle = ",".join(number.name for number in heeded_stops())
     try:
         check_port(options)
     except TrainerError as error:
@@ -45,21 +60,66 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(2)
     os.environ[PARENT_PID] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", str(threads_per_rank(options.nproc_per_node)))
-    given = list(arguments)
-    if options.signals_to_handle == parser.get_default("signals_to_handle"):
-        given = ["--signals-to-handle=" + ",".join(number.name for number in heeded_stops()), *given]
     config = config_of(options)
     if config is not None:
         error_file(config).unlink(missing_ok=True)  # before any rank says something
     with tempfile.TemporaryDirectory(prefix="squeeze-ranks-") as folder:
-        os.environ[STATUS_FOLDER] = folder
+        said = Path(folder, "status")
+        said.mkdir()
+        os.environ[STATUS_FOLDER] = str(said)
+        if options.standalone:
+            meet_in(options, Path(folder, "meeting"))
         try:
-            torchrun.main(given)
+            record(torchrun.run)(options)
         except (ChildFailedError, SignalException) as error:
-            status = status_of_ranks(Path(folder))
+            outlive_ranks()
+            status = status_of_ranks(said)
             number = error.sigval if isinstance(error, SignalException) else None
             print(f"trainer.launch: {number.name if number else 'a rank'} ended the run", file=sys.stderr)
             sys.exit(status or (killed_by(number) if number else EXIT_ERROR))
+
+
+def meet_in(options: argparse.Namespace, folder: Path) -> None:
+    """Have torchrun and its ranks, all of this machine, find one another through files instead of a port.
+
+    The ranks make a file of their own in the folder (`trainer.process.ranks`), as torchrun then hosts no store.
+    """
+    folder.mkdir()
+    options.standalone = False
+    options.rdzv_backend, options.rdzv_id = "c10d", "alone"
+    options.rdzv_endpoint = str(folder / "agent")
+    options.rdzv_conf = ",".join(filter(None, (options.rdzv_conf, "store_type=file")))
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    os.environ[MEETING_FOLDER] = str(folder)
+
+
+def outlive_ranks() -> None:
+    """Wait for every rank's end, whatever else is asked meanwhile; kill those that do not come to it.
+
+    torchrun waits by itself, but leaves at once where a second signal comes.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    deadline = time.monotonic() + GRACE_SECONDS + KILL_SECONDS
+    while True:
+        with contextlib.suppress(SignalException):
+            for number in heeded_stops():
+                signal.signal(number, signal.SIG_IGN)
+            break
+    killed = False
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            if not killed and time.monotonic() > deadline:
+                killed = True
+                import psutil
+
+                for child in psutil.Process().children():
+                    child.kill()
+            time.sleep(0.05)
 
 
 def config_of(options: argparse.Namespace) -> Path | None:
@@ -86,7 +146,10 @@ def threads_per_rank(ranks: str) -> int:
 
 
 def check_port(options: argparse.Namespace) -> None:
-    """Raise `ConfigError` where this machine would have to listen on a port that another process holds."""
+    """Raise `ConfigError` where this machine would have to listen on a port that another program holds.
+
+    With the c10d rendezvous the port may be held by the store of a first agent here, which this one joins.
+    """
     if options.standalone or options.node_rank:
         return
     name, given = "--rdzv-endpoint", options.rdzv_endpoint
@@ -100,10 +163,31 @@ def check_port(options: argparse.Namespace) -> None:
         try:
             probe.bind(("", int(port)))
         except OSError as error:
+            if options.rdzv_backend == "c10d" and _is_store(host or "localhost", int(port)):
+                return
             raise ConfigError(
                 f"{name} {given}: port {port} cannot be used here ({error.strerror}); "
-                "give another port, or --standalone for a free one"
+                "give another port, or --standalone on one machine, which needs none"
             ) from None
+
+
+def _is_store(host: str, port: int) -> bool:
+    """Whether the store of a rendezvous answers there.
+
+    In a thread: a client of torch's waits for ever for whoever takes its connection and says nothing (torch 2.13).
+    """
+    from torch.distributed import DistError, TCPStore
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(DistError, RuntimeError):
+            limit = timedelta(seconds=ANSWER_SECONDS)
+            TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=limit)
+            answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(ANSWER_SECONDS)
 
 
 def _is_local(host: str) -> bool:

@@ -47,6 +47,18 @@ def test_a_port_in_use_is_named_with_its_option(words: list[str]) -> None:
     check_port(read(filled))
 
 
+def test_a_second_agent_on_the_machine_of_the_rendezvous_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed import TCPStore
+
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    check_port(read(["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{store.port}"]))
+    with pytest.raises(ConfigError, match="cannot be used here"):
+        check_port(read([f"--master-port={store.port}"]))
+    monkeypatch.setattr("trainer.launch.ANSWER_SECONDS", 0.2)
+    with socket.create_server(("", 0)) as taken, pytest.raises(ConfigError, match="cannot be used here"):
+        check_port(read(["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{taken.getsockname()[1]}"]))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 def test_a_process_ends_with_its_parent_even_by_sigkill(action: str) -> None:

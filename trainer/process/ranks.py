@@ -7,10 +7,14 @@ another. A single process needs no process group, so the trainer also runs with 
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trainer.errors import ConfigError
 
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     import torch.distributed as dist
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
+MEETING_FOLDER: Final = "SQUEEZE_MEETING_FOLDER"
+"""Folder in which ranks of one machine find one another, from `trainer.launch --standalone`."""
+_LOOPBACK: Final = ("lo", "lo0")
+_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
             raise ConfigError(
                 f"training.device {device!r} is MPS here, which runs on one rank; start one, or set it to 'cpu'"
             )
+        if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
+            _stay_on_this_machine()
         dist.init_process_group(
             "nccl" if chosen == "cuda" else "gloo",
             timeout=COLLECTIVE_TIMEOUT,
@@ -115,23 +125,70 @@ def leave_ranks(ranks: Ranks) -> None:
         dist.destroy_process_group()
 
 
-def _own_store() -> dist.Store:
-    """Where the ranks find one another: torchrun's store, under a prefix for each restart.
+def _stay_on_this_machine() -> None:
+    """Have gloo and nccl listen on the loopback interface alone; an interface that the user names is left."""
+    here = {name for _, name in socket.if_nameindex()}
+    for name in _LOOPBACK:
+        if name in here:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
 
-    torchrun keeps one store over its restarts; without the prefix a restarted rank may read the address that a dead one
-    left there, and wait for it until it times out (torch 2.13, c10d rendezvous).
+
+def _own_store() -> dist.Store:
+    """Where the ranks find one another in this start of them: nothing that earlier ranks left is read for a word of
+    these, whose addresses it would be waited for until a timeout.
+
+    On one machine that is a file in the launcher's folder; over several the store of torchrun, which keeps one over its
+    restarts, or of the first rank, which is new with it.
     """
     import torch.distributed as dist
 
+    world_size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if folder := os.environ.get(MEETING_FOLDER):
+        file = dist.FileStore(str(Path(folder, f"ranks_{start}")), world_size)
+        file.set_timeout(COLLECTIVE_TIMEOUT)
+        return file
     agent_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = dist.TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
-        int(os.environ["WORLD_SIZE"]),
-        is_master=not agent_hosts and os.environ["RANK"] == "0",
+        world_size,
+        is_master=not agent_hosts and rank == 0,
         timeout=COLLECTIVE_TIMEOUT,
     )
-    return dist.PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    if not agent_hosts:
+        return store
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        return dist.PrefixStore(f"restart_{start}", store)
+    return dist.PrefixStore(common_word(store, rank, world_size), store)
+
+
+def common_word(store: dist.Store, rank: int, world_size: int) -> str:
+    """A word that the ranks of this start share, and no earlier ones have.
+
+    Agents count their restarts each for itself, so ranks cannot take the number for one. Each rank asks under a word
+    of its own, which no earlier rank can have been answered, and the first rank answers all with its word. Raises
+    TimeoutError where not all come.
+    """
+    mine = secrets.token_hex(8)
+    if rank:
+        store.set(f"asks/{rank}", mine)
+        word = store.get(f"answer/{mine}").decode()
+        store.set(f"heard/{word}/{rank}", "")
+        return word
+    missing = set(range(1, world_size))
+    deadline = time.monotonic() + COLLECTIVE_TIMEOUT.total_seconds()
+    while missing:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"ranks {sorted(missing)} did not come within {COLLECTIVE_TIMEOUT}")
+        for other in sorted(missing):
+            if store.check([f"heard/{mine}/{other}"]):
+                missing.remove(other)
+            elif store.check([f"asks/{other}"]):  # it may be an earlier rank's question: answered, and heard by nobody
+                store.set(f"answer/{store.get(f'asks/{other}').decode()}", mine)
+        time.sleep(_POLL_SECONDS)
+    return mine
 
 
 def choose_device(device: str) -> str:

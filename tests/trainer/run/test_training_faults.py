@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -216,6 +217,42 @@ def test_one_rank_that_is_asked_ends_the_evaluation_of_all_within_a_second(
         time.sleep(0.05)
     assert run.starter.wait(timeout=60) == 75, run.said()
     assert (path.with_suffix("") / "checkpoints" / "step_00000005").exists()
+
+
+def listening(pids: list[int]) -> list[str]:
+    """Addresses on which processes listen, as /proc has them: 0100007F is 127.0.0.1."""
+    mine = set()
+    for pid in pids:
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                mine.add(str(file.readlink()))
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in mine]
+
+
+def test_nothing_listens_for_other_machines_while_one_trains(make_run: Any, launch: Any) -> None:
+    run = launch(make_run("run", **LONG))
+    run.wait_for_step(5)
+    there = listening([*run.processes()["torchrun"], *run.processes()["rank"]])
+    assert there  # gloo's, through which the ranks talk
+    assert set(there) == {"0100007F"}
+
+
+def test_however_often_torchrun_is_asked_it_outlives_its_ranks(make_run: Any, launch: Any) -> None:
+    path = make_run("run", **{**LONG, "checkpoint_every": 1000, "max_steps": 5000})
+    run = launch(path)
+    run.wait_for_step(10)
+    (torchrun,) = run.processes()["torchrun"]
+    stuck = run.processes()["rank"][-1]
+    os.kill(stuck, signal.SIGSTOP)  # so that no rank ends before the second request
+    for _ in range(3):
+        os.kill(torchrun, signal.SIGTERM)
+        time.sleep(1.0)
+        assert run.starter.poll() is None, run.said()
+        assert len(run.processes()["rank"]) == 2
+    os.kill(stuck, signal.SIGCONT)
+    assert run.starter.wait(timeout=60) == 75, run.said()
+    assert not run.processes()["rank"]
 
 
 def test_torchrun_restarts_the_ranks_and_they_go_on(make_run: Any, launch: Any, reference: Any) -> None:
