@@ -1,88 +1,130 @@
-"""How the commands about a store grow with what is in it.
+"""How the commands about a store, and a run that builds nothing, grow with what is in it.
 
-    python benchmarks/store.py [--artifacts 1000 5000 20000]
+    python benchmarks/store.py [--artifacts 1000 5000 20000] [--shards 5000] [--times 5]
 
-Artifacts are made through the store itself, as chains of five (documents, tokens, shards, model, scores) of 200 other
-profiles, beside one chain of the profile that is asked about. Seconds are of CPU, in one process without its start.
+A tiny project (that of the tests) is built once: its store, of some thirty artifacts, is the small one. Beside them are
+then put chains of five artifacts (documents, tokens, shards, model, scores) of 200 other profiles, among whose files
+are the shards. Seconds are of CPU, of whole processes with their start, medians; `first` is the first look after the
+artifacts came, which reads each manifest once. The table says how much larger each figure is than on the small store.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.store import Artifact, Built, Store
-from pipeline.store.collection import garbage
-from pipeline.store.maintenance import damaged_in
+from pipeline.store import Store
+from pipeline.store.backend import MANIFEST
+from pipeline.store.local import CLOCK_NS
+from pipeline.store.manifest import FileRecord, Input, Manifest, Provenance
+from pipeline.store.store import LINEAGE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
+from tiny_project import Project
 
 CHAIN = ("documents/web", "tokens/web", "shards/epoch_001", "model", "eval/text")
 PROFILES = 200
+COMMANDS = {
+    "squeeze ls": ("squeeze", "ls"),
+    "squeeze verify --quick": ("squeeze", "verify", "--quick"),
+    "squeeze gc, nothing removed": ("squeeze", "gc"),
+    "squeeze doctor": ("squeeze", "doctor"),
+    "full_train, all reused": ("dagster", "job", "execute", "-j", "full_train"),
+}
 
 
-def grow(root: Path, have: int, wanted: int) -> None:
-    """Add whole chains until there are as many artifacts as wanted."""
-    for family in range(have // len(CHAIN), wanted // len(CHAIN)):
-        chain(Store(root, f"p{family % PROFILES}"), family)
+def grow(root: Path, have: int, wanted: int, shards: int) -> None:
+    """Add whole chains until there are as many artifacts as wanted; `shards` files lie in those of shards."""
+    made = wanted // len(CHAIN)
+    for family in range(have // len(CHAIN), made):
+        before: Manifest | None = None
+        for key in CHAIN:
+            files = shards * (family + 1) // made - shards * family // made if key.startswith("shards") else 1
+            before = put(root, key, family, before, files)
+            (root / key / f"CURRENT.p{family % PROFILES}").write_text(before.fingerprint + "\n")
 
 
-def chain(store: Store, family: int) -> None:
-    """One chain, current for the store's profile."""
-    made: list[Artifact] = []
-    for key in CHAIN:
-        identity = {"family": family, "settings": {f"setting_{number}": number for number in range(40)}}
-        inputs = {item.key: item for item in made[-1:]}
-        build = writing(f"{key} {family}")
-        made.append(store.ensure(key, code_version="1", identity=identity, inputs=inputs, build=build).artifact)
+def put(root: Path, key: str, family: int, before: Manifest | None, files: int) -> Manifest:
+    """An artifact in its place, as a build leaves it, without waiting for the disk."""
+    fingerprint = hashlib.sha256(f"{key} {family}".encode()).hexdigest()[:32]
+    inputs = {before.key: Input(before.key, before.fingerprint, before.content_hash)} if before else {}
+    data = f"{key} {family}".encode() * 20
+    texts = {f"data_{number:05d}.bin": data for number in range(files)} | ({LINEAGE: b"{}"} if before else {})
+    manifest = Manifest(
+        key=key,
+        fingerprint=fingerprint,
+        code_version="1",
+        identity={"family": family, "settings": {f"setting_{number}": number for number in range(40)}},
+        inputs=inputs,
+        content_hash=fingerprint,
+        files={name: FileRecord(len(text), hashlib.sha256(text).hexdigest()) for name, text in texts.items()},
+        summary={"losses": [1.0] * 50},
+        built=Provenance("2026-01-01T00:00:00+00:00", 1.0, f"p{family % PROFILES}", None, "first build", None, {}, {}),
+    )
+    folder = root / key / fingerprint
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name).write_bytes(text)
+    (folder / MANIFEST).write_text(manifest.to_json())
+    return manifest
 
 
-def writing(text: str) -> Callable[[Path], Built]:
-    def write(folder: Path) -> Built:
-        (folder / "data.bin").write_bytes(text.encode() * 20)
-        return Built(text, {"losses": [1.0] * 50})
+def seconds(project: Project, words: Sequence[str]) -> float:
+    """CPU seconds of a command, with all the processes that it started and waited for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / words[0]), *words[1:]],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if "Traceback" in done.stderr:
+        raise SystemExit(done.stderr)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    return write
 
-
-def asked(root: Path) -> dict[str, Callable[[], object]]:
-    """What is measured, by name."""
-
-    def shown(profile: str) -> list[Artifact | None]:
-        return [item for _, _, item in Store(root, profile).pointers(profile)]
-
-    def reused() -> None:
-        run = Store(root, "mine").open().for_run(f"run {time.monotonic_ns()}")
-        run.look_ahead(CHAIN)
-        chain(run, -1)
-        if run.footing is not None:
-            run.footing.end()
-
-    return {
-        "ls": lambda: shown("mine"),
-        "verify --quick": lambda: list(damaged_in(Store(root, "mine"), quick=True)),
-        "verify": lambda: list(damaged_in(Store(root, "mine"))),
-        "gc, dry": lambda: garbage(Store(root, "mine")),
-        "a chain reused by a run": reused,
-    }
+def measure(project: Project, times: int, small: dict[str, float], label: str) -> dict[str, float]:
+    """Medians by command, printed beside those of the small store."""
+    found = {}
+    for name, words in COMMANDS.items():
+        first, *again = (seconds(project, words) for _ in range(times + 1))
+        found[name] = statistics.median(again)
+        ratio = f"{found[name] / small[name]:5.2f} x the small store" if small else ""
+        print(f"{label:>18}  {name:<28} {found[name]:6.2f} s  (first {first:5.2f})  {ratio}", flush=True)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--artifacts", type=int, nargs="+", default=[1000, 5000, 20_000])
-    sizes = parser.parse_args(arguments).artifacts
+    parser.add_argument("--shards", type=int, default=5000, help="files in the shards among them, at the largest size")
+    parser.add_argument("--times", type=int, default=5, help="runs of each command, after a first one")
+    asked = parser.parse_args(arguments)
+    largest = max(asked.artifacts)
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "store"
-        chain(Store(root, "mine").open(), -1)
+        project = Project(Path(folder))
+        project.full_train()
+        root = project.folder / ".squeeze"
+        own = sum(1 for _ in Store(root, "tiny").backend.manifests())
+        small = measure(project, asked.times, {}, f"{own} artifacts")
         have = 0
-        for size in sizes:
-            grow(root, have, size)
+        for size in sorted(asked.artifacts):
+            grow(root, have, size, asked.shards * size // largest)
             have = size
-            for name, ask in asked(root).items():
-                begun = time.process_time()
-                ask()
-                print(f"{size:>7,} artifacts  {name:<24} {time.process_time() - begun:8.2f} s", flush=True)
+            time.sleep(2 * CLOCK_NS / 1e9)
+            measure(project, asked.times, small, f"{own + size:,} artifacts")
 
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ def hash_every_file(context: dg.OpExecutionContext) -> None:
     claim_run(context.run, context.instance, context.log, Naming(store.profile))
     faults: list[str] = []
     size = count = 0
-    for count, (artifact, looked) in enumerate(damaged_in(store.open()), start=1):  # noqa: B007
-        size += artifact.manifest.size if artifact else 0
+    for count, looked in enumerate(damaged_in(store.open()), start=1):  # noqa: B007
+        size += looked.bytes or 0
         for fault in looked.faults:
             faults.append(fault)
             context.log.error(fault)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipeline.store import Artifact, Store
 
 app = typer.Typer()
+
+MOST_SHOWN: Final = 50
+"""Folders that `squeeze gc` names one by one, unless it is asked for all."""
 
 
 @app.command("ls")
@@ -143,14 +146,14 @@ def verify(
     store = open_store(profile)
     faults, said = [], []
     count = 0
-    for artifact, damage in damaged_in(store, quick=quick):
+    for damage in damaged_in(store, quick=quick):
         count += 1
         faults += damage.faults
         if damage.faults and repair:
             said.append(damage.put_aside(store))
-        if not as_json:
+        if not as_json and (damage.faults or not quick):  # hashing takes its time: it shows where it is
             mark = "[red]damaged[/]" if damage.faults else "[green]ok[/]"
-            bytes_ = size(artifact.manifest.size) if artifact else "?"
+            bytes_ = "?" if damage.bytes is None else size(damage.bytes)
             console.print(f"{mark} {escape(damage.key)} [cyan]{damage.fingerprint[:8]}[/] {bytes_}")
     verified(store, Verified(now(), count, len(faults), quick))
     if as_json:
@@ -177,6 +180,7 @@ def gc(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Also builds that were stopped and would go on, checkpoints included.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every folder, however many.")] = False,
     forget_profile: Annotated[
         str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
     ] = None,
@@ -198,8 +202,11 @@ def gc(
     if not unneeded:
         console.print("nothing to remove: everything in the store is needed")
         return
-    for item in unneeded:
+    shown = unneeded if every else unneeded[:MOST_SHOWN]
+    for item in shown:
         console.print(f"{size(item.bytes):>9}  {escape(str(item.path))}  [dim]{item.why}[/]", soft_wrap=True)
+    if rest := unneeded[len(shown) :]:
+        console.print(f"{size(sum(item.bytes for item in rest)):>9}  {len(rest):,} smaller folders  [dim](--all)[/]")
     total = size(sum(item.bytes for item in unneeded))
     if not (yes or typer.confirm(f"Remove these {len(unneeded)} folders, {total}?")):
         raise typer.Exit(1)

@@ -162,8 +162,8 @@ def _store(root: Path, profile: str | None, facts: dict[str, Any]) -> Iterator[F
     except (StoreError, OSError) as error:
         yield Finding("store", "refused", str(error))
         return
-    damaged = [item for _, item in looked if item.faults]
-    whole = sum(artifact.manifest.size for artifact, _ in looked if artifact is not None)
+    damaged = [item for item in looked if item.faults]
+    whole = sum(item.bytes or 0 for item in looked)
     left = sum(item.bytes for item in unfinished)
     facts["store"] = {
         "root": str(root),

@@ -11,7 +11,7 @@ or not at all; and a lease ends when its holder does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ MANIFEST: Final = "manifest.json"
 CURRENT: Final = "CURRENT."
 """Begins the name of a pointer; the profile's name follows."""
 FINGERPRINT: Final = re.compile(r"[0-9a-f]{32}")
+Stamp = tuple[int, ...]
+"""What differs once a file or a folder was written to, such as size, times and inode; empty where that is not sure."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,20 @@ class Backend(Protocol):
 
     def manifests(self, key: str | None = None) -> Iterator[tuple[str, str]]:
         """(key, fingerprint) of every artifact, or of those of one key, in their order."""
+        ...
+
+    def stamps(self) -> Iterator[tuple[str, str, Stamp]]:
+        """As `manifests`, of every key, with each manifest's stamp: one that was read need not be read again."""
+        ...
+
+    def listing(self, key: str, fingerprint: str) -> tuple[tuple[tuple[str, Stamp], ...], set[str]]:
+        """An artifact's folder and those within, with stamps, none where one has none that is sure; names of files."""
+        ...
+
+    def holds(
+        self, key: str, fingerprint: str, folders: Iterable[tuple[str, Stamp]], files: Iterable[tuple[str, int]]
+    ) -> bool:
+        """Whether those folders have the stamps they had, so that no name came or went, and the files these bytes."""
         ...
 
     def pointers(self) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 Needed is what is current for some profile, what a run or a build at work stands on, and all that those came from. Where
 a pointer or a manifest cannot be read, everything that it may mean is kept, and said so.
 
-Removing looks again, with the pointers held still: what became needed since it was listed stays. Artifacts are first
+Removing looks again, with the pointers held still: what became needed since it was listed stays, and what that was made
+from is read from manifests alone. Artifacts are first
 given another name, children before what they were made from, and removed after that: wherever a kill stops it, nothing
 that is left is half an artifact, or one without its ancestors, and the next collection goes on from there.
 """
@@ -11,45 +12,58 @@ that is left is half an artifact, or one without its ancestors, and the next col
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+from pydantic import StringConstraints
 
 from pipeline.base.errors import StoreError
-from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, FINGERPRINT, Removable
+from pipeline.store.catalogue import Entry, Unreadable
 from pipeline.store.running import forget_ended, stood_on
 from pipeline.store.store import LINEAGE, POINTERS, Store
-from trainer.records import parse_json
+from trainer.records import check, parse_json
 
 EPOCHS: Final = "shards/epoch_"
+Fingerprint = Annotated[str, StringConstraints(pattern=f"^{FINGERPRINT.pattern}$")]
 
 
 def garbage(
-    store: Store, *, epochs: bool = False, unfinished: bool = False, notes: list[str] | None = None
+    store: Store,
+    *,
+    epochs: bool = False,
+    unfinished: bool = False,
+    notes: list[str] | None = None,
+    checked: bool = False,
 ) -> list[Removable]:
     """What no profile's current artifacts and no run at work need: older builds and damaged ones, largest first.
 
     With `unfinished` also half-built folders, from which a build that was stopped would go on (a model's checkpoints
     among them). With `epochs` also every epoch's shards, current or not: they follow to the byte from the tokens and
-    the schedule. `notes` takes a line for each thing that cannot be read, with what is kept for it.
+    the schedule. `notes` takes a line for each thing that cannot be read, with what is kept for it. Where `checked`,
+    what the needed ones were made from is read from their manifests, whatever was remembered of them.
     """
     notes = [] if notes is None else notes
-    there: list[str] = []
-    artifacts = {item.fingerprint: item for item in store.artifacts(unreadable=there)}
-    notes += [f"{fault} (kept until then)" for fault in there]
+    artifacts: dict[str, Entry] = {}
+    for entry in store.catalogue():
+        if isinstance(entry, Unreadable):
+            notes.append(f"{entry.error} (kept until then)")
+        else:
+            artifacts[entry.fingerprint] = entry
     at_work = set(stood_on(store.backend))
-    needed = _needed(store, artifacts, at_work, notes)
+    needed = _needed(store, artifacts, at_work, notes, checked=checked)
     if needed is None:
         return []
     removable = list(store.backend.abandoned(unfinished=unfinished))
     in_use = {fingerprint for _, fingerprint in at_work}
-    for artifact in artifacts.values():
-        is_epoch = epochs and artifact.key.startswith(EPOCHS) and artifact.fingerprint not in in_use
-        if artifact.fingerprint not in needed or is_epoch:
+    for item in artifacts.values():
+        is_epoch = epochs and item.key.startswith(EPOCHS) and item.fingerprint not in in_use
+        if item.fingerprint not in needed or is_epoch:
             why = "shards, rebuilt when needed" if is_epoch else "no profile's current artifacts need it"
-            size = artifact.manifest.size
-            removable.append(Removable(artifact.key, artifact.fingerprint, artifact.path, size, why))
+            folder = store.backend.folder(item.key, item.fingerprint)
+            removable.append(Removable(item.key, item.fingerprint, folder, item.bytes, why))
     return sorted(removable, key=lambda item: -item.bytes)
 
 
@@ -64,7 +78,7 @@ def collect(
         for key in {key for key, _ in backend.pointers()}:
             backend.tidy(key)
         forget_ended(backend)
-        still = {item.path for item in garbage(store, epochs=epochs, unfinished=unfinished)}
+        still = {item.path for item in garbage(store, epochs=epochs, unfinished=unfinished, checked=True)}
         for item in _children_first(store, items):
             place = backend.take_out(item) if item.path in still else None
             if place is None:
@@ -89,7 +103,7 @@ def forget(store: Store, profile: str) -> int:
 
 
 def _needed(
-    store: Store, artifacts: dict[str, Artifact], at_work: Iterable[tuple[str, str]], notes: list[str]
+    store: Store, artifacts: dict[str, Entry], at_work: Iterable[tuple[str, str]], notes: list[str], *, checked: bool
 ) -> set[str] | None:
     """Fingerprints of what is needed; None where everything is, as nobody can say what is not."""
     waiting: list[tuple[str, str]] = list(at_work)
@@ -110,10 +124,10 @@ def _needed(
         if fingerprint in needed:
             continue
         needed.add(fingerprint)
-        if fingerprint in artifacts:
-            parents = artifacts[fingerprint].manifest.inputs.values()
-            waiting += [(parent.key, parent.fingerprint) for parent in parents]
-        elif _is_there(store, key, fingerprint):
+        known = None if checked else artifacts.get(fingerprint)
+        try:
+            waiting += known.inputs if known else _inputs(store, key, fingerprint)
+        except StoreError:
             folder = store.backend.folder(key, fingerprint)
             ancestors = _in_lineage(folder)
             if ancestors is None:
@@ -123,22 +137,18 @@ def _needed(
     return needed
 
 
-def _is_there(store: Store, key: str, fingerprint: str) -> bool:
-    """Whether there is an artifact that cannot be read; one that was removed needs nothing."""
-    try:
-        return store.get(key, fingerprint) is not None
-    except StoreError:
-        return True
+def _inputs(store: Store, key: str, fingerprint: str) -> list[tuple[str, str]]:
+    """What an artifact was made from; one that was removed needs nothing. Raises StoreError where it cannot be read."""
+    artifact = store.get(key, fingerprint)
+    return [(item.key, item.fingerprint) for item in artifact.manifest.inputs.values()] if artifact else []
 
 
 def _in_lineage(folder: Path) -> set[str] | None:
     """All that an artifact came from, as the file beside its damaged manifest says; None where there is none."""
     try:
-        rows = parse_json((folder / LINEAGE).read_bytes())["artifacts"]
-        found = {str(fingerprint) for fingerprint in rows}
+        return set(check(dict[Fingerprint, Any], parse_json((folder / LINEAGE).read_bytes())["artifacts"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if all(FINGERPRINT.fullmatch(item) for item in found) else None
 
 
 def _children_first(store: Store, items: Sequence[Removable]) -> list[Removable]:
@@ -148,13 +158,10 @@ def _children_first(store: Store, items: Sequence[Removable]) -> list[Removable]
         by_fingerprint.setdefault(item.fingerprint, []).append(item)
     children: dict[str, set[str]] = {fingerprint: set() for fingerprint in by_fingerprint}
     for item in items:
-        try:
-            artifact = store.get(item.key, item.fingerprint)
-        except StoreError:
-            continue
-        for parent in artifact.manifest.inputs.values() if artifact else ():
-            if parent.fingerprint in children:
-                children[parent.fingerprint].add(item.fingerprint)
+        with suppress(StoreError):
+            for _, parent in _inputs(store, item.key, item.fingerprint):
+                if parent in children:
+                    children[parent].add(item.fingerprint)
     try:
         order = list(TopologicalSorter(children).static_order())
     except CycleError:  # of manifests written by hand

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,14 @@ from pipeline.base.errors import DamagedError
 from pipeline.base.files import TEMPORARY, hashes_of, remove_unfinished, sync_folder, write_text
 from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
-from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable
+from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable, Stamp
 from pipeline.store.manifest import FileRecord, Manifest
 from trainer.process.cores import core_count
 
 BUILDING: Final = ".building-"
 DAMAGED: Final = ".damaged-"
+CLOCK_NS: Final = 2_000_000_000
+"""No disk's clock is coarser: two changes further apart have different times."""
 
 
 class LocalBackend:
@@ -54,6 +57,40 @@ class LocalBackend:
             for item in _names(folder):
                 if FINGERPRINT.fullmatch(item) and (folder / item / MANIFEST).exists():
                     yield name, item
+
+    def stamps(self) -> Iterator[tuple[str, str, Stamp]]:
+        sure = _sure()
+        for key, folder in self._folders():
+            for item in _names(folder):
+                if FINGERPRINT.fullmatch(item):
+                    with suppress(OSError):
+                        yield key, item, _stamp(_status(f"{folder}/{item}/{MANIFEST}"), sure)
+
+    def listing(self, key: str, fingerprint: str) -> tuple[tuple[tuple[str, Stamp], ...], set[str]]:
+        place, sure = os.fspath(self.folder(key, fingerprint)), _sure()
+        folders, names = [], set[str]()
+        for folder, _, files in os.walk(place):
+            within = folder[len(place) + 1 :]
+            with suppress(OSError):  # what comes or goes meanwhile leaves it no stamp that is sure
+                folders.append((within, _stamp(_status(folder), sure)))
+            names |= {f"{within}/{name}" if within else name for name in files}
+        return (tuple(folders) if all(stamp for _, stamp in folders) else ()), names
+
+    def holds(
+        self, key: str, fingerprint: str, folders: Iterable[tuple[str, Stamp]], files: Iterable[tuple[str, int]]
+    ) -> bool:
+        place = f"{self.root}/{key}/{fingerprint}"
+        try:
+            for name, stamp in folders:
+                if _stamp(_status(f"{place}/{name}"), None) != stamp:
+                    return False
+            for name, size in files:
+                status = _status(f"{place}/{name}")
+                if status.st_size != size or not stat.S_ISREG(status.st_mode):
+                    return False
+        except OSError:
+            return False
+        return True
 
     def pointers(self) -> Iterator[tuple[str, str]]:
         for key, folder in self._folders():
@@ -159,6 +196,23 @@ class LocalBackend:
 
     def _lock(self, key: str, fingerprint: str) -> Path:
         return self.root / key / f".{fingerprint}.lock"
+
+
+def _sure() -> int:
+    """The latest time, in nanoseconds, whose changes cannot be followed by another one with the same times."""
+    return time.time_ns() - CLOCK_NS
+
+
+def _status(path: str) -> os.stat_result:
+    """For every file of a store: to make a Path of each takes longer than to ask the disk."""
+    return os.stat(path)  # noqa: PTH116
+
+
+def _stamp(status: os.stat_result, sure: int | None) -> Stamp:
+    """sure: of what was changed after it the stamp is empty."""
+    if sure is not None and max(status.st_mtime_ns, status.st_ctime_ns) > sure:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _names(folder: Path) -> list[str]:

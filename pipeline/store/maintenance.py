@@ -10,6 +10,7 @@ from pipeline.base.errors import DamagedError, StoreError
 from pipeline.base.files import sha256_of
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import MANIFEST
+from pipeline.store.catalogue import Catalogue, Entry
 from pipeline.store.store import Store
 
 
@@ -47,6 +48,8 @@ class Looked:
     key: str
     fingerprint: str
     faults: list[str]
+    bytes: int | None = None
+    """Of all its files, as its manifest says; None where that cannot be read."""
     newer: bool = False
     """Written by a newer version, so that nothing is wrong with it as far as this one can say."""
 
@@ -59,14 +62,41 @@ class Looked:
         return f"{self.key} {self.fingerprint[:8]} {where}"
 
 
-def damaged_in(store: Store, *, quick: bool = False) -> Iterator[tuple[Artifact | None, Looked]]:
-    """Every artifact of a store with what is wrong with it; none in the place of one whose manifest is damaged."""
-    for key, fingerprint in store.backend.manifests():
-        try:
-            artifact = store.get(key, fingerprint)
-            faults = list(verify(artifact, quick=quick)) if artifact else []
-        except StoreError as error:
-            yield None, Looked(key, fingerprint, [str(error)], newer=not isinstance(error, DamagedError))
-            continue
-        if artifact is not None:  # it may have been removed meanwhile
-            yield artifact, Looked(key, fingerprint, faults)
+def damaged_in(store: Store, *, quick: bool = False) -> Iterator[Looked]:
+    """Every artifact of a store with what is wrong with it.
+
+    quick: names and sizes alone, and a manifest that is as it was when it was last read is not read again.
+    """
+    if not quick:
+        yield from filter(None, (_look(store, *pair) for pair in store.backend.manifests()))
+        return
+    catalogue = store.catalogue()
+    for entry in catalogue:
+        if isinstance(entry, Entry) and _is_whole(store, entry, catalogue):
+            yield Looked(entry.key, entry.fingerprint, [], entry.bytes)
+        elif (looked := _look(store, entry.key, entry.fingerprint, quick=True)) is not None:
+            yield looked
+
+
+def _look(store: Store, key: str, fingerprint: str, *, quick: bool = False) -> Looked | None:
+    """What is wrong with one artifact; None where it has just been removed."""
+    try:
+        artifact = store.get(key, fingerprint)
+        if artifact is None:
+            return None
+        return Looked(key, fingerprint, list(verify(artifact, quick=quick)), artifact.manifest.size)
+    except StoreError as error:
+        return Looked(key, fingerprint, [str(error)], newer=not isinstance(error, DamagedError))
+
+
+def _is_whole(store: Store, entry: Entry, catalogue: Catalogue) -> bool:
+    """Whether an artifact has the files that its manifest names, of these sizes, and no others."""
+    folders = entry.folders
+    if not folders or not store.backend.holds(entry.key, entry.fingerprint, folders, entry.files):
+        folders, names = store.backend.listing(entry.key, entry.fingerprint)
+        if names - {MANIFEST} != {name for name, _ in entry.files}:
+            return False
+        if not store.backend.holds(entry.key, entry.fingerprint, (), entry.files):
+            return False
+        catalogue.found_whole(entry, folders)
+    return True

@@ -22,6 +22,7 @@ from pipeline.base.files import naming_full_disk, write_text
 from pipeline.base.progress import PROGRESS
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import CURRENT, MANIFEST, Backend
+from pipeline.store.catalogue import Catalogue
 from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import AGAIN, Input, Manifest, Provenance
 from pipeline.store.marker import require_store
@@ -145,6 +146,10 @@ class Store:
                 continue
             if artifact is not None:  # it may have been removed meanwhile
                 yield artifact
+
+    def catalogue(self) -> Catalogue:
+        """Every artifact in a few words each, without reading again the manifests that were read before."""
+        return Catalogue(self.backend, self.get, self.cache)
 
     def pointers(
         self, of: str | None = None, *, unreadable: list[str] | None = None

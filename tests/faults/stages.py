@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.assets.every import full_train_assets
 from pipeline.assets.stored_asset import StoredAsset, reuse_or_make
 from pipeline.profile.profile import load_profile
-from pipeline.store import Artifact, Store
+from pipeline.store import Store
 from pipeline.store.maintenance import damaged_in
 
 VARYING = ("lineage.json",)
@@ -70,18 +70,14 @@ def state(home: Path, profile: Path) -> dict[str, dict[str, str]]:
 def whole(home: Path, profile: Path) -> dict[tuple[str, str], int]:
     """(key, fingerprint) of every artifact whose bytes are those of its manifest, with their number."""
     looked = damaged_in(Store(home, profile.stem))
-    return {(item.key, item.fingerprint): artifact.manifest.size for artifact, item in looked if _sound(artifact, item)}
-
-
-def _sound(artifact: Artifact | None, looked: Any) -> bool:
-    return artifact is not None and not looked.faults
+    return {(item.key, item.fingerprint): item.bytes for item in looked if item.bytes is not None and not item.faults}
 
 
 def put_damage_aside(home: Path, profile: Path) -> list[str]:
     """What `squeeze verify --repair` does; the files it names."""
     store = Store(home, profile.stem)
     named = []
-    for _, item in list(damaged_in(store)):
+    for item in list(damaged_in(store)):
         if item.faults:
             named += item.faults
             item.put_aside(store)

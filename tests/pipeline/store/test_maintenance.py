@@ -82,8 +82,8 @@ def test_every_artifact_is_looked_at_whatever_is_wrong_with_one(store):
     corpus = ensure(store, "corpus", {"n": 1}, {"documents": documents})
     (corpus.path / "manifest.json").write_text("[" * 100_000)
     (documents.path / "data.txt").write_text("{'n': 2}")
-    assert [looked.key for _, looked in damaged_in(store, quick=True) if looked.faults] == ["corpus"]
-    looked = [looked for _, looked in damaged_in(store)]
+    assert [looked.key for looked in damaged_in(store, quick=True) if looked.faults] == ["corpus"]
+    looked = list(damaged_in(store))
     assert [item.key for item in looked if item.faults] == ["corpus", "documents"]
     for item in looked:
         assert "now lies in" in item.put_aside(store)
