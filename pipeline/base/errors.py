@@ -22,6 +22,18 @@ class DamagedError(StoreError):
     """A manifest that is not as it was written."""
 
 
+class BucketError(StoreError):
+    """A bucket that is not there, or does not let this machine do what it must."""
+
+
+class BucketUnreachableError(BucketError):
+    """A bucket that does not answer, or not now."""
+
+
+class NotReproducedError(StoreError):
+    """Two builds of one fingerprint whose contents differ, which no machine, library or number of workers may cause."""
+
+
 class DiskFullError(StoreError):
     """No room for what a build writes. Its finished parts are kept."""
 
