@@ -57,7 +57,7 @@ def build_repositories(root: str) -> dict[str, dg.RepositoryDefinition]:
 
 def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
     stored = every_asset(profile)
-    store = StoreResource(root=root, profile=profile.name)
+    store = StoreResource(root=root, profile=profile.name, origin=profile.origin)
     return {
         "assets": [asset_of(asset, naming, profile.owners) for asset in stored],
         "asset_checks": checks(profile, naming),

@@ -59,10 +59,12 @@ class StoreResource(dg.ConfigurableResource):
     """Folder of the store (SQUEEZE_HOME)."""
     profile: str
     """Name of the profile whose pointers are read and moved."""
+    origin: str | None = None
+    """The file that the profile is read from."""
 
     def open(self, run: dg.DagsterRun | None = None) -> Store:
         """The store for everybody, or as a run sees it from its beginning to its end."""
-        store = Store(Path(self.root), self.profile).open()
+        store = Store(Path(self.root), self.profile, origin=self.origin).open()
         return store.for_run(run.run_id, run.parent_run_id) if run else store
 
 

@@ -46,7 +46,7 @@ def compare(
     """Two models side by side: what differs in settings and inputs, scores with a verdict, cost."""
     from pipeline.reporting import compare as side_by_side
 
-    store = open_store(None)
+    store = open_store(None, whole=True)
     facts = (_facts_of(store, a), _facts_of(store, b))
     parts = {
         "settings that differ": side_by_side.differing_settings(*facts),

@@ -49,7 +49,7 @@ def plan(
 
     settings = load_profile(profile)
     sizes = parse_sizes(size or [], list(settings.corpora))
-    store = Store(squeeze_home(), settings.name)
+    store = Store(squeeze_home(), settings.name, origin=settings.origin).own()
     rows, notes = plan_schedule(settings, store, sizes)
     figures = training_figures(settings, rows, devices=devices_here() if devices is None else devices, mfu=mfu)
     ranks = ranks_for(AUTO, "cpu", batch_of(Training(settings.model, settings.training))).ranks
@@ -105,7 +105,7 @@ def preflight(profile: ProfileOption = None) -> None:
     from pipeline.store.home import squeeze_home
 
     settings = load_profile(profile)
-    store = Store(squeeze_home(), settings.name)
+    store = Store(squeeze_home(), settings.name, origin=settings.origin).own()
     findings, seconds = timed(flight_of(settings, store, full_train_assets(settings), {}))
     if not findings:
         console.print(f"everything of {escape(settings.name)} is in the store already: full_train reuses it")

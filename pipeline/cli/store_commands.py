@@ -143,7 +143,7 @@ def verify(
     from pipeline.preflight.doctor import Verified, now, verified
     from pipeline.store.maintenance import damaged_in
 
-    store = open_store(profile)
+    store = open_store(profile, whole=True)
     faults, said = [], []
     count = 0
     for damage in damaged_in(store, quick=quick):
@@ -188,7 +188,7 @@ def gc(
     """Remove what no profile's current artifacts need; asks first."""
     from pipeline.store.collection import collect, forget, garbage
 
-    store = open_store(profile)
+    store = open_store(profile, whole=True)
     if forget_profile:
         known = sorted({name for _, name in store.backend.pointers()})
         if forget_profile not in known:

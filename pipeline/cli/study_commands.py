@@ -35,7 +35,7 @@ def export(out: OutOption = Path("docs/results"), page: PageOption = None, profi
     from pipeline.study.runs.arm import finished_arms
 
     settings, plan = _load(profile)
-    store = Store(squeeze_home(), settings.name).open()
+    store = Store(squeeze_home(), settings.name, origin=settings.origin).open()
     runs = collect(plan.settings.design(), finished_arms(plan, store))
     if not runs:
         raise StudyError(f"no run has finished in {store.root}: run `dagster job execute -j ablations` first")

@@ -44,16 +44,20 @@ ProfileOption = Annotated[
 ]
 
 
-def open_store(profile: str | None) -> Store:
-    """The store as this profile sees it. Only the profile's name matters here, so its file is not validated."""
-    from pipeline.profile.yaml import profile_name
+def open_store(profile: str | None, *, whole: bool = False) -> Store:
+    """The store as this profile sees it. Only the profile's name matters here, so its file is not validated.
+
+    whole: for commands about everything in the store, whoever the results of the profile's name are of.
+    """
+    from pipeline.profile.yaml import find_profile, origin_of, profile_name
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
 
     root = squeeze_home()
     if not root.is_dir():
         raise SqueezeError(f"there is no store at {root}: run `dagster job execute -j full_train`, or set SQUEEZE_HOME")
-    return Store(root, profile_name(profile), named=profile).open()
+    origin = None if whole else origin_of(find_profile(profile))
+    return Store(root, profile_name(profile), named=profile, origin=origin).open()
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:

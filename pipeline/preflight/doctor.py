@@ -81,7 +81,7 @@ def examine(profile: str | None) -> Examination:
     facts = {"machine": _machine(), "versions": _versions()}
     findings = [_accelerator(facts), _disk(root, facts)]
     findings += _store(root, profile, facts)
-    findings += [_history(facts), _profile(profile)]
+    findings += [_history(facts), _profile(root, profile)]
     return Examination(facts, findings)
 
 
@@ -210,11 +210,13 @@ def _history(facts: dict[str, Any]) -> Finding:
     return Finding("history", "ok", f"Dagster's is in {place}{'' if place.is_dir() else ', which it will make'}")
 
 
-def _profile(profile: str | None) -> Finding:
+def _profile(root: Path, profile: str | None) -> Finding:
     from pipeline.profile.profile import load_profile
 
     try:
-        return Finding("profile", "ok", f"{load_profile(profile).name} loads; `squeeze plan` says what it takes")
+        settings = load_profile(profile)
+        Store(root, settings.name, origin=settings.origin).own()
+        return Finding("profile", "ok", f"{settings.name} loads; `squeeze plan` says what it takes")
     except SqueezeError as error:
         return Finding("profile", "refused", str(error))
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
@@ -23,7 +23,15 @@ from pipeline.launch.settings import LaunchSettings
 from pipeline.profile.consistency import WARMUP, mistakes_between
 from pipeline.profile.moved_keys import MOVED
 from pipeline.profile.tokenizer_names import mistakes_of_tokenizers
-from pipeline.profile.yaml import Locations, beside_its_file, find_profile, merge, mistake_in_name, read_profile_file
+from pipeline.profile.yaml import (
+    Locations,
+    beside_its_file,
+    find_profile,
+    merge,
+    mistake_in_name,
+    origin_of,
+    read_profile_file,
+)
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
 from pipeline.study.plan import StudyPlan
 from pipeline.study.settings import StudySettings
@@ -71,6 +79,7 @@ class Profile(Settings):
     """What is scored."""
     study: StudySettings | None = None
     """The ablation study, if there is one."""
+    _origin: str | None = PrivateAttr(None)
 
     @field_validator("name")
     @classmethod
@@ -104,6 +113,11 @@ class Profile(Settings):
         return self
 
     @property
+    def origin(self) -> str | None:
+        """Its file, as the store tells it from others of its name; None where no file was read."""
+        return self._origin
+
+    @property
     def study_plan(self) -> StudyPlan | None:
         """The study with what of this profile its arms are made from; none without a `study` section."""
         if self.study is None:
@@ -131,6 +145,7 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     ]
     if mistakes:
         raise ProfileError(_told(file, mistakes, locations))
+    profile._origin = origin_of(file)
     return profile
 
 

@@ -17,6 +17,7 @@ from pipeline.base.errors import ProfileError
 from pipeline.base.files import TEMPORARY
 from pipeline.base.suggestions import did_you_mean
 from pipeline.store.home import PROFILE_VARIABLE
+from pipeline.store.origin import BUILT_IN as ORIGIN_BUILT_IN
 
 DEFAULT_PROFILE: Final = "sample"
 BUILT_IN: Final = Path(__file__).parents[1] / "profiles"
@@ -79,6 +80,11 @@ def profile_name(name_or_path: str | None = None) -> str:
     if wrong := mistake_in_name(name):
         raise ProfileError(f"{file}: name: {name[:80]!r}: {wrong}")
     return name
+
+
+def origin_of(file: Path) -> str:
+    """What tells a profile from another of its name, in the store: its file, or that it is built in."""
+    return ORIGIN_BUILT_IN if file.parent == BUILT_IN else str(file.resolve())
 
 
 def mistake_in_name(name: str) -> str:

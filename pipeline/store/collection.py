@@ -22,6 +22,7 @@ from pydantic import StringConstraints
 from pipeline.base.errors import StoreError
 from pipeline.store.backend import CURRENT, FINGERPRINT, Removable
 from pipeline.store.catalogue import Entry, Unreadable
+from pipeline.store.origin import disclaim
 from pipeline.store.running import forget_ended, stood_on
 from pipeline.store.store import LINEAGE, POINTERS, Store
 from trainer.records import check, parse_json
@@ -99,6 +100,7 @@ def forget(store: Store, profile: str) -> int:
         keys = [key for key, pointing in store.backend.pointers() if pointing == profile]
         for key in keys:
             store.backend.delete(f"{key}/{CURRENT}{profile}")
+        disclaim(store.backend, profile)
     return len(keys)
 
 

@@ -27,6 +27,7 @@ from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import AGAIN, Input, Manifest, Provenance
 from pipeline.store.marker import require_store
 from pipeline.store.missing import building
+from pipeline.store.origin import claim, require_own
 from pipeline.store.provenance import git_commit, libraries
 from pipeline.store.rebuild_reason import rebuild_reason
 from pipeline.store.recipe import Built, Outcome, Recipe, lineage_of
@@ -50,14 +51,17 @@ class Store:
         *,
         named: str | None = None,
         run_id: str | None = None,
+        origin: str | None = None,
         backend: Backend | None = None,
     ) -> None:
         """root: where caches are kept, and the artifacts too unless another `backend` holds them. named: the profile
-        as the user names it, such as its file, for the commands that errors name. run_id: who builds, for manifests."""
+        as the user names it, such as its file, for the commands that errors name. run_id: who builds, for manifests.
+        origin: the file that the profile is read from (`store.origin`); None: it is not asked whose the name is."""
         self.root = root
         self.profile = profile
         self.named = named
         self.run_id = run_id
+        self.origin = origin
         self.backend = backend or LocalBackend(root)
         self.footing: Footing | None = None
         """What the run stands on that this store is opened for; none: what is current, whenever it is asked for."""
@@ -70,8 +74,15 @@ class Store:
         return self
 
     def open(self) -> Store:
-        """Mark the root as a store, or check that this version can read it. Raises StoreError when it cannot."""
+        """Mark the root as a store, or check that this version can read it, and that what it has for the profile's name
+        is not of another one. Raises StoreError otherwise."""
         require_store(self.backend, self.root)
+        return self.own()
+
+    def own(self) -> Store:
+        """This store, whose results of the profile's name are the profile's. Raises StoreError where they are not."""
+        if self.origin is not None:
+            require_own(self.backend, self.profile, self.origin)
         return self
 
     @property
@@ -265,6 +276,9 @@ class Store:
             if self.footing is not None:
                 self.footing.took({key: fingerprint})
             self.backend.tidy(key)
+            if moves and self.origin is not None:
+                with suppress(OSError):  # a disk that cannot be written
+                    claim(self.backend, self.profile, self.origin)
             if moves and now != fingerprint:  # what is right already is left: the disk may be read-only
                 self.backend.write(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n")
         return True
