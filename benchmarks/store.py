@@ -2,10 +2,10 @@
 
     python benchmarks/store.py [--artifacts 1000 5000 20000] [--shards 5000] [--times 5]
 
-A tiny project (that of the tests) is built once: its store, of some thirty artifacts, is the small one. Beside them are
-then put chains of five artifacts (documents, tokens, shards, model, scores) of 200 other profiles, among whose files
-are the shards. Seconds are of CPU, of whole processes with their start, medians; `first` is the first look after the
-artifacts came, which reads each manifest once. The table says how much larger each figure is than on the small store.
+A tiny project (that of the tests) is built once: its store, of some thirty artifacts, is the small one. To a copy of it
+are added chains of five artifacts (documents, tokens, shards, model, scores) of 200 other profiles, among whose files
+are the shards. Each command is run on the small store and on the large one in turns. Seconds are of CPU, of whole
+processes with their start, medians; `first` is the first look after the artifacts came, which reads each manifest once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,6 @@ COMMANDS = {
     "squeeze ls": ("squeeze", "ls"),
     "squeeze verify --quick": ("squeeze", "verify", "--quick"),
     "squeeze gc, nothing removed": ("squeeze", "gc"),
-    "squeeze doctor": ("squeeze", "doctor"),
     "full_train, all reused": ("dagster", "job", "execute", "-j", "full_train"),
 }
 
@@ -77,13 +77,13 @@ def put(root: Path, key: str, family: int, before: Manifest | None, files: int) 
     return manifest
 
 
-def seconds(project: Project, words: Sequence[str]) -> float:
-    """CPU seconds of a command, with all the processes that it started and waited for."""
+def seconds(project: Project, root: Path, words: Sequence[str]) -> float:
+    """CPU seconds of a command about a store, with all the processes that it started and waited for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [str(Path(sys.executable).parent / words[0]), *words[1:]],
         cwd=project.folder,
-        env=project.environment(),
+        env=project.environment(SQUEEZE_HOME=str(root)),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -95,36 +95,35 @@ def seconds(project: Project, words: Sequence[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(project: Project, times: int, small: dict[str, float], label: str) -> dict[str, float]:
-    """Medians by command, printed beside those of the small store."""
-    found = {}
+def measure(project: Project, small: Path, large: Path, times: int) -> None:
+    """Print each command's medians on both stores."""
+    had, has = (sum(1 for _ in Store(root, "tiny").backend.manifests()) for root in (small, large))
+    print(f"{'':<28} {had:>9,} {has:>9,} artifacts  {'ratio':>5}  first")
     for name, words in COMMANDS.items():
-        first, *again = (seconds(project, words) for _ in range(times + 1))
-        found[name] = statistics.median(again)
-        ratio = f"{found[name] / small[name]:5.2f} x the small store" if small else ""
-        print(f"{label:>18}  {name:<28} {found[name]:6.2f} s  (first {first:5.2f})  {ratio}", flush=True)
-    return found
+        first = seconds(project, large, words)
+        pairs = [(seconds(project, small, words), seconds(project, large, words)) for _ in range(times)]
+        before, after = (statistics.median(column) for column in zip(*pairs, strict=True))
+        print(f"{name:<28} {before:7.2f} s {after:7.2f} s            {after / before:5.2f}  {first:.2f} s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--artifacts", type=int, nargs="+", default=[1000, 5000, 20_000])
     parser.add_argument("--shards", type=int, default=5000, help="files in the shards among them, at the largest size")
-    parser.add_argument("--times", type=int, default=5, help="runs of each command, after a first one")
+    parser.add_argument("--times", type=int, default=5, help="runs of each command on each store, after a first one")
     asked = parser.parse_args(arguments)
     largest = max(asked.artifacts)
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         project.full_train()
-        root = project.folder / ".squeeze"
-        own = sum(1 for _ in Store(root, "tiny").backend.manifests())
-        small = measure(project, asked.times, {}, f"{own} artifacts")
+        small, large = project.folder / ".squeeze", project.folder / "large"
+        shutil.copytree(small, large)
         have = 0
         for size in sorted(asked.artifacts):
-            grow(root, have, size, asked.shards * size // largest)
+            grow(large, have, size, asked.shards * size // largest)
             have = size
             time.sleep(2 * CLOCK_NS / 1e9)
-            measure(project, asked.times, small, f"{own + size:,} artifacts")
+            measure(project, small, large, asked.times)
 
 
 if __name__ == "__main__":
