@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -186,7 +187,7 @@ def gc(
     ] = None,
 ) -> None:
     """Remove what no profile's current artifacts need; asks first."""
-    from pipeline.store.collection import collect, forget, garbage
+    from pipeline.store.collection import collect, forget, garbage, tidy
 
     store = open_store(profile, whole=True)
     if forget_profile:
@@ -200,6 +201,8 @@ def gc(
     unneeded = garbage(store, epochs=epochs, unfinished=unfinished, notes=notes)
     _complain(notes)
     if not unneeded:
+        with suppress(OSError):  # a disk that cannot be written
+            tidy(store)
         console.print("nothing to remove: everything in the store is needed")
         return
     shown = unneeded if every else unneeded[:MOST_SHOWN]

@@ -26,6 +26,7 @@ from pipeline.base.numbers import age, counted, size
 from pipeline.preflight.finding import Finding
 from pipeline.store import Store
 from pipeline.store.provenance import libraries
+from pipeline.store.running import marks
 from trainer.process.cores import core_count
 from trainer.records import read_record
 
@@ -183,7 +184,25 @@ def _store(root: Path, profile: str | None, facts: dict[str, Any]) -> Iterator[F
         yield Finding(
             "builds", "note", f"{text}: the next run goes on from them, `squeeze gc --unfinished` removes them"
         )
+    yield from _runs(store, facts)
     yield _last_verify(store, facts)
+
+
+def _runs(store: Store, facts: dict[str, Any]) -> Iterator[Finding]:
+    """Runs that are at work, and what those left whose processes are gone."""
+    runs = dict(marks(store.backend))
+    facts["store"]["runs_at_work"] = [run_id for run_id, alive in runs.items() if alive]
+    facts["store"]["runs_ended"] = ended = [run_id for run_id, alive in runs.items() if not alive]
+    if at_work := len(runs) - len(ended):
+        yield Finding("runs", "ok", f"{counted(at_work, 'run')} at work: what they stand on is kept")
+    if ended:
+        text = f"{counted(len(ended), 'run')} failed or killed ({', '.join(run_id[:8] for run_id in ended[:3])})"
+        yield Finding(
+            "runs",
+            "note",
+            f"{text}: the same command again goes on from their finished parts; they hold nothing back, and "
+            "`squeeze gc` forgets them",
+        )
 
 
 def _last_verify(store: Store, facts: dict[str, Any]) -> Finding:

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
+
+from pydantic import StringConstraints
 
 from pipeline.store.manifest import Manifest
 
@@ -23,6 +25,8 @@ MANIFEST: Final = "manifest.json"
 CURRENT: Final = "CURRENT."
 """Begins the name of a pointer; the profile's name follows."""
 FINGERPRINT: Final = re.compile(r"[0-9a-f]{32}")
+Fingerprint = Annotated[str, StringConstraints(pattern=f"^{FINGERPRINT.pattern}$")]
+"""A fingerprint in a file that somebody else may have written."""
 Stamp = tuple[int, ...]
 """What differs once a file or a folder was written to, such as size, times and inode; empty where that is not sure."""
 

@@ -15,12 +15,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import StringConstraints
-
-from pipeline.base.errors import StoreError
-from pipeline.store.backend import CURRENT, FINGERPRINT, Removable
+from pipeline.base.errors import DamagedError, StoreError
+from pipeline.store.backend import CURRENT, Backend, Fingerprint, Removable
 from pipeline.store.catalogue import Entry, Unreadable
 from pipeline.store.origin import disclaim
 from pipeline.store.running import forget_ended, stood_on
@@ -28,7 +26,6 @@ from pipeline.store.store import LINEAGE, POINTERS, Store
 from trainer.records import check, parse_json
 
 EPOCHS: Final = "shards/epoch_"
-Fingerprint = Annotated[str, StringConstraints(pattern=f"^{FINGERPRINT.pattern}$")]
 
 
 def garbage(
@@ -53,7 +50,11 @@ def garbage(
             notes.append(f"{entry.error} (kept until then)")
         else:
             artifacts[entry.fingerprint] = entry
-    at_work = set(stood_on(store.backend))
+    try:
+        at_work = set(stood_on(store.backend))
+    except DamagedError as error:
+        notes.append(f"{error}; nobody can say what it stands on, so everything is kept")
+        return []
     needed = _needed(store, artifacts, at_work, notes, checked=checked)
     if needed is None:
         return []
@@ -76,9 +77,7 @@ def collect(
     taken: list[Path] = []
     kept = []
     with backend.lock(POINTERS, "collecting garbage"):
-        for key in {key for key, _ in backend.pointers()}:
-            backend.tidy(key)
-        forget_ended(backend)
+        _tidy(backend)
         still = {item.path for item in garbage(store, epochs=epochs, unfinished=unfinished, checked=True)}
         for item in _children_first(store, items):
             place = backend.take_out(item) if item.path in still else None
@@ -89,6 +88,18 @@ def collect(
     for place in taken:
         backend.discard(place)
     return kept
+
+
+def tidy(store: Store) -> None:
+    """Take away what killed writers of pointers left, and the records of runs that are over."""
+    with store.backend.lock(POINTERS, "tidying up"):
+        _tidy(store.backend)
+
+
+def _tidy(backend: Backend) -> None:
+    for key in {key for key, _ in backend.pointers()}:
+        backend.tidy(key)
+    forget_ended(backend)
 
 
 def forget(store: Store, profile: str) -> int:

@@ -17,13 +17,14 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from typing import Final
 
-from pipeline.base.errors import StoreError
+from pipeline.base.errors import DamagedError
 from pipeline.store.artifact import Artifact
-from pipeline.store.backend import FINGERPRINT, Backend
+from pipeline.store.backend import FINGERPRINT, Backend, Fingerprint
 from pipeline.store.recipe import Recipe
-from trainer.records import parse_json
+from trainer.records import check, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,14 @@ _KEPT: Final = 8
 """Runs of this process whose footing is remembered."""
 
 _footings: Final[OrderedDict[tuple[str, str, str], Footing]] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What stands in the file of a run."""
+
+    profile: str
+    artifacts: Mapping[str, Fingerprint]
 
 
 class Footing:
@@ -47,7 +56,7 @@ class Footing:
         self.profile = profile
         self.seen: dict[str, str | None] = {}
         """What was current when the run looked first, by key."""
-        self.own: dict[str, str] = dict(_read(backend, parent, profile)) if parent else {}
+        self.own: dict[str, str] = _of_parent(backend, parent, profile) if parent else {}
         """What it made or took since."""
         self.behind = ""
         """The key by which another run made something else current while this one was at work; empty while none did."""
@@ -69,7 +78,7 @@ class Footing:
     def write(self) -> None:
         """Write the footing down, where that is possible and it is another than the last one."""
         there = {key: item for key, item in self.seen.items() if item} | self.own
-        text = json.dumps({"profile": self.profile, "artifacts": there})
+        text = json.dumps(asdict(_Record(self.profile, there)))
         if self.alive and text != self._written:
             self._backend.write(f"{self._name}.json", text)
             self._written = text
@@ -157,16 +166,22 @@ def leads(
 
 
 def stood_on(backend: Backend) -> Iterator[tuple[str, str]]:
-    """(key, fingerprint) of all that runs at work stand on."""
+    """(key, fingerprint) of all that runs at work stand on. Raises DamagedError where one's record cannot be read."""
+    for run_id, alive in marks(backend):
+        if alive:
+            yield from _read(backend, run_id).artifacts.items()
+
+
+def marks(backend: Backend) -> Iterator[tuple[str, bool]]:
+    """The id of every run that has a record, and whether it is at work; others failed, or were killed."""
     for run_id in backend.records(RUNS):
-        if backend.is_locked(f"{RUNS}/{run_id}"):
-            yield from _read(backend, run_id).items()
+        yield run_id, backend.is_locked(f"{RUNS}/{run_id}")
 
 
 def forget_ended(backend: Backend) -> None:
     """Remove the records of runs that are over, failed ones included."""
-    for run_id in backend.records(RUNS):
-        if not backend.is_locked(f"{RUNS}/{run_id}"):
+    for run_id, alive in marks(backend):
+        if not alive:
             backend.delete(f"{RUNS}/{run_id}.json")
             backend.unlock_for_ever(f"{RUNS}/{run_id}")
 
@@ -177,10 +192,23 @@ def fingerprint_in(text: str | None) -> str | None:
     return plain if FINGERPRINT.fullmatch(plain) else None
 
 
-def _read(backend: Backend, run_id: str, profile: str | None = None) -> dict[str, str]:
+def _read(backend: Backend, run_id: str) -> _Record:
+    """What a run wrote down last; nothing where it has not yet. Raises DamagedError."""
+    name = f"{RUNS}/{run_id}.json"
+    text = backend.read(name)
     try:
-        record = parse_json(backend.read(f"{RUNS}/{run_id}.json") or "{}")
-        artifacts = {str(key): str(item) for key, item in record["artifacts"].items()}
-        return artifacts if profile in (None, record["profile"]) else {}
-    except (StoreError, ValueError, KeyError, TypeError, AttributeError):
+        return check(_Record, parse_json(text)) if text is not None else _Record("", {})
+    except ValueError as error:
+        raise DamagedError(
+            f"{name}: not what a run stands on ({error}); end that run and start it again, or remove this file"
+        ) from None
+
+
+def _of_parent(backend: Backend, run_id: str, profile: str) -> dict[str, str]:
+    """What the run that another goes on from stood on, where that is known and was of the same profile."""
+    try:
+        record = _read(backend, run_id)
+    except DamagedError as error:
+        log.warning("%s; this run goes on from what is current", error)
         return {}
+    return dict(record.artifacts) if record.profile == profile else {}

@@ -94,3 +94,19 @@ def test_torch_that_does_not_answer_or_fails_is_a_finding(home, monkeypatch):
     monkeypatch.setattr(doctor, "TORCH_SECONDS", 30)
     monkeypatch.setattr(doctor, "_ASK_TORCH", "raise ImportError('libcuda.so.1 is missing')")
     assert "libcuda.so.1 is missing" in finding(call("doctor")[1], "accelerator")[1]
+
+
+def test_runs_whose_processes_are_gone_are_told_from_those_at_work(home):
+    for run_id, alive in (("killed", False), ("at-work", True)):
+        run = Store(home, "sample").open().for_run(run_id)
+        run.look_ahead(["thing"])
+        if not alive:
+            run.footing.end(keep=True)
+    _, found = call("doctor")
+    assert (found["store"]["runs_at_work"], found["store"]["runs_ended"]) == (["at-work"], ["killed"])
+    said = [item["text"] for item in found["findings"] if item["check"] == "runs"]
+    assert said[0] == "1 run at work: what they stand on is kept"
+    assert "1 run failed or killed (killed): the same command again goes on" in said[1]
+    run.footing.end()
+    assert CliRunner().invoke(app, ["gc"]).exit_code == 0
+    assert call("doctor")[1]["store"]["runs_ended"] == []

@@ -112,6 +112,29 @@ def test_collection_keeps_what_a_run_at_work_stands_on_and_forgets_runs_that_are
     assert list((root / ".runs").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"profile": "sample"}', '{"profile": "sample", "artifacts": {"model": "../x"}}']
+)
+def test_while_nobody_can_say_what_a_run_at_work_stands_on_everything_is_kept(root, text):
+    losing = opened(root, "losing")
+    losing.look_ahead(CHAIN)
+    make(opened(root), "model", rate=8)
+    mine = make(losing, "model", rate=7)
+    store = opened(root)
+    old = [item for item in garbage(store) if item.fingerprint != mine.fingerprint]
+    record = root / ".runs/losing.json"
+    record.write_text(text)
+    notes = []
+    assert garbage(store, notes=notes) == []
+    assert "losing.json: not what a run stands on" in notes[-1]
+    assert collect(store, old) == old
+    assert mine.path.is_dir()
+    losing.footing.end(keep=True)
+    resumed = opened(root, "resumed", parent="losing")
+    assert resumed.footing.own == {}
+    assert {item.fingerprint for item in garbage(store)} >= {mine.fingerprint}
+
+
 def test_a_pointer_that_is_right_is_not_written(root):
     pointers = {file: file.stat().st_ino for file in root.rglob("CURRENT.*")}
     run = opened(root, "reusing")
