@@ -139,7 +139,7 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
 
     def make(build: Build) -> DataSummary:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
-        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+        with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_data(data, stages, stores, build.out, executor)
 
     return StoredAsset(

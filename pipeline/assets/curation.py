@@ -42,14 +42,14 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
 
     def near_duplicates(build: Build) -> NearDuplicatesSummary:
         folders = (build.paths("documents"), build.paths("heldout"))
-        with build.executor(settings.workers, WORKERS) as executor:
+        with build.executor(profile.engine, settings.workers, WORKERS) as executor:
             return find_near_duplicates(settings.near_duplicates, *folders, build.out, executor=executor)
 
     def contamination(build: Build) -> ContaminationSummary:
         tasks = settings.decontaminate_against
         items = evaluation_items(tasks, build.store.cache, profile.evaluation.archive) if tasks else iter(())
         texts = ((item.task, item.item_id, item.text) for item in items)
-        with build.executor(settings.workers, WORKERS) as executor:
+        with build.executor(profile.engine, settings.workers, WORKERS) as executor:
             return find_contamination(
                 settings.contamination, build.paths("documents"), texts, build.out, executor=executor
             )
@@ -95,7 +95,7 @@ def _documents(profile: Profile, name: str) -> StoredAsset[Any]:
     corpus = profile.corpora[name]
 
     def make(build: Build) -> DocumentsSummary:
-        with build.executor(profile.curation.workers, WORKERS) as executor:
+        with build.executor(profile.engine, profile.curation.workers, WORKERS) as executor:
             made = build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
         before = dict(build.settings["files"]) if isinstance(build.settings, Mapping) else {}
         require_unchanged(f"documents/{name}", build.out, before, dict(local_files(corpus.documents.sources)))

@@ -36,7 +36,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         return build_schedule(profile.schedule, build.paths("tokens"), build.out)
 
     def validation(build: Build) -> EpochSummary:
-        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+        with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_validation(build.paths("tokens"), profile.shards, build.out, executor)
 
     return [
@@ -78,7 +78,7 @@ def epoch_key(epoch: int) -> str:
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:
     def make(build: Build) -> EpochSummary:
         plan = Schedule.read(build.path("schedule")).epoch(epoch)
-        with build.executor(profile.shards.workers, MEMORY_SETTINGS) as executor:
+        with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
             return build_epoch(plan, build.paths("tokens"), profile.shards, build.out, executor)
 
     def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:

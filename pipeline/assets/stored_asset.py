@@ -21,9 +21,11 @@ from pipeline.assets.logged import OUTCOME, REUSED, logged
 from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
-from pipeline.base.executor import Executor, Processes
+from pipeline.base.executor import Executor
 from pipeline.base.redaction import redact, speakable
 from pipeline.base.settings import identity_of
+from pipeline.engine.executors import executor_of
+from pipeline.engine.settings import Engine
 from pipeline.launch.launcher import Launcher
 from pipeline.launch.local import LocalLauncher
 from pipeline.reporting.decorating import decorating
@@ -92,12 +94,12 @@ class Build:
         start = f"{prefix}/"
         return {label.removeprefix(start): item.path for label, item in self.inputs.items() if label.startswith(start)}
 
-    def executor(self, workers: int | None, setting: str) -> Executor:
-        """What maps a function over the parts of this build: the one place that decides which engine does.
+    def executor(self, engine: Engine, workers: int | None, setting: str) -> Executor:
+        """What maps a function over the parts of this build.
 
         workers: the profile's setting, none for one a core; setting: its name, for the error where memory runs out.
         """
-        return Processes(workers or 0, setting=setting)
+        return executor_of(engine, workers or 0, self.out, setting=setting)
 
     def launcher(self) -> Launcher:
         """What starts programs that train: the one place that decides where they run."""

@@ -50,6 +50,10 @@ class WorkerError(SqueezeError):
     """A worker process that was killed from outside."""
 
 
+class EngineError(SqueezeError):
+    """An engine, such as Ray or Slurm, that cannot be reached, has no room for a part, or runs other code."""
+
+
 class CurationError(SqueezeError):
     """Curation that cannot go on, such as a corpus with no documents left."""
 

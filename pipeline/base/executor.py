@@ -2,6 +2,7 @@
 
 An asset's function takes an `Executor` and never learns what is behind it. The plan is its own: what a part is
 never depends on how many workers there are, so the bytes are the same everywhere, and an executor is only a queue.
+Those of other machines are in `pipeline.engine`.
 
 The contract of a part, which lets it run on any engine:
 
@@ -17,12 +18,13 @@ import ctypes
 import functools
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -34,36 +36,48 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from pipeline.base.errors import WorkerError
 from trainer.process.cores import core_count
 
+F = TypeVar("F", bound=Hashable)
 R = TypeVar("R")
 T = TypeVar("T")
 _PR_SET_PDEATHSIG: Final = 1
-_AHEAD: Final = 4
-"""Tasks a slot that wait in a process's queue: enough to keep it busy, few enough to pickle late."""
+AHEAD: Final = 4
+"""Tasks a slot that wait in an engine's queue: enough to keep it busy, few enough to pickle late."""
 
 
 class Shared(Generic[T]):
     """A value that many tasks read and none changes, sent once to each worker instead of once with each task."""
 
-    def __init__(self, value: T, file: Path | None = None) -> None:
+    def __init__(self, value: T) -> None:
         self._value: T | None = value
-        self._file = file
+        self._fetch: Callable[[], T] | None = None
 
     @property
     def value(self) -> T:
-        if self._value is None and self._file is not None:
-            self._value = _unpickled(self._file)
+        if self._value is None and self._fetch is not None:
+            return self._fetch()
         return self._value  # type: ignore[return-value]
 
+    def send(self, put: Callable[[T], Callable[[], T]]) -> None:
+        """Have tasks get the value by what `put` returns, which travels in its place."""
+        if self._fetch is None:
+            self._fetch = put(self.value)
+
     def __getstate__(self) -> dict[str, Any]:
-        """With a file, the file's place alone travels."""
-        return {"_value": None if self._file else self._value, "_file": self._file}
+        return {"_value": None if self._fetch else self._value, "_fetch": self._fetch}
 
 
 class Executor(Protocol):
     """Maps functions over parts. Used as a context manager; workers end with the block."""
 
-    slots: int
-    """Tasks that run at the same time."""
+    @property
+    def slots(self) -> int:
+        """Tasks that run at the same time."""
+        ...
+
+    @property
+    def machines(self) -> int:
+        """How many have a memory of their own, among which the slots are shared out."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -96,7 +110,8 @@ class Executor(Protocol):
 class InProcess:
     """Everything in this process, one task after the other: what tests and small work use."""
 
-    slots: int = 1
+    slots = 1
+    machines = 1
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +149,7 @@ class Processes(InProcess):
         self._setting = setting
         self._pool: ProcessPoolExecutor | None = None
         self._folder: Path | None = None
+        self._shared: list[Shared[Any]] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,16 +163,16 @@ class Processes(InProcess):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        self._shared.clear()
 
     def share(self, value: T) -> Shared[T]:
-        if self.slots == 1:
-            return Shared(value)
+        self._shared.append(shared := Shared(value))
+        return shared
+
+    def _put(self, value: T) -> Callable[[], T]:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="squeeze-shared-"))
-        file = self._folder / f"{len(list(self._folder.iterdir()))}.pickle"
-        with file.open("wb") as stream:
-            pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
-        return Shared(value, file)
+        return put_pickled(value, self._folder)
 
     def map(
         self,
@@ -176,24 +192,14 @@ class Processes(InProcess):
             self._pool = ProcessPoolExecutor(
                 self.slots, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=parent
             )
+        for shared in self._shared:
+            shared.send(self._put)
         # a queue in front of every slot keeps it busy; fewer tasks than slots are kept to by having no queue
-        in_flight = self.slots * _AHEAD if slots == self.slots else slots
-        waiting = iter(tasks)
+        most = self.slots * AHEAD if slots == self.slots else slots
+        start = functools.partial(self._pool.submit, function)
         running: set[Future[R]] = set()
-        in_order: deque[Future[R]] = deque()
         try:
-            while True:
-                submitted = [self._pool.submit(function, *task) for task in islice(waiting, in_flight - len(running))]
-                if not (running or submitted):
-                    return
-                done, running = wait(running.union(submitted), return_when=FIRST_COMPLETED)
-                if ordered:  # results that are early wait: a task that takes long stops no worker
-                    in_order.extend(submitted)
-                    while in_order and in_order[0].done():
-                        yield in_order.popleft().result()
-                else:
-                    for future in done:
-                        yield future.result()
+            yield from flow(tasks, start, _ended, Future[R].result, running=running, most=most, ordered=ordered)
         except BrokenProcessPool:
             raise WorkerError(
                 f"a worker process was killed, most likely for want of memory; lower {self._setting} and run the same "
@@ -204,6 +210,43 @@ class Processes(InProcess):
                 future.cancel()
 
 
+def flow(
+    tasks: Sequence[tuple[Any, ...]],
+    start: Callable[..., F],
+    ended: Callable[[set[F]], set[F]],
+    result: Callable[[F], R],
+    *,
+    running: set[F],
+    most: int,
+    ordered: bool,
+) -> Iterator[R]:
+    """The results of tasks of which at most so many have been started and not ended.
+
+    start: begins `start(*task)`, and returns what stands for it. ended: waits until some of the running have ended, and
+    returns those. result: what one that has ended returned. running: kept up to date, for whoever gives up on them.
+    """
+    waiting = iter(tasks)
+    in_order: deque[F] = deque()
+    while True:
+        started = [start(*task) for task in islice(waiting, most - len(running))]
+        running.update(started)
+        if not running:
+            return
+        done = ended(running)
+        running -= done
+        if ordered:  # results that are early wait: a task that takes long stops no worker
+            in_order.extend(started)
+            while in_order and in_order[0] not in running:
+                yield result(in_order.popleft())
+        else:
+            for one in done:
+                yield result(one)
+
+
+def _ended(running: set[Future[R]]) -> set[Future[R]]:
+    return wait(running, return_when=FIRST_COMPLETED).done
+
+
 def die_with_parent(parent: int) -> None:
     """Linux: kill this worker when its parent's process ends."""
     if sys.platform == "linux":
@@ -212,8 +255,15 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def put_pickled(value: T, folder: Path) -> Callable[[], T]:
+    """Leave a value in a folder that only this run writes and reads; what gets it from there, once a process."""
+    file = folder / f"{secrets.token_hex(8)}.pickle"
+    with file.open("wb") as stream:
+        pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    return functools.partial(_unpickled, file)
+
+
 @functools.lru_cache(maxsize=4)
 def _unpickled(file: Path) -> Any:
-    """A shared value, once a worker: every map's values have files of their own."""
     with file.open("rb") as stream:
         return pickle.load(stream)

@@ -114,7 +114,7 @@ def _part(out: Path, number: int) -> Path:
 def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], executor: Executor) -> None:
     """Build parts; those built in this process report on the way, since one may be a file of gigabytes."""
     progress = Progress(log, f"{corpus}: documents")
-    if executor.slots == 1 or len(tasks) == 1 or not _worth_workers([unit for unit, _, _ in tasks]):
+    if len(tasks) < 2 or not _worth_workers([unit for unit, _, _ in tasks]) or executor.slots == 1:
         for task in tasks:
             progress.add(*build_part(*task, report=progress.add))
     else:

@@ -129,4 +129,4 @@ class CurationSettings(Settings):
     decontaminate_against: tuple[str, ...] = ()
     """Evaluation tasks whose items may not occur in training text."""
     workers: int = runtime(0, ge=0)
-    """Processes for cleaning text; 0 takes one a core."""
+    """Processes for cleaning text on a machine; 0 takes one a core."""

@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from pipeline.base.errors import ProfileError
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.settings import CorpusSettings, CurationSettings
+from pipeline.engine.settings import Engine, ProcessesEngine, engine_of_environment
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.launch.settings import LaunchSettings
@@ -75,6 +76,9 @@ class Profile(Settings):
     """Optimizer, schedule, batch, precision, what is logged."""
     launch: LaunchSettings = LaunchSettings()
     """Processes on this machine."""
+    engine: Engine = runtime(ProcessesEngine())
+    """Where parts are worked on: `processes`, `ray` or `slurm`, or one with its settings. SQUEEZE_ENGINE takes its
+    place."""
     evaluation: EvaluationSettings
     """What is scored."""
     study: StudySettings | None = None
@@ -129,7 +133,8 @@ class Profile(Settings):
 def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Profile:
     """Read and validate a profile; without a name the one SQUEEZE_PROFILE gives, or `sample`.
 
-    `overrides` are nested mappings laid over the file. Raises ProfileError listing every mistake with its place.
+    `overrides` are nested mappings laid over the file. The engine is SQUEEZE_ENGINE's where that is
+    set. Raises ProfileError listing every mistake with its place.
     """
     file = find_profile(name_or_path)
     data, locations = read_profile_file(file)
@@ -146,7 +151,8 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     if mistakes:
         raise ProfileError(_told(file, mistakes, locations))
     profile._origin = origin_of(file)
-    return profile
+    engine = engine_of_environment()
+    return profile.model_copy(update={"engine": engine}) if engine else profile
 
 
 def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:

@@ -133,9 +133,9 @@ class ShardSettings(Settings):
     """Tokens of an Arrow record batch, likewise."""
     packing: PackingSettings | None = None
     workers: int | None = runtime(None, ge=1)
-    """Processes; by default one a core."""
+    """Processes on a machine; by default one a core."""
     memory_mb: int = runtime(768, ge=64)
-    """Anonymous memory to stay within, over all workers; smaller values mean more, smaller parts."""
+    """Anonymous memory to stay within on a machine, over all workers; smaller values mean more, smaller parts."""
 
     def worth_workers(self, tokens: int) -> bool:
         """Whether work on so many tokens goes to workers: where `workers` is set, or it outlasts their start."""

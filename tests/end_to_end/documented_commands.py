@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += [ROOT / "tokenizers" / "README.md", *sorted((ROOT / ".github").rglob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get"
+NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get|ray"
 PROGRAMS = rf"(?:[A-Z_]+=\S+ )*(?:{NAMES})\b"
 COMMAND = re.compile(rf"^(?:\$ )?({PROGRAMS}.*)$")
 
@@ -77,6 +77,7 @@ RULES = [
     (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
     (r"(\w+=\S+ )*docker (build|run|compose)\b", "elsewhere"),  # tests/test_containers.py holds what they name
     (r"mkdocs build --strict -f packaging/site/mkdocs\.yml$", "elsewhere"),  # .ci/run, tests/test_site.py
+    (r"ray start\b", "elsewhere"),  # tests/cluster/ray_nodes.py
     (r"pip install", "install"),
     (r"(python3 -m venv|git clone|apt-get install|bash (\.ci/run|packaging/\w+\.sh))", "elsewhere"),
     (r"(pytest|ruff|mypy)\b", "tools"),

@@ -49,8 +49,10 @@ def build_in_two_passes(
     """Both passes; the results of the shards by stage. `work` is for files that only this build needs."""
     total = sum(store.tokens for store in stores.values())
     copying = not _stay_in_page_cache(stores, epoch.itemsize)
-    worth, fitting = settings.worth_workers(total), max(1, settings.memory_mb // WORKER_MB)
-    chunk_bytes = _chunk_bytes(settings, min(executor.slots if worth else 1, fitting), total * epoch.itemsize)
+    worth = settings.worth_workers(total)
+    memory_mb = settings.memory_mb * (executor.machines if worth else 1)
+    fitting = max(1, memory_mb // WORKER_MB)
+    chunk_bytes = _chunk_bytes(memory_mb, min(executor.slots if worth else 1, fitting), total * epoch.itemsize)
     divided = pieces(stores, epoch, chunk_bytes)
     _keep_runs_of_same_layout(work, {"chunk_bytes": chunk_bytes, "pieces": len(divided), "copying": copying})
     _check_disk(epoch, out, copying)
@@ -75,10 +77,10 @@ def build_in_two_passes(
     return results
 
 
-def _chunk_bytes(settings: ShardSettings, workers: int, total: int) -> int:
+def _chunk_bytes(memory_mb: int, workers: int, total: int) -> int:
     """Bytes of tokens and places a worker holds at a time: small enough for its memory, of which a chunk takes up to 3
     times its size (joined, sorted, the one before it not yet freed), and for all workers to have something to do."""
-    share = settings.memory_mb * 1_000_000 // workers - 60_000_000
+    share = memory_mb * 1_000_000 // workers - 60_000_000
     return max(2_000_000, min(share // 3, -(-total // (2 * workers))))
 
 

@@ -65,8 +65,9 @@ def build_within(
 ) -> dict[int, list[ShardResult]]:
     """Write all shards; their results by stage, with first tokens in the epoch's order of shards."""
     total = epoch.tokens
-    fitting = max(1, settings.memory_mb * 1_000_000 // (4 * epoch.itemsize * min(settings.tokens_per_shard, total)))
     worth = settings.worth_workers(total)
+    memory_mb = settings.memory_mb * (executor.machines if worth else 1)
+    fitting = max(1, memory_mb * 1_000_000 // (4 * epoch.itemsize * min(settings.tokens_per_shard, total)))
     tasks = [
         (task, stage, epoch, out, work) for stage in epoch.stages for task in _tasks(stage, epoch, stores, settings)
     ]

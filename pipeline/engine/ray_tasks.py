@@ -1,0 +1,201 @@
+"""Parts as tasks of a Ray cluster: its scheduler as a queue, and nothing else of it.
+
+Connects when the first work comes that is worth it, and stays connected for the rest of the run: Ray takes seconds to
+start. A part whose worker or node is lost is attempted again elsewhere, three times. Ray kills what runs for a process
+that is gone, so nothing outlives the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from pipeline.base.errors import EngineError, WorkerError
+from pipeline.base.executor import AHEAD, InProcess, Shared, flow
+from pipeline.engine.same_code import Versions, require_same, versions
+from pipeline.engine.settings import RayEngine
+from trainer.process.cores import core_count
+
+R = TypeVar("R")
+T = TypeVar("T")
+ATTEMPTS: Final = 3
+"""Of a part, beyond the first, where its worker was lost."""
+PATIENCE: Final = 15.0
+"""Seconds that a cancelled part may take to end."""
+log = logging.getLogger(__name__)
+
+
+class RayTasks(InProcess):
+    """Maps over the nodes of a cluster that see one folder under one path."""
+
+    def __init__(self, settings: RayEngine, workers: int = 0, *, setting: str = "workers") -> None:
+        """workers: most parts at once on a node, 0 for as many as it has CPUs for; setting: as for `Processes`."""
+        self._settings, self._workers, self._setting = settings, workers, setting
+        self._shared: list[Shared[Any]] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shared.clear()
+
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        return self._settings.slots or sum(self._nodes)
+
+    @property
+    def machines(self) -> int:  # type: ignore[override]
+        return max(1, len(self._nodes))
+
+    def share(self, value: T) -> Shared[T]:
+        self._shared.append(shared := Shared(value))
+        return shared
+
+    def map(
+        self,
+        function: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        ordered: bool = True,
+        worth: bool = True,
+        most_at_once: int | None = None,
+    ) -> Iterator[R]:
+        if len(tasks) < 2 or not worth:
+            yield from super().map(function, tasks)
+            return
+        slots = min(self.slots, most_at_once or self.slots)
+        ray = _connected(self._settings)
+        for shared in self._shared:
+            shared.send(_put)
+        remote = ray.remote(run_part).options(
+            name=getattr(function, "__name__", "part"),
+            num_cpus=self._settings.cpus,
+            max_retries=ATTEMPTS,
+            scheduling_strategy="SPREAD",
+        )
+        start = functools.partial(remote.remote, versions(), function)
+        most = slots * AHEAD if slots == self.slots else slots
+        running: set[Any] = set()
+        try:
+            yield from flow(tasks, start, _ended, self._result, running=running, most=most, ordered=ordered)
+        finally:
+            _give_up(running)
+
+    def _result(self, reference: Any) -> Any:
+        """What a task returned. Raises what it raised itself, without Ray's wrapping."""
+        import ray
+        from ray import exceptions
+
+        try:
+            return ray.get(reference)
+        except exceptions.RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, Exception) else EngineError(str(error))
+            raise cause from None
+        except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError) as error:
+            raise WorkerError(
+                f"a Ray worker was killed {ATTEMPTS + 1} times over one part, most likely for want of memory; lower "
+                f"{self._setting} and run the same command again: finished parts are kept ({_first_line(error)})"
+            ) from None
+        except exceptions.RayError as error:
+            raise EngineError(
+                f"Ray lost a part: {_first_line(error)}; run the same command again: finished parts are kept"
+            ) from None
+
+    @property
+    def _nodes(self) -> list[int]:
+        """Parts that each node has room for. Raises EngineError where none has for any."""
+        cpus = self._settings.cpus
+        found = [node["Resources"].get("CPU", 0.0) for node in _connected(self._settings).nodes() if node["Alive"]]
+        room = [int(has / cpus) for has in found if has >= cpus]
+        if not room and not self._settings.slots:
+            raise EngineError(
+                f"engine.cpus is {cpus:g}, and the nodes of the Ray cluster have {', '.join(f'{n:g}' for n in found)}: "
+                "a part would wait for ever. Lower it, or give engine.slots where nodes are started on demand"
+            )
+        return [min(parts, self._workers or parts) for parts in room]
+
+
+def run_part(expected: Versions, function: Callable[..., R], *task: Any) -> R:
+    """On a worker: the function's result, after a look at whether it is the same function there."""
+    require_same(expected)
+    return function(*task)
+
+
+def _connected(settings: RayEngine) -> Any:
+    """Ray, connected once a process. Raises EngineError where it is missing, or there is no cluster at the address."""
+    try:
+        import ray
+    except ImportError:
+        raise EngineError("engine: ray needs Ray: pip install 'squeeze-gpt[ray]' on every node") from None
+    if ray.is_initialized():
+        return ray
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+    own = {"num_cpus": settings.slots or core_count(), "include_dashboard": False} if address == "local" else {}
+    try:
+        with _signal_handlers_kept():
+            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="warning", **own)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise EngineError(
+            f"engine: ray: no cluster at {address!r} that this process can join: {_first_line(error)}. `ray start "
+            f"--address=HOST:PORT` makes this machine a node of one"
+        ) from None
+    log.info("Ray: connected to %s", "a cluster of this run's own" if own else ray.get_runtime_context().gcs_address)
+    return ray
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and never gives it back, by which Dagster ends a run."""
+    here = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if here else {}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _put(value: T) -> Callable[[], T]:
+    import ray
+
+    return functools.partial(_fetched, ray.put(value))
+
+
+@functools.lru_cache(maxsize=4)
+def _fetched(reference: Any) -> Any:
+    """A shared value, once a worker."""
+    import ray
+
+    return ray.get(reference)
+
+
+def _ended(running: set[Any]) -> set[Any]:
+    import ray
+
+    every = list(running)
+    ready, others = ray.wait(every, num_returns=1)
+    if others:
+        ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
+    return set(ready)
+
+
+def _give_up(running: set[Any]) -> None:
+    """Cancel what nobody waits for, and see it end: the folder that it writes into may be built in again."""
+    if not running:
+        return
+    import ray
+
+    for reference in running:
+        ray.cancel(reference, force=True)
+    ray.wait(list(running), num_returns=len(running), timeout=PATIENCE)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

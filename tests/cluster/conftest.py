@@ -1,0 +1,48 @@
+"""A Ray and a Slurm of two nodes each on this machine, started once for all tests, or skipped with the reason."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import slurm_nodes
+from tests.cluster.ray_nodes import ENVIRONMENT, RayNodes
+from tests.cluster.slurm_nodes import SlurmNodes
+
+
+@pytest.fixture(scope="session")
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
+    """Two nodes of a CPU each."""
+    pytest.importorskip("ray", reason="pip install 'squeeze-gpt[ray]'")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        nodes = RayNodes(tmp_path_factory.mktemp("ray"))
+        try:
+            nodes.start(0)
+            nodes.start(1)
+            yield nodes
+        finally:
+            import ray
+
+            ray.shutdown()
+            nodes.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmNodes]:
+    if why := slurm_nodes.why_not():
+        pytest.skip(why)
+    nodes = SlurmNodes(tmp_path_factory.mktemp("slurm"))
+    try:
+        nodes.start()
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+@pytest.fixture
+def slurm(slurm_folder: SlurmNodes, monkeypatch: pytest.MonkeyPatch) -> SlurmNodes:
+    """Two nodes of two CPUs each, which this process's commands find."""
+    for name, value in slurm_folder.environment.items():
+        monkeypatch.setenv(name, value)
+    return slurm_folder
