@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.numbers import figure, minutes_or_hours, short, with_error
+from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.samples import SamplesDetails
 from pipeline.reporting.facts import Facts
@@ -118,6 +119,9 @@ def _score_pictures(facts: Facts) -> Iterator[tuple[str, bytes]]:
             row for row in rows if row.suite in texts and "/" not in row.task
         ],
         "Benchmarks": [row for row in rows if row.metric in ("acc", "acc_norm")],
+        "Bits per byte of benchmarks' right answers, lower is better": [
+            row for row in rows if row.metric == ANSWER_BITS
+        ],
     }
     for title, group in groups.items():
         if group:
@@ -136,11 +140,13 @@ def _score_tables(facts: Facts) -> Iterator[list[dict[str, Any]]]:
 
 def _choices(run: RunSummary) -> Iterator[dict[str, Any]]:
     for task, score in run.choices.items():
+        bits = score.answer_bits_per_byte
         yield {
             "task": task,
             "items": score.items,
             "acc": with_error(score.acc, score.acc_stderr),
             "acc_norm": with_error(score.acc_norm, score.acc_norm_stderr),
+            "answers, bits/byte": bits and with_error(bits, score.answer_bits_per_byte_stderr),
         }
 
 

@@ -2,10 +2,12 @@
 
 In: a JSON file of items as token ids, which whoever holds the texts and the tokenizer writes (`write_choices`); so the
 trainer needs neither lm-eval nor the pipeline. Out: `acc`, where the likeliest choice is the answer, and `acc_norm`,
-where each choice's log-likelihood is first divided by its length in characters, which is lm-eval's definition of both.
+where each choice's log-likelihood is first divided by its length in characters, which is lm-eval's definition of both;
+and what a model says that cannot choose yet: the answer's bits per byte, and the margin of the likeliest wrong choice
+over them.
 
-    {"schema": 1, "name": "hellaswag", "tokenizer": "<content hash of the shards' tokenizer>",
-     "items": [{"prompt": [17, 4], "choices": [[5, 6], [7]], "lengths": [11, 6], "answer": 1}]}
+    {"schema": 2, "name": "hellaswag", "tokenizer": "<content hash of the shards' tokenizer>",
+     "items": [{"prompt": [17, 4], "choices": [[5, 6], [7]], "lengths": [11, 6], "bytes": [12, 7], "answer": 1}]}
 
 What is longer than the context loses the beginning of its prompt, as in lm-eval: the last context + 1 tokens count,
 and the last of them is only a target. Items are shared among the ranks.
@@ -36,7 +38,7 @@ from trainer.settings import STRICT_KEYS, from_mapping
 if TYPE_CHECKING:
     from trainer.model import GPT
 
-SCHEMA = 1
+SCHEMA = 2
 BATCH_TOKENS = 8192
 
 
@@ -50,14 +52,17 @@ class ChoiceItem:
     """The continuations' token ids, each at least one."""
     lengths: tuple[int, ...]
     """Each choice's length in characters, which `acc_norm` divides by."""
+    bytes: tuple[int, ...]
+    """UTF-8 bytes of each choice as it is scored, with what stands between prompt and choice."""
     answer: int
     """Which choice is right."""
 
     def __post_init__(self) -> None:
         if not self.prompt or len(self.choices) < 2 or not all(self.choices):
             raise ValueError("an item needs a prompt and at least two choices, none of them empty")
-        if len(self.lengths) != len(self.choices) or min(self.lengths) < 1:
-            raise ValueError(f"{len(self.choices)} choices need as many lengths above 0, found {list(self.lengths)}")
+        for name, given in (("lengths", self.lengths), ("bytes", self.bytes)):
+            if len(given) != len(self.choices) or min(given) < 1:
+                raise ValueError(f"{len(self.choices)} choices need as many {name} above 0, found {list(given)}")
         if not 0 <= self.answer < len(self.choices):
             raise ValueError(f"answer is {self.answer}, but there are {len(self.choices)} choices, counted from 0")
 
@@ -125,21 +130,39 @@ def score_choices(
     for task in sets:
         share = task.items[ranks.rank :: ranks.world_size]
         nats = iter(choice_nats(model, share, context=context, each=each))
-        right = right_norm = 0
+        totals = [0.0] * 6
         for item in share:
-            scores = [next(nats) for _ in item.choices]
-            by_length = [score / length for score, length in zip(scores, item.lengths, strict=True)]
-            right += scores.index(min(scores)) == item.answer
-            right_norm += by_length.index(min(by_length)) == item.answer
+            figures = _figures(item, [next(nats) for _ in item.choices])
+            squares = [figure * figure for figure in figures[2:]]  # shares of right answers have their own error
+            totals = [total + figure for total, figure in zip(totals, (*figures, *squares), strict=True)]
         count = len(task.items)
-        acc, acc_norm = (total / count for total in ranks.sum([right, right_norm]))
-        errors = (_standard_error(acc, count), _standard_error(acc_norm, count))
-        results[task.name] = ChoiceScore(acc, errors[0], acc_norm, errors[1], count)
+        acc, acc_norm, bits, margin, *squares = (total / count for total in ranks.sum(totals))
+        results[task.name] = ChoiceScore(
+            acc=acc,
+            acc_stderr=_standard_error(acc * (1 - acc), count),
+            acc_norm=acc_norm,
+            acc_norm_stderr=_standard_error(acc_norm * (1 - acc_norm), count),
+            items=count,
+            answer_bits_per_byte=bits,
+            answer_bits_per_byte_stderr=_standard_error(squares[0] - bits * bits, count),
+            answer_margin=margin,
+            answer_margin_stderr=_standard_error(squares[1] - margin * margin, count),
+        )
     return results
 
 
-def _standard_error(share: float, count: int) -> float:
-    return math.sqrt(share * (1 - share) / max(count - 1, 1))
+def _figures(item: ChoiceItem, nats: Sequence[float]) -> tuple[float, float, float, float]:
+    """Right or not, the same by length, bits per byte of the answer, and the margin over it, from a choice's nats."""
+    by_length = [score / length for score, length in zip(nats, item.lengths, strict=True)]
+    bits = [score / math.log(2) / size for score, size in zip(nats, item.bytes, strict=True)]
+    wrong = min(value for place, value in enumerate(bits) if place != item.answer)
+    right = nats.index(min(nats)) == item.answer
+    return right, by_length.index(min(by_length)) == item.answer, bits[item.answer], wrong - bits[item.answer]
+
+
+def _standard_error(variance: float, count: int) -> float:
+    """Of a mean over `count` items with a variance over them."""
+    return math.sqrt(max(variance, 0.0) / max(count - 1, 1))
 
 
 def choice_nats(

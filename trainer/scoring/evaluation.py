@@ -24,13 +24,20 @@ class HeldoutScore:
 
 @dataclass(frozen=True)
 class ChoiceScore:
-    """How a task's multiple-choice items were answered: shares of right answers with one standard error."""
+    """How a task's multiple-choice items were answered, each figure with one standard error."""
 
     acc: float
+    """Share of right answers."""
     acc_stderr: float
     acc_norm: float
     acc_norm_stderr: float
     items: int
+    answer_bits_per_byte: float | None = None
+    """Bits per byte of the right answer, the mean over items; none in runs of before there was this figure."""
+    answer_bits_per_byte_stderr: float | None = None
+    answer_margin: float | None = None
+    """Bits per byte by which the likeliest wrong answer is behind the right one, the mean over items."""
+    answer_margin_stderr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,11 @@ class Evaluation:
         for name, heldout in self.validation.items():
             yield f"held-out {name}: loss {heldout.loss:.4f}, {heldout.bits_per_byte:.4f} bits/byte"
         for name, choice in self.choices.items():
+            bits = choice.answer_bits_per_byte
             yield (
                 f"{name}: acc {choice.acc:.3f} ± {choice.acc_stderr:.3f}, "
                 f"acc_norm {choice.acc_norm:.3f} ± {choice.acc_norm_stderr:.3f} of {choice.items:,} items"
+                f"{'' if bits is None else f', right answers {bits:.4f} bits/byte'}"
             )
 
     def figures(self) -> dict[str, float]:
@@ -56,7 +65,9 @@ class Evaluation:
         for name, heldout in self.validation.items():
             figures |= {f"{name}/loss": heldout.loss, f"{name}/bits_per_byte": heldout.bits_per_byte}
         for name, choice in self.choices.items():
-            figures |= {f"{name}/acc": choice.acc, f"{name}/acc_norm": choice.acc_norm}
+            for figure in ("acc", "acc_norm", "answer_bits_per_byte", "answer_margin"):
+                if (value := getattr(choice, figure)) is not None:
+                    figures[f"{name}/{figure}"] = value
         return figures
 
     def mean_loss(self) -> float | None:

@@ -24,7 +24,7 @@ from pipeline.evaluation.loading import Scorer
 
 log = logging.getLogger(__name__)
 
-TRAINING_ITEMS_VERSION: Final = "1"
+TRAINING_ITEMS_VERSION: Final = "2"
 
 
 class WhileTraining(Settings):
@@ -118,12 +118,12 @@ def _write(name: str, task: Any, limit: int, scorer: Scorer, path: Path) -> Task
     task.build_all_requests(limit=limit)
     encoder = Encoder(scorer)
     encoder.loglikelihood(task.instances)
-    by_item: dict[int, list[tuple[Any, Any]]] = {}
+    by_item: dict[int, list[tuple[Any, Any]]] = {}  # an instance of lm-eval's, and its request as ids
     for instance, request in zip(task.instances, encoder.encoded, strict=True):
-        by_item.setdefault(instance.doc_id, []).append((instance.doc, request))
+        by_item.setdefault(instance.doc_id, []).append((instance, request))
     items: list[ChoiceItem] = []
     for requests in by_item.values():
-        doc = requests[0][0]
+        doc = requests[0][0].doc
         choices = list(task.doc_to_choice(doc))
         target = task.doc_to_target(doc)
         ids = [request for _, request in requests[: len(choices)]]  # further ones are about the choices alone
@@ -133,6 +133,7 @@ def _write(name: str, task: Any, limit: int, scorer: Scorer, path: Path) -> Task
                     prompt=tuple(ids[0][1]),
                     choices=tuple(tuple(continuation) for _, _, continuation in ids),
                     lengths=tuple(len(choice) for choice in choices),
+                    bytes=tuple(len(instance.args[1].encode()) for instance, _ in requests[: len(choices)]),
                     answer=choices.index(target) if isinstance(target, str) else int(target),
                 )
             )

@@ -1,7 +1,8 @@
 """Tasks of lm-eval as a suite: its own tasks, evaluator and metrics, over the project's model class.
 
 In: a model, its tokenizer and names of tasks. Out: `scores.json` and `items.parquet`, one row an item with the
-log-likelihood of each choice, so that any score can be worked out again and two models compared item for item.
+log-likelihood of each choice, so that any score can be worked out again and two models compared item for item. Beside
+lm-eval's own metrics stand those of the right answers (`pipeline.evaluation.lm_eval.gold_answers`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pipeline.base.errors import NotPossibleError, UnreachableError
 from pipeline.base.settings import runtime
 from pipeline.evaluation.lm_eval.details import LmEvalDetails
 from pipeline.evaluation.lm_eval.evaluator import details_of, evaluate_tasks, quiet, scores_of
+from pipeline.evaluation.lm_eval.gold_answers import add_answers, answer_scores
 from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE, write_items
 from pipeline.evaluation.lm_eval.names import check_tasks
 from pipeline.evaluation.lm_eval.tasks import folder_content, load_tasks, needs_a_package
@@ -25,7 +27,7 @@ from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.results import Details, SuiteResult, finish
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
 
-LM_EVAL_VERSION: Final = "2"
+LM_EVAL_VERSION: Final = "3"
 
 
 class LmEvalSuite(SuiteSettings):
@@ -95,6 +97,9 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
             results = evaluate_tasks(model, tasks, suite.limit)
         except ModuleNotFoundError as error:  # some metrics are imported when they are first worked out
             raise needs_a_package(suite.tasks, error) from error
+    add_answers(results, tasks["tasks"])
     write_items(results["samples"], out / ITEMS_FILE)
+    scores = scores_of(results)
+    scores += answer_scores(results, scores)
     details = details_of(results, from_archive=wheel is not None, cut=model.cut, in_windows=model.windowed)
-    return finish(*(out, suite.kind, scores_of(results), details), seconds=time.monotonic() - start, files=[ITEMS_FILE])
+    return finish(*(out, suite.kind, scores, details), seconds=time.monotonic() - start, files=[ITEMS_FILE])

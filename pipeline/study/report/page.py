@@ -13,7 +13,7 @@ from typing import Final
 from pipeline.base.errors import StudyError
 from pipeline.base.files import write_text
 from pipeline.study.report.tables import all_arms, benchmarks, by_corpus, costs, share, table
-from pipeline.study.results.benchmark_spread import bits_spread, spreads
+from pipeline.study.results.benchmark_spread import BY_LENGTH, OF_ANSWERS, bits_spread, spreads
 from pipeline.study.results.effects import Effect
 from pipeline.study.results.intervals import shown
 from pipeline.study.results.results import Results
@@ -80,7 +80,8 @@ def _spread(results: Results) -> str:
     if bits is None:
         return "no arm has two seeds"
     said = f"spread over seeds: bits per byte {bits[0]:.4f} pooled, {bits[1]:.4f} in the middle arm"
-    return ", ".join([said, *(f"{row.task} {share(row.over_seeds)}" for row in spreads(results))])
+    shares = [row for row in spreads(results) if row.metric not in OF_ANSWERS]
+    return ", ".join([said, *(f"{row.task} {share(row.over_seeds)}" for row in shares)])
 
 
 def _told_apart(results: Results) -> str:
@@ -89,10 +90,15 @@ def _told_apart(results: Results) -> str:
     rows = [row for row in spreads(results) if row.difference and row.difference.values > 1]
     if not rows:
         return "no benchmark has been scored on both"
-    sure = [row.task for row in rows if row.tells_apart]
-    named = f" ({', '.join(sure)})" if sure else ""
-    told = f"{len(sure)} of {len(rows)} benchmarks tell `{design.recipe}` from `{design.baseline}`"
-    return f"{told} on these items{named}"
+    told = f"benchmarks tell `{design.recipe}` from `{design.baseline}` on these items"
+    said = []
+    for words, metrics in ((told, ("acc", BY_LENGTH)), *((f"by {metric}", (metric,)) for metric in OF_ANSWERS)):
+        asked = [row for row in rows if row.metric in metrics]
+        sure = [row.task for row in asked if row.tells_apart]
+        if asked:
+            named = f" ({', '.join(sure)})" if sure else ""
+            said.append(f"{len(sure)} of {len(asked)} {words}{named}")
+    return "; ".join(said)
 
 
 def _not_run(results: Results) -> str:

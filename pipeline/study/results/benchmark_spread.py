@@ -1,7 +1,9 @@
 """What benchmarks can tell apart at this size: how far runs of one recipe spread, beside what recipes differ by.
 
-In: runs with shares of right answers. Out: a row a benchmark. The spread over seeds is pooled over the arms (the root
-of the mean variance within an arm); a spread that chance alone would give is that of so many fair draws of an item.
+In: runs with scores of multiple-choice items. Out: a row a benchmark and metric: the share of right answers, and where
+runs have them the bits per byte of the right answers and their margin over the likeliest wrong ones. The spread over
+seeds is pooled over the arms (the root of the mean variance within an arm); a spread that chance alone would give a
+share is that of so many fair draws of an item.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ ITEMS: Final = "items"
 BY_LENGTH: Final = "acc_norm"
 WITHOUT_LENGTH: Final = ("copa", "winogrande", "boolq")
 """Tasks of which lm-eval reports `acc` alone."""
+OF_ANSWERS: Final = ("answer_bits_per_byte", "answer_margin")
 SEEDS: Final = 3
 """An arm of fewer is not named as the lowest or highest where others have as many."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One benchmark over all runs; shares of right answers."""
+    """One benchmark over all runs by one metric."""
 
     task: str
     metric: str
@@ -36,8 +39,8 @@ class Spread:
     """Over all runs."""
     over_seeds: float | None
     """Standard deviation within an arm, pooled; none without two seeds of one arm."""
-    by_chance: float
-    """One standard error of a share of so many items."""
+    by_chance: float | None
+    """One standard error of a share of so many items; none for other metrics."""
     lowest: tuple[str, float]
     """The arm of three seeds with the lowest mean, and that mean."""
     highest: tuple[str, float]
@@ -57,15 +60,19 @@ class Spread:
 
 
 def spreads(results: Results) -> list[Spread]:
-    """A row for every benchmark that runs were scored on; its difference is of the study's recipe and its baseline."""
+    """A row for every benchmark and metric that runs were scored by; its difference is of the study's recipe and its
+    baseline."""
     scored = [run for run in results.runs if run.state == FINISHED and run.benchmarks]
-    tasks = sorted({key.partition(":")[0] for run in scored for key in run.benchmarks})
-    return [_spread(results, task, scored) for task in tasks]
+    known = {key for run in scored for key in run.benchmarks}
+    rows = []
+    for task in sorted({key.partition(":")[0] for key in known}):
+        metrics = ("acc" if task in WITHOUT_LENGTH else BY_LENGTH, *OF_ANSWERS)
+        rows += [_spread(results, task, metric, scored) for metric in metrics if f"{task}:{metric}" in known]
+    return rows
 
 
-def _spread(results: Results, task: str, runs: Sequence[Run]) -> Spread:
+def _spread(results: Results, task: str, metric: str, runs: Sequence[Run]) -> Spread:
     design = results.design
-    metric = "acc" if task in WITHOUT_LENGTH else BY_LENGTH
     key = f"{task}:{metric}"
     groups = by_arm([run for run in runs if key in run.benchmarks])
     arms = {name: [run.benchmarks[key] for run in group] for name, group in groups.items()}
@@ -84,7 +91,7 @@ def _spread(results: Results, task: str, runs: Sequence[Run]) -> Spread:
         items,
         mean,
         _pooled(list(arms.values())),
-        math.sqrt(mean * (1 - mean) / items),
+        None if metric in OF_ANSWERS else math.sqrt(mean * (1 - mean) / items),
         min(means.items(), key=lambda item: item[1]),
         max(means.items(), key=lambda item: item[1]),
         apart,

@@ -21,11 +21,11 @@ from trainer.model import GPT, ModelConfig
 TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"
 GOLDEN = {
     ("bits_per_byte", "2"): "818185b56354b045",
-    ("lm_eval", "2"): "8ae5e2f9bd60b6a4",
+    ("lm_eval", "3"): "c1b7fef487285c51",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("samples", "1"): "1e19985e628f9b2b",
-    ("scorecard", "4"): "c3676d649753282c",
-    ("training_items", "1"): "9b704d6da61bb80d",
+    ("scorecard", "4"): "610dedb32b40a184",
+    ("training_items", "2"): "6116ed3af2517658",
 }
 
 

@@ -79,7 +79,7 @@ def test_wikitext_is_scored_in_bits_per_byte_of_the_original_text(scorer, hub, t
 
 def test_truthfulqa_scores_the_best_answer_and_the_share_of_true_ones(scorer, hub, tmp_path):
     result = score(scorer, tmp_path, tmp_path, "truthfulqa_mc1", "truthfulqa_mc2")
-    values = {item.task: item.value for item in result.scores}
+    values = {item.task: item.value for item in result.scores if item.metric == "acc"}
     assert values["truthfulqa_mc1"] in (0.0, 0.5, 1.0)
     assert 0 < values["truthfulqa_mc2"] < 1
     assert {item.count for item in result.scores} == {2}

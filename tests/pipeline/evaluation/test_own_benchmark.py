@@ -58,7 +58,8 @@ def run(suite, model_folder, tokenizer_folder, out, cache=None):
 
 def test_its_items_are_found_beside_the_task_file_and_scored(folder, model_folder, tokenizer_folder, tmp_path):
     result = run(suite_of(folder), model_folder, tokenizer_folder, tmp_path / "out")
-    (score,) = result.scores
+    score, *of_answers = result.scores
+    assert [item.name for item in of_answers] == ["animals/answer_bits_per_byte", "animals/answer_margin"]
     assert (score.name, score.count, score.version, score.shots) == ("animals/acc", 6, "1.0", 0)
     items = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     assert [len(item["loglikelihoods"]) for item in items] == [2] * 6
@@ -71,7 +72,9 @@ def test_it_stands_beside_the_archives_and_in_groups(folder, model_folder, token
     suite = suite_of(folder, "mine", "copa", data="archive", limit=3)
     result = run(suite, model_folder, tokenizer_folder, tmp_path / "out", archives)
     counts = {score.name: score.count for score in result.scores}
-    assert counts == {"animals/acc": 3, "copa/acc": 3, "mine/acc": 3}
+    metrics = ("acc", "answer_bits_per_byte", "answer_margin")
+    tasks = {"animals": 3, "copa": 3, "mine": 3}
+    assert counts == {f"{task}/{metric}": count for task, count in tasks.items() for metric in metrics}
 
 
 def eval_asset(tmp_path, folder):

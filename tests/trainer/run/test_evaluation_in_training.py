@@ -28,7 +28,7 @@ def with_choices(path: Path, items: int) -> Path:
         choices = [(draw.randrange(63), draw.randrange(63)) for _ in range(4)]
         first = (3 * prompt[-1] + 1) % 63
         choices[answer] = (first, (3 * first + 1) % 63)
-        made.append(ChoiceItem(tuple(prompt), tuple(choices), (2, 2, 2, 2), answer))
+        made.append(ChoiceItem(tuple(prompt), tuple(choices), (2, 2, 2, 2), (2, 2, 2, 2), answer))
     file = path.with_name("numbers.json")
     write_choices(file, "numbers", made, "tokenizer-of-the-tests")
     run = json.loads(path.read_text())

@@ -49,6 +49,7 @@ def items() -> tuple[ChoiceItem, ...]:
             prompt=some(1, 2 * CONTEXT),
             choices=(choices := tuple(some(1, 8) for _ in range(4))),
             lengths=tuple(4 * len(choice) + draw.randrange(3) for choice in choices),
+            bytes=tuple(5 * len(choice) + draw.randrange(3) for choice in choices),
             answer=draw.randrange(4),
         )
         for _ in range(40)
@@ -82,6 +83,21 @@ def test_accuracies_are_lm_evals(model: GPT, items: tuple[ChoiceItem, ...]) -> N
     assert found.acc_stderr == pytest.approx(right.std(ddof=1) / np.sqrt(40))
 
 
+def test_bits_of_the_answers_and_their_margins_are_numpys(model: GPT, items: tuple[ChoiceItem, ...]) -> None:
+    import numpy as np
+
+    nats = np.array(choice_nats(model, items, context=CONTEXT)).reshape(-1, 4)
+    per_byte = nats / np.log(2) / np.array([item.bytes for item in items])
+    gold = np.array([item.answer for item in items])[:, None]
+    answers = np.take_along_axis(per_byte, gold, 1)[:, 0]
+    wrong = np.where(np.arange(4) == gold, np.inf, per_byte).min(1)
+    found = score_choices(model, [ChoiceSet("task", items)], context=CONTEXT, ranks=Ranks(0, 1, torch.device("cpu")))
+    score = found["task"]
+    for values, name in ((answers, "answer_bits_per_byte"), (wrong - answers, "answer_margin")):
+        assert getattr(score, name) == pytest.approx(values.mean())
+        assert getattr(score, f"{name}_stderr") == pytest.approx(values.std(ddof=1) / np.sqrt(40))
+
+
 def test_batches_do_not_change_a_score(model: GPT, items: tuple[ChoiceItem, ...]) -> None:
     alone = choice_nats(model, items, context=CONTEXT, batch_tokens=1)
     assert choice_nats(model, items, context=CONTEXT) == pytest.approx(alone, rel=1e-4)
@@ -95,7 +111,7 @@ def test_a_file_reads_back_as_it_was_written(items: tuple[ChoiceItem, ...], tmp_
     assert len(found.first_items(3).items) == 3
 
 
-GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
+GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "bytes": [2, 3], "answer": 0}
 
 
 @pytest.mark.parametrize(
@@ -103,10 +119,11 @@ GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
     [
         ({"items": []}, "holds no items"),
         ({"tokenizer": "another"}, "made with tokenizer another"),
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 1}, "schema 1"),
         ({"items": [{**GOOD, "answer": 2}]}, "answer is 2"),
         ({"items": [{**GOOD, "choices": [[2], []]}]}, "none of them empty"),
         ({"items": [{**GOOD, "lengths": [1]}]}, "as many lengths"),
+        ({"items": [{**GOOD, "bytes": [1, 0]}]}, "as many bytes above 0"),
         ({"items": [{**GOOD, "choices": [[2] * 25, [3]]}]}, "a choice has 25 tokens, the model sees 24"),
         ({"items": [{**GOOD, "prompt": [50]}]}, "token 50 is outside"),
         ({"items": [{**GOOD, "choices": [[2], [50]]}]}, "token 50 is outside"),
@@ -117,7 +134,7 @@ GOOD = {"prompt": [1], "choices": [[2], [3, 4]], "lengths": [1, 2], "answer": 0}
 )
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     path = tmp_path / "task.json"
-    good = {"schema": 1, "name": "task", "tokenizer": TOKENIZER.content_hash, "items": [GOOD]}
+    good = {"schema": 2, "name": "task", "tokenizer": TOKENIZER.content_hash, "items": [GOOD]}
     path.write_text(json.dumps({**good, **changes}))
     with pytest.raises(DataError, match=r"task\.json") as error:
         read_choices([ChoiceData("task", str(path))], TOKENIZER, CONTEXT)
@@ -131,4 +148,4 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_an_item_without_a_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a prompt"):
-        ChoiceItem(prompt=(), choices=((1,), (2,)), lengths=(1, 1), answer=0)
+        ChoiceItem(prompt=(), choices=((1,), (2,)), lengths=(1, 1), bytes=(1, 1), answer=0)
