@@ -116,8 +116,10 @@ def read_card(folder: Path) -> Any:
 
 
 def make_choices(folder: Path) -> None:
-    items = [{"prompt": [1, 2], "choices": [[3], [4, 5]], "lengths": [3, 4], "answer": 1}] * 3
-    (folder / "items.json").write_text(json.dumps({"schema": 1, "tokenizer": "f" * 64, "items": items}))
+    from trainer.scoring.choices import SCHEMA
+
+    items = [{"prompt": [1, 2], "choices": [[3], [4, 5]], "lengths": [3, 4], "bytes": [4, 5], "answer": 1}] * 3
+    (folder / "items.json").write_text(json.dumps({"schema": SCHEMA, "tokenizer": "f" * 64, "items": items}))
 
 
 def read_choices(folder: Path) -> Any:
