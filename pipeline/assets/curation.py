@@ -96,7 +96,14 @@ def _documents(profile: Profile, name: str) -> StoredAsset[Any]:
 
     def make(build: Build) -> DocumentsSummary:
         with build.executor(profile.engine, profile.curation.workers, WORKERS) as executor:
-            made = build_documents(name, corpus.documents, build.out, cache=build.store.cache, executor=executor)
+            made = build_documents(
+                name,
+                corpus.documents,
+                build.out,
+                cache=build.store.cache,
+                executor=executor,
+                kept_bytes=profile.curation.hub_cache_bytes,
+            )
         before = dict(build.settings["files"]) if isinstance(build.settings, Mapping) else {}
         require_unchanged(f"documents/{name}", build.out, before, dict(local_files(corpus.documents.sources)))
         return made

@@ -34,7 +34,8 @@ from pipeline.curation.signals.signals import SIGNAL_FIELDS, compute_signals
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Passed, Record, Refused
 from pipeline.curation.sources.formats.removal import Removal
-from pipeline.curation.sources.hub import commit_of
+from pipeline.curation.sources.hub.catalog import commit_of
+from pipeline.curation.sources.hub.kept import KEPT_BYTES, trim
 from pipeline.curation.sources.intake import Intake
 from pipeline.curation.sources.unit import Unit
 from pipeline.curation.sources.unit_listing import list_units
@@ -60,7 +61,13 @@ log = logging.getLogger(__name__)
 
 
 def build_documents(
-    corpus: str, settings: DocumentsSettings, out: Path, *, cache: Path, executor: Executor
+    corpus: str,
+    settings: DocumentsSettings,
+    out: Path,
+    *,
+    cache: Path,
+    executor: Executor,
+    kept_bytes: int = KEPT_BYTES,
 ) -> DocumentsSummary:
     """Build the documents of one corpus in `out`, going on from finished parts there.
 
@@ -68,15 +75,16 @@ def build_documents(
         corpus: the corpus's name, for messages.
         settings: sources, normalising and splitting.
         out: folder for the parts; may hold those of a killed build with the same settings.
-        cache: folder of downloaded package archives.
+        cache: folder of downloaded package archives, and of what was fetched of the hub.
         executor: shares out the parts. Never changes the result.
+        kept_bytes: how much of what was fetched of the hub is kept, for other profiles and for a kill.
 
     Raises:
         SourceError: a source cannot be fetched or read.
         CurationError: no document came out.
     """
     remove_unfinished(out)
-    settings = _at_commits(settings, out / COMMITS)
+    settings = at_commits(settings, cache, out / COMMITS)
     listing = list_units(settings.sources, cache)
     write_left_out(out, listing.left_out)
     units = listing.units
@@ -84,24 +92,27 @@ def build_documents(
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
     tasks = [(units[number], settings, _part(out, number)) for number in missing]
-    _build_parts(corpus, tasks, executor)
+    for _ in _build_parts(corpus, tasks, executor):
+        if any(unit.hub is not None for unit in units):
+            trim(cache, kept_bytes)
     return summarise(corpus, settings, SCHEMA.names, out, listing)
 
 
-def _at_commits(settings: DocumentsSettings, record: Path) -> DocumentsSettings:
+def at_commits(settings: DocumentsSettings, cache: Path, record: Path | None = None) -> DocumentsSettings:
     """The settings with each hub branch replaced by its commit: looked up once, so that a build that goes on after a
-    kill reads what it began with, and kept beside the documents."""
-    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if is_finished(record) else {}
+    kill reads what it began with, and kept beside the documents (`record`)."""
+    found = record is not None and is_finished(record)
+    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if found and record else {}
     sources = []
     for source in settings.sources:
         if source.hub is not None:
             name = f"{source.hub.id}@{source.hub.revision}"
-            commit = known.get(name) or commit_of(source.hub)
+            commit = known.get(name) or commit_of(source.hub, cache)
             if commit != source.hub.revision:
                 known[name] = commit
                 source = source.model_copy(update={"hub": source.hub.model_copy(update={"revision": commit})})
         sources.append(source)
-    if known:
+    if known and record is not None:
         write_json(record, dict(sorted(known.items())), indent=2)
         finish(record)
     return settings.model_copy(update={"sources": sources})
@@ -111,15 +122,20 @@ def _part(out: Path, number: int) -> Path:
     return out / f"part-{number:05d}.parquet"
 
 
-def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], executor: Executor) -> None:
-    """Build parts; those built in this process report on the way, since one may be a file of gigabytes."""
-    progress = Progress(log, f"{corpus}: documents")
-    if len(tasks) < 2 or not _worth_workers([unit for unit, _, _ in tasks]) or executor.slots == 1:
+def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], executor: Executor) -> Iterator[None]:
+    """Build parts, and stop after each; those built in this process report on the way, since one may be a file of
+    gigabytes. How much there is in all is known of Parquet files of the hub, by their footers."""
+    units = [unit for unit, _, _ in tasks]
+    sizes = [unit.text for unit in units if unit.hub is not None and unit.text is not None]
+    progress = Progress(log, f"{corpus}: documents", size=sum(sizes) if tasks and len(sizes) == len(tasks) else None)
+    if len(tasks) < 2 or not _worth_workers(units) or executor.slots == 1:
         for task in tasks:
             progress.add(*build_part(*task, report=progress.add))
+            yield
     else:
         for written in executor.map(build_part, tasks, ordered=False):
             progress.add(*written)
+            yield
     if tasks:
         progress.finish()
 

@@ -79,7 +79,7 @@ class Losses:
 
     def _encoding(self, entry: str, *, alone: bool) -> str:
         unit = next((unit for unit in self.units if entry == unit.entry or entry.startswith(f"{unit.entry}/")), None)
-        if unit is None or unit.source.hub is not None:
+        if unit is None or unit.hub is not None:
             return ""
         data = _beginning(unit, entry)
         if not data:

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from pipeline.base.settings import Settings, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
+from pipeline.curation.sources.hub.kept import KEPT_BYTES
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.text.languages import language_code
 from pipeline.curation.text.settings import Normalizing
@@ -130,3 +131,6 @@ class CurationSettings(Settings):
     """Evaluation tasks whose items may not occur in training text."""
     workers: int = runtime(0, ge=0)
     """Processes for cleaning text on a machine; 0 takes one a core."""
+    hub_cache_bytes: int = runtime(KEPT_BYTES, ge=0)
+    """How much of what was fetched of the hub is kept, in the store's cache, for the next profile that reads it; what
+    was used longest ago goes first."""

@@ -85,7 +85,7 @@ def disk(flight: Flight, sizes: Mapping[str, int]) -> Finding:
         "disk",
         "refused" if surely > free else "note",
         f"{text} (most for {most}): free some (`squeeze gc --epochs`), point SQUEEZE_HOME at a larger disk, or lower "
-        "schedule.tokens_per_epoch or the sources' maximum_units",
+        "schedule.tokens_per_epoch or the sources' maximum_bytes",
     )
 
 

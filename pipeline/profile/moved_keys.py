@@ -10,5 +10,8 @@ from typing import Final
 
 from trainer.config import MOVED as MOVED_TRAINING
 
-MOVED: Final[Mapping[str, str]] = {f"training.{old}": new for old, new in MOVED_TRAINING.items()}
+MOVED: Final[Mapping[str, str]] = {
+    **{f"training.{old}": new for old, new in MOVED_TRAINING.items()},
+    "corpora.*.sources.*.maximum_units": "corpora.*.sources.*.maximum_bytes",
+}
 """Old place -> new place, as dotted paths from the profile's top; `trainer.mistakes.new_place` reads it."""

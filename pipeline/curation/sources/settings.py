@@ -47,8 +47,10 @@ class Place(Settings):
     hub: HubDataset | None = None
     exclude: tuple[str, ...] = ()
     """Shell patterns over file names (without folder) that are left out, also in archives."""
-    maximum_units: int | None = Field(None, ge=1)
-    """Read only the first so many units (files; of Parquet files, blocks of row groups)."""
+    maximum_bytes: int | None = Field(None, ge=1)
+    """Read, from the beginning on, as much as holds so many bytes of text and no more: of the hub's Parquet files row
+    groups (the others are not fetched), of local ones blocks of them, other files as wholes by their size as they lie.
+    The one that reaches it is read whole, so it is a little more; null reads all."""
     format: str = Field("records", description=f"How a file becomes documents. {_MEANINGS}.")
 
     @field_validator("members", "files", "exclude", mode="before")

@@ -1,8 +1,8 @@
 """A unit: what one part of a corpus is made from, small enough to be done again after a kill.
 
 That is a file (an archive with all its members too), a member of a wheel, some row groups of a Parquet file, or a shard
-of a hub data set. `unit_listing` fixes the units of a source and their order, `unit_reading` gives the records of one,
-in any process.
+of a hub data set that has no Parquet files. `unit_listing` fixes the units of a source and their order, `unit_reading`
+gives the records of one, in any process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.archives import member_sizes, open_member
 from pipeline.base.errors import SourceError
+from pipeline.curation.sources.hub.part import HubPart
 from pipeline.curation.sources.kinds import COMPRESSED, ending
 from pipeline.curation.sources.names import printable
 from pipeline.curation.sources.settings import Source
@@ -31,11 +32,15 @@ class Unit:
     path: str
     member: str | None = None
     first: int = 0
-    """First row group of a Parquet file, or the shard of a hub data set."""
+    """First row group of a Parquet file, or the shard of a hub data set that has none."""
     last: int | None = None
     """The row group after the last one; None reads the whole file."""
     size: int | None = None
-    """Bytes of these row groups as they lie."""
+    """Bytes of these row groups as they lie; of a hub data set, those of the columns that are needed."""
+    text: int | None = None
+    """Bytes of text in these row groups, as the file's footer has them."""
+    hub: HubPart | None = None
+    """Of a hub data set: which part of it."""
     address: str | None = field(default=None, repr=False, compare=False)
     """What to open in the place of `path`, where that lacks credentials. Nothing shows or keeps it."""
 

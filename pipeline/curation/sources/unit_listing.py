@@ -23,13 +23,18 @@ from pipeline.base.files import sha256_of
 from pipeline.base.redaction import address_of, hidden
 from pipeline.curation.sources.formats.record import Refused
 from pipeline.curation.sources.formats.removal import Removal
-from pipeline.curation.sources.hub import count_shards
+from pipeline.curation.sources.hub.catalog import catalog_of
+from pipeline.curation.sources.hub.part import HubPart
+from pipeline.curation.sources.hub.row_groups import HubParquet, column_bytes
+from pipeline.curation.sources.hub.streaming import count_shards
 from pipeline.curation.sources.names import distinct, matched_files, placed, printable
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.curation.sources.unit import Unit, group_bytes
 
 _UNIT_BYTES: Final = 128 << 20
 """Uncompressed bytes of row groups in one unit."""
+_HUB_UNIT_BYTES: Final = 64 << 20
+"""Text of row groups in one unit of a hub data set: it is fetched by one request, and cleaned in half a minute."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def list_units(sources: Sequence[Source], cache: Path) -> Listing:
 
     Args:
         sources: where the documents come from.
-        cache: folder of downloaded archives.
+        cache: folder of downloaded archives, and of what was fetched of the hub.
 
     Raises:
         SourceError: nothing matches, or an archive cannot be fetched or has another hash.
@@ -63,7 +68,7 @@ def list_units(sources: Sequence[Source], cache: Path) -> Listing:
         if source.archive is not None:
             listed: Iterator[Unit | Refused] = _archive_units(source, source.archive, cache, passed)
         elif source.hub is not None:
-            listed = _hub_units(source, source.hub)
+            listed = _hub_units(source, source.hub, cache, passed)
         else:
             listed = (piece for file in _file_units(source, passed) for piece in _pieces(file))
         items = list(listed)
@@ -77,10 +82,23 @@ def list_units(sources: Sequence[Source], cache: Path) -> Listing:
             raise SourceError(
                 f"no file of {source.label} matches {patterns}{excluded}{hidden}: correct the source's patterns"
             )
-        units.extend(of_source[: source.maximum_units])
-        for unit in of_source[len(of_source) if source.maximum_units is None else source.maximum_units :]:
+        taken = _enough(of_source, source.maximum_bytes)
+        units.extend(of_source[:taken])
+        for unit in of_source[taken:]:
             passed.add(Removal.UNREAD, unit.bytes)
     return Listing(_told_apart(units), left_out, passed.bytes, passed.unmeasured)
+
+
+def _enough(units: Sequence[Unit], most: int | None) -> int:
+    """How many units, from the first on, hold so many bytes of text; of what is not Parquet the bytes as they lie."""
+    if most is None:
+        return len(units)
+    size = 0
+    for number, unit in enumerate(units):
+        if size >= most:
+            return number
+        size += (unit.text if unit.text is not None else unit.bytes) or 0
+    return len(units)
 
 
 def local_files(sources: Sequence[Source]) -> list[list[str]]:
@@ -191,18 +209,46 @@ def _pieces(file: Unit | Refused) -> Iterator[Unit | Refused]:
 def _row_groups(unit: Unit) -> Iterator[Unit]:
     """A Parquet file as units of row groups of about `_UNIT_BYTES`."""
     with unit.open_parquet() as file:
-        first = size = lying = 0
+        first = size = lying = text = 0
         for group in range(file.num_row_groups):
             size += file.metadata.row_group(group).total_byte_size
             lying += group_bytes(file, group)
+            text += column_bytes(file.metadata.row_group(group), unit.source.text_field)
             if size >= _UNIT_BYTES or group == file.num_row_groups - 1:
-                yield replace(unit, first=first, last=group + 1, size=lying)
-                first, size, lying = group + 1, 0, 0
+                yield replace(unit, first=first, last=group + 1, size=lying, text=text)
+                first, size, lying, text = group + 1, 0, 0, 0
 
 
-def _hub_units(source: Source, dataset: HubDataset) -> Iterator[Unit]:
-    for shard in range(count_shards(dataset, source.columns)):
-        yield Unit(source, f"{dataset.config or 'default'}/{shard:05d}", f"hf://{dataset.id}", first=shard)
+def _hub_units(source: Source, dataset: HubDataset, cache: Path, passed: _LeftOut) -> Iterator[Unit]:
+    """A hub data set as units of row groups, of as many files as are needed; one without Parquet as its shards."""
+    catalog = catalog_of(dataset, cache)
+    config = dataset.config or "default"
+    if not catalog.is_parquet:
+        for shard in range(count_shards(dataset, source.columns, cache)):
+            yield Unit(source, f"{config}/{shard:05d}", f"hf://{dataset.id}", first=shard, hub=HubPart(dataset, cache))
+        return
+    size = 0
+    for number, path in enumerate(catalog.files):
+        if source.maximum_bytes is not None and size >= source.maximum_bytes:
+            passed.add(Removal.UNREAD, None)
+            continue
+        part = HubPart(dataset, cache, path)
+        whole = Unit(source, f"{config}/{number:05d}", f"hf://{dataset.id}", hub=part)
+        for unit in _pieces_of(part.parquet(source), whole, source.maximum_bytes, size):
+            size += unit.text or 0
+            yield unit
+
+
+def _pieces_of(file: HubParquet, whole: Unit, most: int | None, before: int) -> Iterator[Unit]:
+    """A hub file's row groups as units, the last of which ends with the group that reaches so many bytes of text, if
+    `before` came from others; the rest is one unit, which is left out."""
+    first = text = lying = 0
+    for group in file.groups:
+        text, lying = text + group.text, lying + group.lying
+        reached = most is not None and before < most <= before + text
+        if text >= _HUB_UNIT_BYTES or reached or group is file.groups[-1]:
+            yield replace(whole, first=first, last=group.number + 1, size=lying, text=text)
+            first, before, text, lying = group.number + 1, before + text, 0, 0
 
 
 def _excluded(name: str, source: Source) -> bool:

@@ -30,8 +30,8 @@ from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.record import Item, Passed, Refused
 from pipeline.curation.sources.formats.records import table_records
 from pipeline.curation.sources.formats.removal import Removal
-from pipeline.curation.sources.hub import read_shard
-from pipeline.curation.sources.intake import Intake
+from pipeline.curation.sources.hub.part import HubPart
+from pipeline.curation.sources.intake import ROWS_OF_BEGINNING, Intake
 from pipeline.curation.sources.kinds import ARCHIVES, NOT_READ, SAYS_NOTHING, MisnamedError, ending
 from pipeline.curation.sources.names import is_hidden
 from pipeline.curation.sources.packing import Member, members, unpacked
@@ -61,13 +61,21 @@ def read_unit(unit: Unit, intake: Intake) -> Iterator[Item]:
     Raises:
         SourceError: the unit cannot be fetched or opened, or its network broke off.
     """
-    source = unit.source
-    if source.hub is not None:
-        rows = read_shard(source.hub, source.columns, unit.first)
-        yield from table_records(rows, unit.entry, source, 0, intake.measure)
+    if unit.hub is not None:
+        yield from _hub_items(unit, unit.hub, intake)
         return
     of_parquet = unit.is_parquet and unit.begins_as_parquet()
     yield from _at_least_one(_of_parquet(unit, intake) if of_parquet else _of_file(unit, intake), unit.entry)
+
+
+def _hub_items(unit: Unit, part: HubPart, intake: Intake) -> Iterator[Item]:
+    """Rows of a hub data set; where only the beginning is wanted, those of its first row group alone are fetched."""
+    cut = intake.beginning is not None
+    tables = part.tables(unit.source, unit.first, unit.first + 1 if cut else unit.last)
+    for row, table in tables:
+        yield from table_records([table], unit.entry, unit.source, row, intake.measure)
+        if cut and row + table.num_rows >= ROWS_OF_BEGINNING:
+            return
 
 
 def _at_least_one(items: Iterator[Item], entry: str) -> Iterator[Item]:

@@ -146,7 +146,7 @@ def test_what_settings_leave_out_is_counted_as_it_lies(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "same.txt").symlink_to(tmp_path / "a.txt")
     files = [tmp_path / "*.txt", tmp_path / "a*"]
-    found = counts(build(tmp_path / "out", *files, format="lines", exclude="notes*", maximum_units=2))
+    found = counts(build(tmp_path / "out", *files, format="lines", exclude="notes*", maximum_bytes=len(data) + 1))
     assert found.read == 5 * len(data), "a file that two patterns and a link match is one"
     assert found.removed[Removal.EXCLUDED] == found.removed[Removal.UNREAD] == len(data)
     assert found.quarantined == {Reason.HIDDEN: len(data)}

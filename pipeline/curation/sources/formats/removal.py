@@ -14,7 +14,7 @@ class Removal(StrEnum):
 
     EXCLUDED = "left out by `exclude`"
     NOT_CHOSEN = "not among `members`"
-    UNREAD = "beyond `maximum_units`"
+    UNREAD = "beyond `maximum_bytes`"
     ENCODING = "encoding"
     """What the text takes more than in UTF-8, and marks of byte order."""
     AROUND = "around the text"
