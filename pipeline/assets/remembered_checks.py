@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.base.errors import StoreError
-from pipeline.base.files import write_text
 from pipeline.curation.inspection import INSPECTION_VERSION, Finding
 from pipeline.store import Artifact, Store
 from pipeline.store.fingerprint import fingerprint_of
 from trainer.records import read_record
+
+FINDINGS: Final = ".cache/findings"
+"""Folder of the records, one a finding; machines that share a bucket share them."""
 
 
 def read_finding(file: Path) -> Finding:
@@ -31,12 +33,13 @@ def remembered(
     """The finding of `check` on these artifacts under these settings; `look` is called where none is kept."""
     inputs = {f"{artifact.key}/{artifact.fingerprint}": artifact.content_hash for artifact in looked_at}
     name = fingerprint_of(check, INSPECTION_VERSION, settings, inputs)
-    file = store.cache / "findings" / f"{name}.json"
-    if file.exists():
-        with suppress(StoreError):  # what is damaged is found again
+    record = f"{FINDINGS}/{name}.json"
+    file = store.root / record
+    with suppress(StoreError):  # what is damaged is found again
+        if store.backend.read(record) is not None:
             return read_finding(file)
     finding = look()
     if finding.passed:
         with suppress(OSError):  # on a disk that cannot be written it is worked out each time
-            write_text(file, json.dumps(asdict(finding), ensure_ascii=False))
+            store.backend.write(record, json.dumps(asdict(finding), ensure_ascii=False))
     return finding

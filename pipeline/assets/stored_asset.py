@@ -294,7 +294,7 @@ def metadata_of(asset: StoredAsset[Any], outcome: Outcome, log: logging.Logger) 
     log has a warning."""
     artifact = outcome.artifact
     makers: dict[str, Callable[[], Metadata]] = {
-        "own figures": lambda: asset.metadata(artifact.summary_as(asset.summary), artifact.path),
+        "own figures": lambda: asset.metadata(artifact.summary_as(asset.summary), artifact.glimpse),
         "pictures": lambda: pictures_of(artifact),  # behind a click, so below what needs none
         "record": lambda: common_metadata(outcome),
     }
@@ -319,8 +319,9 @@ def from_here(path: Path) -> Path:
 def pictures_of(artifact: Artifact) -> dict[str, Any]:
     """The artifact's pictures as metadata that the UI renders."""
     files = [name for name in artifact.manifest.files if name.endswith(".png") and "/" not in name]
+    folder = artifact.glimpse
     return {
-        name.removesuffix(".png"): dg.MetadataValue.md(markdown_image((artifact.path / name).read_bytes(), name))
+        name.removesuffix(".png"): dg.MetadataValue.md(markdown_image((folder / name).read_bytes(), name))
         for name in files
     }
 
@@ -336,7 +337,7 @@ def common_metadata(outcome: Outcome) -> dict[str, Any]:
         "build_seconds": built.seconds,
         "built_at": built.at,
         "built_by": dg.MetadataValue.dagster_run(built.run_id) if built.run_id else "no run",
-        "path": dg.MetadataValue.path(from_here(artifact.path)),
+        "path": dg.MetadataValue.path(from_here(artifact.place)),
     }
 
 

@@ -89,7 +89,7 @@ def _row(artifact: Artifact, profiles: Sequence[str]) -> dict[str, Any]:
         "reason": built.reason,
         "profiles": list(profiles),
         "inputs": {label: parent.fingerprint for label, parent in sorted(artifact.manifest.inputs.items())},
-        "path": str(artifact.path),
+        "path": str(artifact.place),
     }
 
 

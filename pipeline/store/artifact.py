@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import StoreError
-from pipeline.store.backend import Backend
+from pipeline.store.backend import MANIFEST, Backend
 from pipeline.store.manifest import Input, Manifest
 
 S = TypeVar("S")
@@ -25,7 +25,23 @@ class Artifact:
 
     @property
     def path(self) -> Path:
+        """The folder with its files, which are fetched where they are not on this machine yet."""
         return self.backend.folder(self.key, self.fingerprint)
+
+    @property
+    def place(self) -> Path:
+        """Where that folder is, or would be: for people, and for what it is looked at alone if it is here."""
+        return self.backend.place(self.key, self.fingerprint)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its files are on this machine."""
+        return (self.place / MANIFEST).exists()
+
+    @property
+    def glimpse(self) -> Path:
+        """A folder with its small files, at least."""
+        return self.backend.glimpse(self.key, self.fingerprint)
 
     @property
     def key(self) -> str:

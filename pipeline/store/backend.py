@@ -43,8 +43,14 @@ class Removable:
     why: str
 
 
+def fingerprint_in(text: str | None) -> str | None:
+    """What a pointer says; None where there is none, or where it is damaged."""
+    plain = (text or "").strip()
+    return plain if FINGERPRINT.fullmatch(plain) else None
+
+
 class Backend(Protocol):
-    """Holds artifacts and records; `LocalBackend` is the one there is."""
+    """Holds artifacts and records: `LocalBackend` in a folder, `SharedBackend` in a folder and in a bucket."""
 
     def read(self, record: str) -> str | None:
         """A record's text, or None where there is none. Raises DamagedError where it is there and cannot be read."""
@@ -52,6 +58,10 @@ class Backend(Protocol):
 
     def write(self, record: str, text: str) -> None:
         """Put a record in the place of whatever is there."""
+        ...
+
+    def replace(self, record: str, text: str, seen: str | None) -> bool:
+        """Move a pointer if it says what was seen, a fingerprint or nothing, on all machines; whether it did."""
         ...
 
     def delete(self, record: str) -> None:
@@ -101,7 +111,24 @@ class Backend(Protocol):
         ...
 
     def folder(self, key: str, fingerprint: str) -> Path:
-        """A local folder with the finished artifact's files."""
+        """A local folder with the finished artifact's files, which are fetched where they are not here yet."""
+        ...
+
+    def place(self, key: str, fingerprint: str) -> Path:
+        """Where that folder is, or would be, for people; nothing is fetched."""
+        ...
+
+    def glimpse(self, key: str, fingerprint: str) -> Path:
+        """A local folder with those of its files that are small, at least: what its page shows."""
+        ...
+
+    def restore(self, manifest: Manifest) -> bool:
+        """Mend a damaged artifact from where else it is kept; False where that is nowhere."""
+        ...
+
+    def share(self, key: str, fingerprint: str) -> None:
+        """Have an artifact that is here also where others look for it. Raises NotReproducedError where another of its
+        fingerprint is there, with another content."""
         ...
 
     def damage(self, manifest: Manifest) -> str | None:
@@ -116,8 +143,12 @@ class Backend(Protocol):
         """The local folder to build in, with what an earlier attempt finished. For the holder of the lease."""
         ...
 
-    def commit(self, manifest: Manifest) -> None:
-        """Make the workspace, whose files the manifest lists, the artifact; a damaged one in its place goes aside."""
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Make the workspace, whose files the manifest lists, the artifact; a damaged one in its place goes aside.
+
+        Returns the artifact's manifest: another machine's where that was first with the same content. Raises
+        NotReproducedError where it was first with another content, which stays.
+        """
         ...
 
     def set_aside(self, key: str, fingerprint: str) -> Path | None:

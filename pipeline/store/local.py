@@ -21,12 +21,14 @@ from pipeline.base.errors import DamagedError
 from pipeline.base.files import TEMPORARY, hashes_of, remove_unfinished, sync_folder, write_text
 from pipeline.base.finished import forget_records
 from pipeline.base.lock import exclusive, exclusive_if_free
-from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable, Stamp
+from pipeline.store.backend import CURRENT, FINGERPRINT, MANIFEST, Removable, Stamp, fingerprint_in
 from pipeline.store.manifest import FileRecord, Manifest
 from trainer.process.cores import core_count
 
 BUILDING: Final = ".building-"
 DAMAGED: Final = ".damaged-"
+FETCHING: Final = ".fetching-"
+"""Begins the folder of an artifact that is on its way here from a bucket."""
 CLOCK_NS: Final = 2_000_000_000
 """No disk's clock is coarser: two changes further apart have different times."""
 
@@ -67,7 +69,7 @@ class LocalBackend:
                         yield key, item, _stamp(_status(f"{folder}/{item}/{MANIFEST}"), sure)
 
     def listing(self, key: str, fingerprint: str) -> tuple[tuple[tuple[str, Stamp], ...], set[str]]:
-        place, sure = os.fspath(self.folder(key, fingerprint)), _sure()
+        place, sure = os.fspath(self.place(key, fingerprint)), _sure()
         folders, names = [], set[str]()
         for folder, _, files in os.walk(place):
             within = folder[len(place) + 1 :]
@@ -98,6 +100,12 @@ class LocalBackend:
                 if name.startswith(CURRENT) and not name.endswith(TEMPORARY):  # of one that is being moved
                     yield key, name.removeprefix(CURRENT)
 
+    def profiles_at(self, key: str, fingerprint: str) -> list[str]:
+        """The profiles whose pointers in this folder say that the artifact is current."""
+        names = [name for name in _names(self.root / key) if name.startswith(CURRENT) and not name.endswith(TEMPORARY)]
+        texts = {name: LocalBackend.read(self, f"{key}/{name}") for name in names}
+        return [name.removeprefix(CURRENT) for name, text in texts.items() if fingerprint_in(text) == fingerprint]
+
     def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
         return exclusive(self.root / f"{name}.lock", purpose)
 
@@ -117,12 +125,31 @@ class LocalBackend:
         for file in (self.root / key).glob(f"{CURRENT}*{TEMPORARY}"):
             file.unlink(missing_ok=True)
 
-    def folder(self, key: str, fingerprint: str) -> Path:
+    def replace(self, record: str, text: str, seen: str | None) -> bool:
+        with suppress(DamagedError):
+            if fingerprint_in(self.read(record)) != seen:
+                return False
+        self.write(record, text)
+        return True
+
+    def place(self, key: str, fingerprint: str) -> Path:
         return self.root / key / fingerprint
+
+    def folder(self, key: str, fingerprint: str) -> Path:
+        return self.place(key, fingerprint)
+
+    def glimpse(self, key: str, fingerprint: str) -> Path:
+        return self.place(key, fingerprint)
+
+    def restore(self, manifest: Manifest) -> bool:
+        return False
+
+    def share(self, key: str, fingerprint: str) -> None:
+        """Whoever shares the folder has it already."""
 
     def damage(self, manifest: Manifest) -> str | None:
         for name, record in manifest.files.items():
-            file = self.folder(manifest.key, manifest.fingerprint) / name
+            file = self.place(manifest.key, manifest.fingerprint) / name
             if not file.is_file():
                 return f"the file {file} is missing"
             if file.stat().st_size != record.bytes:
@@ -137,22 +164,23 @@ class LocalBackend:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest) -> Manifest:
         folder = self.workspace(manifest.key, manifest.fingerprint)
-        final = self.folder(manifest.key, manifest.fingerprint)
+        final = self.place(manifest.key, manifest.fingerprint)
         write_text(folder / MANIFEST, manifest.to_json())
         if final.exists():
-            _put_aside(final, manifest.fingerprint)
+            put_aside(final, manifest.fingerprint)
         folder.rename(final)
         sync_folder(final.parent)
+        return manifest
 
     def set_aside(self, key: str, fingerprint: str) -> Path | None:
         with exclusive_if_free(self._lock(key, fingerprint)) as held:
-            return _put_aside(self.folder(key, fingerprint), fingerprint) if held else None
+            return put_aside(self.place(key, fingerprint), fingerprint) if held else None
 
     def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
         reasons = {DAMAGED: "damaged and built anew, or half removed"}
-        reasons |= {BUILDING: "an unfinished build"} if unfinished else {}
+        reasons |= {BUILDING: "an unfinished build", FETCHING: "a fetch that was stopped"} if unfinished else {}
         for key, parent in self._folders():
             for name in _names(parent):
                 prefix = next((prefix for prefix in reasons if name.startswith(prefix)), None)
@@ -163,14 +191,20 @@ class LocalBackend:
                     yield Removable(key, fingerprint, folder, size, reasons[prefix])
 
     def take_out(self, item: Removable) -> Path | None:
-        with exclusive_if_free(self._lock(item.key, item.fingerprint)) as held:
-            return _put_aside(item.path, item.fingerprint) if held else None
+        fetched = item.path.name.startswith(FETCHING)
+        lock = self.fetching_lock if fetched else self._lock
+        with exclusive_if_free(lock(item.key, item.fingerprint)) as held:
+            return put_aside(item.path, item.fingerprint) if held else None
 
     def discard(self, place: Path) -> None:
         if place.is_symlink():
             place.unlink(missing_ok=True)
         else:
             shutil.rmtree(place, ignore_errors=True)  # another collection may be at it too
+
+    def fetching_lock(self, key: str, fingerprint: str) -> Path:
+        """The lock under which an artifact arrives from a bucket."""
+        return self.root / key / f".{fingerprint}.fetching.lock"
 
     def _folders(self, key: str | None = None) -> Iterator[tuple[str, Path]]:
         """(key, folder) of every folder that may hold artifacts, links to folders included, or of one key.
@@ -225,7 +259,7 @@ def _own_or_artifact(name: str) -> bool:
     return name.startswith((".", CURRENT)) or FINGERPRINT.fullmatch(name) is not None
 
 
-def _put_aside(folder: Path, fingerprint: str) -> Path:
+def put_aside(folder: Path, fingerprint: str) -> Path:
     """Give an artifact's folder, or what a build left, a name by which it is no artifact, and no other's."""
     return folder.replace(folder.with_name(f"{DAMAGED}{fingerprint}-{time.time_ns()}"))
 

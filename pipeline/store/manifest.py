@@ -58,6 +58,8 @@ class Provenance:
     git_commit: str | None
     libraries: Mapping[str, str]
     runtime: Mapping[str, Any]
+    platform: str = ""
+    """System, processor and Python; empty in manifests of earlier versions."""
 
 
 @dataclass(frozen=True)

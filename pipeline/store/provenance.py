@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +38,12 @@ def libraries() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def platform_here() -> str:
+    """System, processor and Python in a few words, which name no machine."""
+    return f"{platform.system()} {platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
 
 
 @cache

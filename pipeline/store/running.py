@@ -15,14 +15,14 @@ import logging
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from pipeline.base.errors import DamagedError
 from pipeline.store.artifact import Artifact
-from pipeline.store.backend import FINGERPRINT, Backend, Fingerprint
+from pipeline.store.backend import Backend, Fingerprint
 from pipeline.store.recipe import Recipe
 from trainer.records import check, parse_json
 
@@ -169,7 +169,7 @@ def stood_on(backend: Backend) -> Iterator[tuple[str, str]]:
     """(key, fingerprint) of all that runs at work stand on. Raises DamagedError where one's record cannot be read."""
     for run_id, alive in marks(backend):
         if alive:
-            yield from _read(backend, run_id).artifacts.items()
+            yield from standing_on(backend, run_id)
 
 
 def marks(backend: Backend) -> Iterator[tuple[str, bool]]:
@@ -178,18 +178,18 @@ def marks(backend: Backend) -> Iterator[tuple[str, bool]]:
         yield run_id, backend.is_locked(f"{RUNS}/{run_id}")
 
 
+def standing_on(backend: Backend, run_id: str) -> Iterable[tuple[str, str]]:
+    """(key, fingerprint) of all that a run stands on, or stood on where it has failed or was killed. Raises DamagedError
+    where its record cannot be read."""
+    return _read(backend, run_id).artifacts.items()
+
+
 def forget_ended(backend: Backend) -> None:
     """Remove the records of runs that are over, failed ones included."""
     for run_id, alive in marks(backend):
         if not alive:
             backend.delete(f"{RUNS}/{run_id}.json")
             backend.unlock_for_ever(f"{RUNS}/{run_id}")
-
-
-def fingerprint_in(text: str | None) -> str | None:
-    """What a pointer says; None where there is none, or where it is damaged."""
-    plain = (text or "").strip()
-    return plain if FINGERPRINT.fullmatch(plain) else None
 
 
 def _read(backend: Backend, run_id: str) -> _Record:

@@ -21,17 +21,18 @@ from pipeline.base.errors import DamagedError, StoreError
 from pipeline.base.files import naming_full_disk, write_text
 from pipeline.base.progress import PROGRESS
 from pipeline.store.artifact import Artifact
-from pipeline.store.backend import CURRENT, MANIFEST, Backend
+from pipeline.store.backend import CURRENT, MANIFEST, Backend, fingerprint_in
 from pipeline.store.catalogue import Catalogue
-from pipeline.store.local import LocalBackend, sync_and_hash
+from pipeline.store.local import sync_and_hash
 from pipeline.store.manifest import AGAIN, Input, Manifest, Provenance
 from pipeline.store.marker import require_store
 from pipeline.store.missing import building
 from pipeline.store.origin import claim, require_own
-from pipeline.store.provenance import git_commit, libraries
+from pipeline.store.provenance import git_commit, libraries, platform_here
 from pipeline.store.rebuild_reason import rebuild_reason
 from pipeline.store.recipe import Built, Outcome, Recipe, lineage_of
-from pipeline.store.running import Footing, fingerprint_in, footing_of, in_use, leads
+from pipeline.store.remote.shared import backend_of
+from pipeline.store.running import Footing, footing_of, in_use, leads
 from pipeline.store.soundness import remember_sound, unsound
 
 log = logging.getLogger(__name__)
@@ -54,15 +55,16 @@ class Store:
         origin: str | None = None,
         backend: Backend | None = None,
     ) -> None:
-        """root: where caches are kept, and the artifacts too unless another `backend` holds them. named: the profile
-        as the user names it, such as its file, for the commands that errors name. run_id: who builds, for manifests.
-        origin: the file that the profile is read from (`store.origin`); None: it is not asked whose the name is."""
+        """root: where caches are kept, and the artifacts. named: the profile as the user names it, such as its file,
+        for the commands that errors name. run_id: who builds, for manifests. origin: the file that the profile is read
+        from (`store.origin`); None: it is not asked whose the name is. backend: what holds the artifacts; by default
+        that folder, with a bucket behind it where SQUEEZE_STORE names one."""
         self.root = root
         self.profile = profile
         self.named = named
         self.run_id = run_id
         self.origin = origin
-        self.backend = backend or LocalBackend(root)
+        self.backend = backend or backend_of(root)
         self.footing: Footing | None = None
         """What the run stands on that this store is opened for; none: what is current, whenever it is asked for."""
 
@@ -246,7 +248,10 @@ class Store:
             artifact = self.get(recipe.key, recipe.fingerprint)
         except DamagedError:
             return None
-        if artifact is None or artifact.damage() or (thorough and unsound(artifact)):
+        if artifact is None:
+            return None
+        damage = artifact.damage() or (unsound(artifact) if thorough and artifact.is_here else None)
+        if damage and not self.backend.restore(artifact.manifest):
             return None
         built = artifact.manifest.built
         return Outcome(artifact, reused=True, reason=f"built {built.at} by run {built.run_id or '(no run)'}")
@@ -268,19 +273,23 @@ class Store:
     def _settled(self, recipe: Recipe) -> bool:
         """Have the run stand on the artifact, and make it current; False where it has just been collected."""
         key, fingerprint = recipe.key, recipe.fingerprint
+        self.backend.share(key, fingerprint)
         with self._pointers():
             if self.get(key, fingerprint) is None:
                 return False
-            now = self.pointed_at(key, self.profile)
-            moves = self.footing is None or leads(recipe, now, self.footing, self.pointed_at, self.get)
-            if self.footing is not None:
-                self.footing.took({key: fingerprint})
             self.backend.tidy(key)
-            if moves and self.origin is not None:
-                with suppress(OSError):  # a disk that cannot be written
-                    claim(self.backend, self.profile, self.origin)
-            if moves and now != fingerprint:  # what is right already is left: the disk may be read-only
-                self.backend.write(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n")
+            while True:
+                now = self.pointed_at(key, self.profile)
+                moves = self.footing is None or leads(recipe, now, self.footing, self.pointed_at, self.get)
+                if self.footing is not None:
+                    self.footing.took({key: fingerprint})
+                if moves and self.origin is not None:
+                    with suppress(OSError):  # a disk that cannot be written
+                        claim(self.backend, self.profile, self.origin)
+                if not moves or now == fingerprint:  # what is right already is left: the disk may be read-only
+                    break
+                if self.backend.replace(f"{key}/{CURRENT}{self.profile}", fingerprint + "\n", now):
+                    break
         return True
 
     def _build(
@@ -312,9 +321,10 @@ class Store:
                     git_commit=git_commit(),
                     libraries=libraries(),
                     runtime=dict(runtime),
+                    platform=platform_here(),
                 ),
             )
-            self.backend.commit(manifest)
+            manifest = self.backend.commit(manifest)
         artifact = Artifact(manifest, self.backend)
         for name, record in manifest.files.items():
             remember_sound(artifact.path / name, record)

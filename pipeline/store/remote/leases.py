@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from pipeline.base.errors import BucketError
 from pipeline.store.remote.objects import Objects, Version
+from trainer.records import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def _encoded(text: dict[str, Any]) -> bytes:
 def _decoded(data: bytes) -> dict[str, Any]:
     """What a lease says; nothing, and so a free one, where it cannot be read."""
     try:
-        found = json.loads(data)
+        found = parse_json(data)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,17 +1,26 @@
 """What every backend promises the store: whole artifacts, whole records, leases that end with their holder."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from pipeline.store.backend import Backend, Removable
 from pipeline.store.local import LocalBackend, sync_and_hash
 from pipeline.store.manifest import Manifest, Provenance
+from pipeline.store.remote.address import open_objects
+from pipeline.store.remote.shared import SharedBackend
 
 A, B = "a" * 32, "b" * 32
 
 
-@pytest.fixture(params=[LocalBackend])
+def shared(root: Path) -> Backend:
+    """A folder with a bucket in memory behind it."""
+    pytest.importorskip("obstore", reason="obstore is missing: pip install '.[s3]'")
+    return SharedBackend(root, open_objects.__wrapped__("memory:///"))
+
+
+@pytest.fixture(params=[LocalBackend, shared])
 def backend(request, tmp_path) -> Backend:
     return request.param(tmp_path)
 
