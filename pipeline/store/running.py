@@ -179,7 +179,7 @@ def marks(backend: Backend) -> Iterator[tuple[str, bool]]:
 
 
 def standing_on(backend: Backend, run_id: str) -> Iterable[tuple[str, str]]:
-    """(key, fingerprint) of all that a run stands on, or stood on where it has failed or was killed. Raises DamagedError
+    """(key, fingerprint) of all that a run stands on, or stood on where it failed or was killed. Raises DamagedError
     where its record cannot be read."""
     return _read(backend, run_id).artifacts.items()
 

@@ -213,8 +213,7 @@ class SharedBackend(LocalBackend):
         except NotReproducedError as error:
             place = self.set_aside(key, fingerprint)
             raise NotReproducedError(f"{error} {_set_aside(place)}") from None
-        names = [pointer_name(key, profile) for profile in self.profiles_at(key, fingerprint)]
-        self._asked(lambda: [self.objects.create(name, fingerprint.encode() + b"\n") for name in names], [])
+        self._asked(lambda: self._share_pointers(key, fingerprint), None)
 
     def commit(self, manifest: Manifest) -> Manifest:
         super().commit(manifest)
@@ -279,6 +278,11 @@ class SharedBackend(LocalBackend):
         if theirs is not None:
             self._shared.add(manifest_name(manifest.key, manifest.fingerprint))
         return theirs
+
+    def _share_pointers(self, key: str, fingerprint: str) -> None:
+        """Have what is current here be current in the bucket, for profiles that have nothing current there yet."""
+        for profile in self.profiles_at(key, fingerprint):
+            self.objects.create(pointer_name(key, profile), fingerprint.encode() + b"\n")
 
     def _make_room(self) -> None:
         if self._limit is not None:
