@@ -19,7 +19,7 @@ def reading(path: Path, error: Callable[[str], Exception] = CurationError) -> It
     """Raise `error`, naming the file, for whatever reading it in the block raises."""
     try:
         yield
-    except (OSError, ValueError, KeyError, pa.ArrowException) as reason:  # texts that are no UTF-8 are a ValueError
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as reason:  # a text that is no UTF-8, a gap
         why = str(reason).partition("\n")[0]
         raise error(f"{path}: missing, cut short or damaged ({why}); {DAMAGED}") from reason
 

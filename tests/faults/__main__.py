@@ -1,7 +1,7 @@
 """`python -m tests.faults`: what a machine can do to a project, done at random for hours, and what came of it.
 
     python -m tests.faults run --hours 8         # kills, full and broken disks, damaged files, two runs at once
-    python -m tests.faults run --seed 17 --most 1  # one of these again
+    python -m tests.faults run --of building --seed 17 --most 1  # one of these again
     python -m tests.faults fuzz --hours 1        # damaged files to every reader
     python -m tests.faults fuzz --input NAME:SEED  # one of them again
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.end_to_end.tiny_project import Project
 from tests.faults.reader import STORE_VARIABLE
+from tests.faults.trials import GROUNDS, session
 
 
 def main(arguments: list[str]) -> int:
@@ -32,10 +33,11 @@ def main(arguments: list[str]) -> int:
     running.add_argument("--hours", type=float, default=0.01)
     running.add_argument("--seed", type=int, default=0)
     running.add_argument("--most", type=int, help="faults at most")
+    running.add_argument("--of", nargs="*", default=(), choices=GROUNDS, help="where; without it, everywhere in turns")
     given = parser.parse_args(arguments)
+    if given.command == "run":
+        return _run(given)
     with tempfile.TemporaryDirectory() as folder:
-        if given.command == "run":
-            return _run(Project(Path(folder)).profile, given)
         if STORE_VARIABLE not in os.environ:  # where a finished tiny project is at hand, it may be named
             project = Project(Path(folder))
             project.full_train()
@@ -43,10 +45,8 @@ def main(arguments: list[str]) -> int:
         return _fuzz(given)
 
 
-def _run(profile: Path, given: argparse.Namespace) -> int:
-    from tests.faults.trials import session
-
-    outcome = session(profile, given.hours * 3600, given.seed, given.most)
+def _run(given: argparse.Namespace) -> int:
+    outcome = session(given.hours * 3600, given.seed, given.most, given.of)
     print(outcome, flush=True)
     return 1 if outcome.wrong else 0
 

@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.end_to_end.tiny_project import Project
-from tests.faults.trials import KINDS, session
+from tests.faults import training
+from tests.faults.trials import session
 
 
 @pytest.mark.fault
-def test_faults_lose_nothing_and_change_no_result(tmp_path):
-    outcome = session(Project(tmp_path).profile, seconds=240, seed=0, most=3 * len(KINDS))
+@pytest.mark.parametrize(("of", "most"), [("building", 40), ("training", len(training.KINDS)), ("jobs", 3)])
+def test_faults_lose_nothing_and_change_no_result(of, most):
+    outcome = session(seconds=240, most=most, of=[of])
     assert not outcome.wrong, str(outcome)
     assert not outcome.bytes_lost
+    assert outcome.injected, "no fault struck"

@@ -188,9 +188,17 @@ def test_an_earlier_model_stands_in_the_scorecard_by_its_items_and_outside_of_it
     assert json.loads((tmp_path / "two" / "scorecard.json").read_text())["earlier"] == {"sample 1234abcd": "1234abcd"}
 
 
-def test_items_without_a_column_that_the_score_is_made_of_are_named_with_their_file(tmp_path):
+@pytest.mark.parametrize(
+    ("items", "wrong"),
+    [
+        ({"task": ["a"], "item": [1]}, "'hash'"),
+        ({"task": ["a"], "item": [1], "hash": ["x"], "metrics": [None]}, "NoneType"),
+    ],
+    ids=["a column is missing", "a value is missing"],
+)
+def test_items_that_do_not_give_the_score_are_named_with_their_file(tmp_path, items, wrong):
     details = LmEvalDetails()
-    pq.write_table(pa.table({"task": ["a"], "item": [1]}), tmp_path / details.items_file)
+    pq.write_table(pa.table(items), tmp_path / details.items_file)
     scored = Scored(SuiteResult("hash", "lm_eval", (), details), tmp_path)
-    with pytest.raises(EvaluationError, match=r"items.parquet: missing, cut short or damaged \('hash'\)"):
+    with pytest.raises(EvaluationError, match=f"items.parquet: missing, cut short or damaged .*{wrong}"):
         scored.values(Score("a", "acc", 1.0))
