@@ -1,8 +1,9 @@
 """Faults in the building of documents to shards, in processes forked off one that has imported everything already.
 
-A trial begins with a store of which a random part is built, has something happen to a run (or beside it, or to a file),
-and lets the next run end in peace. It is survived when that run ends without an error, nothing on the disk is damaged,
-no artifact that was whole is gone, and every fingerprint, content hash and file is that of an undisturbed run.
+A trial begins with a store of which a random part is built, has something happen to up to three runs one after the
+other (or beside one, or to a file), and lets the next run end in peace. It is survived when that run ends without an
+error, nothing on the disk is damaged, no artifact that was whole is gone, and every fingerprint, content hash and file
+is that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -68,16 +69,19 @@ class Building:
         with _small_disk(home) if kind == SMALL else contextlib.nullcontext():
             self._begun(home, draw)
             before = whole(home, self.profile)
-            ended = self._disturb(kind, home, draw, mark)
+            ended, struck = [], 0
+            for _ in range(draw.randint(1, 3) if kind in IN_THE_RUN else 1):
+                ended.append(self._disturb(kind, home, draw, mark))
+                struck += mark.exists()
+                mark.unlink(missing_ok=True)
             there = whole(home, self.profile)
             lost = sum(size for item, size in before.items() if item not in there) if kind not in FILES else 0
             outcome.bytes_lost += lost
             problems = [f"{lost:,} bytes lost"] if lost else []
-            problems += [f"ended by {ended}"] if ended.startswith("foreign") else []
+            problems += [f"ended by {how}" for how in ended if how.startswith("foreign")]
             problems += self._peace(kind, home, seed)
-        outcome.note(self.name, kind, seed, struck=mark.exists(), ended=ended, problems=problems)
+        outcome.note(self.name, kind, seed, struck=struck, ended=ended, problems=problems)
         shutil.rmtree(home, ignore_errors=True)
-        mark.unlink(missing_ok=True)
 
     def _begun(self, home: Path, draw: random.Random) -> None:
         """A store in which the assets from a random one on are missing."""

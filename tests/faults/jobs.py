@@ -31,6 +31,8 @@ KILLS: Final = {
     "kill of the youngest": lambda there, dagster: [max(there, default=dagster)],
 }
 """Which of the run's processes are killed: {pid: command line} and Dagster's own pid to pids."""
+VARYING: Final = ("report",)
+"""Shows how long the model took to train."""
 STOP, TWICE, BESIDE = "stop", "two at once", "collection and verification"
 KINDS: Final = (*KILLS, STOP, TWICE, BESIDE)
 
@@ -64,7 +66,7 @@ class Jobs:
         found = _hashes(home, self.profile)
         problems += [f"{key} differs" for key in self.wanted if found.get(key) != self.wanted[key]]
         problems += left_of(str(home))
-        outcome.note(self.name, kind, seed, struck=struck, ended=ended, problems=problems)
+        outcome.note(self.name, kind, seed, struck=int(struck), ended=[ended], problems=problems)
         shutil.rmtree(home)
 
     def _disturb(self, kind: str, home: Path, draw: random.Random) -> tuple[str, bool]:
@@ -134,4 +136,5 @@ def _artifacts(home: Path) -> int:
 def _hashes(home: Path, profile: Path) -> dict[str, Any]:
     """Fingerprint and content hash of each current artifact, and of the model its weights."""
     kept = ("fingerprint", "content", "model.safetensors")
-    return {key: {name: facts.get(name) for name in kept} for key, facts in state(home, profile).items()}
+    found = state(home, profile).items()
+    return {key: {name: facts.get(name) for name in kept} for key, facts in found if key not in VARYING}

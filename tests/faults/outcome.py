@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 class Outcome:
     """A fault counts as injected once it struck; one whose run had ended before is counted apart."""
 
+    trials: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
@@ -20,9 +22,14 @@ class Outcome:
     skipped: set[str] = field(default_factory=set)
     """Kinds that this machine cannot do, and why."""
 
-    def note(self, ground: str, kind: str, seed: int, *, struck: bool, ended: str, problems: list[str]) -> None:
-        (self.injected if struck else self.missed)[f"{ground}: {kind}"] += 1
-        self.said[ended] += 1
+    def note(
+        self, ground: str, kind: str, seed: int, *, struck: int, ended: Sequence[str], problems: Sequence[str]
+    ) -> None:
+        """A trial is over. struck: how many faults did; ended: how each disturbed run ended."""
+        self.trials += 1
+        self.injected[f"{ground}: {kind}"] += struck
+        self.missed[f"{ground}: {kind}"] += len(ended) - struck
+        self.said.update(ended)
         if problems:
             again = f"run --of {ground} --seed {seed} --most 1"
             self.wrong.append(f"{again} ({kind}): {'; '.join(problems)}")
@@ -30,8 +37,8 @@ class Outcome:
     def __str__(self) -> str:
         total, failed = self.injected.total(), len(self.wrong)
         lines = [
-            f"{total} faults injected, {total - failed} survived, {self.bytes_lost:,} bytes lost, {failed} wrong; "
-            f"{self.missed.total()} more came after the end of their run",
+            f"{total} faults injected, {self.bytes_lost:,} bytes lost, {failed} trials wrong of {self.trials}; "
+            f"{self.missed.total()} more faults came after the end of their run",
             "  injected: " + ", ".join(f"{name} {count}" for name, count in sorted(self.injected.items())),
             "  runs ended: " + ", ".join(f"{name} {count}" for name, count in self.said.most_common()),
             *(f"  skipped: {line}" for line in sorted(self.skipped)),

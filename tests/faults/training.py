@@ -103,7 +103,7 @@ class Training:
         problems += left_of(str(run))
         if peace == "end":
             problems += [f"{name} differ" for name, value in _result(run).items() if value != self.wanted[ranks][name]]
-        outcome.note(self.name, kind, seed, struck=mark.exists(), ended=ended, problems=problems)
+        outcome.note(self.name, kind, seed, struck=int(mark.exists()), ended=[ended], problems=problems)
         shutil.rmtree(run.parent)
         mark.unlink(missing_ok=True)
 

@@ -143,8 +143,10 @@ def read_scorecard(folder: Path) -> Scorecard:
 
 
 def _content_hash(body: Mapping[str, Any]) -> str:
-    """Of everything that follows from the model and its suites, whatever else is in the store."""
+    """Of everything that follows from the model and its suites, whatever else is in the store, and however long the
+    model took to train."""
     rows = [
         {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
     ]
-    return rounded_hash({**body, "rows": rows, "earlier": None})
+    model = {key: value for key, value in body["model"].items() if key == "content_hash"}
+    return rounded_hash({**body, "rows": rows, "earlier": None, "model": model})

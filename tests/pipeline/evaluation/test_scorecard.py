@@ -91,6 +91,17 @@ def test_a_scorecard_reads_back_as_it_was_with_its_lineage(tmp_path):
     assert score_rows(again.rows)[0]["score"] == "0.3000 ± 0.0046"
 
 
+def test_its_hash_is_that_of_the_model_however_long_it_took_to_train(tmp_path):
+    suite(tmp_path / "hs", [hellaswag(0.3)])
+
+    def card(**model):
+        return build_scorecard({"hellaswag": tmp_path / "hs"}, {}, tmp_path, model=model).content_hash
+
+    known = card(content_hash="ab", tokens_per_second=100.0, resumed_from=[])
+    assert card(content_hash="ab", tokens_per_second=90.0, resumed_from=[40]) == known
+    assert card(content_hash="cd", tokens_per_second=100.0, resumed_from=[]) != known
+
+
 def test_a_suite_that_was_not_possible_reads_back_with_its_reason_and_stands_in_the_card(tmp_path):
     suite(tmp_path / "hs", [hellaswag(0.3)])
     (tmp_path / "length").mkdir()
