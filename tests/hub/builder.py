@@ -56,8 +56,9 @@ class Builder:
 
     def start(self, out: Path, cache: Path, *, dataset: str, revision: str, workers: int = 1, **source: Any) -> None:
         """Begin a build, of a part for every 60 kB of text; other words are settings of the source."""
+        place = {name: source.pop(name) for name in ("config", "split") if name in source}
         told = {
-            "source": {"hub": {"id": dataset, "revision": revision}, "lang": "en", **source},
+            "source": {"hub": {"id": dataset, "revision": revision} | place, "lang": "en", **source},
             "out": str(out),
             "cache": str(cache),
             "workers": workers,
@@ -91,6 +92,7 @@ def main() -> None:
     from pipeline.curation.sources.hub import patience, transfer
 
     patience.FIRST_PAUSE = 0.02  # type: ignore[misc]
+    patience.WINDOW = 0.5  # type: ignore[misc]
     transfer.SECONDS = 1.0  # type: ignore[misc]
     unit_listing._HUB_UNIT_BYTES = 60_000  # type: ignore[misc]
     answers, sys.stdout = sys.stdout, sys.stderr
@@ -111,6 +113,7 @@ def _built(told: dict[str, Any]) -> dict[str, Any]:
     from pipeline.curation.documents import build_documents
     from pipeline.curation.settings import CorpusSettings
 
+    offline(told["source"].pop("offline", False))
     settings = CorpusSettings.model_validate({"sources": [told["source"]]})
     places = {"out": Path(told["out"]), "cache": Path(told["cache"])}
     nothing = {"documents": 0, "content_hash": "", "refused": "", "kind": ""}
@@ -120,6 +123,15 @@ def _built(told: dict[str, Any]) -> dict[str, Any]:
     except SqueezeError as error:
         return nothing | {"refused": str(error), "kind": type(error).__name__}
     return nothing | {"documents": summary.documents, "content_hash": summary.content_hash}
+
+
+def offline(is_so: bool) -> None:
+    """What HF_HUB_OFFLINE says to a process that begins with it."""
+    import datasets.config
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = is_so  # type: ignore[misc]
+    datasets.config.HF_HUB_OFFLINE = is_so
 
 
 if __name__ == "__main__":
