@@ -63,7 +63,7 @@ def prepare(work: Path, data: Path, size: int) -> tuple[Path, float]:
 
 
 def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
-    from pipeline.base.executor import Processes
+    from pipeline.base.executor import InProcess, Processes
     from pipeline.curation.corpus import CuratedCorpus
     from pipeline.sharding.epoch import build_epoch
     from pipeline.sharding.schedule.build import build_schedule
@@ -74,7 +74,7 @@ def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
     for name in ("tokens", "schedule", "epoch"):
         (out / name).mkdir()
     curated = CuratedCorpus(corpus / "documents", corpus / "selection", corpus / "heldout")
-    encode_corpus("all", curated, tokenizer, out / "tokens")
+    encode_corpus("all", curated, tokenizer, out / "tokens", executor=InProcess())
     stages = [{"name": "all", "mixture": {"all": {"repeats": 1}}}]
     build_schedule(ScheduleSettings.model_validate({"stages": stages}), {"all": out / "tokens"}, out / "schedule")
     plan = Schedule.read(out / "schedule").epoch(1)

@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 from tokenization_text import corpus_in, documents, write_corpus
 
 from pipeline.base.arrow import differing_rows, from_rows, text_bytes
+from pipeline.base.executor import InProcess
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.formats.card import TokenizerCard
@@ -67,7 +68,7 @@ def run_encode(work: str, opened: str, name: str, contestant: str) -> tuple[floa
         loaded.encode("the reference, which the gate asks")
         return clock.read()[0], *clock.read()
     if contestant == "squeeze":
-        summary = encode_corpus("all", corpus, tokenizer, out)
+        summary = encode_corpus("all", corpus, tokenizer, out, executor=InProcess())
         seconds = clock.read()
         print(f"    {summary.encoder}, {summary.gate_documents} documents in the gate", file=sys.stderr)
         return 0.0, *seconds
@@ -222,7 +223,7 @@ def run_memory(work: str, tokenizer: str, name: str) -> tuple[float, float]:
     """Seconds and peak resident memory in MB of encoding one corpus."""
     out = _folder(Path(work) / "out" / "memory")
     start = time.perf_counter()
-    summary = encode_corpus(name, corpus_in(Path(work) / name), Path(tokenizer), out)
+    summary = encode_corpus(name, corpus_in(Path(work) / name), Path(tokenizer), out, executor=InProcess())
     seconds = time.perf_counter() - start
     print(f"    {summary.train.bytes / 1e6 / seconds:.1f} MB/s, {summary.encoder}", file=sys.stderr)
     shutil.rmtree(out)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.curation import WORKERS
 from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.naming import Naming
@@ -106,7 +107,9 @@ def jobs(profile: Profile, naming: Naming) -> list[Any]:
 
 def _tokens(profile: Profile, tokenizer: str, corpora: list[str]) -> StoredAsset[Any]:
     def make(build: Build) -> TokensSummary:
-        return encode_corpora(curated(profile, build), build.path(f"tokenizer/{tokenizer}"), build.out)
+        folder = build.path(f"tokenizer/{tokenizer}")
+        with build.executor(profile.engine, profile.curation.workers, WORKERS) as executor:
+            return encode_corpora(curated(profile, build), folder, build.out, executor)
 
     return StoredAsset(
         key=f"ablation_tokens/{tokenizer}",

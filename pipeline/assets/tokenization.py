@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.curation import WORKERS
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.curation.corpus import CuratedCorpus
@@ -122,7 +123,9 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
 
 def _tokens(profile: Profile, name: str) -> StoredAsset[Any]:
     def make(build: Build) -> TokensSummary:
-        return encode_corpus(name, curated(profile, build)[name], build.path("tokenizer"), build.out)
+        corpus, tokenizer = curated(profile, build)[name], build.path("tokenizer")
+        with build.executor(profile.engine, profile.curation.workers, WORKERS) as executor:
+            return encode_corpus(name, corpus, tokenizer, build.out, executor=executor)
 
     return StoredAsset(
         key=f"tokens/{name}",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.curation.heldout import iter_heldout
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selection import SelectedPart, iter_selected, selected_parts
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class CuratedCorpus:
     def iter_selected(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches of the documents that were kept; raises as the function of this name."""
         return iter_selected(self.documents, self.selection, columns)
+
+    def selected_parts(self) -> list[SelectedPart]:
+        """The files of documents with what was kept of each; raises as the function of this name."""
+        return selected_parts(self.documents, self.selection)
 
     def iter_heldout(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches of the held-out documents; raises as the function of this name."""

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
-from pipeline.base.parquet import read_table
+from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.contamination import CONTAMINATED_FILE
 from pipeline.curation.croissant import write_croissant
 from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
@@ -28,7 +28,7 @@ from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts
+from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts, parts
 from pipeline.curation.waterfall import Waterfall, WaterfallStep, check_adds_up
 
 SELECTION_VERSION: Final = "3"
@@ -118,6 +118,53 @@ def select_corpus(
     )
 
 
+@dataclass(frozen=True)
+class SelectedPart:
+    """What is kept of one file of documents: all that a worker needs to read it."""
+
+    path: Path
+    rows: np.ndarray
+    """Places within the file, int64, ascending."""
+    ids: pa.Array
+    """The documents' ids, by which another file at this path is told."""
+    selection: Path
+
+    def iter_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time."""
+        start = 0
+        for batch in iter_file(self.path, list(dict.fromkeys([*columns, "doc_id"]))):
+            low, high = np.searchsorted(self.rows, [start, start + batch.num_rows])
+            if low < high:
+                kept = batch.take(pa.array(self.rows[low:high] - start))
+                if not kept.column("doc_id").equals(self.ids.slice(low, high - low)):
+                    raise CurationError(
+                        f"{self.selection} selects other documents than {self.path.parent} holds: they do not belong "
+                        "together; materialize the corpus again"
+                    )
+                yield kept.select(list(columns))
+            start += batch.num_rows
+
+
+def selected_parts(documents: Path, selection: Path) -> list[SelectedPart]:
+    """The files of documents with what is kept of each, in their order; arguments and errors as `iter_selected`."""
+    path = selection / SELECTION_FILE
+    if not path.is_file():
+        raise CurationError(f"{path} is missing: the corpus was not built")
+    selected = read_table(path, columns=["row", "doc_id"])
+    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
+    found, start = [], 0
+    for part in parts(documents):
+        stop = start + read_metadata(part).num_rows
+        low, high = np.searchsorted(rows, [start, stop])
+        found.append(SelectedPart(part, rows[low:high] - start, ids.slice(low, high - low), path))
+        start = stop
+    if len(rows) and rows[-1] >= start:
+        raise CurationError(
+            f"{path} selects row {rows[-1]}, but {documents} has {start} rows: they do not belong together"
+        )
+    return found
+
+
 def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time.
 
@@ -129,27 +176,8 @@ def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> I
     Raises:
         CurationError: a folder lacks its files, or the selection has rows past the documents' end.
     """
-    path = selection / SELECTION_FILE
-    if not path.is_file():
-        raise CurationError(f"{path} is missing: the corpus was not built")
-    selected = read_table(path, columns=["row", "doc_id"])
-    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
-    start = 0
-    for batch in iter_parts(documents, list(dict.fromkeys([*columns, "doc_id"]))):
-        low, high = np.searchsorted(rows, [start, start + batch.num_rows])
-        if low < high:
-            kept = batch.take(pa.array(rows[low:high] - start))
-            if not kept.column("doc_id").equals(ids.slice(low, high - low)):
-                raise CurationError(
-                    f"{path} selects other documents than {documents} holds: they do not belong together; materialize "
-                    "the corpus again"
-                )
-            yield kept.select(list(columns))
-        start += batch.num_rows
-    if len(rows) and rows[-1] >= start:
-        raise CurationError(
-            f"{path} selects row {rows[-1]}, but {documents} has {start} rows: they do not belong together"
-        )
+    for part in selected_parts(documents, selection):
+        yield from part.iter_batches(columns)
 
 
 def _reasons(

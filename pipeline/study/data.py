@@ -64,9 +64,14 @@ class HeldoutSummary:
     bytes: dict[str, dict[str, int]]
 
 
-def encode_corpora(corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: Path) -> TokensSummary:
+def encode_corpora(
+    corpora: Mapping[str, CuratedCorpus], tokenizer: Path, out: Path, executor: Executor
+) -> TokensSummary:
     """Encode every corpus with one tokenizer into `out/<corpus>`."""
-    summaries = {name: encode_corpus(name, corpus, tokenizer, _made(out / name)) for name, corpus in corpora.items()}
+    summaries = {
+        name: encode_corpus(name, corpus, tokenizer, _made(out / name), executor=executor)
+        for name, corpus in corpora.items()
+    }
     return TokensSummary(
         canonical_hash({name: summary.content_hash for name, summary in summaries.items()}),
         {name: summary.train.tokens for name, summary in summaries.items()},

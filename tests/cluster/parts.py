@@ -1,6 +1,7 @@
 """Functions of parts, as workers import them."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,5 +43,5 @@ def note_and_wait(room: Path, number: int, seconds: float) -> int:
     return number
 
 
-def module_of(name: str, number: int) -> str:
-    return str(__import__(name).__file__)
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 RAY = Path(sys.executable).with_name("ray")
-PATIENCE = 120
+PATIENCE = 300
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 

@@ -73,7 +73,7 @@ def test_a_primer_is_read_before_a_textbook_by_the_grades_of_curation(tmp_path: 
     tokens = {name: tmp_path / "tokens" / name for name in corpora}
     for name, corpus in corpora.items():
         tokens[name].mkdir(parents=True)
-        encode_corpus(name, corpus, tmp_path / "bpe", tokens[name])
+        encode_corpus(name, corpus, tmp_path / "bpe", tokens[name], executor=InProcess())
     stage = {"name": "up", "order": "simple_to_hard", "grade_steps": STEPS}
     stage["mixture"] = {name: {"repeats": 1} for name in corpora}
     build_schedule(ScheduleSettings.model_validate({"stages": [stage]}), tokens, tmp_path / "schedule")

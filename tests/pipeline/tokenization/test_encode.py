@@ -14,9 +14,11 @@ import pytest
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
+from pipeline.base.executor import InProcess
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.tokenization import load_tokenizer
 from pipeline.tokenization.corpus_tokens import encode as encode_module
+from pipeline.tokenization.corpus_tokens import encoding
 from pipeline.tokenization.corpus_tokens.encode import encode_corpus
 from pipeline.tokenization.corpus_tokens.index import Split
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
@@ -39,7 +41,7 @@ def test_a_corpus_becomes_tokens_that_decode_to_its_selected_text(
     out = tmp_path / "tokens"
     out.mkdir()
     folder = build("small")
-    summary = encode_corpus("mixed", corpora["mixed"], folder, out)
+    summary = encode_corpus("mixed", corpora["mixed"], folder, out, executor=InProcess())
     tokenizer = load_tokenizer(folder)
     for part, documents in (("train", [*french[:40], *english[60:90]]), ("heldout", french[40:])):
         table = read(out, part)
@@ -82,7 +84,7 @@ def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, corpora: dict[str,
     for number in range(2):
         out = tmp_path / f"tokens{number}"
         out.mkdir()
-        encode_corpus("mixed", corpora["mixed"], folder, out)
+        encode_corpus("mixed", corpora["mixed"], folder, out, executor=InProcess())
         files.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert files[0] == files[1]
 
@@ -93,7 +95,7 @@ def test_a_fast_path_that_differs_anywhere_gives_way_to_the_reference_for_the_wh
     folder = build("small")
     right = tmp_path / "right"
     right.mkdir()
-    honest = encode_corpus("mixed", corpora["mixed"], folder, right)
+    honest = encode_corpus("mixed", corpora["mixed"], folder, right, executor=InProcess())
 
     def wrong(self: Tokenizer) -> Callable[[pa.Array], pa.Array]:
         return lambda texts: from_rows([np.zeros(3, dtype=np.uint16)] * len(texts), "uint16")
@@ -101,7 +103,7 @@ def test_a_fast_path_that_differs_anywhere_gives_way_to_the_reference_for_the_wh
     monkeypatch.setattr("pipeline.tokenization.encoders.byte_level.ByteLevelTokenizer._make_bulk", wrong)
     out = tmp_path / "out"
     out.mkdir()
-    summary = encode_corpus("mixed", corpora["mixed"], folder, out)
+    summary = encode_corpus("mixed", corpora["mixed"], folder, out, executor=InProcess())
     assert summary.encoder.startswith("reference (tokenizers ")
     assert "gave other ids" in json.loads((out / "tokens.json").read_text())["encoder"]
     assert summary.content_hash == honest.content_hash
@@ -114,11 +116,11 @@ def test_a_killed_run_goes_on_after_its_finished_files(
 ) -> None:
     folder = build("small")
     monkeypatch.setattr(encode_module, "TokenWriter", _small_files)
-    monkeypatch.setattr(encode_module, "CHUNK_BYTES", 400)
+    monkeypatch.setattr(encoding, "CHUNK_BYTES", 400)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    expected = encode_corpus("stories", corpora["stories"], folder, whole)
+    expected = encode_corpus("stories", corpora["stories"], folder, whole, executor=InProcess())
     assert len(expected.train.files) > 5
 
     encoded: list[int] = []
@@ -140,11 +142,11 @@ def test_a_killed_run_goes_on_after_its_finished_files(
     killed_once: list[bool] = []
     monkeypatch.setattr(Tokenizer, "bulk_encoder", counting)
     with pytest.raises(KeyboardInterrupt):
-        encode_corpus("stories", corpora["stories"], folder, killed)
+        encode_corpus("stories", corpora["stories"], folder, killed, executor=InProcess())
     finished = len(list(killed.glob("train-*.arrow")))
     assert 0 < finished < len(expected.train.files)
     encoded.clear()
-    again = encode_corpus("stories", corpora["stories"], folder, killed)
+    again = encode_corpus("stories", corpora["stories"], folder, killed, executor=InProcess())
     assert again.content_hash == expected.content_hash
     assert sum(encoded) < expected.train.documents + expected.heldout.documents
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
@@ -167,7 +169,7 @@ def test_the_documents_reading_grade_goes_with_the_training_tokens(
     pq.write_table(table.append_column(pa.field("grade", pa.float32(), nullable=False), grades), path)
     out = tmp_path / "out"
     out.mkdir()
-    encode_corpus("mixed", corpora["mixed"], build("small"), out)
+    encode_corpus("mixed", corpora["mixed"], build("small"), out, executor=InProcess())
     train = read(out, "train")
     assert train.column_names == ["doc_id", "bytes", "lang", "grade", "tokens"]
     assert train["grade"].to_pylist() == [float(number) for number in range(1, len(table), 2)]
@@ -179,7 +181,7 @@ def test_a_corpus_without_training_documents_is_refused(
 ) -> None:
     corpus = write_corpus(tmp_path / "empty", [], [("held out", "en")])
     with pytest.raises(TokenizerError, match="corpus empty has no training documents"):
-        encode_corpus("empty", corpus, build("small"), tmp_path)
+        encode_corpus("empty", corpus, build("small"), tmp_path, executor=InProcess())
 
 
 def test_bytes_that_are_not_the_text_s_are_refused(
@@ -193,7 +195,7 @@ def test_bytes_that_are_not_the_text_s_are_refused(
     index = table.column_names.index("bytes")
     pq.write_table(table.set_column(index, "bytes", pa.array([13, 5], pa.uint32())), path)
     with pytest.raises(TokenizerError, match="is said to have 5 bytes, its text has 4"):
-        encode_corpus("wrong", corpus, build("small"), tmp_path)
+        encode_corpus("wrong", corpus, build("small"), tmp_path, executor=InProcess())
 
 
 def test_ids_beyond_uint16_reach_the_token_store_as_uint32(
@@ -211,7 +213,7 @@ def test_ids_beyond_uint16_reach_the_token_store_as_uint32(
     assert built.notes == ("vocabulary of 70,002 is beyond uint16: ids are stored as uint32, 4 bytes each",)
     texts = ["the path", "spells <|endoftext|> out", "été"]
     corpus = write_corpus(tmp_path / "c", [(text, "en") for text in texts], [("moth", "en")])
-    summary = encode_corpus("c", corpus, folder, out)
+    summary = encode_corpus("c", corpus, folder, out, executor=InProcess())
     assert summary.dtype == "uint32"
     assert summary.gate_documents == 4
     table = read(out, "train")
