@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from pipeline.base.errors import SqueezeError
 from pipeline.cli import (
+    bucket_commands,
     doctor_command,
     inspect_commands,
     model_commands,
@@ -29,6 +30,7 @@ from pipeline.cli.streams import accept_everything
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for commands in (
     store_commands,
+    bucket_commands,
     plan_commands,
     doctor_command,
     inspect_commands,

@@ -29,32 +29,50 @@ MOST_SHOWN: Final = 50
 def list_artifacts(
     profile: ProfileOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what no profile uses at present.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="What the bucket has that SQUEEZE_STORE names.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Artifacts with their size, age, and the profiles they are current for."""
-    store = open_store(profile)
     faults: list[str] = []
-    used = _used(store)
+    if remote:
+        name, where, shown = _in_bucket(profile, everything=everything)
+    else:
+        store = open_store(profile, here=True)
+        used = _used(store)
+        name, where = store.profile, str(store.root)
+        shown = [
+            (artifact, used.get(artifact.fingerprint, []))
+            for artifact in (store.artifacts(unreadable=faults) if everything else _current(store, faults))
+        ]
     table = Table("artifact", "fingerprint", "size", "age", "current for", "built because", box=None, pad_edge=False)
     for column in (2, 3):
         table.columns[column].justify = "right"
-    shown = [
-        (artifact, used.get(artifact.fingerprint, []))
-        for artifact in (store.artifacts(unreadable=faults) if everything else _current(store, faults))
-    ]
     if as_json:
         print_json([_row(artifact, profiles) for artifact, profiles in shown])
         return
     for artifact, profiles in shown:
-        used_here = store.profile in profiles
+        used_here = name in profiles
         built = artifact.manifest.built
         row = (escape(artifact.key), artifact.fingerprint[:8], size(artifact.manifest.size), age(built.at))
         words = (escape(", ".join(profiles)) or "-", escape(built.reason))
         table.add_row(*row, *words, style=None if used_here else "dim")
     console.print(table)
     total = size(sum(artifact.manifest.size for artifact, _ in shown))
-    console.print(f"{table.row_count} artifacts, {total}, in {escape(str(store.root))}", soft_wrap=True)
+    console.print(f"{table.row_count} artifacts, {total}, in {escape(where)}", soft_wrap=True)
     _complain(faults)
+
+
+def _in_bucket(profile: str | None, *, everything: bool) -> tuple[str, str, list[tuple[Artifact, list[str]]]]:
+    """The profile's name, the bucket's address, and its artifacts with the profiles they are current for."""
+    from pipeline.cli.bucket_commands import bucket_behind
+    from pipeline.profile.yaml import profile_name
+    from pipeline.store import Artifact
+    from pipeline.store.remote.transfer import listed
+
+    backend = bucket_behind()
+    name = profile_name(profile)
+    found = listed(backend.objects, None if everything else name)
+    return name, backend.objects.address, [(Artifact(manifest, backend), owners) for manifest, owners in found]
 
 
 def _used(store: Store) -> dict[str, list[str]]:
@@ -144,7 +162,7 @@ def verify(
     from pipeline.preflight.doctor import Verified, now, verified
     from pipeline.store.maintenance import damaged_in
 
-    store = open_store(profile, whole=True)
+    store = open_store(profile, whole=True, here=True)
     faults, said = [], []
     count = 0
     for damage in damaged_in(store, quick=quick):
@@ -185,11 +203,17 @@ def gc(
     forget_profile: Annotated[
         str | None, typer.Option("--forget", help="A profile whose artifacts are no longer wanted.")
     ] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="From the bucket that SQUEEZE_STORE names.")] = False,
+    older_than: Annotated[int, typer.Option(help="Days since something was last needed, with --remote.")] = 7,
 ) -> None:
     """Remove what no profile's current artifacts need; asks first."""
+    from pipeline.cli.bucket_commands import sweep_bucket
     from pipeline.store.collection import collect, forget, garbage, tidy
 
-    store = open_store(profile, whole=True)
+    if remote:
+        sweep_bucket(older_than, yes=yes, forgotten=forget_profile)
+        return
+    store = open_store(profile, whole=True, here=True)
     if forget_profile:
         known = sorted({name for _, name in store.backend.pointers()})
         if forget_profile not in known:

@@ -44,20 +44,24 @@ ProfileOption = Annotated[
 ]
 
 
-def open_store(profile: str | None, *, whole: bool = False) -> Store:
+def open_store(profile: str | None, *, whole: bool = False, here: bool = False) -> Store:
     """The store as this profile sees it. Only the profile's name matters here, so its file is not validated.
 
-    whole: for commands about everything in the store, whoever the results of the profile's name are of.
+    whole: for commands about everything in the store, whoever the results of the profile's name are of. here: for
+    commands about this machine's folder alone, whatever bucket is behind it.
     """
     from pipeline.profile.yaml import find_profile, origin_of, profile_name
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
+    from pipeline.store.local import LocalBackend
+    from pipeline.store.remote.address import store_address
 
     root = squeeze_home()
-    if not root.is_dir():
+    if not root.is_dir() and (here or store_address() is None):
         raise SqueezeError(f"there is no store at {root}: run `dagster job execute -j full_train`, or set SQUEEZE_HOME")
     origin = None if whole else origin_of(find_profile(profile))
-    return Store(root, profile_name(profile), named=profile, origin=origin).open()
+    backend = LocalBackend(root) if here else None
+    return Store(root, profile_name(profile), named=profile, origin=origin, backend=backend).open()
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ REQUEST_BYTES: Final = 32 << 20
 PART_BYTES: Final = 16 << 20
 """The parts that a large file is put in, but for one that would have more of them than S3 takes."""
 _MOST_PARTS: Final = 9_000
+YOUNG: Final = timedelta(days=1)
+"""A blob of this age is sent anew rather than counted on."""
 
 
 def blob_name(sha256: str) -> str:
@@ -33,18 +36,19 @@ def blob_name(sha256: str) -> str:
     return f"{BLOBS}/{sha256}"
 
 
-def put_blob(objects: Objects, file: Path, sha256: str | None = None, *, there: Container[str] = ()) -> str:
+def put_blob(objects: Objects, file: Path, sha256: str | None = None) -> str:
     """Have a file's bytes in the bucket; returns their SHA-256 in hexadecimal.
 
-    sha256: the file's, where it is known. there: hashes of blobs known to be in the bucket, which it is not asked for.
-    Raises BucketError, and what the disk raises (OSError).
+    A blob that is there is not sent again while it is young: an older one may be on its way out, if nothing needs it
+    yet (`sweeping`). sha256: the file's, where it is known. Raises BucketError, and what the disk raises (OSError).
     """
     import obstore
 
     digest = sha256 or sha256_of(file)
     size = file.stat().st_size
     name = blob_name(digest)
-    if digest in there or objects.size(name) == size:
+    found = objects.entry(name)
+    if found is not None and found.bytes == size and datetime.now(UTC) - found.modified < YOUNG:
         return digest
     part = max(PART_BYTES, -(-size // _MOST_PARTS))
     with objects.asking("put", name), file.open("rb") as content:

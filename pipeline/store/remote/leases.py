@@ -39,6 +39,11 @@ def lease_name(name: str) -> str:
     return f"{LEASES}/{name}"
 
 
+def is_free(objects: Objects, name: str) -> bool:
+    """Whether the object of a lease says that nobody holds it; a holder that died has not said so."""
+    return bool(_decoded(objects.read(name) or b"").get("free", True))
+
+
 class Lease:
     """What its holder knows of it."""
 

@@ -136,13 +136,14 @@ class Objects:
                 return
         self.delete(name)
 
-    def size(self, name: str) -> int | None:
-        """An object's bytes, or None where there is none."""
+    def entry(self, name: str) -> Entry | None:
+        """An object as a listing shows it, or None where there is none."""
         import obstore
 
         with self.asking("head", name):
             try:
-                return int(obstore.head(self.store, name)["size"])
+                found = obstore.head(self.store, name)
+                return Entry(name, found["size"], found["last_modified"])
             except FileNotFoundError as error:
                 self._require_bucket(error)
                 return None

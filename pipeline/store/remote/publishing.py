@@ -6,16 +6,16 @@ the first's artifact for his own if their contents are equal: times and drawings
 
 from __future__ import annotations
 
-from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from pipeline.base.errors import BucketError, NotReproducedError
-from pipeline.store.manifest import Manifest, Provenance
+from pipeline.base.errors import BucketError, NotReproducedError, StoreError
+from pipeline.store.manifest import FileRecord, Manifest, Provenance
 from pipeline.store.remote.blobs import put_blob
 from pipeline.store.remote.names import manifest_name
 from pipeline.store.remote.objects import Objects
+from pipeline.store.soundness import damage_of
 
 AT_ONCE: Final = 4
 """Files of an artifact that are on their way at one time."""
@@ -29,17 +29,17 @@ def read_manifest(objects: Objects, key: str, fingerprint: str) -> Manifest | No
     return None if data is None else Manifest.parse(data.decode(errors="replace"), objects.where(name))
 
 
-def publish(objects: Objects, manifest: Manifest, folder: Path, *, there: Container[str] = ()) -> Manifest:
+def publish(objects: Objects, manifest: Manifest, folder: Path) -> Manifest:
     """Have an artifact in the bucket, whose files lie in `folder`; returns the manifest that is there then.
 
-    there: hashes of blobs known to be in the bucket. Raises NotReproducedError where another build of the same
-    fingerprint is there with another content; BucketError; what the disk raises (OSError).
+    Raises NotReproducedError where another build of the same fingerprint is there with another content; StoreError
+    where a file is not what the manifest says; BucketError; what the disk raises (OSError).
     """
     found = read_manifest(objects, manifest.key, manifest.fingerprint)
     if found is None:
-        files = {record.sha256: folder / name for name, record in manifest.files.items()}
+        files = {record.sha256: (folder / name, record) for name, record in manifest.files.items()}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda item: put_blob(objects, item[1], item[0], there=there), files.items()))
+            list(pool.map(lambda item: _put_sound(objects, *item), files.values()))
         if objects.create(manifest_name(manifest.key, manifest.fingerprint), manifest.to_json().encode()):
             return manifest
         found = read_manifest(objects, manifest.key, manifest.fingerprint)
@@ -47,6 +47,13 @@ def publish(objects: Objects, manifest: Manifest, folder: Path, *, there: Contai
             raise BucketError(f"{objects.where(manifest_name(manifest.key, manifest.fingerprint))}: was taken away")
     require_equal(found, manifest)
     return found
+
+
+def _put_sound(objects: Objects, file: Path, record: FileRecord) -> None:
+    """Put a file, unless it is not what was built: its blob would be damaged for everybody."""
+    if damage := damage_of(file, record):
+        raise StoreError(f"{damage}; put it aside with `squeeze verify --repair`, and run the same command again")
+    put_blob(objects, file, record.sha256)
 
 
 def require_equal(first: Manifest, second: Manifest) -> None:

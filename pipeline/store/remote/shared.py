@@ -34,6 +34,7 @@ from pipeline.store.remote.objects import Objects, Version
 from pipeline.store.remote.publishing import publish
 from pipeline.store.remote.room import Uses, make_room
 from pipeline.store.running import RUNS as LOCAL_RUNS
+from pipeline.store.soundness import remember_sound
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,12 +49,17 @@ AWAY_SECONDS: Final = 900.0
 
 def backend_of(root: Path) -> Backend:
     """What holds the artifacts of a root: the folder, with the bucket behind it that SQUEEZE_STORE names."""
+    return shared_backend(root) or LocalBackend(root)
+
+
+def shared_backend(root: Path) -> SharedBackend | None:
+    """The folder with its bucket, one a process for each; None where SQUEEZE_STORE names none."""
     address = store_address()
-    return LocalBackend(root) if address is None else _shared(root, address, home_limit())
+    return None if address is None else _shared(root, address, home_limit())
 
 
 @cache
-def _shared(root: Path, address: str, limit: int | None) -> Backend:
+def _shared(root: Path, address: str, limit: int | None) -> SharedBackend:
     return SharedBackend(root, open_objects(address), limit=limit)
 
 
@@ -217,6 +223,8 @@ class SharedBackend(LocalBackend):
 
     def commit(self, manifest: Manifest) -> Manifest:
         super().commit(manifest)
+        for name, record in manifest.files.items():  # they were hashed a moment ago
+            remember_sound(self.place(manifest.key, manifest.fingerprint) / name, record)
         self._uses.add(manifest.key, manifest.fingerprint)
         try:
             theirs = self._publish(manifest)

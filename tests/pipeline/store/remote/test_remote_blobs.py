@@ -38,9 +38,8 @@ def test_what_is_there_is_not_sent_again(objects, file):
     sent = objects.traffic.sent
     put_blob(objects, file)
     assert objects.traffic.sent == sent == file.stat().st_size
-    requests = dict(objects.traffic.requests)
-    put_blob(objects, file, digest, there={digest})
-    assert objects.traffic.requests == requests
+    put_blob(objects, file, digest)
+    assert objects.traffic.sent == sent
 
 
 def test_a_large_file_goes_and_comes_in_parts(objects, file, tmp_path, monkeypatch):
@@ -90,4 +89,4 @@ def test_what_arrives_damaged_each_time_otherwise_is_left_in_the_bucket(objects,
     monkeypatch.setattr(blobs, "_pieces", lambda *_: iter([next(answers)]))
     with pytest.raises(BucketUnreachableError, match="arrived damaged twice, each time otherwise"):
         fetch_blob(objects, digest, file.stat().st_size, tmp_path / "copy")
-    assert objects.size(blob_name(digest)) == file.stat().st_size
+    assert objects.entry(blob_name(digest)).bytes == file.stat().st_size

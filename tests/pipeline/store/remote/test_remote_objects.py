@@ -15,11 +15,11 @@ from pipeline.store.remote.objects import Objects
 
 def test_an_object_is_read_as_it_was_written_and_is_gone_once_deleted(objects):
     assert objects.read("a/b") is None
-    assert objects.size("a/b") is None
+    assert objects.entry("a/b") is None
     objects.write("a/b", b"one")
     objects.write("a/b", b"other")
     assert objects.read("a/b") == b"other"
-    assert objects.size("a/b") == 5
+    assert objects.entry("a/b").bytes == 5
     objects.rename("a/b", "c/d")
     objects.delete("a/b")
     assert [(entry.name, entry.bytes) for entry in objects.entries("c")] == [("c/d", 5)]
