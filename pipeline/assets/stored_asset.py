@@ -26,8 +26,9 @@ from pipeline.base.redaction import redact, speakable
 from pipeline.base.settings import identity_of
 from pipeline.engine.executors import executor_of
 from pipeline.engine.settings import Engine
+from pipeline.launch.choice import launcher_of
 from pipeline.launch.launcher import Launcher
-from pipeline.launch.local import LocalLauncher
+from pipeline.launch.settings import LaunchSettings
 from pipeline.reporting.decorating import decorating
 from pipeline.reporting.plots.style import markdown_image
 from pipeline.store import Artifact, Built, Outcome, Store
@@ -101,9 +102,9 @@ class Build:
         """
         return executor_of(engine, workers or 0, self.out, setting=setting)
 
-    def launcher(self) -> Launcher:
-        """What starts programs that train: the one place that decides where they run."""
-        return LocalLauncher()
+    def launcher(self, settings: LaunchSettings | None = None) -> Launcher:
+        """What starts programs that train: the one place that decides where they run; none for this machine."""
+        return launcher_of(settings)
 
 
 class Summary(Protocol):

@@ -22,11 +22,13 @@ from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.base.errors import SqueezeError
 from pipeline.base.files import sha256_of, write_text
 from pipeline.base.finished import finish, is_finished
+from pipeline.base.held import LAUNCH
 from pipeline.evaluation.lm_eval.training_items import TrainingItems
-from pipeline.launch.in_dagster import run_in_dagster
-from pipeline.launch.launcher import Program, Shared
+from pipeline.launch.in_dagster import run_in_dagster, stay_with
+from pipeline.launch.launcher import Handle, Program, Shared
 from pipeline.launch.ranks import Batch
 from pipeline.launch.settings import LaunchSettings
+from pipeline.launch.supervised import running_in
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import merge
 from pipeline.reporting.card import model_card
@@ -136,12 +138,15 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
     Raises SqueezeError with the trainer's own message when it ends in any other way than by finishing.
     """
     if not is_finished(build.out / SUMMARY_FILE):  # as it is where an attempt was killed after the run's end
-        _launch(build, launch, epochs, packed=packed)
+        running = running_in(build.out, build.context.log)
+        if running is None or not _came_to_its_end(build, running):
+            _launch(build, launch, epochs, packed=packed)
     summary = read_summary(build.out)
     if summary is None or summary.interrupted or summary.content_hash is None:
         raise SqueezeError(INTERRUPTED)
     finish(build.out / SUMMARY_FILE, *(file for file in build.out.glob("[!.]*") if file.is_file()))
-    shutil.rmtree(build.out / CHECKPOINTS, ignore_errors=True)
+    for scratch in (CHECKPOINTS, LAUNCH):
+        shutil.rmtree(build.out / scratch, ignore_errors=True)
     return ModelSummary(summary.content_hash, summary, _loss_curve(build.out))
 
 
@@ -160,11 +165,30 @@ def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) 
         ("train", "--config", str(config)),
         shared=Shared(batch_of(build.settings), launch.ranks, build.settings.training.device),
         environment={"OMP_NUM_THREADS": str(launch.threads_per_rank)} if launch.threads_per_rank is not None else {},
+        folder=build.out,
+        stands_on={item.key: item.fingerprint for item in build.inputs.values()},
     )
     with observe_metrics(build.context, build.out):
-        status = run_in_dagster(build.launcher(), program, build.context)
+        status = run_in_dagster(build.launcher(launch), program, build.context)
+    _require_end(build, status)
+
+
+def _came_to_its_end(build: Build, running: Handle) -> bool:
+    """Stay with a trainer that a run which is gone has started; whether it went to its end, or was being stopped, so
+    that another has to go on from its checkpoint. Raises SqueezeError where it fails."""
+    rows = metrics_rows(build.out / METRICS_FILE)
+    at = f"at step {rows[-1]['step']:,}" if rows else "before its first step"
+    build.context.log.info(f"a trainer runs here already, {at}: attached to it")
+    with observe_metrics(build.context, build.out):
+        status = stay_with(running, build.context)
+    if status != EXIT_UNFINISHED:
+        _require_end(build, status)
+    return status == 0
+
+
+def _require_end(build: Build, status: int) -> None:
     if status:
-        raise SqueezeError(_why_it_failed(config, status))
+        raise SqueezeError(_why_it_failed(build.out / RUN_FILE, status))
 
 
 def run_config(build: Build, epochs: int, *, packed: bool) -> RunConfig:

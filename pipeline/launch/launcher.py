@@ -42,6 +42,10 @@ class Program:
     """Variables beside those of this process."""
     output: Path | None = None
     """File that takes what it prints, after what is there; none for this process's own output."""
+    folder: Path | None = None
+    """Folder of the run, below which it writes; none for a program that nobody ever attaches to."""
+    stands_on: Mapping[str, str] = field(default_factory=dict)
+    """Artifacts that it reads, fingerprints by key: kept from collection as long as it runs."""
 
 
 class Handle(Protocol):
@@ -59,6 +63,11 @@ class Handle(Protocol):
 class Launcher(Protocol):
     """Starts programs on one kind of machine."""
 
+    inherits: bool
+    """Whether a program is a child of this process and has its variables: it can speak through Dagster's Pipes. What
+    another says is logged while it is waited for."""
+
     def start(self, program: Program, log: logging.Logger) -> Handle:
-        """Start the program, whose processes end with the thread that called this, however that ends."""
+        """Start the program, whose processes end with the thread that called this, however that ends, unless the
+        launcher is one that lets them go on."""
         ...

@@ -28,6 +28,8 @@ more."""
 class LocalLauncher:
     """Starts programs as processes of this machine."""
 
+    inherits = True
+
     def start(self, program: Program, log: logging.Logger) -> Handle:
         with contextlib.ExitStack() as files:
             output = files.enter_context(program.output.open("ab")) if program.output is not None else None
@@ -56,11 +58,16 @@ class LocalHandle:
 
 def environment(program: Program) -> Mapping[str, str]:
     """This process's variables and the program's, with which Python finds the modules that this process has found."""
-    variables = os.environ | program.environment | {"PYTHONSAFEPATH": "1"}
+    variables = os.environ | program.environment
+    return variables | modules_of_this(variables.get("PYTHONPATH"))
+
+
+def modules_of_this(path: str | None) -> dict[str, str]:
+    """The variables with which another Python finds the modules that this process has found; path: its PYTHONPATH."""
     here = str(Path(pipeline.__file__).parents[1])
-    if here not in site.getsitepackages():  # a clone; what is installed is found anyway
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (here, variables.get("PYTHONPATH"))))
-    return variables
+    if here in site.getsitepackages():  # installed, so found anyway
+        return {"PYTHONSAFEPATH": "1"}
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, (here, path)))}
 
 
 def command(program: Program, log: logging.Logger) -> list[str]:

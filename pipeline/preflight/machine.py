@@ -15,6 +15,7 @@ from pipeline.base.errors import LaunchError
 from pipeline.base.memory import available_memory
 from pipeline.base.numbers import duration, size
 from pipeline.launch.ranks import Started, ranks_for
+from pipeline.launch.settings import LaunchSettings
 from pipeline.planning.training import run_of
 from pipeline.preflight.finding import Finding
 from pipeline.preflight.flight import Flight
@@ -37,6 +38,9 @@ def machine(flight: Flight, steps: int | None) -> Iterator[Finding]:
     try:
         check_trackers(training)
         batch = batch_of(Training(profile.model, training))
+        if profile.launch.kind != "local":
+            yield Finding("device", "ok", f"{_nodes(profile.launch)}, {batch.sequences} sequences a batch")
+            return
         started = ranks_for(profile.launch.ranks, training.device, batch)
         figures = plan(run_of(profile, steps or 1), devices=started.ranks)
     except (LaunchError, TrainerError) as error:
@@ -51,6 +55,12 @@ def machine(flight: Flight, steps: int | None) -> Iterator[Finding]:
         yield _port()
     if steps is not None:
         yield from _length(flight, figures, steps, started)
+
+
+def _nodes(launch: LaunchSettings) -> str:
+    """Where training is, if not here: its devices and memory are not looked at."""
+    what = "a job of Slurm's" if launch.kind == "slurm" else "launch.command"
+    return f"{launch.nodes} node{'s' if launch.nodes > 1 else ''} by {what}"
 
 
 def _precision(started: Started, precision: str) -> Iterator[Finding]:

@@ -147,11 +147,13 @@ def _batch(profile: Sections) -> Iterator[Mistake]:
             f"{below + context:,}",
         )
         return
-    if isinstance(ranks, int) and ranks > sequences:
+    nodes = profile.launch.nodes
+    least = nodes * (ranks if isinstance(ranks, int) else 1)
+    if least > sequences:
         yield Mistake(
-            ("launch", "ranks"),
-            f"{ranks} ranks cannot share a batch of {sequences} sequences: set it to auto, or raise "
-            "training.batch_tokens",
+            ("launch", "ranks" if isinstance(ranks, int) else "nodes"),
+            f"{least} ranks{f' on {nodes} nodes' if nodes > 1 else ''} cannot share a batch of {sequences} sequences: "
+            f"set {'it to auto' if nodes == 1 else 'fewer'}, or raise training.batch_tokens",
         )
 
 

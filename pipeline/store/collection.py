@@ -1,7 +1,8 @@
 """Garbage collection: finding what nobody needs any more, and removing it.
 
-Needed is what is current for some profile, what a run or a build at work stands on, and all that those came from. Where
-a pointer or a manifest cannot be read, everything that it may mean is kept, and said so.
+Needed is what is current for some profile, what a run or a build at work stands on, or a trainer that has outlived its
+run, and all that those came from. Where a pointer or a manifest cannot be read, everything that it may mean is kept,
+and said so.
 
 Removing looks again, with the pointers held still: what became needed since it was listed stays, and what that was made
 from is read from manifests alone. Artifacts are first
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.base.errors import DamagedError, StoreError
+from pipeline.base.held import is_held, stands_on
 from pipeline.store.backend import CURRENT, Backend, Fingerprint, Removable
 from pipeline.store.catalogue import Entry, Unreadable
 from pipeline.store.origin import disclaim
@@ -50,15 +52,16 @@ def garbage(
             notes.append(f"{entry.error} (kept until then)")
         else:
             artifacts[entry.fingerprint] = entry
+    held = [item for item in store.backend.abandoned(unfinished=True) if is_held(item.path)]
     try:
-        at_work = set(stood_on(store.backend))
+        at_work = set(stood_on(store.backend)).union(*(stands_on(item.path).items() for item in held))
     except DamagedError as error:
         notes.append(f"{error}; nobody can say what it stands on, so everything is kept")
         return []
     needed = _needed(store, artifacts, at_work, notes, checked=checked)
     if needed is None:
         return []
-    removable = list(store.backend.abandoned(unfinished=unfinished))
+    removable = [item for item in store.backend.abandoned(unfinished=unfinished) if not is_held(item.path)]
     in_use = {fingerprint for _, fingerprint in at_work}
     for item in artifacts.values():
         is_epoch = epochs and item.key.startswith(EPOCHS) and item.fingerprint not in in_use
@@ -80,7 +83,7 @@ def collect(
         _tidy(backend)
         still = {item.path for item in garbage(store, epochs=epochs, unfinished=unfinished, checked=True)}
         for item in _children_first(store, items):
-            place = backend.take_out(item) if item.path in still else None
+            place = backend.take_out(item) if item.path in still and not is_held(item.path) else None
             if place is None:
                 kept.append(item)
             else:

@@ -1,12 +1,17 @@
 """A Ray and a Slurm of two nodes each on this machine, started once for all tests, or skipped with the reason."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster import slurm_nodes
 from tests.cluster.ray_nodes import ENVIRONMENT, RayNodes
 from tests.cluster.slurm_nodes import SlurmNodes
+from tests.cluster.training_run import Run, processes
+from tests.trainer.run.tiny_shards import write_shards
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +51,23 @@ def slurm(slurm_folder: SlurmNodes, monkeypatch: pytest.MonkeyPatch) -> SlurmNod
     for name, value in slurm_folder.environment.items():
         monkeypatch.setenv(name, value)
     return slurm_folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, shards: Path) -> Iterator[Callable[..., Run]]:
+    """`make_run("name", training settings...)`; nothing of it is left running."""
+    made: list[Run] = []
+
+    def make(name: str = "run", **training: object) -> Run:
+        made.append(Run(tmp_path / name, shards, **training))
+        return made[-1]
+
+    yield make
+    for run in made:
+        for pid in processes(run.out):
+            os.kill(pid, signal.SIGKILL)

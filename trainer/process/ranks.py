@@ -112,9 +112,11 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
 
 def devices_of(kind: str) -> int:
     """How many devices of a kind there are here, one for each rank; the processor counts as one, which many share."""
+    if kind != "cuda":
+        return 1
     import torch
 
-    return torch.cuda.device_count() if kind == "cuda" else 1
+    return torch.cuda.device_count()
 
 
 def leave_ranks(ranks: Ranks) -> None:
@@ -196,6 +198,8 @@ def choose_device(device: str) -> str:
 
     Raises `ConfigError` for one that torch does not see.
     """
+    if device == "cpu":
+        return device
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

@@ -55,6 +55,15 @@ def test_ranks_that_meet_one_mps_device_are_said_to_be_one(machine, own, finding
     assert notes == ["launch.ranks: 2 ranks asked for, 1 MPS device: running 1 rank; the batch stays"]
 
 
+def test_a_model_that_other_machines_train_is_not_held_to_this_ones_memory(machine, own, findings, free_disk):
+    machine(gpus=1, gigabytes=8)
+    free_disk(10**13)
+    huge = "model: {width: 4096, heads: 32, layers: 32, ff_width: 16384, context: 256}\n"
+    found = findings(own(f"{huge}launch: {{kind: slurm, nodes: 2}}\n"))
+    assert refusal(found) is None
+    assert "2 nodes by a job of Slurm's, 32 sequences a batch" in [item.text for item in found]
+
+
 def test_a_time_box_that_cuts_the_run_is_said_so(machine, findings, reachable, free_disk):
     machine(gpus=1)  # an RTX 3090
     free_disk(10**13)

@@ -124,6 +124,14 @@ AT_LOAD = {
         "launch: {ranks: 64}",
         "64 ranks cannot share a batch of 32 sequences: set it to auto",
     ),
+    "more ranks on all nodes than sequences": (
+        "launch: {kind: slurm, nodes: 4, ranks: 16}",
+        "64 ranks on 4 nodes cannot share a batch of 32 sequences: set fewer",
+    ),
+    "nodes where there is one machine": (
+        "launch: {nodes: 2}",
+        "nodes is 2, but kind is local, which is one machine: set kind to command or slurm",
+    ),
     "warm-up over max_steps": (
         "training: {max_steps: 12, schedule: {warmup_steps: 1000}}",
         "training.schedule.warmup_steps: 1,000 steps of warm-up are no shorter than the run of 12: lower it",

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from pipeline.base.errors import DamagedError
+from pipeline.base.held import lock_of, write_stands_on
+from pipeline.base.lock import exclusive
 from pipeline.store import Built, Store
 from pipeline.store.collection import collect, forget, garbage
 
@@ -166,3 +168,25 @@ def test_what_killed_writers_of_pointers_left_is_removed(store):
     left.write_text("x")
     chain(store)
     assert not left.exists()
+
+
+def test_nothing_is_taken_from_a_trainer_that_has_outlived_its_run(store):
+    shards = chain(store, 1)[2]
+    workspace = store.backend.workspace("model", "e" * 32)
+    (workspace / "checkpoint").write_text("of a trainer")
+    write_stands_on(workspace, {shards.key: shards.fingerprint})
+    for key in CHAIN:
+        pointer(store, key).unlink()
+    with exclusive(lock_of(workspace), "training"):
+        left = garbage(store, unfinished=True)
+        assert [item.key for item in left] == ["model"]  # the old one; its ancestors are the trainer's too
+        assert left[0].path != workspace
+    listed = garbage(store, unfinished=True)
+    assert workspace in [item.path for item in listed]
+    with exclusive(lock_of(workspace), "training"):
+        kept = collect(store, listed, unfinished=True)
+    assert workspace in [item.path for item in kept]
+    assert (workspace / "checkpoint").exists()
+    assert shards.path.exists()
+    assert collect(store, kept, unfinished=True) == []
+    assert not workspace.exists()
