@@ -11,6 +11,7 @@ from pipeline.launch.choice import launcher_of
 from pipeline.launch.launcher import Program, Shared
 from pipeline.launch.ranks import Batch
 from pipeline.launch.settings import LaunchSettings
+from tests.cluster.training_run import Run
 
 pytestmark = [
     pytest.mark.cluster,
