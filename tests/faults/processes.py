@@ -13,7 +13,8 @@ from typing import Any
 from pipeline.base.errors import SqueezeError
 from trainer.errors import TrainerError
 
-MOST_SECONDS = 240
+MOST_SECONDS = 1200
+"""After which a run counts as one that hangs, on a machine that does much else."""
 GONE_SECONDS = 60.0
 
 
