@@ -6,6 +6,7 @@ it depends on: model, settings of training, version of torch, processor, ranks a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -18,11 +19,20 @@ from pipeline.base.memory import available_memory
 from pipeline.planning.training import run_of
 from pipeline.profile.profile import Profile
 from trainer.process.cores import core_count
+from trainer.records import check, parse_json
+from trainer.settings import Positive
 
 if TYPE_CHECKING:
     from trainer.plan import HardwarePlan, TrainingPlan
 
 ROW: Final = "this CPU"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tried:
+    """What is kept of a measurement."""
+
+    tokens_per_second: Positive
 
 
 def processor_plan(profile: Profile, figures: TrainingPlan, ranks: int, cache: Path) -> HardwarePlan | None:
@@ -60,8 +70,8 @@ def _speed(profile: Profile, figures: TrainingPlan, ranks: int, threads: int, ca
         "machine": [torch.__version__, processor_name(), ranks, threads],
     }
     file = cache / "speed" / f"{text_hash(canonical_json(depends_on, where='speed'))}.json"
-    if file.is_file():
-        return float(json.loads(file.read_text(encoding="utf-8"))["tokens_per_second"])
+    with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is tried anew
+        return check(_Tried, parse_json(file.read_bytes())).tokens_per_second
     if figures.state_bytes + figures.activation_bytes_per_sequence > available_memory() // 2:
         return None
     speed = tokens_per_second(run, figures.flops_per_token, ranks=ranks, threads=threads)

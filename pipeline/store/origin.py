@@ -74,5 +74,5 @@ def _is_there(other: str, origin: str) -> bool:
         return other == BUILT_IN or Path(other).is_file()
     try:
         return not Path(other).samefile(origin)
-    except OSError:
+    except (OSError, ValueError):  # a damaged name may be none
         return False

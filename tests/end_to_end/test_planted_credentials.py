@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 USER, PASSWORD, TOKEN = "planted-user", "planted-password-5e1f", "planted-token-93c7"
 IN_THE_ENVIRONMENT = {
     "HF_TOKEN": "hf_PlantedTokenOfTheHub0123456789",
@@ -104,7 +104,7 @@ def test_no_file_message_or_export_has_them(fresh_project, address):
     assert "403" in said[0], "the refusal is what ended it"
     run("dagster", "job", "execute", "-j", "full_train")
     run("squeeze", "export", "--out", "exported")
-    for words in ("report", "lineage scorecard", "plan", "scorecard --json", "doctor --json", "ls", "verify"):
+    for words in ("report", "lineage scorecard", "scorecard --json", "doctor --json"):
         run("squeeze", *words.split())
     documents = next(project.folder.glob(".squeeze/documents/web/*/lineage.json"))
     assert re.search(r"://\*\*\*@127.0.0.1:\d+/web.jsonl\?token=\*\*\*", documents.read_text()), "it came from there"

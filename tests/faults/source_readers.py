@@ -118,9 +118,33 @@ def read_unfinished(folder: Path) -> Any:
         return build_documents("web", _unfinished(folder), Path(out), cache=folder, executor=InProcess())
 
 
+# -- data sets of the hub -----------------------------------------------------------------------------------------
+
+COMMIT: Final = "c" * 40
+
+
+def make_catalog(folder: Path) -> None:
+    """What was kept of a data set's files."""
+    from pipeline.base.files import write_json
+    from pipeline.curation.sources.hub.kept import folder_of
+
+    record = folder_of(folder, "a/b", COMMIT) / "default--train.files.json"
+    record.parent.mkdir(parents=True)
+    write_json(record, {"kind": "parquet", "files": ["data/a.parquet", "data/b.parquet"]})
+
+
+def read_catalog(folder: Path) -> Any:
+    from pipeline.curation.sources.hub import catalog
+    from pipeline.curation.sources.settings import HubDataset
+
+    catalog._found = lambda dataset, cache: catalog.Catalog("text", [])  # what is damaged is asked for anew
+    return catalog.catalog_of(HubDataset(id="a/b", revision=COMMIT), folder)
+
+
 READERS: Final[dict[str, Reader]] = {
     "profile": Reader(make_profile, ("*.yaml",), read_profile),
     "source": Reader(make_sources, ("*-*",), read_source),
+    "catalog of the hub": Reader(make_catalog, ("**/*.files.json",), read_catalog),
     "wheel": Reader(make_wheel, (WHEEL,), read_wheel),
     "unfinished documents": Reader(make_unfinished, ("out/**/*", "out/**/.*"), read_unfinished),
 }

@@ -73,6 +73,63 @@ def read_run(folder: Path) -> Any:
     return kept, other.own
 
 
+def make_catalogue(folder: Path) -> None:
+    """What a look at the store has written down, so that the next one need not read manifests."""
+    make_store(folder)
+    read_store(folder)
+
+
+def seal_catalogue(name: str, data: bytes) -> bytes:
+    from pipeline.store.catalogue import _seal
+
+    entries = data.partition(b"\n")[2]
+    return _seal(entries) + b"\n" + entries
+
+
+def make_origin(folder: Path) -> None:
+    from pipeline.store import Store
+    from pipeline.store.origin import claim
+
+    claim(Store(folder, "tiny").backend, "tiny", str(folder / "tiny.yaml"))
+
+
+def read_origin(folder: Path) -> Any:
+    from pipeline.store import Store
+    from pipeline.store.origin import require_own
+
+    require_own(Store(folder, "tiny").backend, "tiny", str(folder / "another.yaml"))
+
+
+def make_uses(folder: Path) -> None:
+    """What processes alive and runs hold of a store that is cleared to make room, as what is in a bucket too."""
+    from pipeline.store.remote.room import USES
+
+    make_run(folder)
+    (folder / USES).mkdir()
+    (folder / USES / "one.json").write_text(json.dumps([f"{key}/{'0' * 32}" for key in ("mixture", "tokens/web")]))
+
+
+def read_uses(folder: Path) -> Any:
+    from pipeline.store.local import LocalBackend
+    from pipeline.store.remote.room import USES, make_room
+
+    backend = LocalBackend(folder)
+    with backend.lock(f"{USES}/one", "in use"):
+        return make_room(backend, 1, lambda key, fingerprint: False)
+
+
+def make_lease(folder: Path) -> None:
+    (folder / "lease.json").write_text(
+        json.dumps({"host": "a", "process": 1, "purpose": "b", "renewal": 3, "free": True})
+    )
+
+
+def read_lease(folder: Path) -> Any:
+    from pipeline.store.remote.leases import _decoded
+
+    return _decoded((folder / "lease.json").read_bytes())
+
+
 def make_part(folder: Path) -> None:
     from pipeline.base.finished import finish
 
@@ -101,6 +158,10 @@ READERS: Final[dict[str, Reader]] = {
     "manifest": Reader(make_store, ("**/manifest.json",), read_store, seal_manifest),
     "lineage": Reader(make_lineage, ("tokens/web/*/lineage.json",), read_store),
     "run at work": Reader(make_run, (".runs/one.json",), read_run),
+    "catalogue": Reader(make_catalogue, (".cache/catalogue.*",), read_store, seal_catalogue),
+    "origin": Reader(make_origin, ("**/tiny.json",), read_origin),
+    "uses": Reader(make_uses, (".runs/one.json", "**/one.json"), read_uses),
+    "lease": Reader(make_lease, ("lease.json",), read_lease),
     "finished": Reader(make_part, (".part.finished",), read_part),
     "finding": Reader(make_finding, ("*.json",), read_finding),
 }

@@ -74,6 +74,15 @@ def test_this_machines_processor_is_tried_once_and_stands_beside_gpus(plan, trie
     assert "this CPU" not in plan("--profile", "sample", "--no-probe")
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"tokens_per_second": -1}', '{"tokens_per_second": NaN}', "[]"])
+def test_a_damaged_measurement_of_the_processor_is_made_anew(plan, tried, tmp_path, text):
+    assert "this CPU" in plan("--profile", "sample")
+    (kept,) = tmp_path.rglob("speed/*.json")
+    kept.write_text(text)
+    assert "this CPU" in plan("--profile", "sample")
+    assert len(tried) == 2
+
+
 def test_json_has_all_that_the_tables_say(plan):
     told = json.loads(plan("--profile", "sample", "--no-probe", "--json"))
     assert told.keys() == {"schedule", "notes", "training", "to_fetch", "to_write"}

@@ -87,7 +87,7 @@ def test_whose_name_is_forgotten_frees_it(folders):
     assert collect(store, garbage(store)) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"file": 5}', '{"file": "/nowhere/my.yaml"}', "[]"])
+@pytest.mark.parametrize("text", ["", "{", '{"file": 5}', '{"file": "/nowhere/my.yaml"}', '{"file": "\\u0000"}', "[]"])
 def test_a_record_that_cannot_be_read_is_written_anew(folders, text):
     train(opened(folders, "a/my.yaml"), 1)
     record = folders / "store/.profiles/my.json"

@@ -24,6 +24,7 @@ from trainer.data.reader import SequenceReader
 from trainer.files import write_json
 from trainer.process.ranks import Ranks
 from trainer.provenance import commit_of
+from trainer.records import parse_json
 from trainer.run.folder import TRACKING_FILE
 
 
@@ -92,8 +93,8 @@ def _configuration(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> d
 def _kept(out: Path) -> dict[str, str]:
     """What `tracking.json` holds; nothing where it is not there or is damaged: the run then is a new one there."""
     try:
-        values = json.loads((out / TRACKING_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = parse_json((out / TRACKING_FILE).read_bytes())
+    except (OSError, ValueError):
         return {}
     return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}
 

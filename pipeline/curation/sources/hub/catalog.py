@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import SourceError
 from pipeline.base.files import write_json
@@ -19,6 +19,8 @@ from pipeline.curation.sources.hub.kept import FOLDER, folder_of
 from pipeline.curation.sources.hub.patience import Patience
 from pipeline.curation.sources.settings import HubDataset
 from trainer.records import check, parse_json
+
+T = TypeVar("T")
 
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
 _SECONDS: Final = 30.0
@@ -58,7 +60,7 @@ def commit_of(dataset: HubDataset, cache: Path | None = None) -> str:
     if _COMMIT.fullmatch(dataset.revision):
         return dataset.revision
     named = cache / FOLDER / dataset.id.replace("/", "--") / "branches.json" if cache is not None else None
-    known: dict[str, str] = check(dict[str, str], parse_json(named.read_bytes())) if named and named.exists() else {}
+    known = (_kept(named, dict[str, str]) if named is not None else None) or {}
     if dataset.revision in known and is_offline_mode():
         return known[dataset.revision]
 
@@ -80,11 +82,20 @@ def catalog_of(dataset: HubDataset, cache: Path) -> Catalog:
     """
     name = f"{dataset.config or 'default'}--{dataset.split}".replace("/", "_")
     record = folder_of(cache, dataset.id, dataset.revision) / f"{name}.files.json"
-    if record.exists():
-        return check(Catalog, parse_json(record.read_bytes()))
+    kept = _kept(record, Catalog)
+    if kept is not None:
+        return kept
     catalog = Patience(where_of(dataset)).call(lambda: _found(dataset, cache))
     write_json(record, {"kind": catalog.kind, "files": catalog.files})
     return catalog
+
+
+def _kept(record: Path, kind: type[T]) -> T | None:
+    """What was written down of the hub; None where nothing was, or it is damaged: the hub is asked again."""
+    try:
+        return check(kind, parse_json(record.read_bytes()))
+    except (OSError, ValueError):
+        return None
 
 
 def _found(dataset: HubDataset, cache: Path) -> Catalog:
