@@ -17,6 +17,7 @@ from pipeline.base.errors import SqueezeError
 from pipeline.cli import (
     bucket_commands,
     doctor_command,
+    hub_commands,
     inspect_commands,
     model_commands,
     plan_commands,
@@ -33,6 +34,7 @@ for commands in (
     bucket_commands,
     plan_commands,
     doctor_command,
+    hub_commands,
     inspect_commands,
     model_commands,
     scorecard_command,
