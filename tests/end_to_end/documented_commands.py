@@ -68,6 +68,7 @@ RULES = [
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
     (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
     (r"squeeze study \w+", "options"),  # tests/pipeline/cli/test_study_commands.py draws
+    (r"squeeze (check|pin)\b", "options"),  # tests/pipeline/cli/test_hub_commands.py asks the imitated hub
     (r"squeeze \w+", "run"),
     (r"dagster asset materialize --select", "run slowly"),
     (r"dagster job execute -j (?!full_train)", "run slowly"),
