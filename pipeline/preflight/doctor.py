@@ -81,6 +81,7 @@ def examine(profile: str | None) -> Examination:
     root = squeeze_home()
     facts = {"machine": _machine(), "versions": _versions()}
     findings = [_accelerator(facts), _disk(root, facts)]
+    findings += _bucket(root, facts)
     findings += _store(root, profile, facts)
     findings += [_history(facts), _profile(root, profile)]
     return Examination(facts, findings)
@@ -142,6 +143,20 @@ def _disk(root: Path, facts: dict[str, Any]) -> Finding:
     if usage.free < LEAST_FREE:
         return Finding("disk", "refused", f"{text}: `squeeze gc` makes room, or point SQUEEZE_HOME at a larger disk")
     return Finding("disk", "ok", text)
+
+
+def _bucket(root: Path, facts: dict[str, Any]) -> Iterator[Finding]:
+    from pipeline.store.marker import require_store
+    from pipeline.store.remote.shared import shared_backend
+
+    try:
+        backend = shared_backend(root)
+        if backend is not None:
+            require_store(backend, root)
+            facts["bucket"] = backend.objects.address
+            yield Finding("bucket", "ok", f"{backend.objects.address} answers: what any machine made is used here")
+    except StoreError as error:
+        yield Finding("bucket", "refused", str(error))
 
 
 def _store(root: Path, profile: str | None, facts: dict[str, Any]) -> Iterator[Finding]:

@@ -63,6 +63,7 @@ def profiles():
 
 RULES = [
     # (pattern, how it is checked); the first that matches counts
+    (r"squeeze (push|pull|ls --remote|gc --remote)\b", "options"),  # test_shared_bucket.py runs them with a bucket
     (r"squeeze gc --(epochs|forget)\b", "options"),  # test_full_train.py runs them where nobody else looks
     (r"squeeze export --push-to-hub\b", "options"),  # tests/pipeline/cli/test_publishing.py pushes to a local server
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py

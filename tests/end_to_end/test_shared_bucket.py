@@ -10,7 +10,8 @@ from tiny_project import Project
 from pipeline.store import Store
 from pipeline.store.local import LocalBackend
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+PATIENCE = 900  # seconds for a command
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -42,23 +43,18 @@ def test_a_second_machine_builds_nothing_and_has_the_same(tmp_path, bucket):
     (tmp_path / "project").mkdir()
     project = Project(tmp_path / "project")
     first, second = tmp_path / "first", tmp_path / "second"
-    built, _ = project.full_train(SQUEEZE_HOME=str(first), **bucket)
+    built, _ = project.full_train(SQUEEZE_HOME=str(first), timeout=PATIENCE, **bucket)
     assert "model" in built
 
-    done = project.run(
-        *("dagster", "job", "execute", "-j", "full_train"),
-        **bucket,
-        SQUEEZE_HOME=str(second),
-        SQUEEZE_LOG_LEVEL="DEBUG",
-        DAGSTER_HOME=str(tmp_path / "history"),
-    )
+    here = {"SQUEEZE_HOME": str(second), "SQUEEZE_LOG_LEVEL": "DEBUG", "DAGSTER_HOME": str(tmp_path / "history")}
+    done = project.run("dagster", "job", "execute", "-j", "full_train", timeout=PATIENCE, **bucket, **here)
     built_again, reused = project.outcomes(done.stderr)
     assert built_again == set()
     assert reused == built
     assert "hunter2" not in done.stdout + done.stderr
 
-    here = {item.name for item in second.rglob("*") if item.is_file() and ".cache" not in item.parts}
-    assert not any(name.endswith((".arrow", ".parquet", ".safetensors")) for name in here), "nobody asked for these"
+    files = {item.name for item in second.rglob("*") if item.is_file() and ".cache" not in item.parts}
+    assert not any(name.endswith((".arrow", ".parquet", ".safetensors")) for name in files), "nobody asked for these"
 
     pulled = project.run("squeeze", "pull", **bucket, SQUEEZE_HOME=str(second))
     assert f"{len(built)} artifacts of tiny" in pulled.stdout
@@ -77,7 +73,7 @@ def test_an_existing_store_is_sent_and_used_elsewhere(tmp_path, bucket):
     (tmp_path / "project").mkdir()
     project = Project(tmp_path / "project")
     alone, other = tmp_path / "alone", tmp_path / "other"
-    built, _ = project.full_train(SQUEEZE_HOME=str(alone))
+    built, _ = project.full_train(SQUEEZE_HOME=str(alone), timeout=PATIENCE)
     sent = project.run("squeeze", "push", **bucket, SQUEEZE_HOME=str(alone))
     assert f"{len(built)} artifacts sent" in sent.stdout
     shown = project.run("squeeze", "scorecard", **bucket, SQUEEZE_HOME=str(other))

@@ -110,3 +110,15 @@ def test_runs_whose_processes_are_gone_are_told_from_those_at_work(home):
     run.footing.end()
     assert CliRunner().invoke(app, ["gc"]).exit_code == 0
     assert call("doctor")[1]["store"]["runs_ended"] == []
+
+
+def test_a_bucket_that_answers_is_said_to_and_one_that_is_none_is_refused(home, tmp_path, monkeypatch):
+    pytest.importorskip("obstore", reason="obstore is missing: pip install '.[s3]'")
+    monkeypatch.setenv("SQUEEZE_STORE", (tmp_path / "bucket").as_uri())
+    _, found = call("doctor")
+    assert finding(found, "bucket") == ("ok", f"{found['bucket']} answers: what any machine made is used here")
+    monkeypatch.setenv("SQUEEZE_STORE", "ftp://somewhere")
+    status, found = call("doctor")
+    verdict, text = finding(found, "bucket")
+    assert (status, verdict) == (1, "refused")
+    assert "names no kind of store" in text
