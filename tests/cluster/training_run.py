@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import psutil
+
 from tests.trainer.run.tiny_shards import MODEL, TRAINING
 
 PATIENCE = 180.0
@@ -46,13 +48,19 @@ class Run:
     """The folder of a run whose trainer a launcher starts."""
 
     def __init__(self, out, shards, **training):
-        self.out = out
+        self.out, self.config = out, out / "run.json"
         out.mkdir()
         epochs = [os.path.relpath(shards / f"epoch_{epoch:03d}" / "shards.json", out) for epoch in (1, 2)]
         settings = TRAINING | {"max_steps": 80, "checkpoint_every": 10, "batch_tokens": 64} | training
         run = {"model": MODEL, "training": settings, "data": {"epochs": epochs}, "out": "."}
-        self.config = out / "run.json"
         self.config.write_text(json.dumps(run))
+
+    @classmethod
+    def there(cls, out):
+        """A run whose folder another process has made."""
+        run = cls.__new__(cls)
+        run.out, run.config = out, out / "run.json"
+        return run
 
     @property
     def step(self):
@@ -70,6 +78,13 @@ class Run:
     def parts(self, kind):
         """Process ids of the living parts of a kind: supervisor, node, agent, rank."""
         return [pid for pid, words in processes(self.out).items() if part(words) == kind]
+
+    def node(self, number):
+        """Process ids of all that a node consists of."""
+        (node,) = [
+            pid for pid, words in processes(self.out).items() if part(words) == "node" and words[-2] == str(number)
+        ]
+        return [node, *(child.pid for child in psutil.Process(node).children(recursive=True))]
 
     def said(self):
         files = sorted((self.out / "launch").glob("*.log"))
