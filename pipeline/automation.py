@@ -1,4 +1,5 @@
-"""What starts runs by itself: a sensor and a schedule, both off until somebody turns them on in the UI.
+"""What starts runs by itself: a sensor and a schedule, both off until somebody turns them on in the UI; and one that
+ends runs whose process is gone.
 
 The sensor asks the store, not Dagster's history: a model's ancestry says which content of every corpus it was
 trained on, so "a corpus has changed" means that the current one has another content hash than the one behind the
@@ -11,6 +12,7 @@ from typing import Final
 
 import dagster as dg
 
+from pipeline.assets import dead_runs
 from pipeline.assets.stored_asset import StoreResource
 from pipeline.base.canonical import text_hash
 from pipeline.jobs import FULL_TRAIN, VERIFY_STORE
@@ -29,7 +31,8 @@ _IN_PROGRESS: Final = [
 
 
 def sensors(profile: Profile, store: StoreResource) -> list[dg.SensorDefinition]:
-    """`retrain_on_new_corpus`: runs full_train when a corpus is no longer what the model was trained on."""
+    """`retrain_on_new_corpus`: runs full_train when a corpus is no longer what the model was trained on;
+    `end_dead_runs`."""
     corpora = [f"corpus/{name}" for name in profile.corpora]
 
     @dg.sensor(
@@ -54,7 +57,7 @@ def sensors(profile: Profile, store: StoreResource) -> list[dg.SensorDefinition]
         key = text_hash(json.dumps([profile.name, now], sort_keys=True))[:32]
         return dg.RunRequest(run_key=key, tags={"profile": profile.name, "because": f"{', '.join(changed)} changed"})
 
-    return [retrain]
+    return [retrain, dead_runs.sensor()]
 
 
 def schedules() -> list[dg.ScheduleDefinition]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.assets.dead_runs import end_dead_runs, mark_run
 from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.assets.stored_asset import StoredAsset, StoreResource
 from pipeline.base.errors import SqueezeError
@@ -60,7 +61,11 @@ class _Preflighting(dg.Executor):
         return self._inner.step_dependency_config
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
-        claim_run(plan_context.dagster_run, plan_context.instance, plan_context.log, self._naming)
+        run, instance, log = plan_context.dagster_run, plan_context.instance, plan_context.log
+        claim_run(run, instance, log, self._naming)
+        mark_run(run, instance, log)
+        for ended in end_dead_runs(instance):
+            log.warning(f"run {ended} was still said to be at work, and its process is gone: ended")
         ops: Mapping[str, Any] = plan_context.run_config.get("ops", {})
         steps = set(execution_plan.step_keys_to_execute)
         selected = [asset for asset in self._assets if op_name(asset.key) in steps]
