@@ -50,7 +50,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.errno is not None:  # of one that a library worded, nothing but the name would be shown
+            error.filename = error.filename or str(path)
         raise
 
 

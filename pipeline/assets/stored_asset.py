@@ -22,6 +22,7 @@ from pipeline.assets.naming import Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
 from pipeline.base.executor import Executor
+from pipeline.base.exhaustion import naming_want_of_memory
 from pipeline.base.redaction import redact, speakable
 from pipeline.base.settings import identity_of
 from pipeline.engine.executors import executor_of
@@ -224,7 +225,13 @@ def _complete(why: str) -> dg.AssetCheckResult:
 
 
 def reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecutionContext) -> Outcome:
-    """Reuse an asset's artifact, or make it from the current artifacts of its inputs."""
+    """Reuse an asset's artifact, or make it from the current artifacts of its inputs. Raises NoMemoryError where memory
+    runs out in this process or in a worker."""
+    with naming_want_of_memory(asset.key):
+        return _reuse_or_make(asset, store, context)
+
+
+def _reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecutionContext) -> Outcome:
     settings = asset.settings
     if asset.override is not None:
         typed = typed_config(context.run.run_config, context.op_execution_context.op.name)

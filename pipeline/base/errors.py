@@ -38,6 +38,10 @@ class DiskFullError(StoreError):
     """No room for what a build writes. Its finished parts are kept."""
 
 
+class NoMemoryError(SqueezeError):
+    """No memory for what a build does. Its finished parts are kept."""
+
+
 class SourceError(SqueezeError):
     """A source of documents that cannot be fetched or read."""
 

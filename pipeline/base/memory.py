@@ -1,4 +1,4 @@
-"""How much memory there is for files that are read more than once: decides how the shuffle reads its token stores."""
+"""How much memory there is: it decides how the shuffle reads its token stores, and is said where it ran out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ def available_memory() -> int:
     import psutil
 
     return min([int(psutil.virtual_memory().available), *_container_limit()])
+
+
+def address_limit() -> int | None:
+    """Bytes that this process may map (`ulimit -v`); None where there is no limit, or no such thing."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _container_limit() -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
+from pipeline.base.exhaustion import is_out_of_memory
 
 DAMAGED = "run `squeeze verify` to see what else is damaged, and materialize the asset that wrote it again"
 
@@ -20,6 +21,8 @@ def reading(path: Path, error: Callable[[str], Exception] = CurationError) -> It
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as reason:  # a text that is no UTF-8, a gap
+        if is_out_of_memory(reason):
+            raise
         why = str(reason).partition("\n")[0]
         raise error(f"{path}: missing, cut short or damaged ({why}); {DAMAGED}") from reason
 

@@ -70,6 +70,8 @@ def main() -> None:
         app()
     except (SqueezeError, TrainerError) as error:
         _complain(str(error))
+    except MemoryError:
+        _complain("memory ran out: raise the limit (`ulimit -v`, a container's), or end what else runs")
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

@@ -13,12 +13,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pipeline.base.memory import address_limit
 from pipeline.base.numbers import size
 from pipeline.planning.disk import known_text
 from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.tokenization.specs import folder_with, load_spec, specs_folders
 
+LEAST_ADDRESSES: Final = 2 << 30
+"""Bytes a process: 1.1 GB for libraries, and the stacks and arenas of a few threads."""
 FILLED: Final = (84_085, 7_993_758, 0.61)
 """Rows that BPE filled with the sample's mixture, its bytes, and the power by which rows grow with bytes: 13,568 rows
 came of 0.41 MB of it, 33,040 of 1.61 MB."""
@@ -49,6 +52,19 @@ def variable() -> str:
     """`SQUEEZE_PROFILE=mine.yaml ` where it is set, as the next command needs it too."""
     value = os.environ.get("SQUEEZE_PROFILE")
     return f"SQUEEZE_PROFILE={value} " if value else ""
+
+
+def addresses() -> Iterator[Finding]:
+    """A limit on what a process may map, where that is too low for the libraries alone."""
+    limit = address_limit()
+    if limit is not None and limit < LEAST_ADDRESSES:
+        yield Finding(
+            "memory",
+            "refused",
+            f"`ulimit -v` lets a process map {size(limit)}, and torch, Arrow and their threads take "
+            f"{size(LEAST_ADDRESSES)} before any text is read: raise it (`ulimit -v unlimited`), and bound memory by a "
+            "container's or Slurm's limit, which counts what is used",
+        )
 
 
 def writable(flight: Flight) -> Finding:

@@ -33,6 +33,8 @@ def preflight(flight: Flight) -> list[Finding]:
     """Every finding, in the order of the work: inputs, store, sources, text, machine. Empty where nothing is made."""
     if not flight.makes:
         return []
+    if bound := list(place.addresses()):
+        return bound  # too little to look any further
     answers: list[Finding] = []
     asking = threading.Thread(target=lambda: answers.extend(reach(flight)), daemon=True)
     asking.start()

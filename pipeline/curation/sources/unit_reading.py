@@ -22,6 +22,7 @@ from typing import BinaryIO, Final, cast
 import pyarrow as pa
 
 from pipeline.base.errors import SourceError, SqueezeError
+from pipeline.base.exhaustion import has_room, is_out_of_memory
 from pipeline.curation.sources.choosing import Reading
 from pipeline.curation.sources.file_reading import file_items, parquet_items
 from pipeline.curation.sources.formats.formats import FORMATS
@@ -53,6 +54,11 @@ _DAMAGE: Final = (
     struct.error,
     pa.ArrowException,
 )
+
+_ROOM: Final = 256 << 20
+_TIMES: Final = 16
+"""Bytes, and times its size, that a file may take while it is read: where there is as much, and still it wants more
+memory than there is, its lengths are damaged."""
 
 
 def read_unit(unit: Unit, intake: Intake) -> Iterator[Item]:
@@ -194,6 +200,8 @@ def _guarded(
     except SqueezeError:
         raise
     except _DAMAGE as error:
+        if is_out_of_memory(error) and not has_room(_ROOM + _TIMES * (taken + unread())):
+            raise  # as much as such a file may take is not there: nothing is wrong with it
         # EINVAL is what a damaged directory of a zip ends in, which points to before the file begins
         broken_off = unit.is_remote and not isinstance(error, MisnamedError)
         if broken_off or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)):

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline.base.arrow import fixed_bytes, offsets_of
 from pipeline.base.errors import ShardError
+from pipeline.base.exhaustion import is_out_of_memory
 from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
 from pipeline.tokenization.corpus_tokens.writer import schema
 from trainer.data.shards import TokenizerRef
@@ -92,6 +93,8 @@ def map_batches(file: StoreFile, dtype: str) -> tuple[pa.Buffer, list[pa.RecordB
             batch.validate(full=True)  # offsets that lead outside their buffers would end the process by a signal
         _check(batches, file, dtype)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        if is_out_of_memory(error):
+            raise
         raise ShardError(
             f"{file.path}: missing, cut short or damaged ({error}); run `squeeze verify`, then materialize tokens again"
         ) from None

@@ -243,6 +243,13 @@ def test_a_file_that_is_no_profile_is_refused_with_its_line(mistake, own, findin
     assert not NO_PYTHON.search(str(error.value))
 
 
+def test_a_limit_that_the_libraries_alone_break_is_refused_before_torch_is_loaded(own, findings, monkeypatch):
+    monkeypatch.setattr("pipeline.preflight.place.address_limit", lambda: 1_500_000_000)
+    error = str(refusal(findings(own())))
+    assert error.startswith("preflight: `ulimit -v` lets a process map 1.5 GB")
+    assert "raise it (`ulimit -v unlimited`)" in error
+
+
 @pytest.mark.parametrize("mistake", IN_PREFLIGHT)
 def test_what_the_machine_lacks_is_refused_before_the_first_asset(mistake, own, findings, machine):
     text, said = IN_PREFLIGHT[mistake]
