@@ -32,7 +32,8 @@ from trainer.errors import TrainerError
 SAY_EVERY = 300
 """Seconds between two looks at what came of a long session so far."""
 MOST_SECONDS = 60
-"""For one input of some kilobytes, on a machine that does much else."""
+"""Of a processor, for one input of some kilobytes; twenty times as long by the clock, on a machine that does much
+else."""
 
 
 @dataclass
@@ -143,7 +144,7 @@ def _in_worker(name: str, folder: Path, seed: int, seconds: float, tally: Tally)
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         number = signal.Signals(os.WTERMSIG(status))
-        what = "hang" if number == signal.SIGALRM else number.name
+        what = "hang" if number in (signal.SIGALRM, signal.SIGPROF) else number.name
         tally.note(what, name, "the process ended by a signal", name, last)
         shutil.rmtree(folder)
         _sound(READERS[name], folder)
@@ -164,7 +165,7 @@ def _work(name: str, folder: Path, seed: int, seconds: float, pipe: Any) -> None
         pipe.send(("try", seed))
         sound = file.read_bytes()
         _replace(file, data)
-        signal.alarm(MOST_SECONDS)
+        _limit(MOST_SECONDS)
         try:
             read(folder)
             pipe.send(("read",))
@@ -172,9 +173,14 @@ def _work(name: str, folder: Path, seed: int, seconds: float, pipe: Any) -> None
             pipe.send(("own", type(error).__name__))
         except BaseException as error:  # what comes out of Rust's panics is no Exception
             pipe.send(("foreign", type(error).__name__, _place(error), str(error)[:200]))
-        signal.alarm(0)
+        _limit(0)
         _replace(file, sound)
         seed += 1
+
+
+def _limit(seconds: int) -> None:
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(20 * seconds)
 
 
 def _replace(file: Path, data: bytes) -> None:

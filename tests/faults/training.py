@@ -42,7 +42,7 @@ OF_TWO_RANKS = {
     "stop of torchrun": (True, signal.SIGTERM),
 }
 """Whether torchrun is struck or a rank (none: everything), and by what."""
-KINDS = (*IN_THE_RUN, FILE, SECOND) * 2 + tuple(OF_TWO_RANKS)
+KINDS = (*OF_TWO_RANKS, *(*IN_THE_RUN, FILE, SECOND) * 2)
 
 
 class Training:
