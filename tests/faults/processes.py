@@ -13,8 +13,9 @@ from typing import Any
 from pipeline.base.errors import SqueezeError
 from trainer.errors import TrainerError
 
-MOST_SECONDS = 1200
-"""After which a run counts as one that hangs, on a machine that does much else."""
+MOST_SECONDS = 3600
+"""After which a run counts as one that hangs: on a machine that does much else, what takes seconds took twenty
+minutes."""
 GONE_SECONDS = 60.0
 
 
