@@ -17,6 +17,7 @@ from pipeline.base.errors import SqueezeError
 from pipeline.cli import (
     bucket_commands,
     doctor_command,
+    fetch_command,
     hub_commands,
     inspect_commands,
     model_commands,
@@ -34,6 +35,7 @@ for commands in (
     bucket_commands,
     plan_commands,
     doctor_command,
+    fetch_command,
     hub_commands,
     inspect_commands,
     model_commands,

@@ -5,8 +5,10 @@ What a command alone needs is imported when it runs: `squeeze --help` answers at
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -36,6 +38,21 @@ def _profiles(begun: str) -> list[str]:
 
     names = [file.stem for file in BUILT_IN.glob("*.yaml")] + [file.name for file in Path().glob("*.yaml")]
     return sorted(name for name in names if name.startswith(begun))
+
+
+@contextmanager
+def follow_log() -> Iterator[None]:
+    """Print what the block logs, for commands that take long: progress, and what is waited for."""
+    said = logging.getLogger("pipeline")
+    handler, level = logging.StreamHandler(sys.stderr), said.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    said.addHandler(handler)
+    said.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        said.removeHandler(handler)
+        said.setLevel(level)
 
 
 ProfileOption = Annotated[

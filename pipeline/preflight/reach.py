@@ -129,7 +129,7 @@ def probes_of(flight: Flight, *, strict: bool = False) -> dict[str, Probe]:
         for position, source in enumerate(profile.corpora[name].sources):
             key = f"corpora.{name}.sources.{position}"
             probes |= _source(key, source, packages)
-    for archive, wanted_by in _tokenizer_archives(flight).items():
+    for archive, wanted_by in tokenizer_archives(flight).items():
         probes |= _archive(archive, packages, wanted_by)
     evaluation = profile.evaluation
     asked = []
@@ -258,7 +258,7 @@ def _unreachable(text: str, *, needed: bool) -> Said:
     return ("refused", text) if needed else ("note", f"{text}; else it is marked as not possible here")
 
 
-def _tokenizer_archives(flight: Flight) -> Mapping[Archive, str]:
+def tokenizer_archives(flight: Flight) -> Mapping[Archive, str]:
     """Archives that loaded tokenizers are read from, with the candidate."""
     folders = specs_folders(flight.profile.tokenizers.folder)
     archives = {}

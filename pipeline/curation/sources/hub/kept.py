@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from pipeline.base.files import TEMPORARY, naming_full_disk, whole_path
+from pipeline.base.files import TEMPORARY, naming_full_disk, whole_file
 from pipeline.base.lock import exclusive_if_free
 from pipeline.curation.sources.hub.transfer import HubFile, Transfer
 
@@ -51,8 +51,7 @@ class KeptFile:
 
     def add(self, wanted: Range, pieces: Iterator[bytes]) -> None:
         """Write a range as it comes; it is kept once it is whole. Raises OSError, and what the pieces raise."""
-        # not synced: what a power cut leaves of it is shorter, or cannot be decoded, and is fetched anew
-        with whole_path(self._place(wanted), sync=False) as place, place.open("wb") as file:
+        with whole_file(self._place(wanted)) as file:
             for piece in pieces:
                 file.write(piece)
 

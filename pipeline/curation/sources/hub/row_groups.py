@@ -8,17 +8,21 @@ Only the needed columns are fetched, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.errors import SourceError
+from pipeline.base.files import write_text
 from pipeline.curation.sources.hub.kept import KeptFile, Range, fetch_ranges
+from pipeline.curation.sources.hub.large_pages import NotStreamableError, has_large_page, values_of
 from pipeline.curation.sources.hub.transfer import HubFile, Transfer
 
 _TAIL: Final = 1 << 16
@@ -94,12 +98,49 @@ class HubParquet:
         rows = max(1, group.rows * _BATCH_BYTES // max(group.text, _BATCH_BYTES))
         how: Any = {"metadata": self.metadata, "buffer_size": 1 << 20}
         with self.kept.open(group.ranges) as source, pq.ParquetFile(source, **how) as file:
-            for batch in file.iter_batches(rows, [group.number], columns=list(columns), use_threads=False):
+            streams = self._streams(group, source, columns)
+            if streams:
+                batches = _streamed(file, group, streams, columns, rows)
+            else:
+                batches = file.iter_batches(rows, [group.number], columns=list(columns), use_threads=False)
+            for batch in batches:
                 if done >= batch.num_rows:
                     done -= batch.num_rows
                     continue
                 yield pa.Table.from_batches([batch.slice(done)])
                 done = 0
+
+    def _streams(self, group: RowGroup, source: BinaryIO, columns: Sequence[str]) -> dict[str, Iterator[bytes | None]]:
+        """Values of those columns whose pages are too large for Arrow, by name."""
+        of_group, streams = self.metadata.row_group(group.number), {}
+        for place in range(of_group.num_columns):
+            column = of_group.column(place)
+            if column.path_in_schema in columns and has_large_page(source, column):
+                optional = self.metadata.schema.column(place).max_definition_level > 0
+                with suppress(NotStreamableError):
+                    streams[column.path_in_schema] = values_of(source, column, optional=optional)
+        return streams
+
+
+def _streamed(
+    file: pq.ParquetFile,
+    group: RowGroup,
+    streams: Mapping[str, Iterator[bytes | None]],
+    columns: Sequence[str],
+    rows: int,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a row group some columns of which are streams; Arrow reads the others, which are small."""
+    others = [name for name in columns if name not in streams]
+    small = file.read_row_group(group.number, columns=others, use_threads=False)
+    for first in range(0, group.rows, rows):
+        count = min(rows, group.rows - first)
+        arrays = {
+            # as Arrow does, bytes that are no UTF-8 pass here, and cost their row later
+            name: pa.array(islice(values, count), pa.binary()).view(pa.string())
+            for name, values in streams.items()
+        }
+        arrays |= {name: small.column(name).slice(first, count).combine_chunks() for name in others}
+        yield pa.RecordBatch.from_pydict({name: arrays[name] for name in columns})
 
 
 def transfer() -> Transfer:
@@ -117,27 +158,45 @@ def open_parquet(file: HubFile, columns: tuple[str, ...], text: str, cache: Path
     Raises:
         SourceError: the file cannot be read, is no Parquet file, or has not the columns.
     """
-    sizes = KeptFile.of(cache, file, 0).folder / "size"
-    if sizes.exists():
-        size = int(sizes.read_text(encoding="ascii"))
-    else:
-        size = transfer().size(file)
-        sizes.parent.mkdir(parents=True, exist_ok=True)
-        sizes.write_text(str(size), encoding="ascii")
+    size = _size_of(file, cache)
     kept = KeptFile.of(cache, file, size)
-    tail = (max(0, size - _TAIL), size)
+    for attempt in range(2):
+        try:
+            metadata = _footer(file, kept)
+            break
+        except (pa.ArrowException, OSError) as error:  # kept as a disk or a proxy damaged it: once more
+            kept.forget(_tails(kept, _TAIL))
+            if attempt:
+                raise SourceError(f"{file} is no Parquet file, or is cut off: take another `revision`") from error
+    return HubParquet(file, kept, tuple(_groups(metadata, file, columns, text)), metadata)
+
+
+def _size_of(file: HubFile, cache: Path) -> int:
+    """Bytes of the file, as the hub said once."""
+    record = KeptFile.of(cache, file, 0).folder / "size"
+    try:
+        return int(record.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        size = transfer().size(file)
+        write_text(record, f"{size}\n")
+        return size
+
+
+def _footer(file: HubFile, kept: KeptFile) -> pq.FileMetaData:
+    """What the file's footer says. Raises what Arrow raises where it is none."""
+    (tail,) = _tails(kept, _TAIL)
     fetch_ranges(transfer(), file, kept, [tail])
     end = kept.read(tail)[-8:]
-    if end[4:] != _MAGIC:
-        kept.forget([tail])
-        raise SourceError(f"{file} is no Parquet file, or is cut off: take another `revision`")
-    footer = int.from_bytes(end[:4], "little") + 8
-    if footer > tail[1] - tail[0]:
-        tail = (size - footer, size)
+    length = int.from_bytes(end[:4], "little") + 8
+    if end[4:] == _MAGIC and length > tail[1] - tail[0]:
+        (tail,) = _tails(kept, length)
         fetch_ranges(transfer(), file, kept, [tail])
     with kept.open([tail]) as source:
-        metadata = pq.read_metadata(source)
-    return HubParquet(file, kept, tuple(_groups(metadata, file, columns, text)), metadata)
+        return pq.read_metadata(source)
+
+
+def _tails(kept: KeptFile, length: int) -> list[Range]:
+    return [(max(0, kept.size - length), kept.size)]
 
 
 def column_bytes(group: pq.RowGroupMetaData, name: str) -> int:
