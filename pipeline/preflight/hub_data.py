@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pipeline.base.errors import NotPossibleError, SourceError
+from pipeline.base.errors import NotPossibleError, SqueezeError
 from pipeline.base.suggestions import did_you_mean_or_known
 from pipeline.curation.sources.settings import HubDataset, Source
 from pipeline.evaluation.lm_eval.task_data import task_data
@@ -206,7 +206,7 @@ def _columns_probe(where: str, source: Source, dataset: HubDataset, hub: Hub, fl
             if commit is None:
                 return None
             files, seen = _first_file(source, dataset.model_copy(update={"revision": commit}), flight.store.cache)
-        except SourceError as error:
+        except SqueezeError as error:  # also a disk that is full: what is looked at is kept
             key = f"documents/{where.split('.')[1]}"
             finding = only_if_made(Finding("", "refused", f"{where}: {error}"), key, flight.may_reuse)
             return finding.verdict, finding.text

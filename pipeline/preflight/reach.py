@@ -63,7 +63,7 @@ def reach(flight: Flight, seconds: float | None = None, *, strict: bool = False)
         asking.begin(probes_of_benchmarks(benchmarks, flight, hub))
     of_hub = any(source.hub for name in flight.made("documents") for source in flight.profile.corpora[name].sources)
     limit = seconds or (HUB_SECONDS if of_hub or benchmarks else SECONDS)
-    findings = asking.findings(started + limit)
+    findings = asking.findings(started, limit)
     return [*findings, _quota(hub.quota)] if hub.quota is not None else findings
 
 
@@ -83,13 +83,11 @@ class _Asking:
     def _ask(self, name: str, probe: Probe) -> None:
         self._answers[name] = probe()
 
-    def findings(self, until: float) -> list[Finding]:
-        """What was said by then, in the order in which the probes began."""
-        started = time.monotonic()
+    def findings(self, started: float, seconds: float) -> list[Finding]:
+        """What is said in so many seconds from then on, in the order in which the probes began."""
         for thread in self._threads.values():
-            thread.join(max(0.0, until - time.monotonic()))
-        waited = time.monotonic() - started
-        silent: Said = ("note", f"no answer within {waited:.0f} seconds; the run tries again for longer")
+            thread.join(max(0.0, started + seconds - time.monotonic()))
+        silent: Said = ("note", f"no answer within {seconds:g} seconds; the run tries again for longer")
         found = [(name, self._answers.get(name, silent)) for name in self._threads]
         return [Finding(name, *said) for name, said in found if said is not None]
 

@@ -67,10 +67,10 @@ def test_a_profile_of_the_hub_runs_to_its_report_with_every_suite(name, tmp_path
         hub.state.limits = Limits(api=500, resolvers=3000)  # a stranger's
         add_profile(hub, profile, tmp_path / "served", documents=120, words=90)
         environment = hub.environment(tmp_path / "home") | {"HF_TOKEN": ""}
-        checked = project.run("squeeze", "check", "--json", profile=small, **environment)
+        checked = project.run("squeeze", "check", "--json", "--seconds", "280", profile=small, **environment)
         findings = json.loads(checked.stdout)["findings"]
         assert {item["verdict"] for item in findings} == {"ok"}, findings
-        project.run("dagster", "job", "execute", "-j", "full_train", profile=small, timeout=900, **environment)
+        project.run("dagster", "job", "execute", "-j", "full_train", profile=small, timeout=1500, **environment)
         assert sum(hub.limits.refused.values()) == 0
         asked = hub.limits.asked.copy()
         built, reused = project.full_train(small, **environment)

@@ -46,11 +46,11 @@ def run(tmp_path):
         add_benchmarks(hub, tmp_path / "items", items=1)
         home = {"SQUEEZE_HOME": str(tmp_path / "store"), "HF_TOKEN": ""}
 
-        def command(*words):
+        def command(*words, **more):
             return subprocess.run(
                 [str(SQUEEZE), *words, "--profile", "mine.yaml"],
                 cwd=tmp_path,
-                env=os.environ | hub.environment(tmp_path / "home") | home,
+                env=os.environ | hub.environment(tmp_path / "home") | home | more,
                 capture_output=True,
                 text=True,
                 timeout=120,
@@ -84,3 +84,18 @@ def test_pin_writes_the_commit_and_shows_what_moved(run, tmp_path):
     assert "2 of 2 written" in done.stdout
     assert COMMIT in done.stdout
     assert (tmp_path / "mine.yaml").read_text() == PROFILE.replace("revision: main", f"revision: {COMMIT}")
+
+
+@pytest.mark.slow
+def test_what_was_opened_is_found_again_without_a_network(run):
+    assert run("pin").returncode == 0
+    before = run("check", "--json", HF_HUB_OFFLINE="1")
+    assert "`squeeze fetch" in before.stdout
+    run("check")
+    asked = len(run.hub.requests)
+    found = {item["check"]: item for item in json.loads(run("check", "--json", HF_HUB_OFFLINE="1").stdout)["findings"]}
+    assert len(run.hub.requests) == asked
+    assert found["columns for corpora.good.sources.0"]["verdict"] == "ok"
+    assert found["columns for corpora.other_column.sources.0"]["verdict"] == "refused"
+    assert found["items of Rowan/hellaswag"]["verdict"] == "note"
+    assert "from the cache in HF_HOME" in found["items of Rowan/hellaswag"]["text"]
