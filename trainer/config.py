@@ -89,8 +89,9 @@ class TrainingConfig:
     """How the learning rates go over the run."""
     ema_horizon: Count | None = None
     """Steps over which the evaluation weights average the trained ones; none: no average is kept."""
-    precision: Literal["bf16", "float32"] = "bf16"
-    """`bf16` is autocast: weights and optimizer stay float32."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`bf16` is autocast: weights and optimizer stay float32. `auto`: the faster one on the machine where the run
+    begins, by a layer tried for half a second; its checkpoints and its summary say which, and it goes on in it."""
     document_mask: bool = False
     """Attention and positions stay within a document."""
     on_bad_loss: Literal["stop", "roll_back"] = "stop"

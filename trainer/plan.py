@@ -83,7 +83,7 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     share = -(-batch // devices)
     hardware = []
     for item in HARDWARE.values():
-        peak = item.bf16_tflops if training.precision == "bf16" else item.float32_tflops
+        peak = item.float32_tflops if training.precision == "float32" else item.bf16_tflops
         hours = flops / (devices * mfu * peak * 1e12) / 3600
         price = training.price_per_device_hour or item.price_per_hour
         room = item.memory_gib * 2**30 * 0.9 - state - LOSS_BYTES
@@ -127,7 +127,7 @@ def activation_bytes(model: ModelConfig, precision: str) -> int:
     Per layer and token: the residual stream twice and its norms' inputs in float32, the attention's input projection,
     output and gate product, and the MLP's hidden values, in the autocast type; attention itself keeps no scores.
     """
-    half = 2 if precision == "bf16" else FLOAT
+    half = FLOAT if precision == "float32" else 2
     projections = (4 if model.attention_input == "4n" else 3) * model.width
     hidden = model.dense_ff_width * (4 if model.activation == "swiglu" else 3)
     per_token = 4 * FLOAT * model.width + half * (2 * projections + 4 * model.width + hidden)

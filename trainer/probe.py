@@ -26,6 +26,7 @@ def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threa
 
     from trainer.process.ranks import Ranks
     from trainer.run.learner import MICRO_BATCH_TOKENS, Learner
+    from trainer.run.precision import choose_precision
 
     context, training = run.model.context, run.training
     share = -(-training.sequences_per_batch(context) // ranks)
@@ -38,7 +39,8 @@ def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threa
     tried = dataclasses.replace(
         training, device="cpu", compile="off", batch_tokens=micro * context, micro_batch=micro, max_steps=MOST_PASSES
     )
-    learner = Learner(dataclasses.replace(run, training=tried), Ranks(0, 1, torch.device("cpu")), eot_id=0)
+    run, alone = dataclasses.replace(run, training=tried), Ranks(0, 1, torch.device("cpu"))
+    learner = Learner(run, alone, eot_id=0, precision=choose_precision(run, alone).name)
     learner.micro_batch = micro
     generator = torch.Generator().manual_seed(0)
     windows_NT1 = torch.randint(run.model.vocab_size, (micro, context + 1), generator=generator)

@@ -37,7 +37,7 @@ def plan(
     from pipeline.launch.ranks import ranks_for
     from pipeline.launch.settings import AUTO
     from pipeline.planning.disk import to_fetch, to_write
-    from pipeline.planning.processor import processor_name, processor_plan
+    from pipeline.planning.processor import processor_plan
     from pipeline.planning.schedule import parse_sizes
     from pipeline.planning.schedule import plan as plan_schedule
     from pipeline.planning.training import devices_here, training_figures
@@ -46,6 +46,7 @@ def plan(
     from pipeline.store.home import squeeze_home
     from trainer.plan import plan_table
     from trainer.process.cores import core_count
+    from trainer.process.processor import processor_name
 
     settings = load_profile(profile)
     sizes = parse_sizes(size or [], list(settings.corpora))

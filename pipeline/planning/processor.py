@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from pipeline.base.memory import available_memory
 from pipeline.planning.training import run_of
 from pipeline.profile.profile import Profile
 from trainer.process.cores import core_count
+from trainer.process.processor import processor_name
 from trainer.records import check, parse_json
 from trainer.settings import Positive
 
@@ -46,16 +46,6 @@ def processor_plan(profile: Profile, figures: TrainingPlan, ranks: int, cache: P
     hours = figures.tokens / speed / 3600
     price = profile.training.price_per_device_hour or 0.0
     return HardwarePlan(ROW, hours, hours * ranks * price, 1, speed)
-
-
-def processor_name() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _speed(profile: Profile, figures: TrainingPlan, ranks: int, threads: int, cache: Path) -> float | None:

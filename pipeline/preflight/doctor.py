@@ -28,6 +28,7 @@ from pipeline.store import Store
 from pipeline.store.provenance import libraries
 from pipeline.store.running import marks
 from trainer.process.cores import core_count
+from trainer.process.processor import processor_name
 from trainer.records import read_record
 
 VERIFIED: Final = "verified.json"
@@ -92,21 +93,12 @@ def _machine() -> dict[str, Any]:
 
     memory = psutil.virtual_memory().total
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": core_count(),
         "memory": memory,
         "memory_available": available_memory(),
         "system": platform.platform(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _versions() -> dict[str, str]:
@@ -128,7 +120,7 @@ def _accelerator(facts: dict[str, Any]) -> Finding:
         return Finding("accelerator", "refused", f"torch cannot be used ({last}): `pip install torch`")
     facts["accelerator"] = said
     if said["gpus"]:
-        bf16 = "" if said["bf16"] else ", without bf16: set training.precision: float32"
+        bf16 = "" if said["bf16"] else ", without bf16: training.precision bf16 is slow there"
         return Finding("accelerator", "ok", f"{counted(len(said['gpus']), 'GPU')}: {', '.join(said['gpus'])}{bf16}")
     return Finding("accelerator", "ok", "Apple's GPU" if said["mps"] else "none: training runs on the processor")
 

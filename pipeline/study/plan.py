@@ -50,6 +50,7 @@ class StudyPlan:
 
     def arm(self, name: str) -> ArmPlan:
         """An arm's settings: the profile's `model` and `training` with the changes of what it extends, then its own.
+        Runs that are compared compute alike: in bf16, where the precision is left to the machine.
 
         Raises ValueError naming the arm and the setting that is unknown or does not fit.
         """
@@ -65,6 +66,7 @@ class StudyPlan:
         try:
             model = ModelConfig.from_dict(values["model"], f"{where}model")
             training = TrainingConfig.from_dict(values["training"], f"{where}training")
+            training = dataclasses.replace(training, precision="bf16") if training.precision == "auto" else training
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return ArmPlan(name, model, training, study.data_of(name), budget, seeds)

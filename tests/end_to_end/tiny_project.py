@@ -35,7 +35,8 @@ schedule:
     - {name: mixture, mixture: {web: 0.7, tales: 0.3}}
 model: {vocab_size: 512, context: 32, width: 32, layers: 1, heads: 2, ff_width: 64}
 training:
-  {batch_tokens: 512, optimizer: {learning_rate: 3e-3}, schedule: {warmup_steps: 2}, checkpoint_every: 10, log_every: 5}
+  {batch_tokens: 512, optimizer: {learning_rate: 3e-3}, schedule: {warmup_steps: 2}, checkpoint_every: 10, log_every: 5,
+   precision: bf16}
 launch: {ranks: 2, threads_per_rank: 1}
 evaluation:
   suites:

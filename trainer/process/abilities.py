@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from trainer.errors import ConfigError
 
@@ -21,7 +21,7 @@ BF16_SINCE: Final = (8, 0)
 """Compute capability from which a card has bfloat16 of its own (Ampere)."""
 
 
-def check_abilities(device: torch.device, precision: Literal["bf16", "float32"]) -> None:
+def check_abilities(device: torch.device, precision: str) -> None:
     """Raise `ConfigError` for a GPU that torch cannot use; warn of a precision that it only imitates."""
     import torch
 

@@ -33,6 +33,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
+from trainer.run.precision import Name
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class _Loss(nn.Module):
 class Learner:
     """One rank's model with all that trains it. Weights are initialised from `training.seed` alone."""
 
-    def __init__(self, config: RunConfig, ranks: Ranks, eot_id: int) -> None:
+    def __init__(self, config: RunConfig, ranks: Ranks, eot_id: int, precision: Name) -> None:
+        self.precision = precision
         self.config, self.training, self.ranks, self.eot_id = config, config.training, ranks, eot_id
         self.sequences_per_batch = self.training.sequences_per_batch(config.model.context)
         torch.manual_seed(self.training.seed)
@@ -189,7 +191,7 @@ class Learner:
         seeds_n = _sequence_seeds(ids_n, self.training.seed) if self.config.model.dropout else None
         documents_nT = document_index(ids_nT, self.eot_id) if self.training.document_mask else None
         waiting = contextlib.nullcontext() if sync or self._ddp is None else self._ddp.no_sync()
-        autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with waiting:
             with autocast:
                 total, cross_entropy = self._loss(ids_nT, targets_nT, seeds_n, documents_nT)

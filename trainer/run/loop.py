@@ -52,6 +52,7 @@ from trainer.run.grace import Grace
 from trainer.run.lock import RunLock, only_writer
 from trainer.run.loss_guard import BadLoss, LossGuard
 from trainer.run.outcome import leave_outcome, summarise
+from trainer.run.precision import Precision
 from trainer.run.resume import begin, check_checkpoint
 from trainer.run.roll_back import RollBack
 from trainer.scoring.choices import ChoiceSet, read_choices
@@ -105,7 +106,8 @@ class _Run:
         self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices, stop)
         self.grace = Grace(self.training, ranks)
         self.ending = Ending(stop, self.training.max_minutes, ranks)
-        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model)
+        precision = Precision(self.learner.precision, self.state.precision_seconds)
+        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model, precision)
 
     def go(self) -> RunSummary:
         if self.ranks.is_first:

@@ -93,6 +93,8 @@ def summarise(
         peak_memory_bytes=peak_memory_bytes(meter.ranks.device),
         world_size=meter.ranks.world_size,
         device=meter.device_name,
+        precision=meter.precision.name,
+        precision_seconds=dict(meter.precision.seconds),
         resumed_from=state.resumed_from,
         best=state.best,
         shards=shards,

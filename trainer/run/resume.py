@@ -17,6 +17,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpointing import Checkpoints
 from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.learner import Learner
+from trainer.run.precision import AUTO, Precision, choose_precision
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,21 @@ def begin(
     Raises `CheckpointError` where there are checkpoints and none can be used, or the newest is of another run.
     """
     place = checkpoints.newest()
-    learner = Learner(config, ranks, reader.tokenizer.eot_id)
     micro_batch = config.training.micro_batch
     if place is not None:
         state, model = read_state(place)
         check_same_run(place, state, model, config, reader, steps)
         if micro_batch is None and state.world_size == ranks.world_size:
             micro_batch = state.micro_batch
+        precision = Precision(state.precision or state.training["precision"])
+    else:
+        precision = choose_precision(config, ranks)
+        state = RunState(reader=reader.state_dict(), training=config.training.identity(), steps=steps)
+        state.precision, state.precision_seconds = precision.name, dict(precision.seconds)
+    learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name)
     learner.warm_up(micro_batch)
     if place is None:
-        return learner, RunState(reader=reader.state_dict(), training=config.training.identity(), steps=steps)
+        return learner, state
     state = checkpoints.load(place, learner, reader)
     state.resumed_from.append(state.step)
     log.info("going on from %s", place)
@@ -73,8 +79,15 @@ def check_same_run(
             f"{advice}"
         )
     for name, value in config.training.identity().items():
+        if name == "precision" and _as_chosen(state, value):
+            continue
         if name not in _MAY_CHANGE and state.training.get(name) != value:
             key = MOVED.get(name, f"training.{name}")
             raise CheckpointError(f"{place}: {key} is {state.training.get(name)!r} there, {value!r} here; {advice}")
     if state.steps != steps:
         raise CheckpointError(f"{place}: of a run of {state.steps} steps, this one has {steps}; {advice}")
+
+
+def _as_chosen(state: RunState, asked: object) -> bool:
+    """Whether what is asked for leaves the choice to the run, or is what the run has chosen."""
+    return asked in (AUTO, state.precision or state.training.get("precision"))

@@ -47,7 +47,10 @@ AT_LOAD = {
     "a key's old place": ("training: {warmup_steps: 5}", "this key has moved: write training.schedule.warmup_steps"),
     "a filter": ("corpora: {mine: {filters: {minimum_wrods: 5}}}", "did you mean 'minimum_words'?"),
     "a device": ("training: {device: gpu}", "training.device: must be 'auto', 'cpu', 'cuda' or 'mps', found 'gpu'"),
-    "a precision": ("training: {precision: fp16}", "training.precision: must be 'bf16' or 'float32', found 'fp16'"),
+    "a precision": (
+        "training: {precision: fp16}",
+        "training.precision: must be 'auto', 'bf16' or 'float32', found 'fp16'",
+    ),
     "an optimizer": ("training: {optimizer: {kind: adam}}", "training.optimizer.kind: must be 'adamw' or 'muon'"),
     "a preset": ("preset: xl", "preset: 'xl' is not one of s, m, l, gpt2, gpt2_3x"),
     "a corpus in a mixture": (

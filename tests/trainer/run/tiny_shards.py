@@ -23,6 +23,7 @@ TRAINING = {
     "log_every": 1,
     "checkpoint_every": 5,
     "device": "cpu",
+    "precision": "bf16",
 }
 
 

@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic.dataclasses import dataclass
 
@@ -95,6 +95,10 @@ class RunState:
     """Of the evaluations so far."""
     micro_batch: int | None = None
     world_size: int = 1
+    precision: Literal["bf16", "float32"] | None = None
+    """What the run computes in; none in checkpoints of before it could be chosen, whose settings say it."""
+    precision_seconds: dict[str, float] = field(default_factory=dict)
+    """Of a layer's pass in each, where it was chosen by them."""
 
 
 def save_checkpoint(

@@ -16,6 +16,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState
 from trainer.run.figures.hardware import hardware_named, utilisation
 from trainer.run.figures.metrics import StepFigures, StepLine
+from trainer.run.precision import Precision
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 
@@ -23,8 +24,11 @@ SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 class RunMeter:
     """Measures one run on one rank; wall clock goes into the run's state, so that it adds up over resumptions."""
 
-    def __init__(self, config: RunConfig, ranks: Ranks, bytes_per_token: float, model: GPT) -> None:
+    def __init__(
+        self, config: RunConfig, ranks: Ranks, bytes_per_token: float, model: GPT, precision: Precision
+    ) -> None:
         self.config, self.ranks, self.bytes_per_token = config, ranks, bytes_per_token
+        self.precision = precision
         self.parameters = model.parameter_counts()
         self.flops_per_token = model.flops_per_token()
         self.device_name = _device_name(ranks.device)
@@ -38,7 +42,7 @@ class RunMeter:
         return (
             f"{self.parameters['total']:,} parameters ({self.parameters['embedding']:,} embedding), "
             f"{steps:,} steps of {training.batch_tokens:,} tokens, {self.ranks.world_size} rank(s) on "
-            f"{self.device_name}, micro-batch {micro_batch}, {training.precision}"
+            f"{self.device_name}, micro-batch {micro_batch}, {self.precision.words}"
         )
 
     def start(self) -> None:
@@ -91,7 +95,7 @@ class RunMeter:
         hardware = hardware_named(self.device_name)
         if hardware is None:
             return None
-        return hardware.bf16_tflops if self.config.training.precision == "bf16" else hardware.float32_tflops
+        return hardware.bf16_tflops if self.precision.name == "bf16" else hardware.float32_tflops
 
 
 def peak_memory_bytes(device: torch.device) -> int:

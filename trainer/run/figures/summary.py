@@ -63,6 +63,10 @@ class RunSummary:
     """Of the rank that says so: the first one's in the file."""
     world_size: int = 1
     device: str = "?"
+    precision: str | None = None
+    """What the run computed in; none in summaries of before it could be chosen."""
+    precision_seconds: dict[str, float] = field(default_factory=dict)
+    """Of a layer's pass in each, where it was chosen by them."""
     resumed_from: list[int] = field(default_factory=list)
     """Steps at which the run went on from a checkpoint."""
     best: BestCheckpoint | None = None
