@@ -11,6 +11,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from pipeline.base.errors import DamagedError, StoreError
 from pipeline.base.files import naming_full_disk, sha256_of, sync_folder, write_text
@@ -27,6 +28,10 @@ from pipeline.store.remote.publishing import AT_ONCE
 from pipeline.store.soundness import remember_sound
 
 log = logging.getLogger(__name__)
+
+GLIMPSED: Final = (".json", ".md", ".png")
+GLIMPSE_BYTES: Final = 512 << 10
+"""The most that a file of these kinds has, if it is fetched to be shown."""
 
 
 def fetch(objects: Objects, manifest: Manifest, local: LocalBackend, *, anew: bool = False) -> Path:
@@ -71,10 +76,11 @@ def fetch(objects: Objects, manifest: Manifest, local: LocalBackend, *, anew: bo
     return final
 
 
-def glimpse(objects: Objects, manifest: Manifest, folder: Path, most_bytes: int) -> Path:
-    """Have those files of an artifact in a folder that have at most so many bytes: enough to show what it is."""
+def glimpse(objects: Objects, manifest: Manifest, folder: Path) -> Path:
+    """Have in a folder the small files of an artifact by which a page shows what it is."""
     for name, record in manifest.files.items():
-        if record.bytes <= most_bytes and not (folder / name).exists():
+        shown = record.bytes <= GLIMPSE_BYTES and name.endswith(GLIMPSED)
+        if shown and not (folder / name).exists():
             fetch_blob(objects, record.sha256, record.bytes, folder / name)
     return folder
 

@@ -41,8 +41,6 @@ T = TypeVar("T")
 
 LIMIT_VARIABLE: Final = "SQUEEZE_HOME_LIMIT"
 LOCAL_FINDINGS: Final = ".cache/findings"
-GLIMPSE_BYTES: Final = 512 << 10
-"""Files up to this size are fetched to show what an artifact is."""
 AWAY_SECONDS: Final = 900.0
 """For so long a bucket that could not be reached is not asked again."""
 
@@ -194,7 +192,7 @@ class SharedBackend(LocalBackend):
         if manifest is None:
             return place
         there = self.root / ".cache" / "glimpses" / key / fingerprint
-        return self._asked(lambda: glimpse(self.objects, manifest, there, GLIMPSE_BYTES), there)
+        return self._asked(lambda: glimpse(self.objects, manifest, there), there)
 
     def damage(self, manifest: Manifest) -> str | None:
         is_here = (self.place(manifest.key, manifest.fingerprint) / MANIFEST).exists()

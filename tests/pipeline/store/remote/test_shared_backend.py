@@ -10,7 +10,7 @@ from buckets import behind, proxy
 from machines import Machine, never, writes
 
 from pipeline.base.errors import BucketError, BucketUnreachableError, NotReproducedError, StoreError
-from pipeline.store import Store
+from pipeline.store import Built, Store
 from pipeline.store.local import LocalBackend
 from pipeline.store.remote.address import open_objects
 from pipeline.store.remote.blobs import blob_name
@@ -54,12 +54,17 @@ def test_only_what_is_read_is_fetched(cluster, laptop):
     assert not laptop.has(corpus)
 
 
-def test_a_page_is_shown_from_small_files_alone(cluster, laptop, monkeypatch):
-    monkeypatch.setattr("pipeline.store.remote.shared.GLIMPSE_BYTES", 3)
-    cluster.ensure("corpus/wiki", writes("large", log="log"))
+def test_a_page_is_shown_from_small_files_of_its_kinds_alone(cluster, laptop, monkeypatch):
+    monkeypatch.setattr("pipeline.store.remote.fetching.GLIMPSE_BYTES", 5)
+
+    def build(out):
+        for name, text in (("small.png", "small"), ("large.png", "larger"), ("shard.arrow", "rows")):
+            (out / name).write_text(text)
+        return Built("content")
+
+    cluster.ensure("corpus/wiki", build)
     artifact = laptop.ensure("corpus/wiki", never).artifact
-    assert (artifact.glimpse / "build.log").read_text() == "log"
-    assert not (artifact.glimpse / "part").exists()
+    assert [(file.name, file.read_text()) for file in artifact.glimpse.iterdir()] == [("small.png", "small")]
     assert not laptop.has(artifact)
     assert artifact.place == laptop.root / "corpus/wiki" / artifact.fingerprint
 
