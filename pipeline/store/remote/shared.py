@@ -115,6 +115,7 @@ class SharedBackend(LocalBackend):
         folder, _, name = record.rpartition("/")
         if record == STORE_FILE:
             self.objects.create(STORE_FILE, text.encode())
+            self._require_conditions(text)
             self._opened = True
         elif folder in (LOCAL_RUNS, LOCAL_FINDINGS):
             there = f"{RUNS if folder == LOCAL_RUNS else FINDINGS}/{name}"
@@ -152,6 +153,16 @@ class SharedBackend(LocalBackend):
             super().write(STORE_FILE, text)
         self._opened = True
         return text
+
+    def _require_conditions(self, marker: str) -> None:
+        """Raise BucketError where the bucket writes over what is there though it was told not to: an old server, or one
+        that only looks like S3, by which two machines would overwrite each other's manifests unseen."""
+        if self.objects.create(STORE_FILE, b"may this be written over?"):
+            self.objects.write(STORE_FILE, marker.encode())
+            raise BucketError(
+                f"{self.objects.address}: this server does not keep to conditional writes (If-None-Match), without "
+                "which machines cannot share a store; take a newer version of it, or another"
+            )
 
     def _read_pointer(self, record: str) -> str | None:
         key, _, name = record.rpartition("/")

@@ -286,6 +286,14 @@ def test_a_server_that_fails_now_and_then_is_nobodys_concern(s3, s3_address, tmp
         assert laptop.read("corpus/wiki") == "text"
 
 
+def test_a_server_that_ignores_conditions_is_refused(bucket, tmp_path, monkeypatch):
+    put = Objects._put
+    monkeypatch.setattr(Objects, "_put", lambda self, name, data, mode: put(self, name, data, "overwrite"))
+    with pytest.raises(BucketError, match="memory:: this server does not keep to conditional writes"):
+        Machine(tmp_path / "a", bucket)
+    assert json.loads(bucket.read("store.json"))["format"] == 1
+
+
 def test_a_store_of_a_newer_version_is_refused(bucket, tmp_path):
     bucket.write("store.json", b'{"format": 99}')
     with pytest.raises(StoreError, match="written by a newer version of squeeze"):
