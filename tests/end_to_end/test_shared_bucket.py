@@ -1,6 +1,7 @@
 """Two machines that share a bucket and nothing else: the second builds nothing, fetches little, and has the same."""
 
 import json
+import logging
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def bucket(request, tmp_path):
         return
     server = pytest.importorskip("moto.server", reason="moto is missing: pip install '.[cluster]'")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request
     running.start()
     host, port = running.get_host_and_port()
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_REGION": "us-east-1"}
@@ -46,6 +48,7 @@ def test_a_second_machine_builds_nothing_and_has_the_same(tmp_path, bucket):
     built, _ = project.full_train(SQUEEZE_HOME=str(first), timeout=PATIENCE, **bucket)
     assert "model" in built
 
+    (tmp_path / "history").mkdir()
     here = {"SQUEEZE_HOME": str(second), "SQUEEZE_LOG_LEVEL": "DEBUG", "DAGSTER_HOME": str(tmp_path / "history")}
     done = project.run("dagster", "job", "execute", "-j", "full_train", timeout=PATIENCE, **bucket, **here)
     built_again, reused = project.outcomes(done.stderr)
