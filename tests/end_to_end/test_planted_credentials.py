@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 USER, PASSWORD, TOKEN = "planted-user", "planted-password-5e1f", "planted-token-93c7"
 IN_THE_ENVIRONMENT = {
     "HF_TOKEN": "hf_PlantedTokenOfTheHub0123456789",
@@ -89,14 +89,15 @@ def with_planted(folder, but):
 def test_no_file_message_or_export_has_them(fresh_project, address):
     project = fresh_project
     there = f"{project.folder}/web.jsonl"
-    sound = project.variant("planted", (there, f'"{address}{TOKEN}"'))
-    mistaken = project.variant("mistaken", (there, f'"{address}{MISTAKEN}"'))
+    faster = ("ranks: 2", "ranks: 1")
+    sound = project.variant("planted", (there, f'"{address}{TOKEN}"'), faster)
+    mistaken = project.variant("mistaken", (there, f'"{address}{MISTAKEN}"'), faster)
     environment = IN_THE_ENVIRONMENT | {"DAGSTER_HOME": str(project.folder / "history"), "SQUEEZE_LOG_LEVEL": "DEBUG"}
     (project.folder / "history").mkdir()
     said = []
 
     def run(*words, profile=sound, status=0):
-        done = project.run(*words, profile=profile, check=status == 0, timeout=900, **environment)
+        done = project.run(*words, profile=profile, check=status == 0, timeout=1500, **environment)
         assert (done.returncode != 0) == (status != 0), done.stdout + done.stderr
         said.append(done.stdout + done.stderr)
 
