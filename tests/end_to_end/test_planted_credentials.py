@@ -105,10 +105,10 @@ def test_no_file_message_or_export_has_them(fresh_project, address):
     assert "403" in said[0], "the refusal is what ended it"
     run("dagster", "job", "execute", "-j", "full_train")
     run("squeeze", "export", "--out", "exported")
-    for words in ("report", "lineage scorecard", "scorecard --json", "doctor --json"):
+    for words in ("report", "lineage scorecard", "scorecard --json", "ls"):
         run("squeeze", *words.split())
-    documents = next(project.folder.glob(".squeeze/documents/web/*/lineage.json"))
-    assert re.search(r"://\*\*\*@127.0.0.1:\d+/web.jsonl\?token=\*\*\*", documents.read_text()), "it came from there"
+    lineage = next(project.folder.glob(".squeeze/corpus/web/*/lineage.json"))
+    assert re.search(r"://\*\*\*@127.0.0.1:\d+/web.jsonl\?token=\*\*\*", lineage.read_text()), "it came from there"
     assert (project.folder / "exported" / "model.safetensors").exists()
     assert with_planted(project.folder, but={sound, mistaken}) == []
     assert [secret for text in said for secret in PLANTED if secret in text.encode()] == []
