@@ -53,6 +53,7 @@ OTHERS = {"single_gpu": {"bits_per_byte", "length_extrapolation"}, "multilingual
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("name", sorted(SUITES))
 def test_a_profile_of_the_hub_runs_to_its_report_with_every_suite(name, tmp_path):
     (tmp_path / "project").mkdir()
