@@ -10,9 +10,10 @@ damaged on its word alone: whoever does so reads the manifest.
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -119,9 +120,22 @@ def _read(file: Path) -> dict[str, Entry]:
         if seal != _seal(data):
             log.debug("%s is damaged, and is made anew", file)
             return {}
-        return {f"{entry.key}/{entry.fingerprint}": entry for entry in _entries().validate_json(data)}
+        with _without_collector():
+            return {f"{entry.key}/{entry.fingerprint}": entry for entry in _entries().validate_json(data)}
     except (OSError, ValueError):
         return {}
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Half of the time of making a hundred thousand tuples is the garbage collector's, which finds nothing in them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @functools.cache

@@ -55,18 +55,20 @@ class LocalBackend:
         (self.root / record).unlink(missing_ok=True)
 
     def manifests(self, key: str | None = None) -> Iterator[tuple[str, str]]:
-        for name, folder in self._folders(key):
-            for item in _names(folder):
+        for name, folder, names in self._folders(key):
+            for item in names:
                 if FINGERPRINT.fullmatch(item) and (folder / item / MANIFEST).exists():
                     yield name, item
 
     def stamps(self) -> Iterator[tuple[str, str, Stamp]]:
         sure = _sure()
-        for key, folder in self._folders():
-            for item in _names(folder):
-                if FINGERPRINT.fullmatch(item):
-                    with suppress(OSError):
-                        yield key, item, _stamp(_status(f"{folder}/{item}/{MANIFEST}"), sure)
+        for key, folder, names in self._folders():
+            for item in filter(FINGERPRINT.fullmatch, names):
+                try:
+                    status = _status(f"{folder}/{item}/{MANIFEST}")
+                except OSError:
+                    continue
+                yield key, item, _stamp(status, sure)
 
     def listing(self, key: str, fingerprint: str) -> tuple[tuple[tuple[str, Stamp], ...], set[str]]:
         place, sure = os.fspath(self.place(key, fingerprint)), _sure()
@@ -95,8 +97,8 @@ class LocalBackend:
         return True
 
     def pointers(self) -> Iterator[tuple[str, str]]:
-        for key, folder in self._folders():
-            for name in _names(folder):
+        for key, _, names in self._folders():
+            for name in names:
                 if name.startswith(CURRENT) and not name.endswith(TEMPORARY):  # of one that is being moved
                     yield key, name.removeprefix(CURRENT)
 
@@ -133,7 +135,7 @@ class LocalBackend:
         return True
 
     def place(self, key: str, fingerprint: str) -> Path:
-        return self.root / key / fingerprint
+        return self.root.joinpath(key, fingerprint)
 
     def folder(self, key: str, fingerprint: str) -> Path:
         return self.place(key, fingerprint)
@@ -181,14 +183,14 @@ class LocalBackend:
     def abandoned(self, *, unfinished: bool) -> Iterator[Removable]:
         reasons = {DAMAGED: "damaged and built anew, or half removed"}
         reasons |= {BUILDING: "an unfinished build", FETCHING: "a fetch that was stopped"} if unfinished else {}
-        for key, parent in self._folders():
-            for name in _names(parent):
-                prefix = next((prefix for prefix in reasons if name.startswith(prefix)), None)
-                if prefix is not None:
-                    folder, fingerprint = parent / name, name.removeprefix(prefix).split("-")[0]
-                    inside = () if folder.is_symlink() else folder.rglob("*")
-                    size = sum(file.stat().st_size for file in inside if file.is_file())
-                    yield Removable(key, fingerprint, folder, size, reasons[prefix])
+        prefixes = tuple(reasons)
+        for key, parent, names in self._folders():
+            for name in (name for name in names if name.startswith(prefixes)):
+                prefix = next(prefix for prefix in reasons if name.startswith(prefix))
+                folder, fingerprint = parent / name, name.removeprefix(prefix).split("-")[0]
+                inside = () if folder.is_symlink() else folder.rglob("*")
+                size = sum(file.stat().st_size for file in inside if file.is_file())
+                yield Removable(key, fingerprint, folder, size, reasons[prefix])
 
     def take_out(self, item: Removable) -> Path | None:
         fetched = item.path.name.startswith(FETCHING)
@@ -206,14 +208,14 @@ class LocalBackend:
         """The lock under which an artifact arrives from a bucket."""
         return self.root / key / f".{fingerprint}.fetching.lock"
 
-    def _folders(self, key: str | None = None) -> Iterator[tuple[str, Path]]:
-        """(key, folder) of every folder that may hold artifacts, links to folders included, or of one key.
+    def _folders(self, key: str | None = None) -> Iterator[tuple[str, Path, list[str]]]:
+        """(key, folder, names in it) of every folder that may hold artifacts, links to folders included, or of one key.
 
         Artifacts themselves are not looked into: a store of many shards is listed by their names alone.
         """
         if key is not None:
             if (self.root / key).is_dir():
-                yield key, self.root / key
+                yield key, self.root / key, _names(self.root / key)
             return
         seen: set[str] = set()
         waiting = [self.root]
@@ -222,11 +224,12 @@ class LocalBackend:
             if (real := os.path.realpath(folder)) in seen or not folder.is_dir():  # a link may lead back up
                 continue
             seen.add(real)
-            with os.scandir(folder) as entries:
-                inner = [item.name for item in entries if not _own_or_artifact(item.name) and item.is_dir()]
-            waiting += [folder / name for name in sorted(inner, reverse=True)]
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda item: item.name)
+            inner = [item.name for item in entries if not _own_or_artifact(item.name) and item.is_dir()]
+            waiting += [folder / name for name in reversed(inner)]
             if folder != self.root:
-                yield folder.relative_to(self.root).as_posix(), folder
+                yield folder.relative_to(self.root).as_posix(), folder, [item.name for item in entries]
 
     def _lock(self, key: str, fingerprint: str) -> Path:
         return self.root / key / f".{fingerprint}.lock"
