@@ -80,6 +80,6 @@ def test_an_existing_store_is_sent_and_used_elsewhere(tmp_path, bucket):
     sent = project.run("squeeze", "push", **bucket, SQUEEZE_HOME=str(alone))
     assert f"{len(built)} artifacts sent" in sent.stdout
     shown = project.run("squeeze", "scorecard", **bucket, SQUEEZE_HOME=str(other))
-    assert "bits_per_byte" in shown.stdout
+    assert "bits per byte of held-out text" in shown.stdout
     fetched = {manifest.parent.parent.relative_to(other).as_posix() for manifest in other.rglob("manifest.json")}
     assert fetched == {"scorecard"}
