@@ -39,19 +39,25 @@ def wait_for(condition, what):
     raise AssertionError(f"{what} did not happen in {PATIENCE} s")
 
 
+def started(project, profile):
+    """A full_train, whose terminal is the file run.log."""
+    with (project.folder / "run.log").open("w") as log:
+        return subprocess.Popen(
+            [str(BIN / "dagster"), "job", "execute", "-j", "full_train"],
+            cwd=project.folder,
+            env=project.environment(profile, SQUEEZE_LOG_LEVEL="DEBUG"),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
 @pytest.fixture
-def training(fresh_project):
-    """A full_train that has written its first checkpoint: (project, dagster's process, its metrics file)."""
+def training(fresh_project, request):
+    """A full_train that has written its first checkpoint: (project, its profile, dagster's process)."""
     project = fresh_project
-    profile = project.variant("long", LONG)
-    run = subprocess.Popen(
-        [str(BIN / "dagster"), "job", "execute", "-j", "full_train"],
-        cwd=project.folder,
-        env=project.environment(profile),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    profile = project.variant("long", LONG, *getattr(request, "param", ()))
+    run = started(project, profile)
 
     def checkpoint():
         assert run.poll() is None, "the run ended before it trained"
@@ -100,5 +106,44 @@ def test_one_rank_is_killed(training):
     os.kill(max(ranks), signal.SIGKILL)
     run.wait(PATIENCE)
     assert run.returncode != 0
+    wait_for(lambda: not trainers(project), "the end of every trainer process")
+    assert resumed_from(project, profile)
+
+
+DETACHED = ("launch: {ranks: 2, threads_per_rank: 1}", "launch: {ranks: 2, threads_per_rank: 1, detached: true}")
+"""A trainer that goes on where its run is killed."""
+
+
+@pytest.mark.parametrize("training", [[DETACHED]], indirect=True)
+def test_a_detached_trainer_outlives_dagster_and_the_next_run_attaches_to_it(training):
+    project, profile, run = training
+    run.kill()
+    run.wait(PATIENCE)
+    (metrics,) = project.folder.glob(".squeeze/model/.building-*/metrics.jsonl")
+    steps = metrics.read_text().count("\n")
+    wait_for(lambda: metrics.read_text().count("\n") > steps, "a step after the death of Dagster")
+    ranks = [pid for pid, words in trainers(project).items() if "-m trainer " in words and "launch" not in words]
+    assert len(ranks) == 2
+    for pid in ranks:  # so that they are there still when another run comes, however long that takes
+        os.kill(pid, signal.SIGSTOP)
+    project.run("squeeze", "gc", "--unfinished", "--yes", profile=profile)
+    assert metrics.exists()
+    again = started(project, profile)
+    wait_for(lambda: "attached to it" in (project.folder / "run.log").read_text(), "the attaching of a new run")
+    for pid in ranks:
+        os.kill(pid, signal.SIGCONT)
+    assert again.wait(PATIENCE) == 0, (project.folder / "run.log").read_text()[-4000:]
+    (manifest,) = project.folder.glob(".squeeze/model/*/manifest.json")
+    content = json.loads(manifest.read_text())
+    assert content["summary"]["run"]["resumed_from"] == []
+    assert not [name for name in content["files"] if name.startswith("launch")]
+    assert not trainers(project)
+
+
+@pytest.mark.parametrize("training", [[DETACHED]], indirect=True)
+def test_a_detached_trainer_is_stopped_with_its_run(training):
+    project, profile, run = training
+    run.send_signal(signal.SIGTERM)
+    run.wait(PATIENCE)
     wait_for(lambda: not trainers(project), "the end of every trainer process")
     assert resumed_from(project, profile)
