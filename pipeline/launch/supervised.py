@@ -69,13 +69,22 @@ class SupervisedLauncher:
                 stderr=output,
                 start_new_session=self._settings.detached,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while folder.supervisor_here() is None and process.poll() is None:
-            if time.monotonic() > deadline:
-                process.kill()
-                raise LaunchError(f"{folder.path}: the supervisor did not begin within {START_SECONDS:.0f} s")
-            time.sleep(0.05)
+        try:
+            _wait_for_its_lock(folder, process)
+        except BaseException:
+            folder.ask_to_stop()
+            raise
         return Attached(folder, log, process)
+
+
+def _wait_for_its_lock(folder: RunFolder, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a supervisor holds its folder, or has ended."""
+    deadline = time.monotonic() + START_SECONDS
+    while folder.supervisor_here() is None and process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            raise LaunchError(f"{folder.path}: the supervisor did not begin within {START_SECONDS:.0f} s")
+        time.sleep(0.05)
 
 
 def running_in(out: Path, log: logging.Logger) -> Attached | None:

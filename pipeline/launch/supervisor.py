@@ -26,6 +26,7 @@ from pipeline.base.errors import LaunchError
 from pipeline.base.lock import exclusive
 from pipeline.launch.places.command import by_command, this_machine
 from pipeline.launch.places.place import Place, Placed
+from pipeline.launch.places.ray_cluster import RayPlace
 from pipeline.launch.places.slurm import SlurmPlace
 from pipeline.launch.run_folder import Attempt, Exit, RunFolder
 from pipeline.launch.settings import LaunchSettings
@@ -128,6 +129,7 @@ class Watch:
         self._ended: dict[int, int] = {}
         self._said = ""
         self._heard: dict[int, tuple[str, float]] = {}
+        self._gone_at: dict[int, float] = {}
         self._failed_at: float | None = None
         self._stop_at: float | None = None
 
@@ -161,10 +163,16 @@ class Watch:
                 self._heard[node] = (state.beat, now)
             if state is not None and state.status is not None:
                 self._end(node, state.status, state.said)
-            elif node in gone:
+            elif node in gone and self._is_silent(node, gone[node], now):
                 self._end(node, gone[node] or EXIT_ERROR, f"node {node} ended without a word")
             elif node in self._heard and now - self._heard[node][1] > self._supervisor.launch.lost_seconds:
                 self._end(node, EXIT_ERROR, f"nothing is heard of node {node} any more")
+
+    def _is_silent(self, node: int, status: int, now: float) -> bool:
+        """Whether a node that is gone will say nothing more; where it seems to have ended well, its word may be on its
+        way through a file system that shows changes late."""
+        since = self._gone_at.setdefault(node, now)
+        return status != 0 or now - since > self._supervisor.launch.lost_seconds
 
     def _end(self, node: int, status: int, said: str) -> None:
         self._ended[node] = status
@@ -186,6 +194,8 @@ def place_of(launch: LaunchSettings) -> Place:
     """Where the settings want the nodes."""
     if launch.kind == "slurm":
         return SlurmPlace(launch.slurm, launch.nodes)
+    if launch.kind == "ray":
+        return RayPlace(launch.ray, launch.nodes)
     if launch.kind == "command" and launch.command is not None:
         return by_command(launch.command, launch.nodes)
     return this_machine()

@@ -19,7 +19,8 @@ class Placed(Protocol):
     """The nodes of one attempt."""
 
     def gone(self) -> dict[int, int]:
-        """Exit statuses by node of those whose process is known to be gone. Cheap enough to be asked at any time."""
+        """Exit statuses by node of those whose process is known to be gone, 0 where none is known. Cheap enough to be
+        asked at any time."""
         ...
 
     def kill(self) -> None:

@@ -16,7 +16,6 @@ from pipeline.base.errors import LaunchError
 from pipeline.launch.places.place import node_line
 from pipeline.launch.run_folder import Attempt
 from pipeline.launch.settings import SlurmSettings
-from trainer.process.complaint import EXIT_ERROR
 
 ASK_SECONDS: Final = 3.0
 COMMAND_SECONDS: Final = 60.0
@@ -64,7 +63,7 @@ class SlurmPlaced:
         if not self._over and time.monotonic() - self._asked_at > ASK_SECONDS:
             self._asked_at = time.monotonic()
             self._over = state_of(self.job) == ""
-        return dict.fromkeys(range(self._nodes), EXIT_ERROR) if self._over else {}
+        return dict.fromkeys(range(self._nodes), 0) if self._over else {}
 
     def kill(self) -> None:
         deadline = time.monotonic() + CANCEL_SECONDS

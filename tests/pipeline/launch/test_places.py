@@ -74,7 +74,7 @@ def test_a_job_of_slurms_has_a_task_a_node_with_the_options_that_were_asked_for(
     assert attempt.placed() == {"job": "41"}
     assert placed.gone() == {}
     placed.kill()
-    assert placed.gone() == {0: 1, 1: 1}
+    assert placed.gone() == {0: 0, 1: 0}
     assert "scancel 41" in (commands / "called").read_text()
 
 

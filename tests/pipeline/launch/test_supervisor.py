@@ -89,6 +89,16 @@ def test_a_node_that_falls_silent_is_lost(folder):
     assert (end.status, end.said) == (1, "nothing is heard of node 1 any more")
 
 
+@pytest.mark.parametrize(("status", "seconds"), [(-9, 0.0), (0, 0.3)])
+def test_a_node_whose_process_is_gone_is_lost_at_once_unless_its_word_may_be_on_its_way(folder, status, seconds):
+    place = Script({0: [0], 1: [None]})
+    said = place.gone
+    place.gone = lambda: said() | {1: status}
+    began = time.monotonic()
+    _, end = supervised(folder, place)
+    assert (end.status, time.monotonic() - began > 0.25) == (1, seconds > 0)
+
+
 def test_a_node_that_has_not_begun_is_waited_for(folder, monkeypatch):
     place = Script({0: [None] * 60 + [0], 1: [None] * 60 + [0]})  # longer than the silence that counts, as in a queue
     _, end = supervised(folder, place)
