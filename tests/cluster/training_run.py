@@ -9,7 +9,7 @@ import psutil
 
 from tests.trainer.run.tiny_shards import MODEL, TRAINING
 
-PATIENCE = 180.0
+PATIENCE = 400.0
 
 
 def wait_for(condition, what, seconds=PATIENCE):

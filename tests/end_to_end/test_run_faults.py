@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.fault
 BIN = Path(sys.executable).parent
 LONG = ("tokens_per_epoch: 24_000", "tokens_per_epoch: 400_000")
-PATIENCE = 300.0
+PATIENCE = 400.0
 
 
 def processes(folder):
