@@ -187,8 +187,8 @@ def compare_minhash(texts: list[str]) -> None:
     print(f"MinHash, ratio: {mine / other:.1f}", flush=True)
 
 
-def synthetic(texts: list[str], path: Path, megabytes: int) -> None:
-    """Repeat texts with a tenth of their words swapped and 3% new, in files of about 20 MB; one in 20 nearly as it was.
+def synthetic(texts: list[str], path: Path, megabytes: int, file_bytes: float = 20e6) -> None:
+    """Repeat texts with a tenth of their words swapped and 3% new, in files of a size; one in 20 nearly as it was.
 
     New text brings new words without end (8% of the chunks of the first 19 MB of FineWeb-Edu occur there once), and
     learning them is a good part of the work.
@@ -196,7 +196,7 @@ def synthetic(texts: list[str], path: Path, megabytes: int) -> None:
     draw, size, part = random.Random(1), 0, 0
     while size < megabytes * 1e6:
         with (path / f"in-{part:04d}.jsonl").open("w", encoding="utf-8") as file:
-            until = min(size + 20e6, megabytes * 1e6)
+            until = min(size + file_bytes, megabytes * 1e6)
             while size < until:
                 words = draw.choice(texts).split(" ")
                 slight = draw.random() < 0.05

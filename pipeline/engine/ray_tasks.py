@@ -141,7 +141,7 @@ def _connected(settings: RayEngine) -> Any:
     try:
         with _signal_handlers_kept():
             ray.init(address, log_to_driver=False, configure_logging=False, logging_level="warning", **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # of any kind: one that says that a node did not start in time is a plain Exception
         raise EngineError(
             f"engine: ray: no cluster at {address!r} that this process can join: {_first_line(error)}. `ray start "
             f"--address=HOST:PORT` makes this machine a node of one"

@@ -28,6 +28,13 @@ class RayNodes:
         self.address = ""
 
     def start(self, number: int, cpus: int = 1, **environment: str) -> None:
+        """Have a node; a second and a third attempt where Ray gave up within its 30 seconds, on a busy machine."""
+        for _ in range(2):
+            if self._begun(number, cpus, environment):
+                return
+        assert self._begun(number, cpus, environment), (self.folder / f"ray-{number}.log").read_text()
+
+    def _begun(self, number: int, cpus: int, environment: dict[str, str]) -> bool:
         log = self.folder / f"ray-{number}.log"
         words = [RAY, "start", "--block", f"--node-ip-address=127.0.0.{number + 2}", f"--num-cpus={cpus}"]
         words += ["--object-store-memory=100000000", "--disable-usage-stats"]
@@ -45,13 +52,15 @@ class RayNodes:
             )
         deadline = time.monotonic() + PATIENCE
         while "Ray runtime started" not in (text := log.read_text()):
-            assert self.nodes[number].poll() is None, text
+            if self.nodes[number].poll() is not None:
+                return False
             assert time.monotonic() < deadline, text
             time.sleep(0.1)
         if number == 0:
             found = re.search(r"--address='([\d.:]+)'", text) or re.search(r"(127\.0\.0\.2:\d+)", text)
             assert found, text
             self.address = found[1]
+        return True
 
     def kill(self, number: int) -> None:
         """End a node as a machine ends that loses its power."""

@@ -47,7 +47,7 @@ def build(root: Path, executor: Executor) -> dict[str, bytes]:
     find_contamination(ContaminationSettings(), folders, ITEMS, root / "contamination", executor=executor)
     tokens = {name: write_store(root.parent / "tokens" / name, name, documents(name, 200), files=2) for name in CORPORA}
     stages = [{"name": "mixture", "mixture": dict.fromkeys(CORPORA, 1)}]
-    (root / "schedule").mkdir()
+    (root / "schedule").mkdir(parents=True)
     schedule = ScheduleSettings.model_validate({"epochs": 2, "tokens_per_epoch": 6000, "stages": stages})
     build_schedule(schedule, tokens, root / "schedule")
     plan = Schedule.read(root / "schedule")
@@ -60,7 +60,7 @@ def build(root: Path, executor: Executor) -> dict[str, bytes]:
 
 def texts(folder: Path, name: str) -> list[Path]:
     """Three files of texts, with copies, similar ones and contamination in and across corpora."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     every = [story(seed) for seed in range(60)]
     if name == "b":
         every = [similar(text, seed % 8, seed) for seed, text in enumerate(every)] + every[:5]
