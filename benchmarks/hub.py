@@ -93,8 +93,10 @@ def child(cache: Path, processes: int, unit_bytes: int) -> None:
     source = Source.model_validate({"hub": {"id": ID, "revision": COMMIT}, "lang": "en"})
     units = unit_listing.list_units([source], cache).units
     with Processes(processes) as executor:
-        if processes > 1:
-            there: set[int] = set()
+        there: set[int] = set()
+        if processes == 1:
+            ready()
+        else:
             while len(there) < processes:
                 there |= set(executor.map(ready, [() for _ in range(4 * processes)]))
         print("ready", flush=True)
@@ -107,10 +109,11 @@ def child(cache: Path, processes: int, unit_bytes: int) -> None:
 
 def ready() -> int:
     """Have this process import what reading takes; its number."""
-    import huggingface_hub  # noqa: F401
+    from huggingface_hub.utils import get_session
 
     import pipeline.curation.sources.unit_reading  # noqa: F401
 
+    get_session()
     time.sleep(0.2)
     return os.getpid()
 
@@ -164,10 +167,11 @@ def kills(hub: Hub, options: argparse.Namespace) -> None:
     ranges = list(cache.rglob("*.range"))
     wrong = sum(place.read_bytes() != data[slice(*map(int, place.stem.split("-")))] for place in ranges)
     groups = pq.read_metadata(path).num_row_groups
+    lost = max(0, groups + 1 - len(ranges))  # the footer is one range, or two where it is long
     sent = sum(request.sent for request in asked) / len(data)
     print(
         f"{options.kills} kills of a process that fetches {groups} row groups ({len(data) / 1e6:.0f} MB): {before} "
-        f"ranges were kept when the last one came; {twice} of them fetched again, {groups + 1 - len(ranges)} lost, "
+        f"ranges were kept when the last one came; {twice} of them fetched again, {lost} lost, "
         f"{wrong} differ; {sent:.3f} of the file's bytes were sent in all, {figures['text'] / 1e6:.0f} MB of text read",
         flush=True,
     )
