@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += [ROOT / "tokenizers" / "README.md", *sorted((ROOT / ".github").rglob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-NAMES = "dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get|ray"
+NAMES = "export|dagster|squeeze|dg|python3?|pytest|pip|ruff|mypy|torchrun|lm_eval|mkdocs|docker|bash|git|apt-get|ray"
 PROGRAMS = rf"(?:[A-Z_]+=\S+ )*(?:{NAMES})\b"
 COMMAND = re.compile(rf"^(?:\$ )?({PROGRAMS}.*)$")
 
@@ -69,7 +69,8 @@ RULES = [
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
     (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
     (r"squeeze study \w+", "options"),  # tests/pipeline/cli/test_study_commands.py draws
-    (r"squeeze (check|pin)\b", "options"),  # tests/pipeline/cli/test_hub_commands.py asks the imitated hub
+    (r"squeeze (check|pin|fetch)\b", "options"),  # tests/pipeline/cli/test_hub_commands.py asks the imitated hub
+    (r"export \w+=", "elsewhere"),  # tests/end_to_end/test_fetch_ahead.py builds with it
     (r"squeeze \w+", "run"),
     (r"dagster asset materialize --select", "run slowly"),
     (r"dagster job execute -j (?!full_train)", "run slowly"),

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.profile.profile import Profile
-from tests.hub.benchmarks import add_benchmarks
 from tests.hub.corpora import CORPORA, add_corpus
 from tests.hub.repository import COMMIT
 from tests.hub.server import Hub
+from tests.hub.task_data import add_benchmarks
 
 WORDS: Final = {
     "en": "the river and a house with many green trees stands near old stones where children often play while their "

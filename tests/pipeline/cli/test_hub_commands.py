@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub.benchmarks import add_benchmarks
 from tests.hub.repository import COMMIT
 from tests.hub.server import Hub
+from tests.hub.task_data import add_benchmarks
 
 SQUEEZE = Path(sys.executable).with_name("squeeze")
 PROFILE = """\

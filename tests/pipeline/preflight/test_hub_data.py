@@ -14,10 +14,10 @@ from pipeline.preflight.hub_data import Benchmark, probes_of_benchmarks, probes_
 from pipeline.preflight.reach import _quota
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
-from tests.hub.benchmarks import add_benchmarks
 from tests.hub.limits import Limits
 from tests.hub.server import TOKEN
 from tests.hub.server import Hub as ImitatedHub
+from tests.hub.task_data import add_benchmarks
 
 README = """---
 license: odc-by
