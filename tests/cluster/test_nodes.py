@@ -20,6 +20,7 @@ from tests.cluster.training_run import Run, wait_for
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux: /proc and PR_SET_PDEATHSIG"),
 ]
 LOG = logging.getLogger("test_nodes")
@@ -135,7 +136,9 @@ def test_a_trainer_outlives_whoever_has_started_it_where_it_is_to_and_only_there
 
 def test_a_detached_trainer_that_nobody_attends_saves_and_ends(make_run):
     run = make_run(max_steps=5000, checkpoint_every=1000)
-    launched(run, ONE_NODE, unattended_hours=15 / 3600)
-    wait_for(lambda: run.step > 0 and not run.parts("supervisor"), "the end of the unattended trainer")
+    handle = launched(run, ONE_NODE, unattended_hours=15 / 3600)
+    while run.step == 0:
+        assert handle.wait(1) is None, run.said()
+    wait_for(lambda: not run.parts("supervisor"), "the end of the unattended trainer")
     assert run.summary["state"] == "interrupted"
     run.assert_gone()
