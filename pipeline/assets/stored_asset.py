@@ -101,7 +101,7 @@ class Build:
 
         workers: the profile's setting, none for one a core; setting: its name, for the error where memory runs out.
         """
-        return executor_of(engine, workers or 0, self.out, setting=setting)
+        return executor_of(engine, workers or 0, self.out, setting=setting, root=self.store.root)
 
     def launcher(self, settings: LaunchSettings | None = None) -> Launcher:
         """What starts programs that train: the one place that decides where they run; none for this machine."""

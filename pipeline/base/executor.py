@@ -7,8 +7,8 @@ Those of other machines are in `pipeline.engine`.
 The contract of a part, which lets it run on any engine:
 
 - it is a module-level function of picklable arguments, and it changes none of them;
-- it reads the files named in its arguments, and writes only below folders named in its arguments, under names of its
-  own, an index last;
+- it reads the files named by paths in its arguments, not what else a folder named there holds, and writes only below
+  folders named in its arguments, under names of its own, an index last;
 - it may run twice, even at once: the same arguments give the same files.
 """
 

@@ -58,6 +58,7 @@ SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
 _MOST_NAMED: Final = 200
 _EXCERPT: Final = 40
 log = logging.getLogger(__name__)
+_Task = tuple[Unit, DocumentsSettings, Path, Path | None]
 
 
 def build_documents(
@@ -91,7 +92,8 @@ def build_documents(
     missing = [number for number in range(len(units)) if not is_finished(_part(out, number))]
     if len(missing) < len(units):
         log.info("%s: %d of %d parts are there already", corpus, len(units) - len(missing), len(units))
-    tasks = [(units[number], settings, _part(out, number)) for number in missing]
+    commits = out / COMMITS if (out / COMMITS).exists() else None
+    tasks = [(units[number], settings, _part(out, number), commits) for number in missing]
     for _ in _build_parts(corpus, tasks, executor):
         if any(unit.hub is not None for unit in units):
             trim(cache, kept_bytes)
@@ -122,10 +124,10 @@ def _part(out: Path, number: int) -> Path:
     return out / f"part-{number:05d}.parquet"
 
 
-def _build_parts(corpus: str, tasks: list[tuple[Unit, DocumentsSettings, Path]], executor: Executor) -> Iterator[None]:
+def _build_parts(corpus: str, tasks: list[_Task], executor: Executor) -> Iterator[None]:
     """Build parts, and stop after each; those built in this process report on the way, since one may be a file of
     gigabytes. How much there is in all is known of Parquet files of the hub, by their footers."""
-    units = [unit for unit, _, _ in tasks]
+    units = [unit for unit, *_ in tasks]
     sizes = [unit.text for unit in units if unit.hub is not None and unit.text is not None]
     progress = Progress(log, f"{corpus}: documents", size=sum(sizes) if tasks and len(sizes) == len(tasks) else None)
     if len(tasks) < 2 or not _worth_workers(units) or executor.slots == 1:
@@ -147,9 +149,16 @@ def _worth_workers(units: list[Unit]) -> bool:
 
 
 def build_part(
-    unit: Unit, settings: DocumentsSettings, path: Path, report: Callable[[int, int], None] | None = None
+    unit: Unit,
+    settings: DocumentsSettings,
+    path: Path,
+    commits: Path | None,
+    report: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
-    """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of."""
+    """Write one unit's documents to `path`; returns the documents and bytes that `report` was not told of.
+
+    commits: the file that says which commits of the hub the settings name, if there is one; the part is of these alone.
+    """
     documents = size = 0
     set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
     with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
@@ -166,7 +175,7 @@ def build_part(
         write_readings(path, beside.intake.readings)
         writer.describe(beside.tally.metadata)
     others = [file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file != path and file.suffix != TEMPORARY]
-    finish(path, *others, *(file for file in [path.with_name(COMMITS)] if file.exists()))
+    finish(path, *others, *([commits] if commits else []))
     return documents, size
 
 

@@ -105,12 +105,12 @@ def iter_heldout(heldout: Path, columns: Sequence[str]) -> Iterator[pa.RecordBat
     Raises:
         CurationError: the file is missing or damaged, or lacks a column.
     """
-    yield from (batch.select(list(columns)) for batch in iter_file(_existing(heldout), columns))
+    yield from (batch.select(list(columns)) for batch in iter_file(heldout_file(heldout), columns))
 
 
 def heldout_documents(heldout: Path) -> Iterator[HeldoutDocument]:
     """The same documents one by one. Raises as `iter_heldout` does."""
-    there = read_metadata(_existing(heldout)).schema.names
+    there = read_metadata(heldout_file(heldout)).schema.names
     names = ["text", "bytes", "lang", *(name for name in ("group", "doc_id") if name in there)]
     for batch in iter_heldout(heldout, names):
         for row in batch.to_pylist():
@@ -133,7 +133,8 @@ def heldout_ids(heldout: Path) -> np.ndarray:
     return np.concatenate([np.empty((0, 2), np.uint64), *map(ids_of, iter_heldout(heldout, ("doc_id",)))])
 
 
-def _existing(heldout: Path) -> Path:
+def heldout_file(heldout: Path) -> Path:
+    """The one file of a split's folder. Raises CurationError where it is missing."""
     path = heldout / HELDOUT_FILE
     if not path.is_file():
         raise CurationError(f"{path} is missing: the held-out split was not built")

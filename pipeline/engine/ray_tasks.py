@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import EngineError, WorkerError
 from pipeline.base.executor import AHEAD, InProcess, Shared, flow
+from pipeline.engine.carried import Carrier, run_carried
 from pipeline.engine.same_code import Versions, require_same, versions
 from pipeline.engine.settings import RayEngine
 from trainer.process.cores import core_count
@@ -33,11 +34,14 @@ log = logging.getLogger(__name__)
 
 
 class RayTasks(InProcess):
-    """Maps over the nodes of a cluster that see one folder under one path."""
+    """Maps over the nodes of a cluster that see one folder under one path, or share a bucket."""
 
-    def __init__(self, settings: RayEngine, workers: int = 0, *, setting: str = "workers") -> None:
-        """workers: most parts at once on a node, 0 for as many as it has CPUs for; setting: as for `Processes`."""
-        self._settings, self._workers, self._setting = settings, workers, setting
+    def __init__(
+        self, settings: RayEngine, workers: int = 0, *, setting: str = "workers", carrier: Carrier | None = None
+    ) -> None:
+        """workers: most parts at once on a node, 0 for as many as it has CPUs for. setting: as for `Processes`.
+        carrier: brings files to nodes and back; none where they see the same."""
+        self._settings, self._workers, self._setting, self._carrier = settings, workers, setting, carrier
         self._shared: list[Shared[Any]] = []
 
     def __exit__(
@@ -79,7 +83,7 @@ class RayTasks(InProcess):
             max_retries=ATTEMPTS,
             scheduling_strategy="SPREAD",
         )
-        start = functools.partial(remote.remote, versions(), function)
+        start = functools.partial(self._start, remote, function)
         most = slots * AHEAD if slots == self.slots else slots
         running: set[Any] = set()
         try:
@@ -87,13 +91,19 @@ class RayTasks(InProcess):
         finally:
             _give_up(running)
 
+    def _start(self, remote: Any, function: Callable[..., R], *task: Any) -> Any:
+        if self._carrier is None:
+            return remote.remote(versions(), function, *task)
+        return remote.remote(versions(), run_carried, self._carrier.load(function, *task))
+
     def _result(self, reference: Any) -> Any:
         """What a task returned. Raises what it raised itself, without Ray's wrapping."""
         import ray
         from ray import exceptions
 
         try:
-            return ray.get(reference)
+            returned = ray.get(reference)
+            return self._carrier.unload(returned) if self._carrier is not None else returned
         except exceptions.RayTaskError as error:
             cause = error.cause if isinstance(error.cause, Exception) else EngineError(str(error))
             raise cause from None

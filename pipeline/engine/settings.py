@@ -32,7 +32,7 @@ class ProcessesEngine(Settings):
 
 
 class RayEngine(Settings):
-    """Tasks of a Ray cluster (extra `[ray]`), whose nodes see the folder SQUEEZE_HOME under one path."""
+    """Tasks of a Ray cluster (extra `[ray]`)."""
 
     kind: Literal["ray"] = runtime("ray")
     address: str | None = runtime(None)
@@ -43,6 +43,11 @@ class RayEngine(Settings):
     slots: Count | None = runtime(None)
     """Parts at the same time; none: as many as the nodes that are there have CPUs for. Give it where nodes are started
     on demand."""
+    files: Literal["folder", "store"] = runtime("folder")
+    """How files reach the nodes. `folder`: all of them see SQUEEZE_HOME under one path. `store`: they share nothing but
+    the bucket that SQUEEZE_STORE names."""
+    node_gb: Positive = runtime(20.0)
+    """With `files: store`, gigabytes of files that a node keeps for further parts."""
 
 
 class SlurmEngine(Settings):

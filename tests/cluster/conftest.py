@@ -1,5 +1,6 @@
 """A Ray and a Slurm of two nodes each on this machine, started once for all tests, or skipped with the reason."""
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,20 +12,38 @@ from tests.cluster import slurm_nodes
 from tests.cluster.ray_nodes import ENVIRONMENT, RayNodes
 from tests.cluster.slurm_nodes import SlurmNodes
 from tests.cluster.training_run import Run, processes
+from tests.pipeline.store.remote import buckets
 from tests.trainer.run.tiny_shards import write_shards
 
 
 @pytest.fixture(scope="session")
-def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
-    """Two nodes of a CPU each."""
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback; empty where moto is missing."""
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError:
+        yield ""
+        return
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> Iterator[RayNodes]:
+    """Two nodes of a CPU each, with a folder of its own each, that find the S3 server."""
     pytest.importorskip("ray", reason="pip install 'squeeze-gpt[ray]'")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        nodes = RayNodes(tmp_path_factory.mktemp("ray"))
+        server = {"AWS_ENDPOINT_URL": s3_endpoint, **buckets.ENVIRONMENT} if s3_endpoint else {}
+        folder = tmp_path_factory.mktemp("ray")
+        nodes = RayNodes(folder, **server)
         try:
-            nodes.start(0)
-            nodes.start(1)
+            for number in range(2):
+                nodes.start(number, SQUEEZE_NODE=str(folder / f"node-{number}"))
             yield nodes
         finally:
             import ray

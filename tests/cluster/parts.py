@@ -45,3 +45,9 @@ def note_and_wait(room: Path, number: int, seconds: float) -> int:
 
 def die(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def upper(text: Path, out: Path) -> tuple[Path, str]:
+    """Writes the text in capitals into the folder, under its own name; where that is, as a path and in words."""
+    (out / text.name).write_text(text.read_text().upper())
+    return out / text.name, str(out)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.base.parquet import read_metadata
 from pipeline.curation.doc_ids import contains_ids, find_ids, ids_of
-from pipeline.curation.heldout import heldout_ids
+from pipeline.curation.heldout import heldout_file, heldout_ids
 from pipeline.curation.tables import iter_file, parts
 
 _BLOCK: Final = 1 << 18
@@ -49,7 +49,7 @@ class DocumentRows:
     first_copy: np.ndarray
     """bool [N], the first row with its text"""
     heldout: list[tuple[Path, np.ndarray]]
-    """The folder of each corpus's held-out documents and their numbers"""
+    """The file of each corpus's held-out documents and their numbers"""
     distinct: int
 
     @property
@@ -97,7 +97,7 @@ def load_rows(documents: Mapping[str, Path], heldout: Mapping[str, Path]) -> Doc
         rows = slice(starts[place], starts[place + 1])
         held_out[rows] = contains_ids(ids[rows], wanted)
         some = np.flatnonzero(held_out[rows]) + starts[place]
-        numbers_of_heldout.append((heldout[corpus], number[some[find_ids(ids[some], wanted)]]))
+        numbers_of_heldout.append((heldout_file(heldout[corpus]), number[some[find_ids(ids[some], wanted)]]))
     return DocumentRows(
         corpora=list(documents),
         starts=np.array(starts),

@@ -19,7 +19,6 @@ import pyarrow as pa
 from pipeline.base.files import whole_path
 from pipeline.curation.duplicates.partitions import read_partition
 from pipeline.curation.duplicates.shingle_sets import text_sets
-from pipeline.curation.heldout import iter_heldout
 from pipeline.curation.tables import iter_file
 
 ENTRY: Final = np.dtype([("hash", "<u8"), ("number", "<i4")])
@@ -48,13 +47,13 @@ def prefixes(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, simil
 
 
 def write_prefixes(heldout: Path, numbers: np.ndarray, similarity: float, out: Path) -> int:
-    """Write the prefixes of the documents in `heldout`, the folder of a split, whose numbers these are.
+    """Write the prefixes of the documents in `heldout`, the file of a split, whose numbers these are.
 
     Returns how many entries that is.
     """
     row = count = 0
     with whole_path(out, sync=False) as unfinished, unfinished.open("wb") as file:
-        for batch in iter_heldout(heldout, ("text",)):
+        for batch in iter_file(heldout, ("text",)):
             sets = text_sets(batch.column("text").to_pylist())
             entries = prefixes(*sets, numbers[row : row + batch.num_rows], similarity)
             file.write(entries.tobytes())

@@ -43,6 +43,8 @@ class Unit:
     """Of a hub data set: which part of it."""
     address: str | None = field(default=None, repr=False, compare=False)
     """What to open in the place of `path`, where that lacks credentials. Nothing shows or keeps it."""
+    local: Path | None = field(default=None, repr=False, compare=False)
+    """Where the machine that reads it finds a file that is `path` to whoever listed it; none: there too."""
 
     @property
     def is_remote(self) -> bool:
@@ -70,9 +72,9 @@ class Unit:
         if self.is_remote or self.size is not None:
             return self.size
         if self.member is not None:
-            return member_sizes(Path(self.path))[self.member]
+            return member_sizes(self._file)[self.member]
         try:
-            return Path(self.path).stat().st_size
+            return self._file.stat().st_size
         except OSError as error:
             raise SourceError(f"{self.place} cannot be opened: {error}") from error
 
@@ -84,15 +86,19 @@ class Unit:
     def open(self) -> BinaryIO:
         """Its bytes, as they are packed. Raises SourceError where this machine does not give them."""
         if self.member is not None:
-            return open_member(Path(self.path), self.member)
+            return open_member(self._file, self.member)
         try:
             if not self.is_remote:
-                return Path(self.path).open("rb")
+                return self._file.open("rb")
             import fsspec
 
             return cast(BinaryIO, fsspec.open(self.address or self.path, "rb").open())
         except OSError as error:
             raise SourceError(f"{self.place} cannot be opened: {error}") from error
+
+    @property
+    def _file(self) -> Path:
+        return self.local or Path(self.path)
 
     def open_parquet(self) -> pq.ParquetFile:
         """Its Parquet file. Raises pa.ArrowException where it is none."""

@@ -158,7 +158,7 @@ def _archive_units(source: Source, archive: Archive, cache: Path, passed: _LeftO
             if _excluded(name, source):
                 passed.add(Removal.EXCLUDED, size)
             else:
-                yield Unit(source, name, str(wheel), member)
+                yield Unit(source, name, str(wheel), member, local=wheel.absolute())
     passed.add(Removal.NOT_CHOSEN, sum(sizes.values()))
 
 
@@ -170,7 +170,7 @@ def _file_units(source: Source, passed: _LeftOut) -> Iterator[Unit | Refused]:
         for file in _remote_files(pattern) if "://" in pattern else matched_files(placed(pattern, source.folder)):
             path = file.entry if isinstance(file, Refused) else hidden(file[0])
             key = path if "://" in path or isinstance(file, Refused) else os.path.realpath(path)
-            unit = file if isinstance(file, Refused) else Unit(source, file[1], path, address=address_of(path))
+            unit = file if isinstance(file, Refused) else _file_unit(source, file[1], path)
             if _excluded(path.rsplit("/", 1)[-1], source):
                 excluded[key] = unit.size if isinstance(unit, Refused) else unit.bytes
             elif key not in seen:
@@ -178,6 +178,12 @@ def _file_units(source: Source, passed: _LeftOut) -> Iterator[Unit | Refused]:
                 yield unit
     for size in (size for key, size in excluded.items() if key not in seen):
         passed.add(Removal.EXCLUDED, size)
+
+
+def _file_unit(source: Source, entry: str, path: str) -> Unit:
+    if "://" in path:
+        return Unit(source, entry, path, address=address_of(path))
+    return Unit(source, entry, path, local=Path(path).absolute())
 
 
 def _remote_files(pattern: str) -> Iterator[tuple[str, str]]:

@@ -43,8 +43,9 @@ def encode_elsewhere(
     told how many documents were compared with the reference. Raises GateError where one differs, TokenizerError as
     `encoded_chunks`.
     """
+    files = tuple(sorted(file for file in tokenizer.rglob("*") if file.is_file()))
     tasks = [
-        (corpus, part, tuple(columns), tokenizer, refused, work / f"{part.path.stem}.arrow")
+        (corpus, part, tuple(columns), tokenizer, files, refused, work / f"{part.path.stem}.arrow")
         for part in parts
         if len(part.rows)
     ]
@@ -60,10 +61,19 @@ def encode_elsewhere(
 
 
 def encode_part(
-    corpus: str, part: SelectedPart, columns: tuple[str, ...], tokenizer: Path, refused: str | None, path: Path
+    corpus: str,
+    part: SelectedPart,
+    columns: tuple[str, ...],
+    tokenizer: Path,
+    tokenizer_files: tuple[Path, ...],
+    refused: str | None,
+    path: Path,
 ) -> tuple[int, str | None]:
     """Write a part's documents with their ids to `path`, or find them there; how many were compared with the
-    reference, and what was wrong with one, which ends the part."""
+    reference, and what was wrong with one, which ends the part.
+
+    tokenizer_files: all that is read of the tokenizer's folder, as a part reads the files that its arguments name.
+    """
     note = path.with_suffix(".json")
     if is_finished(path):
         return check(int, parse_json(note.read_bytes())), None

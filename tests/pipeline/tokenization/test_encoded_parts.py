@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.tokenization.corpus_tokens.encoded_parts import WORK_NAME
 from pipeline.tokenization.corpus_tokens.index import Split
 from pipeline.tokenization.corpus_tokens.writer import TokenWriter
 from tests.pipeline.base.twice import Twice
+from tests.pipeline.engine import elsewhere as carried_elsewhere
 
 Build = Callable[..., Path]
 
@@ -73,6 +75,22 @@ def test_every_file_is_that_of_one_stream(tmp_path: Path, corpus: CuratedCorpus,
     assert executor.tasks == ["encode_part"] * 3
     assert len(expected.train.files) > 2
     assert files_of(tmp_path / "there") == files_of(tmp_path / "here")
+    assert summary.content_hash == expected.content_hash
+
+
+def test_a_part_needs_no_file_that_its_arguments_do_not_name(
+    tmp_path: Path, corpus: CuratedCorpus, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore", reason="obstore is missing: pip install '.[s3]'")
+    home = tmp_path / "home"
+    folder = shutil.copytree(build("small"), home / "tokenizer")
+    for out in ("here", "there"):
+        (home / out).mkdir()
+    expected = encode_corpus("c", corpus, folder, home / "here", executor=InProcess())
+    executor = carried_elsewhere.Elsewhere(tmp_path, home, home, monkeypatch)
+    summary = encode_corpus("c", corpus, folder, home / "there", executor=executor)
+    assert executor.parts == {"encode_part"}
+    assert files_of(home / "there") == files_of(home / "here")
     assert summary.content_hash == expected.content_hash
 
 
