@@ -137,14 +137,18 @@ def read_member(wheel: Path, member: str) -> bytes:
 def list_members(wheel: Path, pattern: str) -> list[str]:
     """Names of the wheel's files that match a shell pattern (`*` also matches `/`), sorted."""
     with _open_zip(wheel) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        names = [info.filename for info in archive.infolist() if _is_file(info)]
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
 
 
 def member_sizes(wheel: Path) -> dict[str, int]:
     """Bytes of each of the wheel's files as they lie in it, compressed, by name."""
     with _open_zip(wheel) as archive:
-        return {info.filename: info.compress_size for info in archive.infolist() if not info.is_dir()}
+        return {info.filename: info.compress_size for info in archive.infolist() if _is_file(info)}
+
+
+def _is_file(info: zipfile.ZipInfo) -> bool:
+    return bool(info.filename) and not info.is_dir()  # a damaged one may have no name
 
 
 class _Member(io.BufferedReader):
@@ -164,7 +168,7 @@ class _Member(io.BufferedReader):
 def _open_zip(wheel: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(wheel)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise SourceError(f"{wheel} cannot be read as a wheel ({error}): delete it and run again") from error
 
 

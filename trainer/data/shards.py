@@ -232,7 +232,10 @@ def _check(manifest: ShardsManifest, path: Path) -> None:
         raise DataError(
             f"{path}: tokens of type {manifest.tokenizer.dtype!r}, known: {', '.join(DTYPE_BYTES)}; {REBUILD}"
         )
-    actual = content_hash(manifest)
+    try:
+        actual = content_hash(manifest)
+    except ValueError as error:  # a share that is no finite number
+        raise DataError(f"{path}: {error}; {REBUILD}") from None
     if actual != manifest.content_hash:
         raise DataError(
             f"{path}: its content_hash is {manifest.content_hash[:12]} but its entries give {actual[:12]}: "

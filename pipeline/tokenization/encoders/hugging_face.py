@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokeni
 from pipeline.tokenization.formats.byte_level_vocabulary import CHARACTER_TO_BYTE, from_characters
 from pipeline.tokenization.formats.card import AGAIN, TokenizerCard
 from pipeline.tokenization.formats.sentence_piece_json import piece_bytes
+
+RUST_PANIC: Final = "PanicException"
+"""Class of what a library in Rust raises for a fault of its own: no `Exception`, and of no module one could import."""
 
 
 class HuggingFaceTokenizer(Tokenizer):
@@ -38,7 +41,9 @@ class HuggingFaceTokenizer(Tokenizer):
         try:
             self._json: dict[str, Any] = json.loads(data)
             reference = Reference.from_str(data)
-        except Exception as error:  # `tokenizers` raises bare Exception for what it cannot read
+        except BaseException as error:  # `tokenizers` raises bare Exception for what it cannot read, or panics
+            if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
+                raise
             raise TokenizerError(f"{where} is not a tokenizer.json that `tokenizers` reads: {error}") from error
         reference.no_truncation()
         reference.no_padding()

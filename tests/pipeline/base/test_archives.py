@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from pipeline.base import archives
-from pipeline.base.archives import Archive, fetch_archive, in_cache, list_members, open_member, read_member
+from pipeline.base.archives import (
+    Archive,
+    fetch_archive,
+    in_cache,
+    list_members,
+    member_sizes,
+    open_member,
+    read_member,
+)
 from pipeline.base.errors import SourceError
 
 
@@ -94,6 +102,19 @@ def test_a_file_that_is_no_zip_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken-1-py3-none-any.whl"
     path.write_bytes(b"not a zip archive")
     with pytest.raises(SourceError, match="broken-1"):
+        list_members(path, "*")
+
+
+def test_an_archive_of_a_later_format_or_with_a_nameless_member_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), "x")
+        archive.writestr("text.txt", "y")
+    assert (list_members(path, "*"), member_sizes(path)) == (["text.txt"], {"text.txt": 1})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 84  # the version that is needed to read it
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"nameless\.whl cannot be read as a wheel"):
         list_members(path, "*")
 
 

@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import Tokenizer as SqueezeTokenizer
 from pipeline.tokenization import load_tokenizer
+from pipeline.tokenization.encoders.hugging_face import HuggingFaceTokenizer
 from pipeline.tokenization.formats.byte_level_vocabulary import from_characters
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
@@ -136,3 +137,24 @@ def test_decoding_works_the_bytes_of_the_vocabulary_out_once_and_not_at_every_ca
     assert table is not None
     table[0] = b"changed"  # a copy: what it hands out is nobody's to break
     assert tokenizer.token_bytes()[0] != b"changed"  # type: ignore[index]
+
+
+def test_a_file_on_which_the_library_panics_is_refused_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicException(BaseException):
+        """As pyo3 has it."""
+
+    def panics(data: str) -> Tokenizer:
+        raise PanicException("range end index 9 out of range")
+
+    monkeypatch.setattr(Tokenizer, "from_str", staticmethod(panics))
+    with pytest.raises(TokenizerError, match="range end index 9"):
+        HuggingFaceTokenizer("{}", "<eot>")
+
+    def interrupted(data: str) -> Tokenizer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tokenizer, "from_str", staticmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        HuggingFaceTokenizer("{}", "<eot>")
