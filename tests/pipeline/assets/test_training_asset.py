@@ -20,7 +20,8 @@ def summary(state: str) -> str:
 
 
 def build_in(folder, **inputs) -> Build:
-    return Build(folder, inputs, None, None, None)  # type: ignore[arg-type]
+    context = SimpleNamespace(log=logging.getLogger("test_training_asset"))
+    return Build(folder, inputs, None, None, context)  # type: ignore[arg-type]
 
 
 def test_a_run_that_has_finished_is_not_trained_again(tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def plan(monkeypatch, tmp_path, tried):
 
 def test_it_says_what_is_fetched_and_written_and_where_the_time_box_cuts(plan):
     said = plan("--profile", "single_gpu")
-    assert "to fetch about 7.5 GB of text" in said
+    assert "to fetch about 3.6 GB of text" in said
     assert "ended after 50 minutes of training (training.max_minutes), which cuts it short on" in said
     assert "RTX 3090" in said.partition("cuts it short on")[2]
 
