@@ -40,6 +40,7 @@ def test_documents_of_a_file_that_is_appended_to_while_it_is_read(tmp_path, monk
     monkeypatch.setattr(curation, "build_documents", reading)
 
     class Cached:
+        root = tmp_path
         cache = tmp_path / "cache"
 
     out = tmp_path / "out"
