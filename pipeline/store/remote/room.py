@@ -1,9 +1,9 @@
 """Room on a machine whose artifacts are in a bucket too: what is in use here, and what goes when there is too much.
 
 In: how many bytes the local store may hold. Out: a store below that, as far as can be. The artifact that was used least
-lately goes first; never one that the bucket has not, that a process alive has asked for, or that a run stands on, be it
-at work or to be gone on from. A process that reads an artifact says so under the lock that clearing takes, in a record
-that ends with it.
+lately goes first; never one that the bucket has not, that a process alive has asked for, that a run stands on, be it at
+work or to be gone on from, or a trainer that has outlived its run. A process that reads an artifact says so under the
+lock that clearing takes, in a record that ends with it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import DamagedError
+from pipeline.base.held import is_held, stands_on
 from pipeline.base.numbers import size
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import MANIFEST, Removable
@@ -114,9 +115,12 @@ def _read(local: LocalBackend) -> Iterator[str]:
 
 
 def _stood_on(local: LocalBackend) -> Iterator[str]:
-    """What runs stand on, also those that are over or were killed: a trainer may outlive its run."""
+    """What runs stand on, also those that are over or were killed, and trainers that have outlived their runs."""
     for run in local.records(RUNS):
         yield from (f"{key}/{fingerprint}" for key, fingerprint in standing_on(local, run))
+    for item in local.abandoned(unfinished=True):
+        if is_held(item.path):
+            yield from (f"{key}/{fingerprint}" for key, fingerprint in stands_on(item.path).items())
 
 
 def _catalogue(local: LocalBackend) -> Catalogue:

@@ -10,6 +10,8 @@ from buckets import behind, proxy
 from machines import Machine, never, writes
 
 from pipeline.base.errors import BucketError, BucketUnreachableError, NotReproducedError, StoreError
+from pipeline.base.held import lock_of, write_stands_on
+from pipeline.base.lock import exclusive
 from pipeline.store import Built, Store
 from pipeline.store.local import LocalBackend
 from pipeline.store.remote.address import open_objects
@@ -332,6 +334,19 @@ def test_a_full_local_store_makes_room_for_what_comes_and_keeps_what_is_in_use(c
     assert after.has(artifacts[3]), "it is in use"
     assert [after.has(item) for item in artifacts[:3]] == [False, False, False]
     assert after.read("corpus/0") == "x" * 1000, "it comes back when it is asked for"
+
+
+def test_what_a_trainer_reads_that_has_outlived_its_run_is_never_cleared_away(tmp_path, bucket):
+    machine = Machine(tmp_path / "a", bucket, limit=100)
+    shards = machine.ensure("shards/epoch_001", writes("x" * 1000)).artifact
+    workspace = machine.backend.workspace("model", "e" * 32)
+    write_stands_on(workspace, {shards.key: shards.fingerprint})
+    shutil.rmtree(tmp_path / "a" / ".uses")
+    with exclusive(lock_of(workspace), "training"):
+        machine.backend._make_room()
+        assert machine.has(shards)
+    machine.backend._make_room()
+    assert not machine.has(shards)
 
 
 def test_what_the_bucket_has_not_is_never_cleared_away(tmp_path, cut, caplog):
