@@ -10,8 +10,9 @@ they stopped after a checkpoint, 2 for settings that cannot work. A SIGHUP that 
 ignored.
 
 `--standalone` is one machine, and opens nothing to any other: torchrun and its ranks find one another through files of
-a private folder, where torchrun's own way is a store that listens on every interface. Over several machines a port that
-is taken is refused here, naming the option, rather than by every rank after a minute.
+a private folder, where torchrun's own way is a store that listens on every interface. Over several machines it listens
+on the address alone that the others are given (`--master-addr`), and a port that is taken is refused here, naming the
+option, rather than by every rank after a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
         if options.standalone:
             meet_in(options, Path(folder, "meeting"))
         try:
-            record(torchrun.run)(options)
+            with listening(options):
+                record(torchrun.run)(options)
         except (ChildFailedError, SignalException) as error:
             outlive_ranks()
             status = status_of_ranks(said)
@@ -91,6 +93,29 @@ def meet_in(options: argparse.Namespace, folder: Path) -> None:
     options.rdzv_conf = ",".join(filter(None, (options.rdzv_conf, "store_type=file")))
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     os.environ[MEETING_FOLDER] = str(folder)
+
+
+@contextlib.contextmanager
+def listening(options: argparse.Namespace) -> Iterator[None]:
+    """Host the store of a static rendezvous, where this machine is to, on the address that nodes are told and no other.
+
+    torchrun's own, of the same process and port, joins the one that is there; alone it would listen on every interface,
+    as it does where the address is not of this machine (one that is translated on the way).
+    """
+    from torch.distributed import TCPStore
+
+    host, port, store = options.master_addr, options.master_port, None
+    if options.rdzv_endpoint:
+        host, _, port = options.rdzv_endpoint.rpartition(":")
+    if options.rdzv_backend == "static" and not options.node_rank:
+        with contextlib.suppress(OSError, ValueError):
+            port = int(port)
+            here = socket.create_server((host, port)).detach()
+            store = TCPStore(
+                host, port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=here
+            )
+    yield
+    del store
 
 
 def outlive_ranks() -> None:

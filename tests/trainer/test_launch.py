@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.launch import check_port, threads_per_rank
+from trainer.launch import check_port, listening, threads_per_rank
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +57,28 @@ def test_a_second_agent_on_the_machine_of_the_rendezvous_is_let_in(monkeypatch: 
     monkeypatch.setattr("trainer.launch.ANSWER_SECONDS", 0.2)
     with socket.create_server(("", 0)) as taken, pytest.raises(ConfigError, match="cannot be used here"):
         check_port(read(["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{taken.getsockname()[1]}"]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is loopback's on Linux alone")
+def test_the_store_of_several_nodes_listens_on_the_address_they_are_given_and_no_other() -> None:
+    from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    given = ["--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    with listening(read(["--node-rank=1", *given])), pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
+    with listening(read(["--node-rank=0", *given])):
+        store = StaticTCPRendezvous("127.0.0.1", port, 0, 1, "run", 20).next_rendezvous().store
+        store.set("word", "said")
+        assert store.get("word") == b"said"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), 5)
+
+
+def test_an_address_that_is_not_of_this_machine_is_left_to_torchrun() -> None:
+    with listening(read(["--nnodes=2", "--node-rank=0", "--master-addr=192.0.2.1", "--master-port=29500"])):
+        pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
