@@ -27,7 +27,6 @@ from typing import Final
 from pipeline.base.errors import LaunchError
 from pipeline.launch.ranks import Batch, ranks_for
 from pipeline.launch.run_folder import Attempt, NodeState
-from pipeline.launch.settings import LaunchSettings
 from trainer.errors import TrainerError
 from trainer.process.complaint import EXIT_ERROR, EXIT_SETTINGS
 from trainer.process.signals import EXIT_UNFINISHED, GRACE_SECONDS, die_with_parent, heeded_stops
@@ -43,9 +42,10 @@ class Node:
     """One machine's part of an attempt."""
 
     def __init__(self, attempt: Attempt, number: int) -> None:
+        """Raises LaunchError where the job cannot be read."""
         self.attempt, self.number = attempt, number
         self.job = attempt.run.job()
-        self.launch = LaunchSettings.model_validate(self.job.launch)
+        self.launch = self.job.launch
         self.state = NodeState("", socket.gethostname())
         self.asked = False
         self._over = threading.Event()
@@ -199,8 +199,15 @@ def _outlive_orphans() -> None:
 
 def main() -> int:
     die_with_parent()
-    folder, number = Path(sys.argv[1]), sys.argv[2]
-    return Node(Attempt(folder), int(number if number.isdigit() else os.environ[number])).run()
+    attempt, word = Attempt(Path(sys.argv[1])), sys.argv[2]
+    number = int(word if word.isdigit() else os.environ[word])
+    try:
+        node = Node(attempt, number)
+    except LaunchError as error:  # the code was changed under a supervisor that lives
+        state = NodeState(secrets.token_hex(8), socket.gethostname(), status=EXIT_SETTINGS, said=str(error))
+        attempt.write_node(number, state)
+        return EXIT_SETTINGS
+    return node.run()
 
 
 if __name__ == "__main__":

@@ -18,11 +18,16 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from pipeline.base.errors import LaunchError
 from pipeline.base.files import whole_path
 from pipeline.base.held import LAUNCH, is_held, lock_of
+from pipeline.launch.settings import LaunchSettings
+from trainer.records import read_record
 
+JOB: Final = "job.json"
+CURE: Final = "stop the run and materialize the model again: it goes on from its newest checkpoint"
 NODE_LOG: Final = "node_{}.log"
 _ATTEMPT: Final = "attempt_"
 
@@ -34,8 +39,7 @@ class Job:
     module: str
     arguments: list[str]
     environment: dict[str, str]
-    launch: dict[str, Any]
-    """`LaunchSettings` as JSON."""
+    launch: LaunchSettings
     sequences: int
     tokens: int
     """Of a batch, over all ranks."""
@@ -130,10 +134,12 @@ class RunFolder:
         """Leave what is to run, and forget how an earlier run was stopped and ended."""
         for name in ("stop", "exit.json", "state.json", "attended"):
             (self.path / name).unlink(missing_ok=True)
-        _write(self.path / "job.json", json.dumps(dataclasses.asdict(job)))
+        launch = json.loads(job.launch.model_dump_json())
+        _write(self.path / JOB, json.dumps(vars(job) | {"launch": launch}))
 
     def job(self) -> Job:
-        return Job(**json.loads(_read(self.path / "job.json")))
+        """What is to run. Raises LaunchError where it cannot be read, or as other code has written it."""
+        return read_record(self.path / JOB, Job, LaunchError, what="a job of this version of Squeeze", cure=CURE)
 
     def ask_to_stop(self) -> None:
         _write(self.path / "stop", "")

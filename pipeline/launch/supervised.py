@@ -7,7 +7,6 @@ from its log, whether it lives from the folder's lock, how it ended from the fil
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -54,7 +53,7 @@ class SupervisedLauncher:
                 module=program.module,
                 arguments=list(program.arguments),
                 environment=dict(program.environment),
-                launch=json.loads(self._settings.model_dump_json()),
+                launch=self._settings,
                 sequences=program.shared.batch.sequences,
                 tokens=program.shared.batch.tokens,
                 device=program.shared.device,

@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.launch = LaunchSettings.model_validate(folder.job().launch)
+        self.launch = folder.job().launch
         self.place = place_of(self.launch)
         self.asked = ""
         """Why the run is to end; empty while it is not."""
@@ -200,7 +200,7 @@ def place_of(launch: LaunchSettings) -> Place:
 
 def main() -> int:
     folder = RunFolder(Path(sys.argv[1]))
-    if not folder.job().launch["detached"]:
+    if not folder.job().launch.detached:
         die_with_parent()
     with exclusive(folder.lock, "looking after a trainer"):
         folder.write_supervisor(os.getpid())

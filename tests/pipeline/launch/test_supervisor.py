@@ -1,5 +1,6 @@
 """All nodes or none: how one ends decides what becomes of the others, and what the run is started again for."""
 
+import dataclasses
 import json
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from pipeline.launch import supervisor as module
 from pipeline.launch.run_folder import Attempt, Job, NodeState, RunFolder
+from pipeline.launch.settings import LaunchSettings
 from pipeline.launch.supervisor import Supervisor, status_of_nodes
 
 
@@ -21,7 +23,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     folder = RunFolder(tmp_path)
-    launch = {"kind": "command", "nodes": 2, "lost_seconds": 0.3, "command": {"template": "sh -c {program}"}}
+    command = {"template": "sh -c {program}"}
+    launch = LaunchSettings.model_validate({"kind": "command", "nodes": 2, "lost_seconds": 0.3, "command": command})
     folder.write_job(Job("trainer", ["train"], {}, launch, 4, 64, "cpu"))
     return folder
 
@@ -65,7 +68,7 @@ ALIVE = (None, "")
 
 def supervised(folder, place, *, stopped=False, **changes):
     job = folder.job()
-    folder.write_job(Job(**{**vars(job), "launch": job.launch | changes}))
+    folder.write_job(dataclasses.replace(job, launch=job.launch.model_copy(update=changes)))
     if stopped:
         folder.ask_to_stop()
     supervisor = Supervisor(folder)
