@@ -7,7 +7,7 @@ first epoch's plan under another number: the same documents, in that epoch's own
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -120,7 +120,8 @@ def build_data(
 
 
 def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Path) -> HeldoutSummary:
-    """Write `out/<part>/<corpus>/heldout.parquet`: whole documents in the order of a keyed hash, as many as fit.
+    """Write `out/<part>/<corpus>/heldout.parquet`: whole documents in the order of a keyed hash, as many as fit, none
+    of which is in the sample that `settings.without` describes.
 
     Raises StudyError for a corpus of which no document fits.
     """
@@ -128,7 +129,7 @@ def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Pa
     documents: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
     sizes: dict[str, dict[str, int]] = {FINAL: {}, CURVE: {}}
     for corpus, most in sorted(settings.bytes.items()):
-        documents_in_order = _in_hash_order(heldout[corpus], settings.seed)
+        documents_in_order = _apart_from(settings.without, corpus, _in_hash_order(heldout[corpus], settings.seed))
         for part, limit in ((FINAL, most), (CURVE, int(most * settings.curve_share))):
             chosen = _that_fit(documents_in_order, limit)
             if not chosen:
@@ -143,11 +144,24 @@ def sample_heldout(settings: HeldoutSample, heldout: Mapping[str, Path], out: Pa
     return HeldoutSummary(canonical_hash(hashes), documents, sizes)
 
 
-def _in_hash_order(heldout: Path, seed: int) -> list[HeldoutDocument]:
-    def key(document: HeldoutDocument) -> bytes:
-        return hashlib.sha256(f"{seed}|".encode() + document.doc_id).digest()
+def _apart_from(
+    sample: HeldoutSample | None, corpus: str, documents: Sequence[HeldoutDocument]
+) -> list[HeldoutDocument]:
+    """The documents of a corpus that are neither in another sample of it nor in what that one leaves out."""
+    if sample is None:
+        return list(documents)
+    others = _apart_from(sample.without, corpus, documents)
+    of_sample = sorted(others, key=_hash_order(sample.seed))
+    taken = {document.doc_id for document in _that_fit(of_sample, sample.bytes.get(corpus, 0))}
+    return [document for document in others if document.doc_id not in taken]
 
-    return sorted(heldout_documents(heldout), key=key)
+
+def _in_hash_order(heldout: Path, seed: int) -> list[HeldoutDocument]:
+    return sorted(heldout_documents(heldout), key=_hash_order(seed))
+
+
+def _hash_order(seed: int) -> Callable[[HeldoutDocument], bytes]:
+    return lambda document: hashlib.sha256(f"{seed}|".encode() + document.doc_id).digest()
 
 
 def _that_fit(documents: Sequence[HeldoutDocument], limit: int) -> list[HeldoutDocument]:

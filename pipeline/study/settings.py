@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.base.settings import Settings, runtime
+from pipeline.base.settings import Settings, later, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.lm_eval.training_items import WhileTraining
 from pipeline.sharding.settings import StageSettings
@@ -73,6 +73,9 @@ class HeldoutSample(Settings):
     curve_share: float = Field(0.2, gt=0, le=1)
     """Part of it that is scored on the way, for the curves."""
     seed: int = 1
+    without: HeldoutSample | None = later(None)
+    """The sample that settings were chosen on: none of its documents is in this one, so that what is reported on this
+    one was chosen on nothing of it."""
 
     @model_validator(mode="after")
     def _something_is_pooled(self) -> HeldoutSample:

@@ -37,6 +37,20 @@ def test_the_sample_is_whole_documents_within_the_bytes_and_the_curves_part_of_i
     assert again == found != other
 
 
+def test_a_sample_holds_no_document_of_those_it_is_to_be_without(tmp_path):
+    folder = heldout(tmp_path / "in", [100] * 30)
+    first = HeldoutSample(bytes={"books": 1000})
+    second = HeldoutSample(bytes={"books": 1000}, seed=2, without=first)
+    third = HeldoutSample(bytes={"books": 1000}, seed=3, without=second)
+    texts = []
+    for number, settings in enumerate((first, second, third)):
+        sample_heldout(settings, {"books": folder}, tmp_path / str(number))
+        texts += read_heldout("books", tmp_path / str(number) / "final" / "books").texts
+    assert len(texts) == len(set(texts)) == 30
+    with pytest.raises(StudyError, match="none of its 0 held-out documents fits"):
+        sample_heldout(HeldoutSample(bytes={"books": 1000}, without=third), {"books": folder}, tmp_path / "out")
+
+
 def test_a_corpus_without_a_document_that_fits_is_named(tmp_path):
     folder = heldout(tmp_path / "in", [5000])
     with pytest.raises(StudyError, match=r"study.heldout.bytes.books: none of its 1 .* 1,000 bytes"):

@@ -33,6 +33,27 @@ def test_questions_are_answered_by_the_interval_and_never_where_a_run_was_lost(s
     assert "**no**, it diverged in 1 of 2 runs" in answer("0.33 of its tokens and", *lost)
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"fewer": "tokens"}, "with 1.00 of its tokens: **yes**"),
+        (
+            {"fewer": "text", "most": 0.1},
+            "1.000 (at most 0.1 is asked) of its bytes of text: **no, it has more of its text**",
+        ),
+        ({"fewer": "time", "most": 0.5}, "in 0.500 (at most 0.5 is asked) of its time: **yes**"),
+        ({"fewer": "parameters", "most": 1.0}, "1.000 (at most 1 is asked) of its parameters: **yes**"),
+    ],
+)
+def test_an_arm_is_as_good_only_within_the_share_that_it_may_have(study, asked, said):
+    questions = [{"kind": "as_good", "arm": "squeezed", **asked}]
+    wider = StudySettings.model_validate(study.model_dump() | {"questions": questions})
+    better = runs(*(run("squeezed", seed, end - 1) for seed, end in BASE.items()))
+    assert said in page(wider, better, {"baseline": 1000.0, "squeezed": 2000.0})
+    if asked["fewer"] == "time":
+        assert "**not yet answered**, the speeds are not measured" in page(wider, better)
+
+
 def test_what_the_recipe_is_worth_is_set_beside_itself_one_size_up(study):
     larger = {"larger": study.arms["baseline"], "larger_squeezed": study.arms["squeezed"]}
     asked = [{"kind": "by_size", "sizes": [["squeezed", "baseline"], ["larger_squeezed", "larger"]]}]
