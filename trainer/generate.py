@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import ConfigError
-from trainer.model.attention import KVCache
+from trainer.model.frame import KVCache
 from trainer.model.gpt import GPT
 from trainer.sampling import Sampling
 

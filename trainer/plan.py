@@ -125,13 +125,18 @@ def activation_bytes(model: ModelConfig, precision: str) -> int:
     """Bytes that one sequence's forward pass leaves for its backward pass, roughly.
 
     Per layer and token: the residual stream twice and its norms' inputs in float32, the attention's input projection,
-    output and gate product, and the MLP's hidden values, in the autocast type; attention itself keeps no scores.
+    output and gate product, and the MLP's hidden values, in the autocast type; attention itself keeps no scores. Then
+    what the switches that are on keep: a convolution its input, scalars the stream, value embeddings what they add.
     """
     half = FLOAT if precision == "float32" else 2
     projections = (4 if model.attention_input == "4n" else 3) * model.width
     hidden = model.dense_ff_width * (4 if model.activation == "swiglu" else 3)
+    convolved = {"A": model.width * FLOAT, "B": projections * half, "C": model.width * FLOAT, "D": hidden * half // 2}
+    hidden += 2 * model.width * (model.value_embeddings != "none")
     per_token = 4 * FLOAT * model.width + half * (2 * projections + 4 * model.width + hidden)
-    return model.context * (model.layers * per_token + 4 * FLOAT * model.width)
+    per_token += sum(convolved[place] for place in model.canon)
+    per_token += FLOAT * model.width * (model.residual_scalars + model.x0_scalars)
+    return model.context * (len(model.order) * per_token + 4 * FLOAT * model.width)
 
 
 def plan_table(figures: TrainingPlan) -> str:

@@ -63,6 +63,15 @@ def later(default: Any, **kwargs: Any) -> Any:
     return Field(default, json_schema_extra={LATER: True}, **kwargs)
 
 
+def turned(value: Any) -> dict[str, bool]:
+    """The fields of a settings object that were made with `later()`, and whether each is not at its default."""
+    return {
+        name: bool(getattr(value, name) != info.default)
+        for name, info in fields_of(type(value)).items()
+        if _is_made(info, LATER)
+    }
+
+
 def from_mapping(kind: type[T], data: object, where: str, moved: Mapping[str, str] | None = None) -> T:
     """Build `kind` from `data`; `where` stands before each key in errors (`training`, or a file's name and a colon).
 

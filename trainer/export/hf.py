@@ -29,6 +29,7 @@ from trainer.export.weights import hf_state
 from trainer.model.config import ModelConfig
 from trainer.model.gpt import GPT
 from trainer.model.rope import ntk_base
+from trainer.settings import turned
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ _ACTIVATIONS = {"gelu": "gelu_new", "relu2": "relu2"}
 
 def hf_class(config: ModelConfig) -> str:
     """Name of the `transformers` class that holds such a model; raises `ExportError` naming the switch in the way."""
+    _refuse(config, turned(config), "the classes of transformers")
     if config.position == "learned":
         wrong = {
             "norm": config.norm != "layernorm",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.model.config import GPT2, ModelConfig, MoEConfig, RopeScaling
 
 if TYPE_CHECKING:
-    from trainer.model.attention import KVCache, document_index
+    from trainer.model.frame import KVCache, document_index
     from trainer.model.gpt import GPT, LossParts
     from trainer.model.moe import ExpertLoad
 
@@ -23,7 +23,7 @@ __all__ = [
     "document_index",
 ]
 
-_HOMES = {"GPT": "gpt", "LossParts": "gpt", "ExpertLoad": "moe", "KVCache": "attention", "document_index": "attention"}
+_HOMES = {"GPT": "gpt", "LossParts": "gpt", "ExpertLoad": "moe", "KVCache": "frame", "document_index": "frame"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Causal self-attention with every variant a switch, its KV cache, and what all layers of a pass share.
+"""Causal self-attention, with every variant a switch.
 
 Shape letters: B batch, T time, C width, H heads, d head width.
 """
@@ -6,83 +6,22 @@ Shape letters: B batch, T time, C width, H heads, d head width.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.errors import ConfigError
 from trainer.model.config import ModelConfig
 from trainer.model.dropout import SequenceDropout
+from trainer.model.frame import Frame
 from trainer.model.layers import RMSNorm
 from trainer.model.linear import Linear
+from trainer.model.mixing import ShortConvolution
 from trainer.model.rope import rotate
+from trainer.model.values import ValueEmbedding, ValueResidual
 
 QUERY_BLOCK = 128  # queries whose attention weights are computed at once on a CPU
 LONGEST_IN_BLOCKS = 512  # tokens; past it the weights kept for the backward pass take too much memory
-
-
-@dataclass
-class Frame:
-    """What all layers of one forward pass share."""
-
-    rope: tuple[Tensor, Tensor] | None
-    """Cosine and sine for these positions."""
-    mask: Tensor | None = None
-    """True where a query (row) may look at a key (column), (B or 1, 1, T, keys); none: plain causal."""
-    cache: KVCache | None = None
-    dropout: SequenceDropout | None = None
-    auxiliary: list[Tensor] = field(default_factory=list)
-    """Losses the MoE layers add, in nats summed over tokens."""
-
-
-class KVCache:
-    """Keys and values of the tokens seen so far, one pair a layer run, in tensors laid out once."""
-
-    def __init__(self, config: ModelConfig, batch: int, capacity: int, device: torch.device, dtype: torch.dtype):
-        shape = (config.layers, 2, batch, config.key_value_heads, capacity, config.head_width)
-        self.store = torch.empty(shape, device=device, dtype=dtype)
-        self.capacity = capacity
-        self.length = 0
-
-    def append(self, layer: int, k_BHTd: Tensor, v_BHTd: Tensor) -> tuple[Tensor, Tensor]:
-        """Store this pass's keys and values behind the earlier ones; returns all of them.
-
-        `length` moves on in `advance`, once all layers have stored. Raises `ConfigError` past the capacity.
-        """
-        end = self.length + k_BHTd.shape[2]
-        if end > self.capacity:
-            raise ConfigError(f"the KV cache holds {self.capacity} tokens, asked for {end}; make it larger")
-        self.store[layer, 0, :, :, self.length : end] = k_BHTd
-        self.store[layer, 1, :, :, self.length : end] = v_BHTd
-        return self.store[layer, 0, :, :, :end], self.store[layer, 1, :, :, :end]
-
-    def advance(self, tokens: int) -> None:
-        self.length += tokens
-
-
-def document_index(ids_BT: Tensor, eot_id: int) -> Tensor:
-    """Which document of its window each token belongs to, int64 of (B, T).
-
-    The end-of-text token opens the document that follows it, as it does when held-out documents are scored: the
-    model always sees it as the first token of a document.
-    """
-    return (ids_BT == eot_id).cumsum(1)
-
-
-def document_mask(documents_BT: Tensor) -> Tensor:
-    """True where a token may look: not ahead and within its document; bool of (B, 1, T, T)."""
-    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return same_BTT.tril()[:, None]
-
-
-def document_positions(documents_BT: Tensor) -> Tensor:
-    """Positions that start again at 0 with every document, int64 of (B, T)."""
-    steps_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
-    first_BT = torch.ones_like(documents_BT, dtype=torch.bool)
-    first_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
-    return steps_T - torch.where(first_BT, steps_T, 0).cummax(1).values
 
 
 def with_all_heads(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +65,8 @@ class Attention(nn.Module):
     et al. 2020) is over each head before RoPE; it bounds the logits, which is what bears a high learning rate.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        """`layer`: its place among the layers with weights of their own."""
         super().__init__()
         self.head_width = config.head_width
         self.grouped = config.key_value_heads != config.heads
@@ -137,11 +77,19 @@ class Attention(nn.Module):
         self.output = Linear(config.width, config.width, bias=config.bias)
         self.q_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
+        qkv_width = sum(self.input_parts[:3])
+        self.convolution = ShortConvolution(qkv_width, config.canon_width) if "B" in config.canon else None
+        self.values = ValueEmbedding(config) if config.has_value_embedding(layer) else None
+        self.value_residual = ValueResidual() if config.value_residual else None
 
-    def forward(self, x_BTC: Tensor, frame: Frame, layer: int) -> Tensor:
+    def forward(self, x_BTC: Tensor, frame: Frame, run: int) -> Tensor:
         B, T, C = x_BTC.shape
-        q, k, v, *gate = self.input(x_BTC).split(self.input_parts, dim=-1)
+        q, k, v, *gate = self._inputs(x_BTC, frame, run)
         q_BTHd, k_BTHd, v_BTHd = (part.view(B, T, -1, self.head_width) for part in (q, k, v))
+        if self.values is not None:
+            v_BTHd = v_BTHd + self.values(x_BTC, frame)
+        if self.value_residual is not None:
+            v_BTHd = self.value_residual(v_BTHd, frame)
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHd, k_BTHd = self.q_norm(q_BTHd), self.k_norm(k_BTHd)
         if frame.rope is not None:
@@ -149,11 +97,20 @@ class Attention(nn.Module):
             q_BTHd, k_BTHd = rotate(q_BTHd, cos, sin), rotate(k_BTHd, cos, sin)
         q_BHTd, k_BHTd, v_BHTd = (x.transpose(1, 2) for x in (q_BTHd, k_BTHd, v_BTHd))
         if frame.cache is not None:
-            k_BHTd, v_BHTd = frame.cache.append(layer, k_BHTd, v_BHTd)
+            k_BHTd, v_BHTd = frame.cache.append(run, k_BHTd, v_BHTd)
         y_BTC = self._attend(q_BHTd, k_BHTd, v_BHTd, frame).transpose(1, 2).reshape(B, T, C)
         if gate:
             y_BTC = y_BTC * gate[0].sigmoid()
         return self.output(y_BTC)
+
+    def _inputs(self, x_BTC: Tensor, frame: Frame, run: int) -> tuple[Tensor, ...]:
+        """Queries, keys, values and the gate's input, each (B, T, its width)."""
+        stacked = self.input(x_BTC)
+        if self.convolution is None:
+            parts: tuple[Tensor, ...] = stacked.split(self.input_parts, dim=-1)
+            return parts
+        qkv, *gate = stacked.split([sum(self.input_parts[:3]), *self.input_parts[3:]], dim=-1)
+        return *self.convolution(qkv, frame.past, f"{run} qkv").split(self.input_parts[:3], dim=-1), *gate
 
     def _attend(self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame) -> Tensor:
         if frame.dropout is not None:

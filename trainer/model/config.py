@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from trainer.settings import STRICT_KEYS, BelowOne, Count, Number, Positive, from_mapping
+from trainer.settings import STRICT_KEYS, BelowOne, Count, Number, Positive, from_mapping, later, turned
 
+Canon = Literal["A", "B", "C", "D"]
 WIDTH_MULTIPLE = 64  # what matrix units like: widths worked out for the user are rounded to it
 
 
@@ -120,6 +121,31 @@ class ModelConfig:
     moe: MoEConfig | None = None
     """Of `mlp: moe`; none: `MoEConfig`'s defaults."""
 
+    smear: bool = later(False)
+    """Each embedding takes in a learned, gated share of that of the token before (modded-nanogpt)."""
+    canon: tuple[Canon, ...] = later(())
+    """Short causal depthwise convolutions beside a residual (Allen-Zhu 2025): `A` on the attention's input, `B` on q, k
+    and v, `C` on the MLP's input, `D` within it, before the activation."""
+    canon_width: Count = later(4)
+    """Tokens that a convolution of `canon` reads, its own included."""
+    residual_scalars: bool = later(False)
+    """Each layer is given the residual stream times a learned number, which begins at 1."""
+    x0_scalars: bool = later(False)
+    """Each layer is also given the stream's start, the embeddings, times a learned number, which begins at 0."""
+    value_embeddings: Literal["none", "table", "shared", "projected"] = later("none")
+    """What is added to attention's values by token id, gated by head: rows of a `table` for each layer or of one
+    `shared` by all, or what the embeddings become when `projected`, without a table."""
+    value_layers: Literal["alternate", "all"] = later("alternate")
+    """Layers with `value_embeddings`; `alternate`: every other one, the last included."""
+    value_residual: bool = later(False)
+    """Each layer's values are mixed with the first layer's, by a learned share that begins at a half."""
+    bigram_rows: Count | None = later(None)
+    """Rows of a table of embeddings for hashed pairs of a token and the one before it; none: no such table."""
+    bigram_width: Count | None = later(None)
+    """Width of that table, from which a matrix leads up to `width`; none: `width`."""
+    logit_cap: Positive | None = later(None)
+    """Bounds logits softly: cap * tanh(logits / cap); none: they have no bound."""
+
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
@@ -134,6 +160,7 @@ class ModelConfig:
             raise ValueError(f"moe is set but mlp is {self.mlp!r}; set mlp to 'moe' or leave moe out")
         if self.mlp == "moe" and self.expert_width < 8:
             raise ValueError(f"ff_width ({self.dense_ff_width}) leaves less than 8 for each of moe.top_k experts")
+        self._check_mixing()
 
     def _check_position(self) -> None:
         if self.position == "learned":
@@ -141,6 +168,20 @@ class ModelConfig:
                 raise ValueError("rope_scaling is set but position is 'learned'; set position to 'rope'")
         elif self.head_width % 2:
             raise ValueError(f"position 'rope' needs an even head width; width/heads is {self.head_width}")
+
+    def _check_mixing(self) -> None:
+        if list(self.canon) != sorted(set(self.canon)):
+            raise ValueError(f"canon names each place once, in the order of the alphabet, found {list(self.canon)}")
+        if self.canon_width != 4 and not self.canon:
+            raise ValueError("canon_width is set but canon names no place; set canon or leave canon_width out")
+        if "D" in self.canon and self.mlp == "moe":
+            raise ValueError("canon has D, within the MLP, but mlp is 'moe'; leave D out")
+        if self.value_layers != "alternate" and self.value_embeddings == "none":
+            raise ValueError("value_layers is set but value_embeddings is 'none'; set it or leave value_layers out")
+        if self.bigram_rows is None and self.bigram_width is not None:
+            raise ValueError("bigram_width is set but bigram_rows is not; set it or leave bigram_width out")
+        if self.bigram_rows == 1:
+            raise ValueError("bigram_rows must be at least 2, found 1: the last is for tokens with none before them")
 
     @property
     def head_width(self) -> int:
@@ -182,14 +223,31 @@ class ModelConfig:
         """Layers with weights of their own."""
         return self.layers // self.repeats
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Which of the layers with weights of their own runs, run by run."""
+        return tuple(range(self.unique_layers)) * self.repeats
+
+    @property
+    def mixes_neighbours(self) -> bool:
+        """Whether anything but attention reads other tokens than its own."""
+        return bool(self.smear or self.canon or self.bigram_rows)
+
+    def has_value_embedding(self, layer: int) -> bool:
+        """Whether the layer of this number among those with weights of their own has a value embedding."""
+        chosen = self.value_layers == "all" or (self.unique_layers - 1 - layer) % 2 == 0
+        return self.value_embeddings != "none" and chosen
+
     @classmethod
     def from_dict(cls, data: object, where: str = "model") -> ModelConfig:
         """Strict: raises `ConfigError` naming every unknown key, with the nearest known one, and every wrong value."""
         return from_mapping(cls, data, where)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; `from_dict` gives an equal configuration."""
-        return dataclasses.asdict(self)
+        """As plain JSON values, those at their default left out that were no switches at first; `from_dict` gives an
+        equal configuration."""
+        is_turned = turned(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if is_turned.get(name, True)}
 
 
 GPT2 = ModelConfig(

@@ -15,18 +15,24 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.errors import ConfigError
-from trainer.model.attention import Attention, Frame, KVCache, document_mask, document_positions
-from trainer.model.config import ModelConfig
+from trainer.model.attention import Attention
+from trainer.model.bigrams import BigramEmbedding
+from trainer.model.config import Canon, ModelConfig
 from trainer.model.dropout import SequenceDropout
+from trainer.model.frame import Frame, KVCache, document_mask, document_positions
 from trainer.model.init import initialize
-from trainer.model.layers import MLP, make_norm
+from trainer.model.layers import MLP, SideTable, make_norm
 from trainer.model.linear import Linear, linear
-from trainer.model.loss import IGNORE, cross_entropy_sum
+from trainer.model.loss import IGNORE, cross_entropy_sum, soft_cap
+from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.moe import ExpertLoad, MoE, balance_experts
+from trainer.model.past import Past
 from trainer.model.rope import rope_tables
+from trainer.model.stream import Stream
 
 
 class LossParts(NamedTuple):
@@ -41,19 +47,27 @@ class LossParts(NamedTuple):
 class Block(nn.Module):
     """One layer: attention and MLP, each on the norm of the residual stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        """`layer`: its place among the layers with weights of their own."""
         super().__init__()
         self.attention_norm = make_norm(config)
-        self.attention = Attention(config)
+        self.attention_convolution = _convolution(config, "A")
+        self.attention = Attention(config, layer)
         self.mlp_norm = make_norm(config)
+        self.mlp_convolution = _convolution(config, "C")
         self.mlp = MoE(config) if config.mlp == "moe" else MLP(config, config.dense_ff_width, bias=config.bias)
 
-    def forward(self, x_BTC: Tensor, frame: Frame, layer: int) -> Tensor:
+    def forward(self, x_BTC: Tensor, frame: Frame, run: int) -> Tensor:
+        """`run`: how many layers have run before it, itself included where layers are shared."""
         drop = frame.dropout or _identity
-        x_BTC = x_BTC + drop(self.attention(self.attention_norm(x_BTC), frame, layer))
+        hidden_BTC = self.attention_norm(x_BTC)
+        if self.attention_convolution is not None:
+            hidden_BTC = self.attention_convolution(hidden_BTC, frame.past, f"{run} attention input")
+        x_BTC = x_BTC + drop(self.attention(hidden_BTC, frame, run))
         hidden_BTC = self.mlp_norm(x_BTC)
-        hidden_BTC = self.mlp(hidden_BTC, frame) if isinstance(self.mlp, MoE) else self.mlp(hidden_BTC)
-        return x_BTC + drop(hidden_BTC)
+        if self.mlp_convolution is not None:
+            hidden_BTC = self.mlp_convolution(hidden_BTC, frame.past, f"{run} mlp input")
+        return x_BTC + drop(self.mlp(hidden_BTC, frame, run))
 
 
 class GPT(nn.Module):
@@ -65,8 +79,15 @@ class GPT(nn.Module):
         embedding_width = config.embedding_width or config.width
         self.embed = nn.Embedding(config.vocab_size, embedding_width)
         self.embed_up = Linear(embedding_width, config.width, bias=False) if config.embedding_width else None
+        rows = config.bigram_rows
+        self.bigrams = None if rows is None else BigramEmbedding(rows, config.bigram_width, config.width)
+        self.smear = Smear(config.width) if config.smear else None
         self.positions = nn.Embedding(config.context, config.width) if config.position == "learned" else None
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.unique_layers))
+        self.stream = Stream(config) if config.residual_scalars or config.x0_scalars else None
+        self.value_table = None
+        if config.value_embeddings == "shared":
+            self.value_table = SideTable(config.vocab_size, config.key_value_heads * config.head_width)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.unique_layers))
         self.final_norm = make_norm(config)
         self.head = None if config.tied else Linear(config.width, config.vocab_size, bias=False)
         initialize(self, config)
@@ -98,22 +119,37 @@ class GPT(nn.Module):
 
     def _run(self, ids_BT: Tensor, positions_BT: Tensor, frame: Frame) -> Tensor:
         """The final norm's output (B, T, C)."""
-        x_BTC = self.embed(ids_BT.long())
-        if self.embed_up is not None:
-            x_BTC = self.embed_up(x_BTC).to(x_BTC.dtype)
-        if self.positions is not None:
-            x_BTC = x_BTC + self.positions(positions_BT)
-        if frame.dropout is not None:
-            x_BTC = frame.dropout(x_BTC)
-        for index in range(self.config.layers):  # with sharing, the block of unique layers runs again and again
-            x_BTC = self.layers[index % self.config.unique_layers](x_BTC, frame, index)
+        x_BTC = x0_BTC = self._start(ids_BT.long(), positions_BT, frame)
+        if self.value_table is not None:
+            frame.value_source = self.value_table(ids_BT.long())
+        elif self.config.value_embeddings == "projected":
+            frame.value_source = F.rms_norm(x0_BTC, x0_BTC.shape[-1:], eps=self.config.norm_eps)
+        for run, layer in enumerate(self.config.order):  # with sharing, the block of unique layers runs again and again
+            if self.stream is not None:
+                x_BTC = self.stream(x_BTC, x0_BTC, run)
+            x_BTC = self.layers[layer](x_BTC, frame, run)
         if frame.cache is not None:
             frame.cache.advance(ids_BT.shape[1])
         return self.final_norm(x_BTC)
 
+    def _start(self, ids_BT: Tensor, positions_BT: Tensor, frame: Frame) -> Tensor:
+        """What the first layer is given (B, T, C)."""
+        x_BTC: Tensor = self.embed(ids_BT)
+        if self.embed_up is not None:
+            x_BTC = self.embed_up(x_BTC).to(x_BTC.dtype)
+        if self.bigrams is not None:
+            x_BTC = x_BTC + self.bigrams(ids_BT, frame.past)
+        if self.smear is not None:
+            x_BTC = self.smear(x_BTC, frame.past)
+        if self.positions is not None:
+            x_BTC = x_BTC + self.positions(positions_BT)
+        return x_BTC if frame.dropout is None else frame.dropout(x_BTC)
+
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """Project hidden states (..., C) on the vocabulary (..., V)."""
-        return linear(self._to_head_width(hidden_BTC), self.head_weight)
+        logits_BTV = linear(self._to_head_width(hidden_BTC), self.head_weight)
+        cap = self.config.logit_cap
+        return logits_BTV if cap is None else soft_cap(logits_BTV.float(), cap)
 
     def loss(
         self,
@@ -136,7 +172,7 @@ class GPT(nn.Module):
         hidden_BTC = self._run(ids_BT, positions_BT, frame)
         hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
         targets_N = targets_BT.flatten().long()
-        loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows)
+        loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
         total = loss + sum(frame.auxiliary)
         if reduction == "mean":
             scored = (targets_N != IGNORE).sum().clamp_min(1)
@@ -163,16 +199,20 @@ class GPT(nn.Module):
         """What the layers share, and the positions (1 or B, T)."""
         T, config = ids_BT.shape[1], self.config
         start = 0 if cache is None else cache.length
+        past = Past()
         if positions_BT is None and config.position == "learned" and start + T > config.context:
             raise ConfigError(f"{start + T} tokens are more than the {config.context} learned positions (context)")
         if documents_BT is not None:
             positions_BT, mask = document_positions(documents_BT), document_mask(documents_BT)
+            past = Past(positions_BT=positions_BT)
+        elif config.mixes_neighbours:
+            past = Past(cache=cache, positions_BT=positions_BT, mask=mask)
         if positions_BT is None:
             positions_BT = torch.arange(start, start + T, device=ids_BT.device)[None]
         if start and mask is None:
             mask = torch.arange(start + T, device=ids_BT.device) <= positions_BT[0, :, None]
         rope = rope_tables(config, positions_BT) if config.position == "rope" else None
-        return Frame(rope, mask, cache), positions_BT
+        return Frame(ids_BT.long(), rope, mask, cache, past), positions_BT
 
     def _dropout(self, ids_BT: Tensor, seeds_B: Tensor | None) -> SequenceDropout | None:
         if not self.config.dropout or not self.training:
@@ -191,9 +231,11 @@ class GPT(nn.Module):
                 module.counts.zero_()
 
     def parameter_counts(self) -> dict[str, int]:
-        """`total`; `embedding`: tokens, positions and an untied head; `active`: what one token uses of the total."""
+        """`total`; `embedding`: tables of tokens, bigrams, positions and values, what leads up from them, and an untied
+        head; `active`: what one token uses of the total."""
         total = sum(parameter.numel() for parameter in self.parameters())
-        lookups = [self.embed, self.embed_up, self.positions, self.head]
+        tables = [module for module in self.layers.modules() if isinstance(module, SideTable)]
+        lookups = [self.embed, self.embed_up, self.bigrams, self.positions, self.value_table, *tables, self.head]
         embedding = sum(p.numel() for module in lookups if module is not None for p in module.parameters())
         idle = sum(_idle_weights(module) for module in self.modules() if isinstance(module, MoE))
         return {"total": total, "embedding": embedding, "active": total - idle}
@@ -202,18 +244,33 @@ class GPT(nn.Module):
         """Floating point operations of forward and backward per trained token, by PaLM's rule (Chowdhery et al. 2022,
         appendix B): 6 per weight a token is multiplied with (layers that run again count again, looked-up rows and
         idle experts do not) and 12 * layers * width * context for attention, causality not discounted."""
-        matrices = sum(p.numel() for p in self.layers.parameters() if p.ndim >= 2)
-        matrices -= sum(_idle_weights(module) for module in self.modules() if isinstance(module, MoE))
-        weights = matrices * self.config.repeats + self.head_weight.numel()
+        weights = sum(_multiplied_weights(self.layers[layer]) for layer in self.config.order)
+        weights += sum(_multiplied_weights(module) for module in (self.bigrams, self.smear) if module is not None)
+        weights += self.head_weight.numel()
         if self.embed_up is not None:
             weights += 2 * self.embed_up.weight.numel()
-        return 6 * weights + 12 * self.config.layers * self.config.width * (context or self.config.context)
+        return 6 * weights + 12 * len(self.config.order) * self.config.width * (context or self.config.context)
+
+
+def _multiplied_weights(module: nn.Module) -> int:
+    """Weights that a token is multiplied with: matrices' and kernels', but for rows looked up and idle experts."""
+    weights = sum(p.numel() for p in module.parameters() if p.ndim >= 2)
+    for part in module.modules():
+        if isinstance(part, nn.Embedding):
+            weights -= part.weight.numel()
+        elif isinstance(part, MoE):
+            weights -= _idle_weights(part)
+    return weights
 
 
 def _idle_weights(moe: MoE) -> int:
     """Weights of the experts that a token does not reach."""
     experts, settings = moe.experts, moe.settings
     return (experts.input.numel() + experts.output.numel()) // settings.experts * (settings.experts - settings.top_k)
+
+
+def _convolution(config: ModelConfig, place: Canon) -> ShortConvolution | None:
+    return ShortConvolution(config.width, config.canon_width) if place in config.canon else None
 
 
 def _identity(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainer.model.attention import Attention
 from trainer.model.config import ModelConfig
-from trainer.model.layers import MLP
+from trainer.model.layers import MLP, SideTable
 from trainer.model.moe import Experts, MoE
 
 GPT2_STD = 0.02
@@ -25,7 +25,9 @@ GPT2_STD = 0.02
 def initialize(model: nn.Module, config: ModelConfig) -> None:
     """Fill every parameter of `model` in place, drawing from torch's global generator in the order of its modules."""
     for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) or name == "head":
+        if isinstance(module, SideTable):
+            module.reset_parameters()
+        elif isinstance(module, nn.Embedding) or name == "head":
             nn.init.normal_(module.weight, std=GPT2_STD)
         elif name == "embed_up":  # so that a token's vector is as large as without it
             nn.init.normal_(module.weight, std=1 / math.sqrt(config.embedding_width or 1))
@@ -43,6 +45,9 @@ def initialize(model: nn.Module, config: ModelConfig) -> None:
             nn.init.normal_(module.router.weight, std=GPT2_STD)
             if module.shared_gate is not None:
                 nn.init.zeros_(module.shared_gate.weight)
+    bigrams = getattr(model, "bigrams", None)
+    if bigrams is not None and bigrams.up is not None:  # last, so that all else is drawn as without it
+        nn.init.normal_(bigrams.up.weight, std=1 / math.sqrt(bigrams.up.in_features))
 
 
 def _fill(

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.model.config import ModelConfig
+from trainer.model.frame import Frame
 from trainer.model.linear import Linear
+from trainer.model.mixing import ShortConvolution
 
 
 class RMSNorm(nn.Module):
@@ -23,6 +25,21 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+class SideTable(nn.Embedding):
+    """An embedding beside the tokens' own. It begins at zero, as if it were not there, and draws no random numbers, so
+    that all else begins as without it."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+
+class SideLinear(Linear):
+    """A matrix beside the blocks' own; begins as `SideTable` does."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
 
 
 def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
@@ -57,6 +74,11 @@ class MLP(nn.Module):
         self.input_parts = input_parts(self.activation, hidden)
         self.input = Linear(config.width, sum(self.input_parts), bias=bias)
         self.output = Linear(hidden, config.width, bias=bias)
+        inner = sum(self.input_parts)
+        self.convolution = ShortConvolution(inner, config.canon_width) if "D" in config.canon else None
 
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        return self.output(activate(self.input(x_BTC), self.activation))
+    def forward(self, x_BTC: Tensor, frame: Frame, run: int) -> Tensor:
+        hidden_BTF = self.input(x_BTC)
+        if self.convolution is not None:
+            hidden_BTF = self.convolution(hidden_BTF, frame.past, f"{run} mlp")
+        return self.output(activate(hidden_BTF, self.activation))

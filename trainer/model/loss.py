@@ -38,9 +38,16 @@ def _parts(length: int, size: int) -> Iterator[slice]:
 
 
 def cross_entropy_sum(
-    hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int | None = None, multiple: int | None = None
+    hidden_NC: Tensor,
+    weight_VC: Tensor,
+    targets_N: Tensor,
+    rows: int | None = None,
+    multiple: int | None = None,
+    cap: float | None = None,
 ) -> Tensor:
     """Sum over tokens of -log softmax(hidden @ weight.T)[target], float32 scalar; targets of -100 are left out.
+
+    `cap` bounds the logits: see `soft_cap`.
 
     `rows` is how many tokens' logits are held at once, and `multiple` what the products' vocabulary dimension is
     padded to (none: both by the device). Products run in the autocast dtype where autocast is on, the softmax in
@@ -51,7 +58,12 @@ def cross_entropy_sum(
     multiple = multiple or ROW_MULTIPLE.get(kind, 1)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VC.dtype
     with torch.autocast(kind, enabled=False):
-        return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype, multiple)
+        return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype, multiple, cap)
+
+
+def soft_cap(logits: Tensor, cap: float) -> Tensor:
+    """cap * tanh(logits / cap): nearly the logits while they are small, never beyond the cap (Gemma 2)."""
+    return (logits / cap).tanh() * cap
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -59,7 +71,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype, multiple: int
+        ctx: Any,
+        hidden_NC: Tensor,
+        weight_VC: Tensor,
+        targets_N: Tensor,
+        rows: int,
+        dtype: torch.dtype,
+        multiple: int,
+        cap: float | None,
     ) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[:2]
         V = len(weight_VC)
@@ -75,6 +94,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
             logits_nV = product(chunk_nC, weight_PC)[:, :V]
+            if cap is not None:
+                logits_nV = soft_cap(logits_nV.float(), cap)
             grad_nV = logits_nV.softmax(-1, dtype=torch.float32)
             # log of the sum of exponentials, from the likeliest token's probability: one exponential a logit, not two
             log_sum_n1 = logits_nV.amax(-1, keepdim=True).float() - grad_nV.amax(-1, keepdim=True).log()
@@ -82,6 +103,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if not (need_hidden or need_weight):
                 continue
             grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
+            if cap is not None:
+                grad_nV.mul_(1 - (logits_nV / cap).square())
             grad_nP = (grad_nV if all_scored else grad_nV.mul_(scored_n1)).to(dtype)
             grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
             if grad_hidden_NC is not None:
@@ -99,4 +122,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # in place, or there are two of them; torch sees it and refuses a second backward pass through the same graph
         hidden = None if grad_hidden_NC is None else grad_hidden_NC.mul_(grad)
         weight = None if grad_weight_VC is None else grad_weight_VC.mul_(grad)
-        return hidden, weight, None, None, None, None
+        return hidden, weight, *(None,) * 5

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.model.attention import Frame
 from trainer.model.config import ModelConfig
+from trainer.model.frame import Frame
 from trainer.model.layers import MLP, activate, input_parts
 
 
@@ -95,7 +95,7 @@ class MoE(nn.Module):
         self.register_buffer("expert_bias", torch.zeros(self.settings.experts))
         self.register_buffer("counts", torch.zeros(self.settings.experts, dtype=torch.int64), persistent=False)
 
-    def forward(self, x_BTC: Tensor, frame: Frame) -> Tensor:
+    def forward(self, x_BTC: Tensor, frame: Frame, run: int) -> Tensor:
         B, T, C = x_BTC.shape
         E, K = self.settings.experts, self.settings.top_k
         x_NC = x_BTC.reshape(-1, C)
@@ -118,7 +118,7 @@ class MoE(nn.Module):
         y_NC = (outputs_NKC * weight_NK[..., None].to(outputs_NKC.dtype)).sum(1)
         y_BTC = y_NC.view(B, T, C)
         if self.shared is not None and self.shared_gate is not None:
-            y_BTC = y_BTC + self.shared(x_BTC) * self.shared_gate(x_BTC).sigmoid()
+            y_BTC = y_BTC + self.shared(x_BTC, frame, run) * self.shared_gate(x_BTC).sigmoid()
         return y_BTC
 
     def _account(self, logits_BTE: Tensor, probs_BTE: Tensor, chosen_BTK: Tensor, frame: Frame) -> None:

@@ -24,6 +24,7 @@ from trainer.model.attention import Attention
 from trainer.model.gpt import GPT
 from trainer.model.layers import MLP
 from trainer.model.moe import Experts
+from trainer.model.values import ValueEmbedding
 from trainer.optim.adamw import adamw_group
 from trainer.optim.kind import Group, OptimizerKind, State, buffers, gradients
 from trainer.optim.sharing import shared_out
@@ -83,6 +84,8 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
         if isinstance(module, Attention | MLP):
             matrices.append((module.input.weight, module.input_parts))
             matrices.append((module.output.weight, (module.output.out_features,)))
+        elif isinstance(module, ValueEmbedding) and module.projection is not None:
+            matrices.append((module.projection.weight, (module.projection.out_features,)))
         elif isinstance(module, Experts):
             matrices.append((module.input, module.input_parts))
             matrices.append((module.output, (module.output.shape[-2],)))

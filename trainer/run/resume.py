@@ -6,6 +6,7 @@ named.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -65,11 +66,11 @@ def check_same_run(
 ) -> None:
     """Raise `CheckpointError` naming the first thing that differs between a checkpoint and the run at hand."""
     advice = "start with the checkpoint's settings, or train into another `out`"
-    found, wanted = model.to_dict(), config.model.to_dict()
+    found, wanted = dataclasses.asdict(model), dataclasses.asdict(config.model)
     for name in wanted:
-        if found.get(name) != wanted[name]:
+        if found[name] != wanted[name]:
             raise CheckpointError(
-                f"{place}: of another architecture: model.{name} is {found.get(name)!r} there, {wanted[name]!r} here; "
+                f"{place}: of another architecture: model.{name} is {found[name]!r} there, {wanted[name]!r} here; "
                 f"{advice}"
             )
     shards = str(state.reader.get("manifest_hash"))

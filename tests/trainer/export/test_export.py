@@ -116,6 +116,14 @@ def test_exports_generate_with_their_cache_what_they_compute_without(arm, tmp_pa
         ({"mlp": "moe", "moe": MoEConfig(balance="bias")}, "moe.balance 'bias'"),
         ({"mlp": "moe", "moe": MoEConfig(activation="gelu")}, "moe.activation 'gelu'"),
         ({"mlp": "moe", "qk_norm": False}, "qk_norm False"),
+        ({"smear": True}, "the classes of transformers cannot hold smear True"),
+        ({"canon": ("A",)}, "canon"),
+        ({"residual_scalars": True}, "residual_scalars True"),
+        ({"x0_scalars": True}, "x0_scalars True"),
+        ({"value_embeddings": "projected"}, "value_embeddings 'projected'"),
+        ({"value_residual": True}, "value_residual True"),
+        ({"bigram_rows": 64}, "bigram_rows 64"),
+        (GPT2_LIKE | {"logit_cap": 15.0}, "logit_cap 15.0"),
     ],
 )
 def test_what_no_class_holds_is_refused_naming_the_switch(changes, named, tmp_path):

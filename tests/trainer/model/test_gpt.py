@@ -25,7 +25,15 @@ ARMS = {
     "shared layers, factorised": {"repeats": 2, "embedding_width": 16},
     "untied": {"tied": False},
     "yarn": {"rope_scaling": RopeScaling("yarn", 2.0, 12)},
+    "smear, convolutions": {"smear": True, "canon": ("A", "B", "C", "D"), "canon_width": 3},
+    "bigrams": {"bigram_rows": 31, "bigram_width": 8},
+    "scalars, shared layers": {"residual_scalars": True, "x0_scalars": True, "repeats": 2},
+    "value tables": {"value_embeddings": "table", "kv_heads": 2},
+    "one value table": {"value_embeddings": "shared", "value_layers": "all"},
+    "projected values, value residual": {"value_embeddings": "projected", "value_residual": True, "kv_heads": 1},
+    "logit cap": {"logit_cap": 2.0},
 }
+MIXING = ["smear, convolutions", "bigrams", "projected values, value residual"]
 
 
 def model_of(arm: str, seed: int = 0) -> GPT:
@@ -88,7 +96,7 @@ def test_a_batch_may_be_cut_into_micro_batches(arm):
         torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("arm", ["recipe", "gpt2 switches"])
+@pytest.mark.parametrize("arm", ["recipe", "gpt2 switches", *MIXING])
 @torch.inference_mode()
 def test_with_document_masking_each_document_is_computed_as_if_alone(arm):
     model = model_of(arm).eval()
@@ -126,11 +134,12 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
     rows=st.integers(1, 40),
     weight_rows=st.sampled_from([1, 5, 13]),
     multiple=st.sampled_from([1, 8, 64]),
+    cap=st.sampled_from([None, 1.5]),
     ignored=st.sets(st.integers(0, 19)),
     seed=st.integers(0, 100),
 )
 @settings(max_examples=25, deadline=None)
-def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, weight_rows, multiple, ignored, seed):
+def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, weight_rows, multiple, cap, ignored, seed):
     from trainer.model import loss
 
     generator = torch.Generator().manual_seed(seed)
@@ -138,9 +147,11 @@ def test_chunked_cross_entropy_is_torchs_with_its_gradients(rows, weight_rows, m
     weight = torch.randn(13, 8, generator=generator, requires_grad=True)
     targets = torch.randint(0, 13, (20,), generator=generator)
     targets[list(ignored)] = -100
-    expected = F.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    logits = hidden @ weight.T
+    capped = logits if cap is None else cap * torch.tanh(logits / cap)
+    expected = F.cross_entropy(capped, targets, reduction="sum")
     with mock.patch.multiple(loss, CHUNK_BYTES={"cpu": 0}, FEWEST_ROWS=weight_rows):
-        found = loss.cross_entropy_sum(hidden, weight, targets, rows, multiple)
+        found = loss.cross_entropy_sum(hidden, weight, targets, rows, multiple, cap)
     torch.testing.assert_close(found, expected)
     for one, other in zip(
         torch.autograd.grad(2 * found, (hidden, weight)),
@@ -227,7 +238,7 @@ def test_reading_settings_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("arm", ["recipe", "gpt2 switches"])
+@pytest.mark.parametrize("arm", ["recipe", "gpt2 switches", *MIXING])
 @torch.inference_mode()
 def test_continuations_of_one_prompt_may_lie_side_by_side(arm):
     """[prompt][first][second] in one row, the second looking past the first: what two rows would give."""

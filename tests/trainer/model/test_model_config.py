@@ -24,6 +24,12 @@ def test_settings_survive_json():
         ({"tied": False, "embedding_width": 64}, "embedding_width"),
         ({"moe": MoEConfig()}, "moe is set but mlp is 'swiglu'"),
         ({"width": 18, "heads": 6}, "head width"),
+        ({"canon": ("B", "A")}, "canon names each place once"),
+        ({"canon_width": 3}, "canon_width is set but canon names no place"),
+        ({"canon": ("D",), "mlp": "moe"}, "canon has D"),
+        ({"value_layers": "all"}, "value_layers is set but value_embeddings is 'none'"),
+        ({"bigram_width": 8}, "bigram_width is set but bigram_rows is not"),
+        ({"bigram_rows": 1}, "bigram_rows must be at least 2, found 1"),
         ({"position": "learned", "rope_scaling": RopeScaling("linear", 2.0, 8)}, "rope_scaling is set"),
     ],
 )

@@ -7,10 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from trainer.model import GPT, ModelConfig, MoEConfig
-from trainer.model.attention import Frame
+from trainer.model.frame import Frame
 from trainer.model.moe import MoE, has_grouped_kernel, one_by_one
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=2, heads=4, ff_width=48, mlp="moe")
+
+
+def a_frame() -> Frame:
+    return Frame(torch.zeros(1, 1, dtype=torch.int64))
 
 
 def layer_of(**changes) -> MoE:
@@ -29,7 +33,7 @@ def test_the_output_is_the_weighted_sum_of_the_chosen_experts(shared, normalize)
     """Token by token and expert by expert, in plain loops: the grouped products change nothing, nothing is dropped."""
     layer = layer_of(normalize_top_k=normalize, shared_expert=shared)
     x_BTC = torch.randn(2, 5, 32, requires_grad=True)
-    found = layer(x_BTC, Frame(rope=None))
+    found = layer(x_BTC, a_frame(), 0)
 
     rows = []
     for x in x_BTC.flatten(0, 1):
@@ -41,7 +45,7 @@ def test_the_output_is_the_weighted_sum_of_the_chosen_experts(shared, normalize)
             gate, value = (layer.experts.input[expert] @ x).chunk(2)
             y = y + weight * (layer.experts.output[expert] @ (F.silu(gate) * value))
         if shared:
-            y = y + layer.shared(x) * (layer.shared_gate.weight @ x).sigmoid()
+            y = y + layer.shared(x, a_frame(), 0) * (layer.shared_gate.weight @ x).sigmoid()
         rows.append(y)
     expected = torch.stack(rows).view_as(x_BTC)
 
@@ -56,9 +60,9 @@ def test_the_output_is_the_weighted_sum_of_the_chosen_experts(shared, normalize)
 
 def test_experts_run_in_bf16_under_autocast():
     layer, x_BTC = layer_of(), torch.randn(2, 8, 32)
-    plain = layer(x_BTC, Frame(rope=None))
+    plain = layer(x_BTC, a_frame(), 0)
     with torch.autocast("cpu", torch.bfloat16):
-        half = layer(x_BTC, Frame(rope=None))
+        half = layer(x_BTC, a_frame(), 0)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), plain, atol=0.05, rtol=0.05)
 
@@ -66,29 +70,29 @@ def test_experts_run_in_bf16_under_autocast():
 def test_an_expert_without_tokens_is_no_trouble():
     layer = layer_of(top_k=1)
     layer.expert_bias[3] = -10.0
-    frame = Frame(rope=None)
-    layer(torch.randn(2, 8, 32), frame).sum().backward()
+    frame = a_frame()
+    layer(torch.randn(2, 8, 32), frame, 0).sum().backward()
     assert layer.counts[3] == 0
     assert layer.experts.input.grad[3].abs().max() == 0
 
 
 def test_the_auxiliary_loss_is_least_when_the_load_is_even():
     layer = layer_of(aux_weight=0.5, z_weight=0.0, top_k=1)
-    frame = Frame(rope=None)
-    layer(torch.randn(2, 8, 32), frame)
+    frame = a_frame()
+    layer(torch.randn(2, 8, 32), frame, 0)
     (loss,) = frame.auxiliary
     assert loss > 0.5 * 16 * 0.99  # weight * tokens * 1, the value of an even load
     torch.nn.init.zeros_(layer.router.weight)  # even probabilities give exactly 1, however ties are broken
-    frame = Frame(rope=None)
-    layer(torch.randn(2, 8, 32), frame)
+    frame = a_frame()
+    layer(torch.randn(2, 8, 32), frame, 0)
     torch.testing.assert_close(frame.auxiliary[0], torch.tensor(0.5 * 16))
 
 
 def test_counts_are_kept_in_training_alone():
     layer = layer_of()
-    layer(torch.randn(2, 8, 32), Frame(rope=None))
+    layer(torch.randn(2, 8, 32), a_frame(), 0)
     assert layer.counts.sum() == 2 * 8 * 2
-    layer.eval()(torch.randn(2, 8, 32), Frame(rope=None))
+    layer.eval()(torch.randn(2, 8, 32), a_frame(), 0)
     assert layer.counts.sum() == 2 * 8 * 2
 
 
@@ -110,7 +114,7 @@ def test_the_bias_chooses_but_does_not_weigh():
     layer = layer_of(top_k=1, normalize_top_k=False, balance="bias")
     layer.expert_bias[5] = 10.0
     x_BTC = torch.randn(1, 4, 32)
-    found = layer.eval()(x_BTC, Frame(rope=None))
+    found = layer.eval()(x_BTC, a_frame(), 0)
     weight = (x_BTC[0] @ layer.router.weight.T).softmax(-1)[:, 5:]
     gate, value = (x_BTC[0] @ layer.experts.input[5].T).chunk(2, -1)
     torch.testing.assert_close(found[0], weight * ((F.silu(gate) * value) @ layer.experts.output[5].T))

@@ -1,0 +1,249 @@
+"""What each switch of the speedruns computes, beside its formula written out; and that it begins as if it were off."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch._dynamo
+import torch.nn.functional as F
+
+from trainer.config import OptimizerConfig
+from trainer.model import GPT, KVCache, ModelConfig
+from trainer.model.bigrams import bigram_rows
+from trainer.model.mixing import ShortConvolution, Smear
+from trainer.model.past import Past
+from trainer.model.stream import Stream
+from trainer.model.values import ValueEmbedding
+from trainer.optim import build_optimizer
+from trainer.optim.muon import block_matrices
+from trainer.settings import identity_of
+
+SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=4, heads=4, ff_width=48)
+NEUTRAL = {
+    "smear": {"smear": True},
+    "canon": {"canon": ("A", "B", "C", "D")},
+    "scalars": {"residual_scalars": True, "x0_scalars": True},
+    "value tables": {"value_embeddings": "table"},
+    "shared value table": {"value_embeddings": "shared"},
+    "projected values": {"value_embeddings": "projected"},
+    "bigrams": {"bigram_rows": 31, "bigram_width": 8},
+}
+ALL = {
+    "smear": True,
+    "canon": ("A", "B", "C", "D"),
+    "residual_scalars": True,
+    "x0_scalars": True,
+    "bigram_rows": 31,
+    "value_embeddings": "projected",
+    "value_residual": True,
+    "logit_cap": 15.0,
+}
+
+
+def model_of(**changes) -> GPT:
+    torch.manual_seed(0)
+    return GPT(dataclasses.replace(SMALL, **changes))
+
+
+def some_ids(batch: int = 2, length: int = 25) -> torch.Tensor:
+    return torch.randint(0, 97, (batch, length), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("switch", NEUTRAL)
+@torch.inference_mode()
+def test_a_switch_begins_as_if_it_were_off(switch):
+    """Another switch draws no other weights, so a study's arms begin as one model."""
+    ids = some_ids()
+    torch.testing.assert_close(model_of(**NEUTRAL[switch])(ids), model_of()(ids), atol=1e-6, rtol=1e-6)
+
+
+def test_a_model_without_them_is_named_as_before_there_were_any():
+    assert "smear" not in SMALL.to_dict()
+    assert "smear" not in identity_of(SMALL)
+    on = dataclasses.replace(SMALL, **ALL)
+    assert ALL.keys() <= identity_of(on).keys()
+    assert ModelConfig.from_dict(on.to_dict()) == on
+
+
+# ---- formulas ----
+
+
+@torch.no_grad()
+def test_smear_adds_a_gated_share_of_the_token_before():
+    smear, x = Smear(16), torch.randn(2, 5, 16)
+    smear.gate.normal_()
+    smear.share.fill_(0.7)
+    found = smear(x, Past())
+    torch.testing.assert_close(found[:, 0], x[:, 0])
+    for t in range(1, 5):
+        gate = torch.sigmoid(x[:, t, :12] @ smear.gate[0])
+        torch.testing.assert_close(found[:, t], x[:, t] + 0.7 * gate[:, None] * x[:, t - 1])
+
+
+@pytest.mark.parametrize("positions", [None, torch.arange(9)[None]], ids=["in place", "tap by tap"])
+def test_a_convolution_is_torchs_with_its_gradients(positions):
+    layer, x = ShortConvolution(6, 4), torch.randn(3, 9, 6, requires_grad=True)
+    torch.nn.init.normal_(layer.kernel)
+    found = layer(x, Past(positions_BT=positions), "here")
+    weight_C1W = layer.kernel.flip(0).T[:, None]
+    expected = x + F.conv1d(F.pad(x.mT, (3, 0)), weight_C1W, groups=6).mT
+    torch.testing.assert_close(found, expected)
+    seed = torch.randn_like(found)
+    for one, other in zip(
+        torch.autograd.grad(found, (x, layer.kernel), seed),
+        torch.autograd.grad(expected, (x, layer.kernel), seed),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_comes_before_stays_within_documents_and_continuations():
+    x = torch.tensor([[10, 11, 12, 13, 14, 15, 16]])
+    assert [tap.tolist() for tap in Past().before(x, 2, "a", fill=-1)] == [
+        [[-1, 10, 11, 12, 13, 14, 15]],
+        [[-1, -1, 10, 11, 12, 13, 14]],
+    ]
+    documents = Past(positions_BT=torch.tensor([[0, 1, 2, 0, 1, 0, 1]]))
+    assert [tap.tolist() for tap in documents.before(x, 2, "a", fill=-1)] == [
+        [[-1, 10, 11, -1, 13, -1, 15]],
+        [[-1, -1, 10, -1, -1, -1, -1]],
+    ]
+    # a prompt of three, then two continuations of two
+    mask = torch.ones(7, 7, dtype=torch.bool).tril()
+    mask[5:, 3:5] = False
+    beside = Past(positions_BT=torch.tensor([[0, 1, 2, 3, 4, 3, 4]]), mask=mask[None, None])
+    assert [tap.tolist() for tap in beside.before(x, 3, "a", fill=-1)] == [
+        [[-1, 10, 11, 12, 13, 12, 15]],
+        [[-1, -1, 10, 11, 12, 11, 12]],
+        [[-1, -1, -1, 10, 11, 10, 11]],
+    ]
+
+
+def test_bigrams_are_hashed_pairs_with_a_row_for_those_that_begin():
+    ids, before = torch.tensor([[5, 7, 7]]), torch.tensor([[-1, 5, 7]])
+    expected = [30, ((36313 * 7) ^ (27191 * 5)) % 30, ((36313 * 7) ^ (27191 * 7)) % 30]
+    assert bigram_rows(ids, before, 31).tolist() == [expected]
+    model = model_of(bigram_rows=31)
+    with torch.no_grad():
+        model.bigrams.table.weight.normal_()
+    x = model.bigrams(ids, Past())
+    torch.testing.assert_close(x[0], model.bigrams.table.weight[expected])
+
+
+def test_the_stream_is_scaled_and_given_its_start_again():
+    stream = Stream(dataclasses.replace(SMALL, residual_scalars=True, x0_scalars=True))
+    with torch.no_grad():
+        stream.kept[2], stream.start[2] = 0.5, 3.0
+    x, x0 = torch.randn(1, 2, 4), torch.randn(1, 2, 4)
+    torch.testing.assert_close(stream(x, x0, 2), 0.5 * x + 3 * x0)
+    torch.testing.assert_close(stream(x, x0, 1), x)
+
+
+@torch.no_grad()
+def test_value_embeddings_are_gated_rows_of_the_tokens():
+    model, ids = model_of(value_embeddings="table", kv_heads=2), some_ids(1, 3)
+    assert [block.attention.values is not None for block in model.layers] == [False, True, False, True]
+    values: ValueEmbedding = model.layers[1].attention.values
+    values.table.weight.normal_()
+    values.gate.normal_()
+    frame, _ = model._frame(ids, None)
+    x = torch.randn(1, 3, 32)
+    found = values(x, frame)
+    for t in range(3):
+        rows = values.table.weight[ids[0, t]].view(2, 8)
+        gate = 2 * torch.sigmoid(values.gate @ x[0, t, :12])
+        torch.testing.assert_close(found[0, t], gate[:, None] * rows)
+
+
+@torch.no_grad()
+def test_value_residual_mixes_in_the_first_layers_values():
+    from trainer.model.frame import Frame
+    from trainer.model.values import ValueResidual
+
+    first, second, frame = torch.randn(1, 2, 1, 4), torch.randn(1, 2, 1, 4), Frame(some_ids())
+    layers = ValueResidual(), ValueResidual()
+    layers[1].share.fill_(0.25)
+    torch.testing.assert_close(layers[0](first, frame), first)
+    torch.testing.assert_close(layers[1](second, frame), 0.75 * second + 0.25 * first)
+
+
+@torch.inference_mode()
+def test_logits_are_bounded_by_their_cap():
+    plain, capped, ids = model_of(), model_of(logit_cap=0.01), some_ids()
+    torch.testing.assert_close(capped(ids), 0.01 * torch.tanh(plain(ids) / 0.01))
+
+
+# ---- what runs them ----
+
+
+@torch.inference_mode()
+def test_a_cache_may_be_filled_anew():
+    """As generation does past the context: nothing of the text before may be seen."""
+    model, ids = model_of(**ALL).eval(), some_ids(1, 12)
+    cache = KVCache(model.config, 1, 24, ids.device, torch.float32)
+    model(ids.flip(1), cache=cache)
+    cache.length = 0
+    torch.testing.assert_close(model(ids, cache=cache), model(ids), atol=1e-5, rtol=1e-5)
+
+
+def test_muon_takes_the_projection_of_values_and_adamw_all_tables_kernels_and_scalars():
+    model = model_of(**ALL | {"value_embeddings": "projected"})
+    matrices = {id(matrix) for matrix, _ in block_matrices(model)}
+    taken = {name for name, parameter in model.named_parameters() if id(parameter) in matrices}
+    projections = {f"layers.{layer}.attention.values.projection.weight" for layer in (1, 3)}
+    kinds = ("attention.input", "attention.output", "mlp.input", "mlp.output")
+    assert taken == projections | {f"layers.{layer}.{kind}.weight" for layer in range(4) for kind in kinds}
+    groups = build_optimizer(model, OptimizerConfig(kind="muon")).param_groups
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+
+
+def test_compiled_the_model_is_one_graph_of_the_same_gradients():
+    torch._dynamo.reset()
+    model, ids = model_of(**ALL | {"layers": 2}), some_ids()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+    def gradients(run):
+        model.zero_grad()
+        run(ids).square().mean().backward()
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    compiled = gradients(torch.compile(model.hidden, backend="aot_eager", fullgraph=True))
+    for one, other in zip(compiled, gradients(model.hidden), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    torch._dynamo.reset()
+
+
+def test_in_bf16_the_loss_agrees_with_float32():
+    model, ids = model_of(**ALL), some_ids()
+    plain = model.loss(ids[:, :-1], ids[:, 1:]).cross_entropy
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.loss(ids[:, :-1], ids[:, 1:])
+    half.total.backward()
+    torch.testing.assert_close(half.cross_entropy, plain, atol=2e-2, rtol=2e-3)
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_counts_of_parameters_and_work():
+    def counts(**changes):
+        with torch.device("meta"):
+            model = GPT(dataclasses.replace(SMALL, **changes))
+        return *model.parameter_counts().values(), model.flops_per_token()
+
+    def more(**changes):
+        return [found - plain for found, plain in zip(counts(**changes), counts(), strict=True)]
+
+    assert more(smear=True) == [13, 0, 13, 6 * 12]
+    assert more(canon=("A",)) == [4 * 4 * 32, 0, 4 * 4 * 32, 6 * 4 * 4 * 32]
+    assert more(canon=("B",), canon_width=2)[0] == 4 * 2 * 3 * 32
+    assert more(canon=("D",))[0] == 4 * 4 * 2 * 48
+    assert more(residual_scalars=True, x0_scalars=True) == [8, 0, 8, 0]
+    gates, table = 2 * 4 * 12, 97 * 32
+    assert more(value_embeddings="table") == [2 * table + gates, 2 * table, 2 * table + gates, 6 * gates]
+    assert more(value_embeddings="shared") == [table + gates, table, table + gates, 6 * gates]
+    projected = gates + 2 * 32 * 32
+    assert more(value_embeddings="projected") == [projected, 0, projected, 6 * projected]
+    assert more(value_residual=True) == [4, 0, 4, 0]
+    assert more(bigram_rows=31, bigram_width=8) == [31 * 8 + 8 * 32] * 3 + [6 * 8 * 32]
+    assert more(logit_cap=15.0) == [0, 0, 0, 0]
