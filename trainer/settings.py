@@ -47,6 +47,8 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 """From 0 to 1."""
 BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
 """From 0 to below 1: what is kept of a mean at each step, or dropped."""
+PartOf = Annotated[float, Field(strict=True, gt=0, le=1)]
+"""Above 0 and up to 1: a stretch of a run."""
 Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_as_whole)]
 Count = Annotated[int, Field(strict=True, gt=0), BeforeValidator(_as_whole)]
 """A whole number above 0."""

@@ -8,15 +8,17 @@ whose logits are the model's own. Which class holds what:
     LlamaForCausalLM      RoPE, rmsnorm, swiglu, 3n, no QK-norm
     Qwen3ForCausalLM      the same with QK-norm
     Qwen3MoeForCausalLM   QK-norm and swiglu experts, 3n
-    Qwen3NextForCausalLM  QK-norm and the 4n gate (full attention in every layer), dense or MoE, shared expert or not
+    Qwen3NextForCausalLM  QK-norm and the 4n gate (full attention in every layer), dense or MoE, shared expert or not;
+                          partial RoPE
 
-Shared layers are written out as often as they run, factorised embeddings as their product. What no class can hold is
+Layers are written out as often as they run, factorised embeddings as their product. What no class can hold is
 refused, naming the switch: a wrong export would score as a bad model.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +86,15 @@ def _save(hf_model: Any, out: Path) -> None:
 
 
 _EMBED = "model.embed_tokens.weight"
+_HELD = ("qk_gain", "rope_share", "recurrence")
+"""Switches of the speedruns that some class holds: a gain as larger norms, layers that run again as more layers."""
 _ACTIVATIONS = {"gelu": "gelu_new", "relu2": "relu2"}
 
 
 def hf_class(config: ModelConfig) -> str:
     """Name of the `transformers` class that holds such a model; raises `ExportError` naming the switch in the way."""
-    _refuse(config, turned(config), "the classes of transformers")
+    later = {switch: on for switch, on in turned(config).items() if switch not in _HELD}
+    _refuse(config, later, "transformers' classes")
     if config.position == "learned":
         wrong = {
             "norm": config.norm != "layernorm",
@@ -102,6 +107,7 @@ def hf_class(config: ModelConfig) -> str:
         return "GPT2LMHeadModel"
     if config.norm == "layernorm" and config.mlp in ("gelu", "relu2"):
         wrong = {"attention_input": config.attention_input != "3n", "qk_norm": config.qk_norm}
+        wrong["rope_share"] = config.rope_share != 1
         _refuse(config, wrong, "Starcoder2ForCausalLM, the class with RoPE and layernorm,")
         return "Starcoder2ForCausalLM"
     wrong = {"norm": config.norm != "rmsnorm", "mlp": config.mlp not in ("swiglu", "moe")}
@@ -113,10 +119,11 @@ def hf_class(config: ModelConfig) -> str:
         if moe.balance == "bias":
             raise ExportError("no transformers class in use here has moe.balance 'bias' in its router; use 'aux'")
         _refuse(config, {"qk_norm": not config.qk_norm}, "Qwen3MoeForCausalLM and Qwen3NextForCausalLM")
-        plain = config.attention_input == "3n" and not moe.shared_expert
+        plain = config.attention_input == "3n" and not moe.shared_expert and config.rope_share == 1
         return "Qwen3MoeForCausalLM" if plain else "Qwen3NextForCausalLM"
-    if config.attention_input == "4n":
-        _refuse(config, {"qk_norm": not config.qk_norm, "bias": config.bias}, "Qwen3NextForCausalLM, with the 4n gate,")
+    if config.attention_input == "4n" or config.rope_share != 1:
+        who = "Qwen3NextForCausalLM, with the 4n gate or partial RoPE,"
+        _refuse(config, {"qk_norm": not config.qk_norm, "bias": config.bias}, who)
         return "Qwen3NextForCausalLM"
     if config.qk_norm:
         _refuse(config, {"bias": config.bias}, "Qwen3ForCausalLM, with qk_norm,")
@@ -143,7 +150,7 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
         return common | {
             "n_positions": config.context,
             "n_embd": config.width,
-            "n_layer": config.layers,
+            "n_layer": len(config.order),
             "n_head": config.heads,
             "n_inner": config.dense_ff_width,
             "activation_function": _ACTIVATIONS[config.mlp],
@@ -153,7 +160,7 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
     settings = common | {
         "hidden_size": config.width,
         "intermediate_size": config.dense_ff_width,
-        "num_hidden_layers": config.layers,
+        "num_hidden_layers": len(config.order),
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.key_value_heads,
         "head_dim": config.head_width,
@@ -168,9 +175,9 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
     if name == "LlamaForCausalLM":
         settings["mlp_bias"] = config.bias
     if name == "Qwen3NextForCausalLM":
-        settings["layer_types"] = ["full_attention"] * config.layers
-        settings["rope_parameters"]["partial_rotary_factor"] = 1.0
-        settings["mlp_only_layers"] = [] if config.mlp == "moe" else list(range(config.layers))
+        settings["layer_types"] = ["full_attention"] * len(config.order)
+        settings["rope_parameters"]["partial_rotary_factor"] = _share_above(config.rotated_width, config.head_width)
+        settings["mlp_only_layers"] = [] if config.mlp == "moe" else list(range(len(config.order)))
     if config.mlp == "moe":
         moe = config.experts
         settings |= {
@@ -183,6 +190,11 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
         if name == "Qwen3NextForCausalLM":  # the class always has a shared expert: a zero one where there is none
             settings["shared_expert_intermediate_size"] = config.expert_width if moe.shared_expert else 8
     return settings
+
+
+def _share_above(part: int, whole: int) -> float:
+    """part / whole, rounded so that the whole number below whole * share is the part."""
+    return math.nextafter(part / whole, 1.0)
 
 
 def _rope_parameters(config: ModelConfig) -> dict[str, Any]:

@@ -29,9 +29,9 @@ def _token_embedding(model: GPT) -> Tensor:
 
 
 def _blocks(model: GPT) -> list[Block]:
-    """The layers in the order they run: with sharing, each as often as it runs."""
+    """The layers in the order they run, each as often as it does."""
     blocks = [layer for layer in model.layers if isinstance(layer, Block)]
-    return [blocks[index % len(blocks)] for index in range(model.config.layers)]
+    return [blocks[layer] for layer in model.config.order]
 
 
 def _gpt2_state(model: GPT) -> dict[str, Tensor]:
@@ -93,7 +93,9 @@ def _attention_state(attention: Attention, class_name: str, shift: float) -> dic
     if attention.output.bias is not None:
         state["o_proj.bias"] = attention.output.bias
     if attention.q_norm is not None and attention.k_norm is not None:
-        state |= {"q_norm.weight": attention.q_norm.weight - shift, "k_norm.weight": attention.k_norm.weight - shift}
+        gain = 1.0 if attention.qk_gain is None else attention.qk_gain.gain
+        q_weight = attention.q_norm.weight * gain
+        state |= {"q_norm.weight": q_weight - shift, "k_norm.weight": attention.k_norm.weight - shift}
     for kind in ("weight", "bias"):
         stacked = getattr(attention.input, kind)
         if stacked is None:

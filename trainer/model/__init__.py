@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.model.config import GPT2, ModelConfig, MoEConfig, RopeScaling
+from trainer.model.config import GPT2, ModelConfig, MoEConfig, Recurrence, RopeScaling
 
 if TYPE_CHECKING:
     from trainer.model.frame import KVCache, document_index
@@ -19,6 +19,7 @@ __all__ = [
     "LossParts",
     "MoEConfig",
     "ModelConfig",
+    "Recurrence",
     "RopeScaling",
     "document_index",
 ]

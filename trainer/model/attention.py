@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainer.model.config import ModelConfig
 from trainer.model.dropout import SequenceDropout
 from trainer.model.frame import Frame
+from trainer.model.gates import HeadGate, QKGain
 from trainer.model.layers import RMSNorm
 from trainer.model.linear import Linear
 from trainer.model.mixing import ShortConvolution
@@ -81,6 +82,10 @@ class Attention(nn.Module):
         self.convolution = ShortConvolution(qkv_width, config.canon_width) if "B" in config.canon else None
         self.values = ValueEmbedding(config) if config.has_value_embedding(layer) else None
         self.value_residual = ValueResidual() if config.value_residual else None
+        self.head_gate = HeadGate(config.heads, config.width) if config.head_gate else None
+        self.qk_gain = QKGain(config) if config.qk_gain is not None or config.learned_qk_gain else None
+        self.still = config.rotated_width if config.key_offset else None
+        """Where the features of keys begin that come from the token before; none: there are no such features."""
 
     def forward(self, x_BTC: Tensor, frame: Frame, run: int) -> Tensor:
         B, T, C = x_BTC.shape
@@ -92,13 +97,21 @@ class Attention(nn.Module):
             v_BTHd = self.value_residual(v_BTHd, frame)
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHd, k_BTHd = self.q_norm(q_BTHd), self.k_norm(k_BTHd)
+        if self.qk_gain is not None:
+            q_BTHd = self.qk_gain(q_BTHd)
         if frame.rope is not None:
             cos, sin = (table.to(q_BTHd.dtype) for table in frame.rope)
             q_BTHd, k_BTHd = rotate(q_BTHd, cos, sin), rotate(k_BTHd, cos, sin)
+        if self.still is not None:
+            (before_BTHd,) = frame.past.before(k_BTHd[..., self.still :], 1, f"{run} keys")
+            k_BTHd = torch.cat((k_BTHd[..., : self.still], before_BTHd), -1)
         q_BHTd, k_BHTd, v_BHTd = (x.transpose(1, 2) for x in (q_BTHd, k_BTHd, v_BTHd))
         if frame.cache is not None:
             k_BHTd, v_BHTd = frame.cache.append(run, k_BHTd, v_BHTd)
-        y_BTC = self._attend(q_BHTd, k_BHTd, v_BHTd, frame).transpose(1, 2).reshape(B, T, C)
+        y_BTHd = self._attend(q_BHTd, k_BHTd, v_BHTd, frame).transpose(1, 2)
+        if self.head_gate is not None:
+            y_BTHd = self.head_gate(x_BTC).to(y_BTHd.dtype)[..., None] * y_BTHd
+        y_BTC = y_BTHd.reshape(B, T, C)
         if gate:
             y_BTC = y_BTC * gate[0].sigmoid()
         return self.output(y_BTC)

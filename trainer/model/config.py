@@ -15,7 +15,18 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from trainer.settings import STRICT_KEYS, BelowOne, Count, Number, Positive, from_mapping, later, turned
+from trainer.settings import (
+    STRICT_KEYS,
+    BelowOne,
+    Count,
+    Number,
+    PartOf,
+    Positive,
+    Whole,
+    from_mapping,
+    later,
+    turned,
+)
 
 Canon = Literal["A", "B", "C", "D"]
 WIDTH_MULTIPLE = 64  # what matrix units like: widths worked out for the user are rounded to it
@@ -82,6 +93,21 @@ class RopeScaling:
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
+class Recurrence:
+    """Layers that run again, one after the other, once the last of them has run (depth recurrence)."""
+
+    first: Whole
+    """Of the layers, counted from 0."""
+    last: Whole
+    times: Count = 1
+    """How often they run again."""
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"recurrence goes from first to last, found {self.first} and {self.last}")
+
+
+@dataclass(frozen=True, config=STRICT_KEYS)
 class ModelConfig:
     """One GPT. Widths are in features, `context` in tokens."""
 
@@ -143,6 +169,24 @@ class ModelConfig:
     """Rows of a table of embeddings for hashed pairs of a token and the one before it; none: no such table."""
     bigram_width: Count | None = later(None)
     """Width of that table, from which a matrix leads up to `width`; none: `width`."""
+    unet: bool = later(False)
+    """The second half of the layers is also given what the first half's put out, the last of it first, each times a
+    learned number, which begins at 1."""
+    head_gate: bool = later(False)
+    """Each head's output is scaled by a gate on the layer's input, which begins at 1."""
+    qk_gain: Positive | None = later(None)
+    """What queries are multiplied with after `qk_norm`; none: 1."""
+    learned_qk_gain: bool = later(False)
+    """That gain is learned, one for each head, and begins at `qk_gain`."""
+    rope_share: PartOf = later(1.0)
+    """Share of each head's features that RoPE turns; the others tell nothing of positions."""
+    key_offset: bool = later(False)
+    """Features of keys that RoPE does not turn are those of the token before, so that one layer finds what came after
+    an earlier occurrence (modded-nanogpt's partial key offset)."""
+    parallel_residual: bool = later(False)
+    """The MLP reads what attention reads, each by its own norm, rather than attention's result (GPT-J, GPT-NeoX)."""
+    recurrence: Recurrence | None = later(None)
+    """Layers in the middle that run again; see `training.recurrence_from`."""
     logit_cap: Positive | None = later(None)
     """Bounds logits softly: cap * tanh(logits / cap); none: they have no bound."""
 
@@ -160,14 +204,31 @@ class ModelConfig:
             raise ValueError(f"moe is set but mlp is {self.mlp!r}; set mlp to 'moe' or leave moe out")
         if self.mlp == "moe" and self.expert_width < 8:
             raise ValueError(f"ff_width ({self.dense_ff_width}) leaves less than 8 for each of moe.top_k experts")
+        self._check_layers()
         self._check_mixing()
 
     def _check_position(self) -> None:
         if self.position == "learned":
             if self.rope_scaling is not None:
                 raise ValueError("rope_scaling is set but position is 'learned'; set position to 'rope'")
+            if self.rope_share != 1:
+                raise ValueError("rope_share is set but position is 'learned'; set position to 'rope'")
         elif self.head_width % 2:
             raise ValueError(f"position 'rope' needs an even head width; width/heads is {self.head_width}")
+        elif self.rotated_width < 2:
+            raise ValueError(f"rope_share ({self.rope_share}) leaves RoPE no features of {self.head_width} a head")
+        if self.key_offset and self.rotated_width == self.head_width:
+            raise ValueError("key_offset moves the features that RoPE leaves alone: set rope_share below 1")
+
+    def _check_layers(self) -> None:
+        if (self.qk_gain is not None or self.learned_qk_gain) and not self.qk_norm:
+            raise ValueError("qk_gain and learned_qk_gain follow qk_norm, which is false")
+        if self.unet and self.layers < 2:
+            raise ValueError(f"unet joins two halves of the layers, but layers is {self.layers}")
+        if self.recurrence is not None and self.repeats > 1:
+            raise ValueError(f"recurrence is set but repeats is {self.repeats}; layers run again by one of them")
+        if self.recurrence is not None and self.recurrence.last >= self.layers:
+            raise ValueError(f"recurrence.last ({self.recurrence.last}) must be below layers ({self.layers})")
 
     def _check_mixing(self) -> None:
         if list(self.canon) != sorted(set(self.canon)):
@@ -226,12 +287,29 @@ class ModelConfig:
     @property
     def order(self) -> tuple[int, ...]:
         """Which of the layers with weights of their own runs, run by run."""
-        return tuple(range(self.unique_layers)) * self.repeats
+        once = tuple(range(self.unique_layers)) * self.repeats
+        if self.recurrence is None:
+            return once
+        first, end = self.recurrence.first, self.recurrence.last + 1
+        return once[:end] + once[first:end] * self.recurrence.times + once[end:]
+
+    @property
+    def reruns(self) -> range:
+        """The runs of `order` that are there by `recurrence` alone."""
+        if self.recurrence is None:
+            return range(0)
+        end = self.recurrence.last + 1
+        return range(end, end + (end - self.recurrence.first) * self.recurrence.times)
+
+    @property
+    def rotated_width(self) -> int:
+        """Features of each head that RoPE turns, an even number."""
+        return int(self.head_width * self.rope_share) // 2 * 2 if self.position == "rope" else 0
 
     @property
     def mixes_neighbours(self) -> bool:
         """Whether anything but attention reads other tokens than its own."""
-        return bool(self.smear or self.canon or self.bigram_rows)
+        return bool(self.smear or self.canon or self.bigram_rows or self.key_offset)
 
     def has_value_embedding(self, layer: int) -> bool:
         """Whether the layer of this number among those with weights of their own has a value embedding."""

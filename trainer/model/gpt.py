@@ -50,6 +50,7 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         """`layer`: its place among the layers with weights of their own."""
         super().__init__()
+        self.parallel = config.parallel_residual
         self.attention_norm = make_norm(config)
         self.attention_convolution = _convolution(config, "A")
         self.attention = Attention(config, layer)
@@ -63,11 +64,11 @@ class Block(nn.Module):
         hidden_BTC = self.attention_norm(x_BTC)
         if self.attention_convolution is not None:
             hidden_BTC = self.attention_convolution(hidden_BTC, frame.past, f"{run} attention input")
-        x_BTC = x_BTC + drop(self.attention(hidden_BTC, frame, run))
-        hidden_BTC = self.mlp_norm(x_BTC)
+        attended_BTC = x_BTC + drop(self.attention(hidden_BTC, frame, run))
+        hidden_BTC = self.mlp_norm(x_BTC if self.parallel else attended_BTC)
         if self.mlp_convolution is not None:
             hidden_BTC = self.mlp_convolution(hidden_BTC, frame.past, f"{run} mlp input")
-        return x_BTC + drop(self.mlp(hidden_BTC, frame, run))
+        return attended_BTC + drop(self.mlp(hidden_BTC, frame, run))
 
 
 class GPT(nn.Module):
@@ -76,6 +77,8 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.recurs = True
+        """Whether `recurrence` acts; a run that begins without it turns it on later."""
         embedding_width = config.embedding_width or config.width
         self.embed = nn.Embedding(config.vocab_size, embedding_width)
         self.embed_up = Linear(embedding_width, config.width, bias=False) if config.embedding_width else None
@@ -83,7 +86,7 @@ class GPT(nn.Module):
         self.bigrams = None if rows is None else BigramEmbedding(rows, config.bigram_width, config.width)
         self.smear = Smear(config.width) if config.smear else None
         self.positions = nn.Embedding(config.context, config.width) if config.position == "learned" else None
-        self.stream = Stream(config) if config.residual_scalars or config.x0_scalars else None
+        self.stream = Stream(config) if config.residual_scalars or config.x0_scalars or config.unet else None
         self.value_table = None
         if config.value_embeddings == "shared":
             self.value_table = SideTable(config.vocab_size, config.key_value_heads * config.head_width)
@@ -124,10 +127,15 @@ class GPT(nn.Module):
             frame.value_source = self.value_table(ids_BT.long())
         elif self.config.value_embeddings == "projected":
             frame.value_source = F.rms_norm(x0_BTC, x0_BTC.shape[-1:], eps=self.config.norm_eps)
+        outputs: dict[int, Tensor] = {}
         for run, layer in enumerate(self.config.order):  # with sharing, the block of unique layers runs again and again
+            if not self.recurs and run in self.config.reruns:
+                continue
             if self.stream is not None:
-                x_BTC = self.stream(x_BTC, x0_BTC, run)
+                x_BTC = self.stream(x_BTC, x0_BTC, run, outputs)
             x_BTC = self.layers[layer](x_BTC, frame, run)
+            if self.stream is not None and run in self.stream.sources:
+                outputs[run] = x_BTC
         if frame.cache is not None:
             frame.cache.advance(ids_BT.shape[1])
         return self.final_norm(x_BTC)
@@ -244,12 +252,14 @@ class GPT(nn.Module):
         """Floating point operations of forward and backward per trained token, by PaLM's rule (Chowdhery et al. 2022,
         appendix B): 6 per weight a token is multiplied with (layers that run again count again, looked-up rows and
         idle experts do not) and 12 * layers * width * context for attention, causality not discounted."""
-        weights = sum(_multiplied_weights(self.layers[layer]) for layer in self.config.order)
+        reruns = () if self.recurs else self.config.reruns
+        order = [layer for run, layer in enumerate(self.config.order) if run not in reruns]
+        weights = sum(_multiplied_weights(self.layers[layer]) for layer in order)
         weights += sum(_multiplied_weights(module) for module in (self.bigrams, self.smear) if module is not None)
         weights += self.head_weight.numel()
         if self.embed_up is not None:
             weights += 2 * self.embed_up.weight.numel()
-        return 6 * weights + 12 * len(self.config.order) * self.config.width * (context or self.config.context)
+        return 6 * weights + 12 * len(order) * self.config.width * (context or self.config.context)
 
 
 def _multiplied_weights(module: nn.Module) -> int:

@@ -16,11 +16,11 @@ from trainer.model.config import ModelConfig, RopeScaling
 
 
 def rope_frequencies(config: ModelConfig, device: torch.device) -> tuple[Tensor, float]:
-    """Angle per position of each pair of features, float32 of (head width / 2), and the factor on cosine and sine.
+    """Angle per position of each pair of features, float32 of (rotated width / 2), and the factor on cosine and sine.
 
     The factor is 1 except for YaRN, which cools the attention logits by its square (Peng et al. 2023, eq. 22).
     """
-    width, scaling = config.head_width, config.rope_scaling
+    width, scaling = config.rotated_width, config.rope_scaling
     exponent_d = torch.arange(0, width, 2, dtype=torch.float32, device=device) / width
     if scaling is None:
         return config.rope_base**-exponent_d, 1.0
@@ -37,7 +37,7 @@ def rope_frequencies(config: ModelConfig, device: torch.device) -> tuple[Tensor,
 def ntk_base(config: ModelConfig) -> float:
     """The base at which the slowest frequency is stretched by the scaling's factor and the fastest not at all."""
     factor = 1.0 if config.rope_scaling is None else config.rope_scaling.factor
-    return config.rope_base * factor ** (config.head_width / max(config.head_width - 2, 1))
+    return config.rope_base * factor ** (config.rotated_width / max(config.rotated_width - 2, 1))
 
 
 def _yarn_keep(base: float, width: int, scaling: RopeScaling, device: torch.device) -> Tensor:
@@ -54,7 +54,7 @@ def _yarn_keep(base: float, width: int, scaling: RopeScaling, device: torch.devi
 
 
 def rope_tables(config: ModelConfig, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, each float32 of (B or 1, T, 1, head width), to broadcast over heads.
+    """Cosine and sine, each float32 of (B or 1, T, 1, rotated width), to broadcast over heads.
 
     The sine's first half is negated, so that `rotate` needs one roll and no negation.
     """
@@ -65,6 +65,12 @@ def rope_tables(config: ModelConfig, positions_BT: Tensor) -> tuple[Tensor, Tens
 
 
 def rotate(x_BTHd: Tensor, cos_BT1d: Tensor, sin_BT1d: Tensor) -> Tensor:
-    """Turn each pair of features (i, i + d/2) by its position's angle; keeps x's dtype."""
+    """Turn each pair of features (i, i + d/2) by its position's angle; keeps x's dtype.
+
+    Of tables narrower than x (partial RoPE, GPT-NeoX) the features beyond them stay as they are.
+    """
+    width = cos_BT1d.shape[-1]
+    if width < x_BTHd.shape[-1]:
+        return torch.cat((rotate(x_BTHd[..., :width], cos_BT1d, sin_BT1d), x_BTHd[..., width:]), -1)
     half = x_BTHd.shape[-1] // 2
     return x_BTHd * cos_BT1d + x_BTHd.roll(half, -1) * sin_BT1d

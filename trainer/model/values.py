@@ -10,17 +10,16 @@ Shape letters: B batch, T time, C width, H key and value heads, d head width, v 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.model.config import ModelConfig
 from trainer.model.frame import Frame
+from trainer.model.gates import HeadGate
 from trainer.model.layers import SideLinear, SideTable
-from trainer.model.mixing import GATE_FEATURES
 
 
 class ValueEmbedding(nn.Module):
-    """2 * sigmoid(gate(x)) * rows of its own, of the table all layers share, or projected, as the switch says."""
+    """A gate for each head times rows of its own, of the table all layers share, or projected, as the switch says."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -28,7 +27,7 @@ class ValueEmbedding(nn.Module):
         kind = config.value_embeddings
         self.table = SideTable(config.vocab_size, width) if kind == "table" else None
         self.projection = SideLinear(config.width, width, bias=False) if kind == "projected" else None
-        self.gate = nn.Parameter(torch.zeros(heads, min(GATE_FEATURES, config.width)))
+        self.gate = HeadGate(heads, config.width)
 
     def forward(self, x_BTC: Tensor, frame: Frame) -> Tensor:
         """What the layer with input x adds to its values, (B, T, H, d)."""
@@ -37,8 +36,8 @@ class ValueEmbedding(nn.Module):
             values_BTv = self.table(values_BTv)
         elif self.projection is not None:
             values_BTv = self.projection(values_BTv)
-        gate_BTH = 2 * F.linear(x_BTC[..., : self.gate.shape[1]], self.gate).sigmoid()
-        return gate_BTH[..., None] * values_BTv.unflatten(-1, (len(self.gate), -1)).to(gate_BTH.dtype)
+        gate_BTH: Tensor = self.gate(x_BTC)
+        return gate_BTH[..., None] * values_BTv.unflatten(-1, (gate_BTH.shape[-1], -1)).to(gate_BTH.dtype)
 
 
 class ValueResidual(nn.Module):

@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trainer.config import RunConfig
 from trainer.files import write_json
@@ -114,7 +114,8 @@ def _kept(file: Path) -> dict[Name, float]:
 
 def _tried(model: ModelConfig) -> ModelConfig:
     """The model that is tried: one layer of it, over no larger a vocabulary than shows its products."""
-    return dataclasses.replace(model, layers=1, repeats=1, vocab_size=min(model.vocab_size, MOST_VOCABULARY))
+    alone: dict[str, Any] = {"layers": 1, "repeats": 1, "unet": False, "recurrence": None}
+    return dataclasses.replace(model, **alone, vocab_size=min(model.vocab_size, MOST_VOCABULARY))
 
 
 def _has_bf16(ranks: Ranks) -> bool:

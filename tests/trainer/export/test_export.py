@@ -9,7 +9,7 @@ import transformers
 
 from trainer.errors import ExportError
 from trainer.export import export_hf, from_hf, hf_class, load_hf
-from trainer.model import GPT, ModelConfig, MoEConfig, RopeScaling
+from trainer.model import GPT, ModelConfig, MoEConfig, Recurrence, RopeScaling
 from trainer.presets import PRESETS
 
 SMALL = ModelConfig(vocab_size=160, context=32, width=48, layers=4, heads=3, ff_width=64)
@@ -59,6 +59,11 @@ ARMS = {
     "moe, shared expert": ("Qwen3NextForCausalLM", {"mlp": "moe", "moe": SHARED, "attention_input": "3n"}),
     "factorised, layers shared": ("Qwen3NextForCausalLM", {"embedding_width": 16, "repeats": 2}),
     "llama, factorised, layers shared": ("LlamaForCausalLM", LLAMA_LIKE | {"embedding_width": 16, "repeats": 4}),
+    "partial rope, gain, layers run again": (
+        "Qwen3NextForCausalLM",
+        {"rope_share": 0.5, "qk_gain": 1.5, "recurrence": Recurrence(1, 2), "attention_input": "3n"},
+    ),
+    "gpt2, layers run again": ("GPT2LMHeadModel", GPT2_LIKE | {"recurrence": Recurrence(0, 1, 2)}),
     "linear scaling": ("Qwen3NextForCausalLM", {"rope_scaling": RopeScaling("linear", 4.0, 16)}),
     "ntk scaling": ("LlamaForCausalLM", LLAMA_LIKE | {"rope_scaling": RopeScaling("ntk", 4.0, 16)}),
     "yarn scaling": ("LlamaForCausalLM", LLAMA_LIKE | {"rope_scaling": RopeScaling("yarn", 2.0, 16)}),
@@ -116,7 +121,7 @@ def test_exports_generate_with_their_cache_what_they_compute_without(arm, tmp_pa
         ({"mlp": "moe", "moe": MoEConfig(balance="bias")}, "moe.balance 'bias'"),
         ({"mlp": "moe", "moe": MoEConfig(activation="gelu")}, "moe.activation 'gelu'"),
         ({"mlp": "moe", "qk_norm": False}, "qk_norm False"),
-        ({"smear": True}, "the classes of transformers cannot hold smear True"),
+        ({"smear": True}, "transformers' classes cannot hold smear True"),
         ({"canon": ("A",)}, "canon"),
         ({"residual_scalars": True}, "residual_scalars True"),
         ({"x0_scalars": True}, "x0_scalars True"),
@@ -124,6 +129,13 @@ def test_exports_generate_with_their_cache_what_they_compute_without(arm, tmp_pa
         ({"value_residual": True}, "value_residual True"),
         ({"bigram_rows": 64}, "bigram_rows 64"),
         (GPT2_LIKE | {"logit_cap": 15.0}, "logit_cap 15.0"),
+        ({"unet": True}, "unet True"),
+        ({"head_gate": True}, "head_gate True"),
+        ({"learned_qk_gain": True}, "learned_qk_gain True"),
+        ({"key_offset": True, "rope_share": 0.5}, "key_offset True"),
+        ({"parallel_residual": True}, "parallel_residual True"),
+        (STARCODER2_LIKE | {"rope_share": 0.5}, "rope_share 0.5"),
+        (LLAMA_LIKE | {"rope_share": 0.5}, "qk_norm False"),
     ],
 )
 def test_what_no_class_holds_is_refused_naming_the_switch(changes, named, tmp_path):

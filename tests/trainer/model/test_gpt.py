@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import ConfigError
-from trainer.model import GPT, KVCache, ModelConfig, MoEConfig, RopeScaling, document_index
+from trainer.model import GPT, KVCache, ModelConfig, MoEConfig, Recurrence, RopeScaling, document_index
 
 SMALL = ModelConfig(vocab_size=97, context=24, width=32, layers=4, heads=4, ff_width=48)
 ARMS = {
@@ -32,8 +32,12 @@ ARMS = {
     "one value table": {"value_embeddings": "shared", "value_layers": "all"},
     "projected values, value residual": {"value_embeddings": "projected", "value_residual": True, "kv_heads": 1},
     "logit cap": {"logit_cap": 2.0},
+    "u-net, layers run again": {"unet": True, "recurrence": Recurrence(1, 2), "x0_scalars": True},
+    "gates and gains": {"head_gate": True, "qk_gain": 1.5, "learned_qk_gain": True},
+    "keys of the token before": {"rope_share": 0.5, "key_offset": True, "kv_heads": 2},
+    "parallel": {"parallel_residual": True},
 }
-MIXING = ["smear, convolutions", "bigrams", "projected values, value residual"]
+MIXING = ["smear, convolutions", "bigrams", "projected values, value residual", "keys of the token before"]
 
 
 def model_of(arm: str, seed: int = 0) -> GPT:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.errors import ConfigError
-from trainer.model.config import GPT2, ModelConfig, MoEConfig, RopeScaling
+from trainer.model.config import GPT2, ModelConfig, MoEConfig, Recurrence, RopeScaling
 
 
 def test_settings_survive_json():
@@ -30,6 +30,13 @@ def test_settings_survive_json():
         ({"value_layers": "all"}, "value_layers is set but value_embeddings is 'none'"),
         ({"bigram_width": 8}, "bigram_width is set but bigram_rows is not"),
         ({"bigram_rows": 1}, "bigram_rows must be at least 2, found 1"),
+        ({"qk_gain": 2.0, "qk_norm": False}, "qk_gain and learned_qk_gain follow qk_norm"),
+        ({"rope_share": 0.5, "position": "learned"}, "rope_share is set but position is 'learned'"),
+        ({"rope_share": 0.001}, r"rope_share \(0.001\) leaves RoPE no features of 128 a head"),
+        ({"key_offset": True}, "key_offset moves the features that RoPE leaves alone"),
+        ({"unet": True, "layers": 1}, "unet joins two halves of the layers, but layers is 1"),
+        ({"recurrence": Recurrence(1, 12)}, r"recurrence.last \(12\) must be below layers \(12\)"),
+        ({"recurrence": Recurrence(1, 2), "repeats": 2}, "recurrence is set but repeats is 2"),
         ({"position": "learned", "rope_scaling": RopeScaling("linear", 2.0, 8)}, "rope_scaling is set"),
     ],
 )

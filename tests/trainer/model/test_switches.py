@@ -8,8 +8,10 @@ import torch._dynamo
 import torch.nn.functional as F
 
 from trainer.config import OptimizerConfig
-from trainer.model import GPT, KVCache, ModelConfig
+from trainer.model import GPT, KVCache, ModelConfig, Recurrence
+from trainer.model.attention import Attention
 from trainer.model.bigrams import bigram_rows
+from trainer.model.gates import HeadGate
 from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.past import Past
 from trainer.model.stream import Stream
@@ -27,6 +29,8 @@ NEUTRAL = {
     "shared value table": {"value_embeddings": "shared"},
     "projected values": {"value_embeddings": "projected"},
     "bigrams": {"bigram_rows": 31, "bigram_width": 8},
+    "head gate": {"head_gate": True},
+    "learned gain": {"learned_qk_gain": True},
 }
 ALL = {
     "smear": True,
@@ -37,6 +41,14 @@ ALL = {
     "value_embeddings": "projected",
     "value_residual": True,
     "logit_cap": 15.0,
+    "unet": True,
+    "head_gate": True,
+    "qk_gain": 1.2,
+    "learned_qk_gain": True,
+    "rope_share": 0.5,
+    "key_offset": True,
+    "parallel_residual": True,
+    "recurrence": Recurrence(1, 1),
 }
 
 
@@ -135,8 +147,72 @@ def test_the_stream_is_scaled_and_given_its_start_again():
     with torch.no_grad():
         stream.kept[2], stream.start[2] = 0.5, 3.0
     x, x0 = torch.randn(1, 2, 4), torch.randn(1, 2, 4)
-    torch.testing.assert_close(stream(x, x0, 2), 0.5 * x + 3 * x0)
-    torch.testing.assert_close(stream(x, x0, 1), x)
+    torch.testing.assert_close(stream(x, x0, 2, {}), 0.5 * x + 3 * x0)
+    torch.testing.assert_close(stream(x, x0, 1, {}), x)
+
+
+@torch.no_grad()
+def test_the_second_half_of_a_unet_is_given_what_the_first_put_out():
+    model, ids = model_of(unet=True, recurrence=Recurrence(0, 0)).eval(), some_ids(1, 5)
+    model.stream.skip.copy_(torch.tensor([0.5, 3.0]))
+    frame, positions = model._frame(ids, None)
+    first = model.layers[0](model._start(ids, positions, frame), frame, 0)
+    second = model.layers[1](model.layers[0](first, frame, 1), frame, 2)
+    third = model.layers[2](second + 3 * second, frame, 3)
+    fourth = model.layers[3](third + 0.5 * first, frame, 4)
+    torch.testing.assert_close(model.hidden(ids), model.final_norm(fourth))
+
+
+@torch.inference_mode()
+def test_layers_that_run_again_are_more_layers_or_none_yet():
+    ids = some_ids()
+    model = model_of(recurrence=Recurrence(1, 2, 2))
+    assert model.config.order == (0, 1, 2, 1, 2, 1, 2, 3)
+    longer, plain = model_of(layers=8), model_of()
+    for other, order in ((longer, model.config.order), (plain, range(4))):
+        other.embed = model.embed
+        for place, layer in enumerate(order):
+            other.layers[place] = model.layers[layer]
+    torch.testing.assert_close(model(ids), longer(ids))
+    assert model.flops_per_token() == longer.flops_per_token()
+    model.recurs = False
+    torch.testing.assert_close(model(ids), plain(ids))
+    assert model.flops_per_token() == plain.flops_per_token()
+
+
+@torch.inference_mode()
+def test_a_parallel_layer_reads_the_stream_for_both_its_parts():
+    model, ids = model_of(parallel_residual=True), some_ids(1, 5)
+    frame, _ = model._frame(ids, None)
+    block, x = model.layers[0], torch.randn(1, 5, 32)
+    expected = x + block.attention(block.attention_norm(x), frame, 0) + block.mlp(block.mlp_norm(x), frame, 0)
+    torch.testing.assert_close(block(x, frame, 0), expected)
+
+
+@torch.no_grad()
+def test_a_head_gate_scales_each_heads_output():
+    gate, x = HeadGate(3, 16), torch.randn(2, 5, 16)
+    assert torch.equal(gate(x), torch.ones(2, 5, 3))
+    gate.weight.normal_()
+    torch.testing.assert_close(gate(x), 2 * torch.sigmoid(x[..., :12] @ gate.weight.T))
+
+
+@torch.inference_mode()
+def test_keys_that_know_no_position_are_those_of_the_token_before(monkeypatch):
+    seen, attend = [], Attention._attend
+
+    def watched(self, q, k, v, frame):
+        seen.append((q, k))
+        return attend(self, q, k, v, frame)
+
+    monkeypatch.setattr(Attention, "_attend", watched)
+    for changes in ({}, {"key_offset": True}, {"qk_gain": 2.0}):
+        model_of(**{"rope_share": 0.5, "layers": 1} | changes)(some_ids(1, 6))
+    (q, plain), (_, moved), (sharper, _) = seen
+    torch.testing.assert_close(moved[..., :4], plain[..., :4])
+    torch.testing.assert_close(moved[:, :, 1:, 4:], plain[:, :, :-1, 4:])
+    assert not moved[:, :, 0, 4:].any()
+    torch.testing.assert_close(sharper, 2 * q)
 
 
 @torch.no_grad()
@@ -145,13 +221,13 @@ def test_value_embeddings_are_gated_rows_of_the_tokens():
     assert [block.attention.values is not None for block in model.layers] == [False, True, False, True]
     values: ValueEmbedding = model.layers[1].attention.values
     values.table.weight.normal_()
-    values.gate.normal_()
+    values.gate.weight.normal_()
     frame, _ = model._frame(ids, None)
     x = torch.randn(1, 3, 32)
     found = values(x, frame)
     for t in range(3):
         rows = values.table.weight[ids[0, t]].view(2, 8)
-        gate = 2 * torch.sigmoid(values.gate @ x[0, t, :12])
+        gate = 2 * torch.sigmoid(values.gate.weight @ x[0, t, :12])
         torch.testing.assert_close(found[0, t], gate[:, None] * rows)
 
 
@@ -199,7 +275,7 @@ def test_muon_takes_the_projection_of_values_and_adamw_all_tables_kernels_and_sc
 
 def test_compiled_the_model_is_one_graph_of_the_same_gradients():
     torch._dynamo.reset()
-    model, ids = model_of(**ALL | {"layers": 2}), some_ids()
+    model, ids = model_of(**ALL | {"layers": 3}), some_ids()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -246,4 +322,8 @@ def test_counts_of_parameters_and_work():
     assert more(value_embeddings="projected") == [projected, 0, projected, 6 * projected]
     assert more(value_residual=True) == [4, 0, 4, 0]
     assert more(bigram_rows=31, bigram_width=8) == [31 * 8 + 8 * 32] * 3 + [6 * 8 * 32]
+    assert more(unet=True) == [2, 0, 2, 0]
+    assert more(head_gate=True) == [4 * 4 * 12, 0, 4 * 4 * 12, 6 * 4 * 4 * 12]
+    assert more(qk_gain=1.2) == more(key_offset=True, rope_share=0.5) == more(parallel_residual=True) == [0, 0, 0, 0]
+    assert more(learned_qk_gain=True) == [16, 0, 16, 0]
     assert more(logit_cap=15.0) == [0, 0, 0, 0]
