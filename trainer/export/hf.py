@@ -6,7 +6,7 @@ whose logits are the model's own. Which class holds what:
     GPT2LMHeadModel       learned positions, layernorm, gelu or relu2, 3n
     Starcoder2ForCausalLM RoPE, layernorm, gelu or relu2, 3n, no QK-norm
     LlamaForCausalLM      RoPE, rmsnorm, swiglu, 3n, no QK-norm
-    Qwen3ForCausalLM      the same with QK-norm
+    Qwen3ForCausalLM      the same with QK-norm; windows
     Qwen3MoeForCausalLM   QK-norm and swiglu experts, 3n
     Qwen3NextForCausalLM  QK-norm and the 4n gate (full attention in every layer), dense or MoE, shared expert or not;
                           partial RoPE
@@ -86,15 +86,23 @@ def _save(hf_model: Any, out: Path) -> None:
 
 
 _EMBED = "model.embed_tokens.weight"
-_HELD = ("qk_gain", "rope_share", "recurrence")
-"""Switches of the speedruns that some class holds: a gain as larger norms, layers that run again as more layers."""
+_HELD_BY_ALL = ("qk_gain", "recurrence", "predict_ahead", "ahead_weight")
+"""Switches of the speedruns that an export writes as something else, a gain as larger norms and layers that run again
+as more layers, or leaves to training."""
+_HELD_BY = {"Qwen3NextForCausalLM": ("rope_share",), "Qwen3ForCausalLM": ("window", "window_pattern")}
 _ACTIVATIONS = {"gelu": "gelu_new", "relu2": "relu2"}
 
 
 def hf_class(config: ModelConfig) -> str:
     """Name of the `transformers` class that holds such a model; raises `ExportError` naming the switch in the way."""
-    later = {switch: on for switch, on in turned(config).items() if switch not in _HELD}
-    _refuse(config, later, "transformers' classes")
+    name = _class_of_shape(config)
+    held = (*_HELD_BY_ALL, *_HELD_BY.get(name, ()))
+    _refuse(config, {switch: on for switch, on in turned(config).items() if switch not in held}, name)
+    return name
+
+
+def _class_of_shape(config: ModelConfig) -> str:
+    """That of a model without the switches of the speedruns, but for `rope_share`."""
     if config.position == "learned":
         wrong = {
             "norm": config.norm != "layernorm",
@@ -107,7 +115,6 @@ def hf_class(config: ModelConfig) -> str:
         return "GPT2LMHeadModel"
     if config.norm == "layernorm" and config.mlp in ("gelu", "relu2"):
         wrong = {"attention_input": config.attention_input != "3n", "qk_norm": config.qk_norm}
-        wrong["rope_share"] = config.rope_share != 1
         _refuse(config, wrong, "Starcoder2ForCausalLM, the class with RoPE and layernorm,")
         return "Starcoder2ForCausalLM"
     wrong = {"norm": config.norm != "rmsnorm", "mlp": config.mlp not in ("swiglu", "moe")}
@@ -174,6 +181,9 @@ def hf_settings(config: ModelConfig, name: str, eot_id: int | None) -> dict[str,
     settings |= {"rms_norm_eps": config.norm_eps, "attention_bias": config.bias}
     if name == "LlamaForCausalLM":
         settings["mlp_bias"] = config.bias
+    if name == "Qwen3ForCausalLM" and config.window is not None:
+        kinds = ["sliding_attention" if config.is_windowed(layer) else "full_attention" for layer in config.order]
+        settings |= {"layer_types": kinds, "use_sliding_window": True, "sliding_window": config.window}
     if name == "Qwen3NextForCausalLM":
         settings["layer_types"] = ["full_attention"] * len(config.order)
         settings["rope_parameters"]["partial_rotary_factor"] = _share_above(config.rotated_width, config.head_width)

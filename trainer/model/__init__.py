@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.model.config import GPT2, ModelConfig, MoEConfig, Recurrence, RopeScaling
+from trainer.model.config import GPT2, ModelConfig
+from trainer.model.sections import MoEConfig, Recurrence, RopeScaling
 
 if TYPE_CHECKING:
     from trainer.model.frame import KVCache, document_index

@@ -35,12 +35,15 @@ def with_all_heads(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor) -> tuple[Tens
     return k_BHTd.repeat_interleave(groups, dim=1), v_BHTd.repeat_interleave(groups, dim=1)
 
 
-def attend_in_blocks(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, mask: Tensor | None) -> Tensor:
+def attend_in_blocks(
+    q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, mask: Tensor | None, window: int | None = None
+) -> Tensor:
     """Causal attention for bf16 on a CPU, a block of queries at a time, over no key ahead of the block: (B, H, T, d).
 
     Torch's fused CPU kernel computes in float32 inside and so takes twice to three times as long in bf16 (in float32
     it is as fast as this). The price is that T² / 2 attention weights a head are kept for the backward pass. `mask`
-    (B or 1, 1, T, T) replaces plain causality and must not look ahead.
+    (B or 1, 1, T, T) replaces plain causality and must not look ahead, nor further back than `window` tokens, itself
+    included.
     """
     groups, T = q_BHTd.shape[1] // k_BHTd.shape[1], q_BHTd.shape[2]
     if groups > 1:
@@ -52,9 +55,10 @@ def attend_in_blocks(q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, mask: Tenso
     blocks = []
     for start in range(0, T, QUERY_BLOCK):
         end = min(start + QUERY_BLOCK, T)
-        scores_BHtT = q_BHTd[:, :, start:end] @ k_BHTd[:, :, :end].mT
-        weights_BHtT = scores_BHtT.add_(bias[..., start:end, :end]).softmax(-1)
-        blocks.append(weights_BHtT @ v_BHTd[:, :, :end])
+        first = 0 if window is None else max(0, start - window + 1)
+        scores_BHtT = q_BHTd[:, :, start:end] @ k_BHTd[:, :, first:end].mT
+        weights_BHtT = scores_BHtT.add_(bias[..., start:end, first:end]).softmax(-1)
+        blocks.append(weights_BHtT @ v_BHTd[:, :, first:end])
     return torch.cat(blocks, dim=2)
 
 
@@ -84,6 +88,7 @@ class Attention(nn.Module):
         self.value_residual = ValueResidual() if config.value_residual else None
         self.head_gate = HeadGate(config.heads, config.width) if config.head_gate else None
         self.qk_gain = QKGain(config) if config.qk_gain is not None or config.learned_qk_gain else None
+        self.windowed = config.is_windowed(layer)
         self.still = config.rotated_width if config.key_offset else None
         """Where the features of keys begin that come from the token before; none: there are no such features."""
 
@@ -126,25 +131,25 @@ class Attention(nn.Module):
         return *self.convolution(qkv, frame.past, f"{run} qkv").split(self.input_parts[:3], dim=-1), *gate
 
     def _attend(self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame) -> Tensor:
+        mask, window = (frame.window_mask, frame.window) if self.windowed else (frame.mask, None)
         if frame.dropout is not None:
-            return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, frame, frame.dropout)
+            return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, mask, frame.dropout)
         T, keys = q_BHTd.shape[2], k_BHTd.shape[2]
         if q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and T == keys <= LONGEST_IN_BLOCKS:
-            return attend_in_blocks(q_BHTd, k_BHTd, v_BHTd, frame.mask)
+            return attend_in_blocks(q_BHTd, k_BHTd, v_BHTd, mask, window)
         grouped = self.grouped
-        if grouped and frame.mask is not None and q_BHTd.device.type != "cpu":
+        if grouped and mask is not None and q_BHTd.device.type != "cpu":
             k_BHTd, v_BHTd, grouped = *with_all_heads(q_BHTd, k_BHTd, v_BHTd), False
         return F.scaled_dot_product_attention(
-            q_BHTd, k_BHTd, v_BHTd, attn_mask=frame.mask, is_causal=frame.mask is None, enable_gqa=grouped
+            q_BHTd, k_BHTd, v_BHTd, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
         )
 
     def _attend_with_dropout(
-        self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame, dropout: SequenceDropout
+        self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, mask: Tensor | None, dropout: SequenceDropout
     ) -> Tensor:
         """Attention spelt out: the fused kernels draw their masks from one generator for the whole batch."""
         k_BHTd, v_BHTd = with_all_heads(q_BHTd, k_BHTd, v_BHTd)
         T = q_BHTd.shape[2]
-        mask = frame.mask
         if mask is None:
             mask = torch.ones(T, T, dtype=torch.bool, device=q_BHTd.device).tril()
         scores_BHTT = (q_BHTd @ k_BHTd.transpose(-2, -1)) / math.sqrt(self.head_width)

@@ -11,15 +11,16 @@ embeddings); `GPT2` is GPT-2 to the last bit.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from trainer.model.sections import MoEConfig, Recurrence, RopeScaling
 from trainer.settings import (
     STRICT_KEYS,
     BelowOne,
     Count,
-    Number,
     PartOf,
     Positive,
     Whole,
@@ -30,81 +31,6 @@ from trainer.settings import (
 
 Canon = Literal["A", "B", "C", "D"]
 WIDTH_MULTIPLE = 64  # what matrix units like: widths worked out for the user are rounded to it
-
-
-@dataclass(frozen=True, config=STRICT_KEYS)
-class MoEConfig:
-    """The experts of `mlp: moe`. Active per token: `top_k` experts and the shared one."""
-
-    experts: Count = 8
-    top_k: Count = 2
-    expert_width: Count | None = None
-    """Hidden width of one expert; none: the dense `ff_width` over the experts a token uses, so that the dense model
-    is the twin of equal active parameters (rounded down to a multiple of 8, which grouped products need)."""
-    shared_expert: bool = False
-    """One more expert of the same width that every token passes (DeepSeekMoE)."""
-    activation: Literal["gelu", "swiglu", "relu2"] = "swiglu"
-    """That of the dense twin, or the comparison says nothing."""
-    normalize_top_k: bool = True
-    """The chosen experts' weights sum to `top_k`: each weighs 1 on average, like the part of the dense MLP that it
-    replaces. With a sum of 1, the output starts at half (top-2) of its twin's and learns at half the rate under Muon,
-    whose updates have one size. Off: the router's probabilities as they are."""
-    balance: Literal["aux", "bias", "none"] = "aux"
-    """`aux`: the auxiliary loss of Switch and DeepSeek-V3, per sequence. `bias`: without a loss, a bias on the choice
-    alone that rises for experts under their mean load and falls over it (Wang et al. 2024)."""
-    aux_weight: BelowOne = 0.01
-    bias_rate: BelowOne = 0.001
-    """How far `balance: bias` moves an expert's bias each optimizer step."""
-    z_weight: BelowOne = 0.001
-    """Of the router z-loss (ST-MoE): keeps the router's logits small; 0 leaves it out."""
-
-    def __post_init__(self) -> None:
-        if self.experts < 2:
-            raise ValueError(f"experts must be at least 2, found {self.experts}; one expert is the dense model")
-        if self.top_k > self.experts:
-            raise ValueError(f"top_k must be from 1 to experts ({self.experts}), found {self.top_k}")
-        if self.expert_width is not None and self.expert_width % 8:
-            raise ValueError(f"expert_width must be a multiple of 8, found {self.expert_width}")
-
-
-@dataclass(frozen=True, config=STRICT_KEYS)
-class RopeScaling:
-    """How RoPE runs past the trained length.
-
-    `linear` divides positions by `factor` (Chen et al. 2023); `ntk` raises the base so that only slow frequencies
-    stretch (bloc97 2023); `yarn` divides slow frequencies, leaves fast ones, and cools attention (Peng et al. 2023).
-    """
-
-    kind: Literal["linear", "ntk", "yarn"]
-    factor: Number
-    """Length to run at over length trained at."""
-    original_context: Count
-    """Tokens the model was trained at."""
-    beta_fast: Number = 32.0
-    """YaRN: turns over the original context above which a frequency is left alone."""
-    beta_slow: Positive = 1.0
-    """YaRN: turns below which a frequency is divided by `factor`."""
-
-    def __post_init__(self) -> None:
-        if not self.factor >= 1:
-            raise ValueError(f"factor must be at least 1, found {self.factor}")
-        if not self.beta_slow < self.beta_fast:
-            raise ValueError(f"beta_slow must be below beta_fast, found {self.beta_slow}, {self.beta_fast}")
-
-
-@dataclass(frozen=True, config=STRICT_KEYS)
-class Recurrence:
-    """Layers that run again, one after the other, once the last of them has run (depth recurrence)."""
-
-    first: Whole
-    """Of the layers, counted from 0."""
-    last: Whole
-    times: Count = 1
-    """How often they run again."""
-
-    def __post_init__(self) -> None:
-        if self.last < self.first:
-            raise ValueError(f"recurrence goes from first to last, found {self.first} and {self.last}")
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -187,6 +113,15 @@ class ModelConfig:
     """The MLP reads what attention reads, each by its own norm, rather than attention's result (GPT-J, GPT-NeoX)."""
     recurrence: Recurrence | None = later(None)
     """Layers in the middle that run again; see `training.recurrence_from`."""
+    window: Count | None = later(None)
+    """Tokens that a token sees in layers of short attention, itself included; none: all attention is long."""
+    window_pattern: Annotated[str, Field(pattern="^[SL]+$")] = later("SSSL")
+    """Which layers have short attention (S) and which long (L), over and over; the last one's is long (nanochat)."""
+    predict_ahead: Whole = later(0)
+    """Tokens beyond the next that training predicts, too, each by a matrix of its own before the output projection that
+    all share. Nothing but training uses them; an export leaves them out."""
+    ahead_weight: Positive = later(0.5)
+    """What the loss of the first of these counts; each next one counts as much less."""
     logit_cap: Positive | None = later(None)
     """Bounds logits softly: cap * tanh(logits / cap); none: they have no bound."""
 
@@ -223,6 +158,12 @@ class ModelConfig:
     def _check_layers(self) -> None:
         if (self.qk_gain is not None or self.learned_qk_gain) and not self.qk_norm:
             raise ValueError("qk_gain and learned_qk_gain follow qk_norm, which is false")
+        if self.window_pattern != "SSSL" and self.window is None:
+            raise ValueError("window_pattern is set but window is not; set it or leave window_pattern out")
+        if self.ahead_weight != 0.5 and not self.predict_ahead:
+            raise ValueError("ahead_weight is set but predict_ahead is 0; set it or leave ahead_weight out")
+        if self.predict_ahead >= self.context:
+            raise ValueError(f"predict_ahead ({self.predict_ahead}) must be below context ({self.context})")
         if self.unet and self.layers < 2:
             raise ValueError(f"unet joins two halves of the layers, but layers is {self.layers}")
         if self.recurrence is not None and self.repeats > 1:
@@ -310,6 +251,11 @@ class ModelConfig:
     def mixes_neighbours(self) -> bool:
         """Whether anything but attention reads other tokens than its own."""
         return bool(self.smear or self.canon or self.bigram_rows or self.key_offset)
+
+    def is_windowed(self, layer: int) -> bool:
+        """Whether the layer of this number among those with weights of their own has short attention."""
+        short = self.window_pattern[layer % len(self.window_pattern)] == "S"
+        return self.window is not None and short and layer != self.unique_layers - 1
 
     def has_value_embedding(self, layer: int) -> bool:
         """Whether the layer of this number among those with weights of their own has a value embedding."""

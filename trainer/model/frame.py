@@ -26,6 +26,10 @@ class Frame:
     """Cosine and sine for these positions."""
     mask: Tensor | None = None
     """True where a query (row) may look at a key (column), (B or 1, 1, T, keys); none: plain causal."""
+    window: int | None = None
+    """Tokens of a row that its tokens see at most in layers of short attention; none: `window_mask` alone says so."""
+    window_mask: Tensor | None = None
+    """`mask` for those layers."""
     cache: KVCache | None = None
     past: Past = field(default_factory=Past)
     """Which token comes before which."""
@@ -67,6 +71,22 @@ class KVCache:
 
     def advance(self, tokens: int) -> None:
         self.length += tokens
+
+
+def window_mask(positions_BT: Tensor, mask: Tensor | None, window: int, keys: int) -> Tensor | None:
+    """`mask` without what is further back than `window` tokens, the looking one included; (B or 1, 1, T, keys).
+
+    Positions are those of the queries, the last of the keys. None where plain causal attention sees no further.
+    """
+    T = positions_BT.shape[1]
+    if keys <= window:
+        return mask
+    device = positions_BT.device
+    keys_BK = positions_BT if keys == T else torch.arange(keys, device=device)[None]
+    near_BTK = positions_BT[:, :, None] - keys_BK[:, None, :] < window
+    if mask is None:
+        mask = torch.ones(T, T, dtype=torch.bool, device=device).tril()
+    return near_BTK[:, None] & mask
 
 
 def document_index(ids_BT: Tensor, eot_id: int) -> Tensor:

@@ -23,11 +23,11 @@ from trainer.model.attention import Attention
 from trainer.model.bigrams import BigramEmbedding
 from trainer.model.config import Canon, ModelConfig
 from trainer.model.dropout import SequenceDropout
-from trainer.model.frame import Frame, KVCache, document_mask, document_positions
+from trainer.model.frame import Frame, KVCache, document_mask, document_positions, window_mask
 from trainer.model.init import initialize
-from trainer.model.layers import MLP, SideTable, make_norm
+from trainer.model.layers import MLP, SideLinear, SideTable, make_norm
 from trainer.model.linear import Linear, linear
-from trainer.model.loss import IGNORE, cross_entropy_sum, soft_cap
+from trainer.model.loss import IGNORE, cross_entropy_sum, soft_cap, targets_ahead
 from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.moe import ExpertLoad, MoE, balance_experts
 from trainer.model.past import Past
@@ -39,7 +39,7 @@ class LossParts(NamedTuple):
     """Scalars in nats, both summed or both averaged over the scored tokens."""
 
     total: Tensor
-    """What to go down: the cross-entropy and, with MoE, its balance and z losses."""
+    """What to go down: the cross-entropy and, with MoE, its balance and z losses, and those of tokens further ahead."""
     cross_entropy: Tensor
     """What to report; detached."""
 
@@ -79,6 +79,8 @@ class GPT(nn.Module):
         self.config = config
         self.recurs = True
         """Whether `recurrence` acts; a run that begins without it turns it on later."""
+        self.window = config.window
+        """How far short attention sees; a run may begin with less."""
         embedding_width = config.embedding_width or config.width
         self.embed = nn.Embedding(config.vocab_size, embedding_width)
         self.embed_up = Linear(embedding_width, config.width, bias=False) if config.embedding_width else None
@@ -93,6 +95,10 @@ class GPT(nn.Module):
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.unique_layers))
         self.final_norm = make_norm(config)
         self.head = None if config.tied else Linear(config.width, config.vocab_size, bias=False)
+        self.ahead = None
+        if config.predict_ahead:  # DeepSeek-V3's and Gloeckle et al. 2024's blocks as a matrix each
+            matrices = (SideLinear(config.width, config.width, bias=False) for _ in range(config.predict_ahead))
+            self.ahead = nn.ModuleList(matrices)
         initialize(self, config)
 
     def forward(self, ids_BT: Tensor, *, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
@@ -181,11 +187,25 @@ class GPT(nn.Module):
         hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
         targets_N = targets_BT.flatten().long()
         loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
+        if self.ahead is not None and self.training:
+            frame.auxiliary += self._losses_ahead(hidden_BTC, targets_BT, documents_BT, logit_rows)
         total = loss + sum(frame.auxiliary)
         if reduction == "mean":
             scored = (targets_N != IGNORE).sum().clamp_min(1)
             return LossParts(total / scored, loss.detach() / scored)
         return LossParts(total, loss.detach())
+
+    def _losses_ahead(
+        self, hidden_BTC: Tensor, targets_BT: Tensor, documents_BT: Tensor | None, logit_rows: int | None
+    ) -> list[Tensor]:
+        """Of the tokens beyond the next, each with its weight, in nats summed over tokens."""
+        losses = []
+        for number, matrix in enumerate(self.ahead or (), start=1):
+            hidden_NC = self._to_head_width(hidden_BTC + matrix(hidden_BTC).to(hidden_BTC.dtype)).flatten(0, 1)
+            targets_N = targets_ahead(targets_BT, number, documents_BT).flatten().long()
+            loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
+            losses.append(self.config.ahead_weight**number * loss)
+        return losses
 
     @property
     def head_weight(self) -> Tensor:
@@ -207,7 +227,7 @@ class GPT(nn.Module):
         """What the layers share, and the positions (1 or B, T)."""
         T, config = ids_BT.shape[1], self.config
         start = 0 if cache is None else cache.length
-        past = Past()
+        past, in_row = Past(), positions_BT is None
         if positions_BT is None and config.position == "learned" and start + T > config.context:
             raise ConfigError(f"{start + T} tokens are more than the {config.context} learned positions (context)")
         if documents_BT is not None:
@@ -220,7 +240,11 @@ class GPT(nn.Module):
         if start and mask is None:
             mask = torch.arange(start + T, device=ids_BT.device) <= positions_BT[0, :, None]
         rope = rope_tables(config, positions_BT) if config.position == "rope" else None
-        return Frame(ids_BT.long(), rope, mask, cache, past), positions_BT
+        frame = Frame(ids_BT.long(), rope, mask, cache=cache, past=past)
+        if self.window is not None:
+            frame.window = self.window if in_row else None
+            frame.window_mask = window_mask(positions_BT, mask, self.window, start + T)
+        return frame, positions_BT
 
     def _dropout(self, ids_BT: Tensor, seeds_B: Tensor | None) -> SequenceDropout | None:
         if not self.config.dropout or not self.training:
@@ -246,12 +270,13 @@ class GPT(nn.Module):
         lookups = [self.embed, self.embed_up, self.bigrams, self.positions, self.value_table, *tables, self.head]
         embedding = sum(p.numel() for module in lookups if module is not None for p in module.parameters())
         idle = sum(_idle_weights(module) for module in self.modules() if isinstance(module, MoE))
+        idle += sum(matrix.weight.numel() for matrix in self.ahead or ())
         return {"total": total, "embedding": embedding, "active": total - idle}
 
     def flops_per_token(self, context: int | None = None) -> int:
         """Floating point operations of forward and backward per trained token, by PaLM's rule (Chowdhery et al. 2022,
         appendix B): 6 per weight a token is multiplied with (layers that run again count again, looked-up rows and
-        idle experts do not) and 12 * layers * width * context for attention, causality not discounted."""
+        idle experts do not) and 12 * layers * width * context for attention, causality not discounted but windows."""
         reruns = () if self.recurs else self.config.reruns
         order = [layer for run, layer in enumerate(self.config.order) if run not in reruns]
         weights = sum(_multiplied_weights(self.layers[layer]) for layer in order)
@@ -259,7 +284,11 @@ class GPT(nn.Module):
         weights += self.head_weight.numel()
         if self.embed_up is not None:
             weights += 2 * self.embed_up.weight.numel()
-        return 6 * weights + 12 * len(order) * self.config.width * (context or self.config.context)
+        weights += sum(matrix.weight.numel() + self.head_weight.numel() for matrix in self.ahead or ())
+        whole = context or self.config.context
+        short = whole if self.window is None else min(whole, self.window)
+        seen = sum(short if self.config.is_windowed(layer) else whole for layer in order)
+        return 6 * weights + 12 * self.config.width * seen
 
 
 def _multiplied_weights(module: nn.Module) -> int:

@@ -12,7 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from trainer.model.config import ModelConfig, RopeScaling
+from trainer.model.config import ModelConfig
+from trainer.model.sections import RopeScaling
 
 
 def rope_frequencies(config: ModelConfig, device: torch.device) -> tuple[Tensor, float]:

@@ -78,7 +78,8 @@ class Muon(OptimizerKind):
 
 
 def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
-    """Every matrix of the blocks with the rows of the matrices stacked in it (q | k | v | gate, gate | value)."""
+    """Every matrix of the blocks and of `predict_ahead`, with the rows of those stacked in it (q | k | v | gate, gate |
+    value)."""
     matrices: list[tuple[Tensor, tuple[int, ...]]] = []
     for module in model.modules():
         if isinstance(module, Attention | MLP):
@@ -86,6 +87,8 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
             matrices.append((module.output.weight, (module.output.out_features,)))
         elif isinstance(module, ValueEmbedding) and module.projection is not None:
             matrices.append((module.projection.weight, (module.projection.out_features,)))
+        elif isinstance(module, GPT):
+            matrices += [(matrix.weight, (matrix.out_features,)) for matrix in module.ahead or ()]
         elif isinstance(module, Experts):
             matrices.append((module.input, module.input_parts))
             matrices.append((module.output, (module.output.shape[-2],)))

@@ -204,7 +204,7 @@ def _stretched(model: Any, scaling: Scaling, factor: int) -> Any:
     if scaling == "none":
         return model
     from trainer.model import GPT
-    from trainer.model.config import RopeScaling
+    from trainer.model.sections import RopeScaling
 
     config = dataclasses.replace(
         model.config,

@@ -36,8 +36,10 @@ ARMS = {
     "gates and gains": {"head_gate": True, "qk_gain": 1.5, "learned_qk_gain": True},
     "keys of the token before": {"rope_share": 0.5, "key_offset": True, "kv_heads": 2},
     "parallel": {"parallel_residual": True},
+    "windows": {"window": 5, "window_pattern": "SL"},
+    "tokens further ahead": {"predict_ahead": 2},
 }
-MIXING = ["smear, convolutions", "bigrams", "projected values, value residual", "keys of the token before"]
+MIXING = ["smear, convolutions", "bigrams", "projected values, value residual", "keys of the token before", "windows"]
 
 
 def model_of(arm: str, seed: int = 0) -> GPT:

@@ -4,7 +4,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.errors import ConfigError
-from trainer.model.config import GPT2, ModelConfig, MoEConfig, Recurrence, RopeScaling
+from trainer.model.config import GPT2, ModelConfig
+from trainer.model.sections import MoEConfig, Recurrence, RopeScaling
 
 
 def test_settings_survive_json():
@@ -34,6 +35,10 @@ def test_settings_survive_json():
         ({"rope_share": 0.5, "position": "learned"}, "rope_share is set but position is 'learned'"),
         ({"rope_share": 0.001}, r"rope_share \(0.001\) leaves RoPE no features of 128 a head"),
         ({"key_offset": True}, "key_offset moves the features that RoPE leaves alone"),
+        ({"window_pattern": "S"}, "window_pattern is set but window is not"),
+        ({"window": 8, "window_pattern": "SX"}, "window_pattern"),
+        ({"ahead_weight": 0.1}, "ahead_weight is set but predict_ahead is 0"),
+        ({"predict_ahead": 8, "context": 8}, r"predict_ahead \(8\) must be below context \(8\)"),
         ({"unet": True, "layers": 1}, "unet joins two halves of the layers, but layers is 1"),
         ({"recurrence": Recurrence(1, 12)}, r"recurrence.last \(12\) must be below layers \(12\)"),
         ({"recurrence": Recurrence(1, 2), "repeats": 2}, "recurrence is set but repeats is 2"),

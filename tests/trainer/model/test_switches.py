@@ -8,10 +8,11 @@ import torch._dynamo
 import torch.nn.functional as F
 
 from trainer.config import OptimizerConfig
-from trainer.model import GPT, KVCache, ModelConfig, Recurrence
+from trainer.model import GPT, KVCache, ModelConfig, Recurrence, attention
 from trainer.model.attention import Attention
 from trainer.model.bigrams import bigram_rows
 from trainer.model.gates import HeadGate
+from trainer.model.loss import targets_ahead
 from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.past import Past
 from trainer.model.stream import Stream
@@ -49,6 +50,8 @@ ALL = {
     "key_offset": True,
     "parallel_residual": True,
     "recurrence": Recurrence(1, 1),
+    "window": 6,
+    "predict_ahead": 2,
 }
 
 
@@ -243,6 +246,49 @@ def test_value_residual_mixes_in_the_first_layers_values():
     torch.testing.assert_close(layers[1](second, frame), 0.75 * second + 0.25 * first)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_short_attention_sees_its_window(dtype, monkeypatch):
+    """In blocks of queries, too, of which each reads no more keys than it needs."""
+    monkeypatch.setattr(attention, "QUERY_BLOCK", 4)
+    layer = model_of(window=3, window_pattern="S").layers[0].attention
+    frame, _ = model_of(window=3)._frame(some_ids(1, 11), None)
+    q, k, v = (torch.randn(1, 4, 11, 8, dtype=dtype) for _ in range(3))
+    found = layer._attend(q, k, v, frame)
+    for t in range(11):
+        near = slice(max(0, t - 2), t + 1)
+        weights = (q[0, :, t, None].float() @ k[0, :, near].float().mT / 8**0.5).softmax(-1)
+        expected = (weights @ v[0, :, near].float())[:, 0]
+        torch.testing.assert_close(found[0, :, t].float(), expected, atol=3e-2, rtol=3e-2)
+
+
+def test_layers_follow_the_pattern_and_the_last_sees_all():
+    def short(**changes):
+        return [block.attention.windowed for block in model_of(window=4, **changes).layers]
+
+    assert short() == [True, True, True, False]
+    assert short(window_pattern="SL", layers=5) == [True, False, True, False, False]
+    assert not any(block.attention.windowed for block in model_of().layers)
+
+
+def test_training_predicts_tokens_further_ahead_within_documents():
+    model, ids = model_of(predict_ahead=2, ahead_weight=0.25), some_ids()
+    plain = model_of().loss(ids[:, :-1], ids[:, 1:], reduction="sum").total
+    for matrix in model.ahead:
+        torch.nn.init.normal_(matrix.weight, std=0.1)
+    found = model.loss(ids[:, :-1], ids[:, 1:], reduction="sum")
+    hidden, expected = model.hidden(ids[:, :-1]), plain
+    for number, matrix in enumerate(model.ahead, start=1):
+        logits = model.logits(hidden + hidden @ matrix.weight.T)[:, :-number].flatten(0, 1)
+        expected = expected + 0.25**number * F.cross_entropy(logits, ids[:, 1 + number :].flatten(), reduction="sum")
+    torch.testing.assert_close(found.total, expected)
+    torch.testing.assert_close(found.cross_entropy, plain)
+    torch.testing.assert_close(model.eval().loss(ids[:, :-1], ids[:, 1:], reduction="sum").total, plain)
+
+    targets, documents = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0, 0, 1, 1]])
+    assert targets_ahead(targets, 1, None).tolist() == [[2, 3, 4, -100]]
+    assert targets_ahead(targets, 1, documents).tolist() == [[2, -100, 4, -100]]
+
+
 @torch.inference_mode()
 def test_logits_are_bounded_by_their_cap():
     plain, capped, ids = model_of(), model_of(logit_cap=0.01), some_ids()
@@ -267,6 +313,7 @@ def test_muon_takes_the_projection_of_values_and_adamw_all_tables_kernels_and_sc
     matrices = {id(matrix) for matrix, _ in block_matrices(model)}
     taken = {name for name, parameter in model.named_parameters() if id(parameter) in matrices}
     projections = {f"layers.{layer}.attention.values.projection.weight" for layer in (1, 3)}
+    projections |= {"ahead.0.weight", "ahead.1.weight"}
     kinds = ("attention.input", "attention.output", "mlp.input", "mlp.output")
     assert taken == projections | {f"layers.{layer}.{kind}.weight" for layer in range(4) for kind in kinds}
     groups = build_optimizer(model, OptimizerConfig(kind="muon")).param_groups
@@ -283,7 +330,7 @@ def test_compiled_the_model_is_one_graph_of_the_same_gradients():
     def gradients(run):
         model.zero_grad()
         run(ids).square().mean().backward()
-        return [parameter.grad.clone() for parameter in model.parameters()]
+        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
 
     compiled = gradients(torch.compile(model.hidden, backend="aot_eager", fullgraph=True))
     for one, other in zip(compiled, gradients(model.hidden), strict=True):
@@ -325,5 +372,8 @@ def test_counts_of_parameters_and_work():
     assert more(unet=True) == [2, 0, 2, 0]
     assert more(head_gate=True) == [4 * 4 * 12, 0, 4 * 4 * 12, 6 * 4 * 4 * 12]
     assert more(qk_gain=1.2) == more(key_offset=True, rope_share=0.5) == more(parallel_residual=True) == [0, 0, 0, 0]
+    assert more(window=6) == [0, 0, 0, -12 * 32 * 3 * (24 - 6)]
+    ahead = 2 * 32 * 32
+    assert more(predict_ahead=2) == [ahead, 0, 0, 6 * (ahead + 2 * 97 * 32)]
     assert more(learned_qk_gain=True) == [16, 0, 16, 0]
     assert more(logit_cap=15.0) == [0, 0, 0, 0]
