@@ -322,7 +322,7 @@ def test_muon_takes_the_projection_of_values_and_adamw_all_tables_kernels_and_sc
 
 def test_compiled_the_model_is_one_graph_of_the_same_gradients():
     torch._dynamo.reset()
-    model, ids = model_of(**ALL | {"layers": 3}), some_ids()
+    model, ids = model_of(**ALL | {"layers": 2}), some_ids()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -332,7 +332,7 @@ def test_compiled_the_model_is_one_graph_of_the_same_gradients():
         run(ids).square().mean().backward()
         return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
 
-    compiled = gradients(torch.compile(model.hidden, backend="aot_eager", fullgraph=True))
+    compiled = gradients(torch.compile(model.hidden, backend="eager", fullgraph=True))
     for one, other in zip(compiled, gradients(model.hidden), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     torch._dynamo.reset()
