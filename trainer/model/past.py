@@ -10,7 +10,7 @@ Shape letters: B batch, T time; features stand behind them, or nothing where x i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,15 +18,21 @@ from torch import Tensor
 
 from trainer.errors import ConfigError
 
-if TYPE_CHECKING:
-    from trainer.model.frame import KVCache
+
+class KeepsTails(Protocol):
+    """What holds the last inputs of each site between the passes of one text: a KV cache."""
+
+    tails: dict[str, Tensor]
+
+    def tail(self, site: str) -> Tensor | None:
+        """Those of a site; none at a text's beginning."""
 
 
 class Past:
     """How the tokens of one pass follow each other; without arguments: each row one text, from its beginning."""
 
     def __init__(
-        self, *, cache: KVCache | None = None, positions_BT: Tensor | None = None, mask: Tensor | None = None
+        self, *, cache: KeepsTails | None = None, positions_BT: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
         """`positions_BT`: those within documents that follow each other. With `mask`, (B or 1, 1, T, T), too, a row may
         be laid out in any way: the token before is the one that a token may look at and whose position is one less.
