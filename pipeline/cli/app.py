@@ -22,6 +22,7 @@ from pipeline.cli import (
     inspect_commands,
     model_commands,
     plan_commands,
+    score_command,
     scorecard_command,
     store_commands,
     study_commands,
@@ -39,6 +40,7 @@ for commands in (
     hub_commands,
     inspect_commands,
     model_commands,
+    score_command,
     scorecard_command,
     writing_commands,
 ):

@@ -68,18 +68,35 @@ def export(
         str | None, typer.Option(metavar="ORG/NAME", help="Repository of the Hugging Face hub to upload it to.")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Write one file instead, model and tokenizer, with so many bits a weight: 2 to 8, 16 or 32."),
+    ] = None,
+    group: Annotated[
+        int | None, typer.Option(help="With --bits: weights that share a scale; default a whole row.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="With --bits: gptq rounds by what training text needs, nearest each weight alone.")
+    ] = "gptq",
     profile: ProfileOption = None,
 ) -> None:
     """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub.
 
-    The card has the scores that the model has by now.
+    The card has the scores that the model has by now. With --bits: one file for `squeeze score`, made smaller still
+    where its name ends in .xz.
     """
-    from pipeline.cli.publishing import copy_model, push_model
+    from pipeline.cli.publishing import copy_model, push_model, write_in_bits
     from pipeline.reporting.card import card_of
 
     if out is None and push_to_hub is None:
         raise SqueezeError("say where to: --out FOLDER, --push-to-hub ORG/NAME, or both")
     store = open_store(profile)
+    if bits is not None:
+        if out is None or push_to_hub is not None:
+            raise SqueezeError("--bits writes one file: name it with --out FILE, without --push-to-hub")
+        with written_to("--out", out):
+            console.print(escape(write_in_bits(store, out, bits, group, method)), soft_wrap=True)
+        return
     artifact = store.current("model_hf")
     card = card_of(store, artifact)
     if out is not None:

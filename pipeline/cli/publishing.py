@@ -1,4 +1,4 @@
-"""The exported model outside of the store: copied to a folder, or pushed to the Hugging Face hub.
+"""The exported model outside of the store: copied to a folder, pushed to the Hugging Face hub, or in one small file.
 
 In: a `model_hf` artifact. Out: its files without the store's own (manifest, lineage), which transformers and lm-eval
 read as they are, with the model card as it is by now: the artifact is older than the model's scores. On the hub one
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.base.errors import SqueezeError
-from pipeline.store import Artifact
+from pipeline.base.numbers import size
+from pipeline.store import Artifact, Store
 from pipeline.store.backend import MANIFEST
 from pipeline.store.store import LINEAGE
+from trainer.data.shards import MANIFEST_NAME
 
 CARD: Final = "README.md"
 _OWN_FILES: Final = (MANIFEST, LINEAGE)
@@ -27,6 +29,43 @@ def copy_model(artifact: Artifact, out: Path, card: str) -> Path:
     shutil.copytree(artifact.path, out, ignore=shutil.ignore_patterns(*_OWN_FILES))
     (out / CARD).write_text(card, encoding="utf-8")
     return out
+
+
+def write_in_bits(store: Store, out: Path, bits: int, group: int | None, method: str) -> str:
+    """Write the latest model and its tokenizer as one file; returns a line about it.
+
+    Weights are rounded by the text of the first epoch that the model was trained on. Raises ExportError for settings
+    that do not fit, SqueezeError where `out` is there or that text is no longer in the store.
+    """
+    from pipeline.evaluation.loading import load_scorer
+    from pipeline.evaluation.one_file import calibration_text, write_one_file
+    from trainer.quantize import QuantizeSettings
+
+    settings = QuantizeSettings.of(bits, group, method)
+    if out.exists():
+        raise SqueezeError(f"--out {out}: exists already; name a file that does not")
+    model = store.current("model")
+    scorer = load_scorer(model.path, _input(store, model, "tokenizer").path)
+    text = None
+    if settings.calibrated:
+        epoch = min((key for key in model.manifest.inputs if key.startswith("shards/epoch_")), default=None)
+        if epoch is None:
+            raise SqueezeError("this model was not trained on shards of the store: round it with --method nearest")
+        text = calibration_text([_input(store, model, epoch).path / MANIFEST_NAME], scorer.context)
+    written = write_one_file(scorer, settings, text, out)
+    whole = 4 * sum(parameter.numel() for parameter in scorer.model.parameters())
+    return f"{out}: {size(written)} with the tokenizer, 1/{whole / written:.1f} of the weights in float32"
+
+
+def _input(store: Store, artifact: Artifact, key: str) -> Artifact:
+    """What an artifact was made from. Raises SqueezeError where the store has it no more."""
+    made_from = artifact.manifest.inputs[key]
+    found = store.get(made_from.key, made_from.fingerprint)
+    if found is None:
+        raise SqueezeError(
+            f"{key}, which {artifact.key} was made from, is no longer in the store; materialize it again"
+        )
+    return found
 
 
 def push_model(

@@ -66,6 +66,7 @@ RULES = [
     (r"squeeze (push|pull|ls --remote|gc --remote)\b", "options"),  # test_shared_bucket.py runs them with a bucket
     (r"squeeze gc --(epochs|forget)\b", "options"),  # test_full_train.py runs them where nobody else looks
     (r"squeeze export --push-to-hub\b", "options"),  # tests/pipeline/cli/test_publishing.py pushes to a local server
+    (r"squeeze (export --bits|score)\b", "options"),  # tests/pipeline/cli/test_one_file_commands.py writes a file
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
     (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
     (r"squeeze study \w+", "options"),  # tests/pipeline/cli/test_study_commands.py draws

@@ -47,16 +47,22 @@ def _config(path: Path) -> ModelConfig:
     return config
 
 
-def _check_size(config: ModelConfig, file: Path) -> None:
-    """Refuse a configuration of far more numbers than the file has bytes, before memory is asked for them."""
-    if not file.exists():
-        raise CheckpointError(f"{file}: no such file")
+def least_numbers(config: ModelConfig) -> int:
+    """Parameters that a model of this configuration has at least, without making one."""
     blocks = max(1, config.layers // config.repeats)
     inner = config.ff_width or config.width
     tables = config.vocab_size * (config.embedding_width or config.width)
     least = tables + blocks * config.width * (config.width + inner)
     if config.position == "learned":
         least += config.context * config.width
+    return least
+
+
+def _check_size(config: ModelConfig, file: Path) -> None:
+    """Refuse a configuration of far more numbers than the file has bytes, before memory is asked for them."""
+    if not file.exists():
+        raise CheckpointError(f"{file}: no such file")
+    least = least_numbers(config)
     if least > file.stat().st_size:
         raise CheckpointError(
             f"{file}: of another architecture: its {file.stat().st_size:,} bytes cannot hold the {least:,} numbers and "
