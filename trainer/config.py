@@ -32,6 +32,7 @@ from trainer.settings import (
     Whole,
     from_mapping,
     identity_of_fields,
+    later,
     runtime,
 )
 
@@ -94,6 +95,10 @@ class TrainingConfig:
     begins, by a layer tried for half a second; its checkpoints and its summary say which, and it goes on in it."""
     document_mask: bool = False
     """Attention and positions stay within a document."""
+    recurrence_from: Share = later(0.0)
+    """With `model.recurrence`, how much of the run is behind when its layers begin to run again."""
+    window_warmup: Share = later(0.0)
+    """With `model.window`, the share of the run over which it grows to its size, in quarters of it."""
     on_bad_loss: Literal["stop", "roll_back"] = "stop"
     """On a loss that is not finite or jumps: end with an error, or go back to the last checkpoint and skip the
     batch."""

@@ -11,7 +11,7 @@ Shape letters: B batch, T time, C width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,15 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.errors import ConfigError
+from trainer.model.ahead import Ahead, targets_ahead
 from trainer.model.attention import Attention
 from trainer.model.bigrams import BigramEmbedding
 from trainer.model.config import Canon, ModelConfig
 from trainer.model.dropout import SequenceDropout
 from trainer.model.frame import Frame, KVCache, document_mask, document_positions, window_mask
 from trainer.model.init import initialize
-from trainer.model.layers import MLP, SideLinear, SideTable, make_norm
+from trainer.model.layers import MLP, SideTable, make_norm
 from trainer.model.linear import Linear, linear
-from trainer.model.loss import IGNORE, cross_entropy_sum, soft_cap, targets_ahead
+from trainer.model.loss import IGNORE, cross_entropy_sum, soft_cap
 from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.moe import ExpertLoad, MoE, balance_experts
 from trainer.model.past import Past
@@ -95,10 +96,7 @@ class GPT(nn.Module):
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.unique_layers))
         self.final_norm = make_norm(config)
         self.head = None if config.tied else Linear(config.width, config.vocab_size, bias=False)
-        self.ahead = None
-        if config.predict_ahead:  # DeepSeek-V3's and Gloeckle et al. 2024's blocks as a matrix each
-            matrices = (SideLinear(config.width, config.width, bias=False) for _ in range(config.predict_ahead))
-            self.ahead = nn.ModuleList(matrices)
+        self.ahead = Ahead(config) if config.predict_ahead else None
         initialize(self, config)
 
     def forward(self, ids_BT: Tensor, *, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
@@ -188,7 +186,7 @@ class GPT(nn.Module):
         targets_N = targets_BT.flatten().long()
         loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
         if self.ahead is not None and self.training:
-            frame.auxiliary += self._losses_ahead(hidden_BTC, targets_BT, documents_BT, logit_rows)
+            frame.auxiliary += self._losses_ahead(self.ahead(hidden_BTC), targets_BT, documents_BT, logit_rows)
         total = loss + sum(frame.auxiliary)
         if reduction == "mean":
             scored = (targets_N != IGNORE).sum().clamp_min(1)
@@ -196,12 +194,12 @@ class GPT(nn.Module):
         return LossParts(total, loss.detach())
 
     def _losses_ahead(
-        self, hidden_BTC: Tensor, targets_BT: Tensor, documents_BT: Tensor | None, logit_rows: int | None
+        self, ahead: Sequence[Tensor], targets_BT: Tensor, documents_BT: Tensor | None, logit_rows: int | None
     ) -> list[Tensor]:
         """Of the tokens beyond the next, each with its weight, in nats summed over tokens."""
         losses = []
-        for number, matrix in enumerate(self.ahead or (), start=1):
-            hidden_NC = self._to_head_width(hidden_BTC + matrix(hidden_BTC).to(hidden_BTC.dtype)).flatten(0, 1)
+        for number, hidden_BTC in enumerate(ahead, start=1):
+            hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
             targets_N = targets_ahead(targets_BT, number, documents_BT).flatten().long()
             loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
             losses.append(self.config.ahead_weight**number * loss)
@@ -270,7 +268,7 @@ class GPT(nn.Module):
         lookups = [self.embed, self.embed_up, self.bigrams, self.positions, self.value_table, *tables, self.head]
         embedding = sum(p.numel() for module in lookups if module is not None for p in module.parameters())
         idle = sum(_idle_weights(module) for module in self.modules() if isinstance(module, MoE))
-        idle += sum(matrix.weight.numel() for matrix in self.ahead or ())
+        idle += 0 if self.ahead is None else sum(p.numel() for p in self.ahead.parameters())
         return {"total": total, "embedding": embedding, "active": total - idle}
 
     def flops_per_token(self, context: int | None = None) -> int:
@@ -284,7 +282,8 @@ class GPT(nn.Module):
         weights += self.head_weight.numel()
         if self.embed_up is not None:
             weights += 2 * self.embed_up.weight.numel()
-        weights += sum(matrix.weight.numel() + self.head_weight.numel() for matrix in self.ahead or ())
+        if self.ahead is not None:
+            weights += _multiplied_weights(self.ahead) + self.config.predict_ahead * self.head_weight.numel()
         whole = context or self.config.context
         short = whole if self.window is None else min(whole, self.window)
         seen = sum(short if self.config.is_windowed(layer) else whole for layer in order)

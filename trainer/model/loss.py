@@ -61,15 +61,6 @@ def cross_entropy_sum(
         return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype, multiple, cap)
 
 
-def targets_ahead(targets_BT: Tensor, number: int, documents_BT: Tensor | None) -> Tensor:
-    """The targets `number` tokens beyond the next; -100 past a row's end, and a document's where documents are told."""
-    ahead_BT = F.pad(targets_BT[:, number:], (0, number), value=IGNORE)
-    if documents_BT is None:
-        return ahead_BT
-    there_BT = F.pad(documents_BT[:, number:], (0, number), value=-1)
-    return ahead_BT.masked_fill(there_BT != documents_BT, IGNORE)
-
-
 def soft_cap(logits: Tensor, cap: float) -> Tensor:
     """cap * tanh(logits / cap): nearly the logits while they are small, never beyond the cap (Gemma 2)."""
     return (logits / cap).tanh() * cap

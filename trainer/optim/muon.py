@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import OptimizerConfig
+from trainer.model.ahead import Ahead
 from trainer.model.attention import Attention
 from trainer.model.gpt import GPT
 from trainer.model.layers import MLP
@@ -87,8 +88,8 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
             matrices.append((module.output.weight, (module.output.out_features,)))
         elif isinstance(module, ValueEmbedding) and module.projection is not None:
             matrices.append((module.projection.weight, (module.projection.out_features,)))
-        elif isinstance(module, GPT):
-            matrices += [(matrix.weight, (matrix.out_features,)) for matrix in module.ahead or ()]
+        elif isinstance(module, Ahead):
+            matrices += [(matrix, (matrix.shape[0],)) for matrix in module.parameters()]
         elif isinstance(module, Experts):
             matrices.append((module.input, module.input_parts))
             matrices.append((module.output, (module.output.shape[-2],)))

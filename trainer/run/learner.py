@@ -33,6 +33,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
+from trainer.run.growth import grow
 from trainer.run.precision import Name
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,10 @@ class Learner:
             self.model.balance_experts(self._all_reduce())
         for name, tensor in model_tensors(self.model).items():
             tensor.copy_(before[name])
+
+    def begin_step(self, step: float, steps: float) -> None:
+        """Set the model up for step `step` (from 0) of `steps`."""
+        grow(self.model, self.training, step / steps)
 
     def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray) -> float:
         """Gradients of the whole batch from this rank's windows, int64 [N, T + 1]; returns its summed loss in nats.

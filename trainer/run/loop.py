@@ -189,6 +189,7 @@ class _Run:
             return None
         ids = self.reader.batch_ids(self.batch, self.ranks.rank, self.ranks.world_size)
         windows = torch.from_numpy(self.reader.read(ids))
+        self.learner.begin_step(step, steps_in_time(step, self.steps, self.ending.time_gone))
         nats = self.learner.gradients(windows, ids)
         total, scored = self.ranks.sum([nats, int((windows[:, 1:] != IGNORE).sum())])
         loss = total / scored  # a packed row that ends early has targets that are none
@@ -241,6 +242,7 @@ class _Run:
     def _end(self, end: End) -> RunSummary:
         evaluated = None
         try:
+            self.learner.begin_step(1, 1)  # whatever the last step had of it, what is evaluated is the whole model
             evaluated = None if end == "interrupted" else self.evaluator.at_end()
         except EvaluationStoppedError:
             end = "interrupted"

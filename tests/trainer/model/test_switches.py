@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from trainer.config import OptimizerConfig
 from trainer.model import GPT, KVCache, ModelConfig, Recurrence, attention
+from trainer.model.ahead import targets_ahead
 from trainer.model.attention import Attention
 from trainer.model.bigrams import bigram_rows
 from trainer.model.gates import HeadGate
-from trainer.model.loss import targets_ahead
 from trainer.model.mixing import ShortConvolution, Smear
 from trainer.model.past import Past
 from trainer.model.stream import Stream
@@ -273,11 +273,11 @@ def test_layers_follow_the_pattern_and_the_last_sees_all():
 def test_training_predicts_tokens_further_ahead_within_documents():
     model, ids = model_of(predict_ahead=2, ahead_weight=0.25), some_ids()
     plain = model_of().loss(ids[:, :-1], ids[:, 1:], reduction="sum").total
-    for matrix in model.ahead:
+    for matrix in model.ahead.matrices:
         torch.nn.init.normal_(matrix.weight, std=0.1)
     found = model.loss(ids[:, :-1], ids[:, 1:], reduction="sum")
     hidden, expected = model.hidden(ids[:, :-1]), plain
-    for number, matrix in enumerate(model.ahead, start=1):
+    for number, matrix in enumerate(model.ahead.matrices, start=1):
         logits = model.logits(hidden + hidden @ matrix.weight.T)[:, :-number].flatten(0, 1)
         expected = expected + 0.25**number * F.cross_entropy(logits, ids[:, 1 + number :].flatten(), reduction="sum")
     torch.testing.assert_close(found.total, expected)
@@ -313,7 +313,7 @@ def test_muon_takes_the_projection_of_values_and_adamw_all_tables_kernels_and_sc
     matrices = {id(matrix) for matrix, _ in block_matrices(model)}
     taken = {name for name, parameter in model.named_parameters() if id(parameter) in matrices}
     projections = {f"layers.{layer}.attention.values.projection.weight" for layer in (1, 3)}
-    projections |= {"ahead.0.weight", "ahead.1.weight"}
+    projections |= {"ahead.matrices.0.weight", "ahead.matrices.1.weight"}
     kinds = ("attention.input", "attention.output", "mlp.input", "mlp.output")
     assert taken == projections | {f"layers.{layer}.{kind}.weight" for layer in range(4) for kind in kinds}
     groups = build_optimizer(model, OptimizerConfig(kind="muon")).param_groups
