@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 BIN = Path(sys.executable).parent
 LONG = ("tokens_per_epoch: 24_000", "tokens_per_epoch: 400_000")
 PATIENCE = 400.0

@@ -30,7 +30,7 @@ def bucket(request, tmp_path):
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_REGION": "us-east-1"}
     environment = keys | {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "SQUEEZE_STORE": "s3://squeeze/team"}
     make = urllib.request.Request(f"{environment['AWS_ENDPOINT_URL']}/squeeze", method="PUT")
-    urllib.request.urlopen(make, timeout=10)
+    urllib.request.urlopen(make, timeout=120)
     yield environment
     running.stop()
 

@@ -15,7 +15,7 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 
 def make_bucket(endpoint: str, name: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT"), timeout=10)
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT"), timeout=120)
 
 
 def behind(endpoint: str, address: str, *, patience: float = 20.0) -> Objects:
