@@ -28,8 +28,8 @@ class RayNodes:
         self.address = ""
 
     def start(self, number: int, cpus: int = 1, **environment: str) -> None:
-        """Have a node; a second and a third attempt where Ray gave up within its 30 seconds, on a busy machine."""
-        for _ in range(2):
+        """Have a node; further attempts where Ray gave up within its 30 seconds, on a busy machine."""
+        for _ in range(5):
             if self._begun(number, cpus, environment):
                 return
         assert self._begun(number, cpus, environment), (self.folder / f"ray-{number}.log").read_text()
