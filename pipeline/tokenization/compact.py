@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -97,7 +97,8 @@ def _merges(pairs: BytePairs) -> dict[str, np.ndarray] | None:
 
 
 def _from_merges(card: CompactCard, arrays: Mapping[str, np.ndarray]) -> Tokenizer:
-    reference: Literal["tokenizers", "tiktoken"] = check(Literal["tokenizers", "tiktoken"], card.details["reference"])
+    kind: Any = Literal["tokenizers", "tiktoken"]
+    reference: Literal["tokenizers", "tiktoken"] = check(kind, card.details["reference"])
     planes = arrays[MERGES]
     ids = sum(planes[:, place].astype(np.int64) << 8 * place for place in range(planes.shape[1]))
     tokens = {i: bytes([byte]) for i, byte in enumerate(arrays[BYTES].tolist())}
