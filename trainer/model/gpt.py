@@ -11,6 +11,7 @@ Shape letters: B batch, T time, C width, V vocabulary.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -259,6 +260,11 @@ class GPT(nn.Module):
         for module in self.modules():
             if isinstance(module, MoE):
                 module.counts.zero_()
+
+    def forget_ahead(self) -> None:
+        """Drop what `predict_ahead` has for training alone, for good."""
+        self.ahead = None
+        self.config = dataclasses.replace(self.config, predict_ahead=0, ahead_weight=0.5)
 
     def parameter_counts(self) -> dict[str, int]:
         """`total`; `embedding`: tables of tokens, bigrams, positions and values, what leads up from them, and an untied

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: Path, *, device: str = "cpu", weights: str = AVERAGED) -> GPT:
-    """A trained model in evaluation mode, from a finished run's folder or one of its checkpoints.
+    """A trained model in evaluation mode, from a finished run's folder or one of its checkpoints, without what only
+    training uses (`predict_ahead`).
 
     `weights`: a name of `kept_weights.NAMES`. Raises `CheckpointError` for a folder that holds no such weights.
     """
@@ -34,6 +35,7 @@ def load_model(folder: Path, *, device: str = "cpu", weights: str = AVERAGED) ->
     _check_size(config, file)
     model = GPT(config)
     load_tensors_into(model_tensors(model), file)
+    model.forget_ahead()
     return model.to(device).eval()
 
 

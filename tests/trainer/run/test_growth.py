@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("torch")
 
 from in_process import StopAfter, go
 
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, read_run
 from trainer.model import GPT, ModelConfig, Recurrence
 from trainer.run.growth import grow
 from trainer.run.learner import Learner
@@ -50,3 +52,11 @@ def test_a_run_grows_as_it_goes_on_and_ends_with_the_whole_model(make_run, tmp_p
     assert cut.content_hash == whole.content_hash
     model = load_model(tmp_path / "whole")
     assert (model.window, model.recurs) == (8, True)
+
+
+def test_a_trained_model_is_without_what_only_training_uses(make_run, tmp_path):
+    go(make_run("run", {"predict_ahead": 2, "ahead_weight": 0.3}, max_steps=2))
+    model, config = load_model(tmp_path / "run"), read_run(tmp_path / "run.json").model
+    plain = dataclasses.replace(config, predict_ahead=0, ahead_weight=0.5)
+    assert model.config == plain
+    assert model.parameter_counts() == GPT(plain).parameter_counts()
