@@ -32,6 +32,7 @@ from trainer.settings import (
     Whole,
     from_mapping,
     identity_of_fields,
+    is_later,
     later,
     runtime,
 )
@@ -41,12 +42,12 @@ from trainer.settings import (
 class OptimizerConfig:
     """What turns gradients into updates. Learning rates are peaks, which the schedule goes up to and down from."""
 
-    kind: Literal["adamw", "muon"] = "adamw"
-    """`muon`: Muon for the blocks' matrices, AdamW for everything else."""
+    kind: Literal["adamw", "muon", "normuon"] = "adamw"
+    """`muon`: Muon for the blocks' matrices, AdamW for everything else; `normuon`: the same with rows of one size."""
     learning_rate: Rate = 3e-3
-    """Of every parameter (adamw), or of the matrices (muon)."""
+    """Of every parameter (adamw), or of the blocks' matrices."""
     adam_learning_rate: Rate | None = None
-    """With muon, of embeddings, norms and biases; none: `learning_rate`."""
+    """With muon, of everything but the blocks' matrices; none: `learning_rate`."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.1
@@ -57,6 +58,16 @@ class OptimizerConfig:
     """Reached from 0.85 over the first 300 steps, Nesterov."""
     clip_norm: Positive | None = 1.0
     """Longest gradient that is left as it is; none: any."""
+    embedding_learning_rate: Rate | None = later(None)
+    """Of tables of embeddings, a tied one included; none: as everything that AdamW updates."""
+    head_learning_rate: Rate | None = later(None)
+    """Of the output projection, where it is not tied; none: as everything that AdamW updates."""
+    vector_learning_rate: Rate | None = later(None)
+    """Of norms, biases and scalars; none: as everything that AdamW updates."""
+    orthogonalizer: Literal["newton_schulz", "polar_express"] = later("newton_schulz")
+    """Of muon and its kind, in five steps; `polar_express`: singular values nearer to one at the same cost."""
+    row_beta: BelowOne = later(0.95)
+    """With normuon, what is kept at each step of the mean square of a row's update."""
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -163,19 +174,26 @@ class TrainingConfig:
 
 
 GROUPS: Final = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig}
-MOVED: Final = {
+PLACES: Final = {
     name if key == "kind" else key: f"training.{name}.{key}"
     for name, group in GROUPS.items()
     for key in fields_of(group)
+}
+"""Where the names of `TrainingConfig.identity` that are in a group are written."""
+MOVED: Final = {
+    flat: place
+    for flat, place in PLACES.items()
+    if not is_later(fields_of(GROUPS[place.split(".")[1]])[place.split(".")[2]])
 }
 """Keys of a training section when it was flat, with their places now."""
 
 
 def grouped(training: Mapping[str, Any]) -> dict[str, Any]:
     """A training section that was written flat, with its groups: whole files of earlier versions are read so."""
-    values = {key: value for key, value in training.items() if key not in MOVED}
-    for name, group in GROUPS.items():
-        values[name] = {key: training[name if key == "kind" else key] for key in fields_of(group)}
+    values: dict[str, Any] = {key: value for key, value in training.items() if key not in MOVED}
+    for flat, place in MOVED.items():
+        _, name, key = place.split(".")
+        values.setdefault(name, {})[key] = training[flat]
     return values
 
 

@@ -120,8 +120,13 @@ def is_runtime(info: Any) -> bool:
     return _is_made(info, RUNTIME)
 
 
+def is_later(info: Any) -> bool:
+    """Whether pydantic's description of a field says that it was made with `later()`."""
+    return _is_made(info, LATER)
+
+
 def _counts(info: Any, value: Any) -> bool:
-    return not is_runtime(info) and not (_is_made(info, LATER) and value == info.default)
+    return not is_runtime(info) and not (is_later(info) and value == info.default)
 
 
 def _is_made(info: Any, word: str) -> bool:

@@ -15,6 +15,7 @@ from torch.optim.adamw import adamw
 from trainer.config import OptimizerConfig
 from trainer.model.gpt import GPT
 from trainer.optim.kind import Group, OptimizerKind, State, buffers, gradients
+from trainer.optim.rates import by_rate
 
 
 class AdamW(OptimizerKind):
@@ -23,9 +24,11 @@ class AdamW(OptimizerKind):
     def groups(self, model: GPT, settings: OptimizerConfig) -> list[Group]:
         matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-        groups = [adamw_group(matrices, settings, settings.learning_rate, settings.weight_decay)]
-        groups.append(adamw_group(vectors, settings, settings.learning_rate, 0.0))
-        return [group for group in groups if group["params"]]
+        return [
+            adamw_group(some, settings, rate, decay)
+            for parameters, decay in ((matrices, settings.weight_decay), (vectors, 0.0))
+            for rate, some in by_rate(model, parameters, settings, settings.learning_rate)
+        ]
 
     def update(self, group: Group, parameters: list[Tensor], state: State) -> None:
         cautious = bool(group["cautious"] and group["weight_decay"])

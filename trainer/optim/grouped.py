@@ -12,8 +12,9 @@ from trainer.model.gpt import GPT
 from trainer.optim.adamw import AdamW
 from trainer.optim.kind import Group, OptimizerKind
 from trainer.optim.muon import Muon
+from trainer.optim.normuon import NorMuon
 
-OPTIMIZERS: Final[Mapping[str, OptimizerKind]] = {"adamw": AdamW(), "muon": Muon()}
+OPTIMIZERS: Final[Mapping[str, OptimizerKind]] = {"adamw": AdamW(), "muon": Muon(), "normuon": NorMuon()}
 """By `training.optimizer.kind`."""
 
 

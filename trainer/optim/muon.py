@@ -13,8 +13,9 @@ Weight decay is on the blocks' matrices; embeddings, head, routers, norms and bi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +29,36 @@ from trainer.model.moe import Experts
 from trainer.model.values import ValueEmbedding
 from trainer.optim.adamw import adamw_group
 from trainer.optim.kind import Group, OptimizerKind, State, buffers, gradients
+from trainer.optim.polar_express import POLYNOMIALS, SAFETY
+from trainer.optim.rates import by_rate
 from trainer.optim.sharing import shared_out
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at zero; singular values end up in about 0.7 to 1.2
-STEPS = 5
 EPS = 1e-7
 MOMENTUM_START = 0.85
 MOMENTUM_STEPS = 300  # modded-nanogpt
 
 
+class Iteration(NamedTuple):
+    """Odd quintics a*x + b*x^3 + c*x^5 that take singular values of [0, 1] near to one, one after the other."""
+
+    polynomials: tuple[tuple[float, float, float], ...]
+    slack: float
+    """What the Frobenius norm is multiplied with before it divides the matrix."""
+
+
+ITERATIONS: Final[Mapping[str, Iteration]] = {
+    "newton_schulz": Iteration(((3.4445, -4.7750, 2.0315),) * 5, 1.0),
+    "polar_express": Iteration(POLYNOMIALS, SAFETY),
+}
+"""By `training.optimizer.orthogonalizer`. Newton-Schulz's quintic is Jordan's, steepest at zero; singular values end up
+in about 0.7 to 1.2."""
+
+
 class Muon(OptimizerKind):
-    """Groups have `momentum` and `parts`, the rows of the matrices that each parameter stacks; all are of one shape."""
+    """Groups have `momentum`, `orthogonalizer` and `parts`, the rows of the matrices that each parameter stacks; all are
+    of one shape. Kinds that turn momentum into a direction in another way override `directions`."""
+
+    name: ClassVar[str] = "muon"
 
     def groups(self, model: GPT, settings: OptimizerConfig) -> list[Group]:
         stacked = block_matrices(model)
@@ -47,11 +67,12 @@ class Muon(OptimizerKind):
             by_shape.setdefault((tuple(parameter.shape), parts), []).append(parameter)
         groups: list[Group] = [
             {
-                "kind": "muon",
+                "kind": self.name,
                 "params": parameters,
                 "parts": list(parts),
                 "lr": settings.learning_rate,
                 "momentum": settings.muon_momentum,
+                "orthogonalizer": settings.orthogonalizer,
                 "weight_decay": settings.weight_decay,
                 "cautious": settings.cautious_weight_decay,
             }
@@ -60,12 +81,12 @@ class Muon(OptimizerKind):
         matrices = {id(parameter) for parameter, _ in stacked}
         rest = [parameter for parameter in model.parameters() if id(parameter) not in matrices]
         rate = settings.learning_rate if settings.adam_learning_rate is None else settings.adam_learning_rate
-        return [*groups, adamw_group(rest, settings, rate, 0.0)]
+        return [*groups, *(adamw_group(some, settings, own, 0.0) for own, some in by_rate(model, rest, settings, rate))]
 
     def update(self, group: Group, parameters: list[Tensor], state: State) -> None:
         momenta = buffers(state, parameters, "momentum_buffer")
         updates = muon_updates(gradients(parameters), momenta, group["momentum"])
-        directions = orthogonal_directions(updates, group["parts"])
+        directions = self.directions(group, parameters, updates, state)
         decay = group["lr"] * group["weight_decay"]
         if decay and group["cautious"]:
             for parameter, direction in zip(parameters, directions, strict=True):
@@ -73,6 +94,12 @@ class Muon(OptimizerKind):
         elif decay:
             torch._foreach_mul_(parameters, 1 - decay)
         torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+
+    def directions(
+        self, group: Group, parameters: Sequence[Tensor], updates: Sequence[Tensor], state: State
+    ) -> list[Tensor]:
+        """What a learning rate of one takes from each of `parameters`, given their momenta's `updates`."""
+        return orthogonal_directions(updates, group["parts"], ITERATIONS[group["orthogonalizer"]])
 
     def schedule(self, group: Group, step: int, settings: OptimizerConfig) -> None:
         group["momentum"] = muon_momentum(step, settings)
@@ -102,19 +129,17 @@ def muon_momentum(step: int, settings: OptimizerConfig) -> float:
     return MOMENTUM_START + (settings.muon_momentum - MOMENTUM_START) * share
 
 
-def orthogonalize(matrices_Mrc: Tensor) -> Tensor:
+def orthogonalize(matrices_Mrc: Tensor, iteration: Iteration = ITERATIONS["newton_schulz"]) -> Tensor:
     """Nearest semi-orthogonal matrices, roughly: (M, rows, columns) -> the same shape in bfloat16.
 
-    Five steps of the quintic Newton-Schulz iteration of https://kellerjordan.github.io/posts/muon/, on the side
-    with fewer rows.
+    The quintic iteration of https://kellerjordan.github.io/posts/muon/, on the side with fewer rows.
     """
-    a, b, c = COEFFICIENTS
     tall = matrices_Mrc.shape[1] > matrices_Mrc.shape[2]
     x_Mrc = matrices_Mrc.bfloat16()
     if tall:
         x_Mrc = x_Mrc.mT
-    x_Mrc = x_Mrc / x_Mrc.norm(dim=(1, 2), keepdim=True).clamp(min=EPS)
-    for _ in range(STEPS):
+    x_Mrc = x_Mrc / (x_Mrc.norm(dim=(1, 2), keepdim=True) * iteration.slack).clamp(min=EPS)
+    for a, b, c in iteration.polynomials:
         gram_Mrr = x_Mrc @ x_Mrc.mT
         poly_Mrr = torch.baddbmm(gram_Mrr, gram_Mrr, gram_Mrr, beta=b, alpha=c)
         x_Mrc = torch.baddbmm(x_Mrc, poly_Mrr, x_Mrc, beta=a)
@@ -132,7 +157,9 @@ def muon_updates(gradients: Sequence[Tensor], momenta: Sequence[Tensor], momentu
     return list(torch._foreach_lerp(list(gradients), list(momenta), momentum))
 
 
-def orthogonal_directions(updates: Sequence[Tensor], parts: Sequence[int]) -> list[Tensor]:
+def orthogonal_directions(
+    updates: Sequence[Tensor], parts: Sequence[int], iteration: Iteration = ITERATIONS["newton_schulz"]
+) -> list[Tensor]:
     """Orthogonalise and scale each matrix stacked in each of `updates`, all of one shape (..., out, in).
 
     `parts` are the rows of the stacked matrices. Returns tensors of the updates' shape and dtype.
@@ -140,13 +167,14 @@ def orthogonal_directions(updates: Sequence[Tensor], parts: Sequence[int]) -> li
     results = [torch.empty_like(update) for update in updates]
     columns = updates[0].shape[-1]
     for rows in dict.fromkeys(parts):  # q and gate have one shape, k and v perhaps another: a batch for each
-        turned = shared_out(_matrices(updates, parts, rows), orthogonalize) * update_scale(rows, columns)
-        for target, matrix in zip(_matrices(results, parts, rows), turned, strict=True):
+        turned = shared_out(stacked_matrices(updates, parts, rows), partial(orthogonalize, iteration=iteration))
+        turned = turned * update_scale(rows, columns)
+        for target, matrix in zip(stacked_matrices(results, parts, rows), turned, strict=True):
             target.copy_(matrix)
     return results
 
 
-def _matrices(tensors: Sequence[Tensor], parts: Sequence[int], rows: int) -> list[Tensor]:
+def stacked_matrices(tensors: Sequence[Tensor], parts: Sequence[int], rows: int) -> list[Tensor]:
     """Views of all matrices of so many rows that are stacked in `tensors`, in one order, each (rows, columns)."""
     pieces = [piece for tensor in tensors for piece in _pieces(tensor, parts, rows)]
     return [matrix for piece in pieces for matrix in (piece.unbind(0) if piece.ndim == 3 else [piece])]

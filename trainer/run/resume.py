@@ -10,7 +10,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from trainer.config import MOVED, RunConfig
+from trainer.config import PLACES, RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
@@ -79,12 +79,14 @@ def check_same_run(
             f"{place}: trained on other shards (manifest {shards[:12]} there, {reader.manifest_hash[:12]} here); "
             f"{advice}"
         )
-    for name, value in config.training.identity().items():
+    here = config.training.identity()
+    for name in {**here, **state.training}:  # what is its default is left out of an identity, of either side
+        there, value = state.training.get(name), here.get(name)
         if name == "precision" and _as_chosen(state, value):
             continue
-        if name not in _MAY_CHANGE and state.training.get(name) != value:
-            key = MOVED.get(name, f"training.{name}")
-            raise CheckpointError(f"{place}: {key} is {state.training.get(name)!r} there, {value!r} here; {advice}")
+        if name not in _MAY_CHANGE and there != value:
+            key = PLACES.get(name, f"training.{name}")
+            raise CheckpointError(f"{place}: {key} is {there!r} there, {value!r} here; {advice}")
     if state.steps != steps:
         raise CheckpointError(f"{place}: of a run of {state.steps} steps, this one has {steps}; {advice}")
 

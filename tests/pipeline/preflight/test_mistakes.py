@@ -51,7 +51,10 @@ AT_LOAD = {
         "training: {precision: fp16}",
         "training.precision: must be 'auto', 'bf16' or 'float32', found 'fp16'",
     ),
-    "an optimizer": ("training: {optimizer: {kind: adam}}", "training.optimizer.kind: must be 'adamw' or 'muon'"),
+    "an optimizer": (
+        "training: {optimizer: {kind: adam}}",
+        "training.optimizer.kind: must be 'adamw', 'muon' or 'normuon'",
+    ),
     "a preset": ("preset: xl", "preset: 'xl' is not one of s, m, l, gpt2, gpt2_3x"),
     "a corpus in a mixture": (
         "schedule: {stages: [{name: a, mixture: {mien: 1.0}}]}",

@@ -39,7 +39,7 @@ def test_muon_is_torchs_on_single_matrices():
     shapes = [(24, 24), (40, 16), (16, 40)]
     expected, found = parameters_of(shapes), parameters_of(shapes)
     theirs = torch.optim.Muon(expected, lr=0.02, weight_decay=0.1, momentum=0.95)
-    group = {"kind": "muon", "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95}
+    group = {"kind": "muon", "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95, "orthogonalizer": "newton_schulz"}
     ours = GroupedOptimizer({**group, "params": [p], "parts": [p.shape[0]]} for p in found)
     steps = gradients(shapes)
     for one, other in zip(run(ours, found, steps), run(theirs, expected, steps), strict=True):
@@ -91,7 +91,7 @@ def test_the_gate_does_not_change_the_size_of_the_other_updates():
     torch.testing.assert_close(four[:96], three, atol=2e-2, rtol=2e-2)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
     torch.manual_seed(0)
     start = torch.randn(16, 16)
@@ -101,6 +101,7 @@ def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
         parameter = torch.nn.Parameter(start.clone())
         group = {"kind": kind, "params": [parameter], "lr": 0.01, "weight_decay": decay, "cautious": cautious}
         group |= {"betas": (0.9, 0.95), "eps": 1e-8, "momentum": 0.95, "parts": [16]}
+        group |= {"orthogonalizer": "newton_schulz", "row_beta": 0.95}
         return run(GroupedOptimizer([group]), [parameter], [[grad]])[0]
 
     plain, decayed, cautious = stepped(0.0, cautious=False), stepped(0.5, cautious=False), stepped(0.5, cautious=True)
@@ -135,16 +136,17 @@ def test_every_parameter_is_in_exactly_one_group_and_moves(optimizer, changes):
     assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
 
-def test_muon_takes_the_blocks_matrices_and_nothing_else():
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "adamw"])
+def test_muon_takes_the_blocks_matrices_and_nothing_else(kind):
     model = GPT(dataclasses.replace(SMALL, mlp="moe"))
-    optim = build_optimizer(model, OptimizerConfig(kind="muon", learning_rate=0.02, adam_learning_rate=3e-3))
+    optim = build_optimizer(model, OptimizerConfig(kind=kind, learning_rate=0.02, adam_learning_rate=3e-3))
     names = {id(p): name for name, p in model.named_parameters()}
-    muon = {names[id(p)] for g in optim.param_groups if g["kind"] == "muon" for p in g["params"]}
+    muon = {names[id(p)] for g in optim.param_groups if g["kind"] == kind for p in g["params"]}
     expected = {"attention.input.weight", "attention.output.weight", "mlp.experts.input", "mlp.experts.output"}
     assert muon == {f"layers.{layer}.{name}" for layer in range(2) for name in expected}
     for group in optim.param_groups:
-        assert group["lr"] == group["initial_lr"] == (0.02 if group["kind"] == "muon" else 3e-3)
-        assert (group["weight_decay"] > 0) == (group["kind"] == "muon")
+        assert group["lr"] == group["initial_lr"] == (0.02 if group["kind"] == kind else 3e-3)
+        assert (group["weight_decay"] > 0) == (group["kind"] == kind)
 
 
 def test_stacked_parts_cover_their_matrices():

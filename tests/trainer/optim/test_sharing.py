@@ -1,6 +1,7 @@
 """Muon's work shared out over ranks: the bits of one process on any number of them, and each rank does its part."""
 
 import warnings
+from typing import Literal
 
 import pytest
 import torch
@@ -17,19 +18,20 @@ MODELS = {
         vocab_size=31, context=8, width=16, layers=1, heads=2, mlp="moe", moe=MoEConfig(experts=3, expert_width=8)
     ),
 }
+RUNS = {"dense": (MODELS["dense"], "muon"), "experts": (MODELS["experts"], "normuon")}
 
 
-def trained(config: ModelConfig) -> tuple[dict[str, torch.Tensor], int]:
+def trained(config: ModelConfig, kind: Literal["muon", "normuon"]) -> tuple[dict[str, torch.Tensor], int]:
     """Weights after three steps on invented gradients, and the matrices that this process made orthogonal."""
     torch.manual_seed(0)
     model = GPT(config)
-    optimizer = build_optimizer(model, OptimizerConfig(kind="muon", learning_rate=0.1))
+    optimizer = build_optimizer(model, OptimizerConfig(kind=kind, learning_rate=0.1))
     done, whole = 0, muon.orthogonalize
 
-    def counted(batch: torch.Tensor) -> torch.Tensor:
+    def counted(batch: torch.Tensor, iteration: muon.Iteration) -> torch.Tensor:
         nonlocal done
         done += int((batch.flatten(1).abs().sum(1) > 0).sum())
-        return whole(batch)
+        return whole(batch, iteration)
 
     muon.orthogonalize = counted
     try:
@@ -45,13 +47,13 @@ def trained(config: ModelConfig) -> tuple[dict[str, torch.Tensor], int]:
 def rank_of(rank: int, ranks: int, folder: str) -> None:
     warnings.simplefilter("error", FutureWarning)  # every rank would print it on the terminal of every run
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
-    torch.save({name: trained(config) for name, config in MODELS.items()}, f"{folder}/{rank}.pt")
+    torch.save({name: trained(*run) for name, run in RUNS.items()}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_the_work_and_get_the_bits_of_one_process(ranks, tmp_path):
-    alone = {name: trained(config) for name, config in MODELS.items()}
+    alone = {name: trained(*run) for name, run in RUNS.items()}
     context = torch.multiprocessing.start_processes(
         rank_of, (ranks, str(tmp_path)), nprocs=ranks, start_method="spawn", join=False
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config import GROUPS, OptimizerConfig, RunConfig, TrainingConfig, read_run
+from trainer.config import GROUPS, MOVED, OptimizerConfig, RunConfig, TrainingConfig, read_run
 from trainer.errors import ConfigError
 from trainer.presets import PRESETS
 
@@ -29,7 +29,7 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:
     [
         ({"optimizer": {"learning_rate": "fast"}}, "optimizer.learning_rate: expected a number, found 'fast'"),
         ({"optimizer": {"learning_rate": True}}, "optimizer.learning_rate: expected a number, found True"),
-        ({"optimizer": {"kind": "sgd"}}, "optimizer.kind: must be 'adamw' or 'muon', found 'sgd'"),
+        ({"optimizer": {"kind": "sgd"}}, "optimizer.kind: must be 'adamw', 'muon' or 'normuon', found 'sgd'"),
         ({"optimizer": {"betas": [0.9]}}, "optimizer.betas.1: a value is missing, found [0.9]"),
         ({"optimizer": {"betas": [0.9, 1.0]}}, "optimizer.betas.1: must be below 1, found 1.0"),
         ({"optimizer": {"weight_decay": -0.1}}, "optimizer.weight_decay: must be at least 0, found -0.1"),
@@ -85,9 +85,10 @@ def test_a_key_that_moved_into_a_group_is_told_where_to(tmp_path: Path) -> None:
 def test_a_run_the_trainer_wrote_before_there_were_groups_is_read(tmp_path: Path) -> None:
     run = RunConfig.from_dict({"preset": "s", "data": DATA, "out": str(tmp_path)}).with_paths(lambda given: given)
     written = run.to_dict()
-    for group in GROUPS:
-        inner = written["training"].pop(group)
-        written["training"] |= {group if key == "kind" else key: value for key, value in inner.items()}
+    groups = {group: written["training"].pop(group) for group in GROUPS}
+    for flat, place in MOVED.items():
+        _, group, key = place.split(".")
+        written["training"][flat] = groups[group][key]
     path = tmp_path / "run.json"
     path.write_text(json.dumps(written))
     assert read_run(path).training == run.training
@@ -104,6 +105,12 @@ def test_runtime_settings_stay_out_of_the_identity() -> None:
     elsewhere = dataclasses.replace(plain, device="cpu", micro_batch=3, compile="on", checkpoint_every=7, log_every=1)
     assert elsewhere.identity() == plain.identity()
     assert dataclasses.replace(plain, optimizer=OptimizerConfig(learning_rate=1e-4)).identity() != plain.identity()
+
+
+def test_a_setting_that_came_later_is_part_of_the_identity_only_where_it_is_used() -> None:
+    plain, changed = TrainingConfig(), TrainingConfig(optimizer=OptimizerConfig(head_learning_rate=0.01))
+    assert "head_learning_rate" not in plain.identity()
+    assert changed.identity() == plain.identity() | {"head_learning_rate": 0.01}
 
 
 @pytest.mark.parametrize("name", PRESETS)
