@@ -24,8 +24,10 @@ from trainer.settings import (
     STRICT_KEYS,
     BelowOne,
     Count,
+    Names,
     NotNegative,
     Number,
+    PartOf,
     Positive,
     Rate,
     Share,
@@ -42,8 +44,9 @@ from trainer.settings import (
 class OptimizerConfig:
     """What turns gradients into updates. Learning rates are peaks, which the schedule goes up to and down from."""
 
-    kind: Literal["adamw", "muon", "normuon"] = "adamw"
-    """`muon`: Muon for the blocks' matrices, AdamW for everything else; `normuon`: the same with rows of one size."""
+    kind: Literal["adamw", "muon", "normuon", "soap_muon"] = "adamw"
+    """`muon`: Muon for the blocks' matrices, AdamW for everything else; `normuon`: the same with rows of one size;
+    `soap_muon`: the same with momentum scaled in its gradients' eigenbasis first."""
     learning_rate: Rate = 3e-3
     """Of every parameter (adamw), or of the blocks' matrices."""
     adam_learning_rate: Rate | None = None
@@ -68,11 +71,18 @@ class OptimizerConfig:
     """Of muon and its kind, in five steps; `polar_express`: singular values nearer to one at the same cost."""
     row_beta: BelowOne = later(0.95)
     """With normuon, what is kept at each step of the mean square of a row's update."""
+    soap_beta: BelowOne = later(0.9)
+    """With soap_muon, what is kept at each step of covariances and of mean squares in their eigenbasis."""
+    soap_every: Count = later(10)
+    """With soap_muon, steps between eigenbases; each costs as many as there are matrices, of all their sides."""
+    row_floor: NotNegative = later(0.35)
+    """With soap_muon, how long a row of the update is at least, as a share of the row of weights; 0: any length."""
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
 class ScheduleConfig:
-    """How the learning rates go over the run. A share is of the run's steps, or of the peak where it says so."""
+    """How learning rates, and what goes with them, change over the run. Steps are whole batches, `batch_tokens` each; a
+    share is of them, or of the peak where it says so."""
 
     kind: Literal["cosine", "wsd"] = "cosine"
     """`wsd`: warm up, stay, then go down linearly over the last `cooldown_share`."""
@@ -81,6 +91,16 @@ class ScheduleConfig:
     """Share of the steps over which `wsd` goes down."""
     final_share: Share = 0.1
     """The last step's learning rate as a share of the peak."""
+    decay: Literal["constant", "to_zero", "with_rate"] = later("constant")
+    """How `optimizer.weight_decay` goes: as it is, linearly down to zero at the run's end, or as the learning rate."""
+    batch_divisors: tuple[Count, ...] = later(())
+    """The batch at first, such as `[4, 2]`: a fourth of `batch_tokens`, then a half, and all after `batch_rise`."""
+    batch_rise: PartOf = later(0.5)
+    """Share of the run over which `batch_divisors` follow one another, each for as many tokens."""
+    context_divisors: tuple[Count, ...] = later(())
+    """Sequences at first, such as `[4, 2]`: cut into four, then into two, and whole after `context_rise`."""
+    context_rise: PartOf = later(0.5)
+    """Share of the run over which `context_divisors` follow one another."""
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -90,7 +110,7 @@ class TrainingConfig:
     batch_tokens: Count = 8192
     """Tokens of an optimizer step over all ranks; a multiple of the model's context."""
     max_steps: Count | None = None
-    """Stop after so many steps; none: as many whole batches as the epochs hold."""
+    """Stop after so many whole batches; none: as many as the epochs hold."""
     max_minutes: Positive | None = None
     """End after so many minutes of training, counted over resumptions; the learning rate comes down in time, whatever
     the machine's speed. The final evaluation is not counted. What comes out depends on the machine."""
@@ -100,7 +120,7 @@ class TrainingConfig:
     schedule: ScheduleConfig = ScheduleConfig()
     """How the learning rates go over the run."""
     ema_horizon: Count | None = None
-    """Steps over which the evaluation weights average the trained ones; none: no average is kept."""
+    """Steps over which the evaluation weights average the trained ones; none: no such average is kept."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`bf16` is autocast: weights and optimizer stay float32. `auto`: the faster one on the machine where the run
     begins, by a layer tried for half a second; its checkpoints and its summary say which, and it goes on in it."""
@@ -116,6 +136,19 @@ class TrainingConfig:
     jump_factor: Annotated[Number, Field(gt=1)] | None = 2.0
     """A loss over so many times the running mean of the last 50 steps counts as a jump; none: never."""
 
+    average_share: PartOf | None = later(None)
+    """Share of the run, at its end, over whose steps the evaluation weights are the plain mean of the trained ones;
+    with `ema_horizon` the exponential one begins there."""
+
+    teacher_weight: Share = later(0.5)
+    """With `teacher`: of the loss, how much is the divergence from the teacher's distribution, the rest being the text;
+    1: nothing but the teacher."""
+    teacher_temperature: Positive = later(1.0)
+    """What the logits of both are divided by for that."""
+
+    teacher: Names = runtime(())
+    """Finished models of the store to learn from beside the text, each by the name of its profile or its fingerprint;
+    the mean of several distributions counts. Theirs must be this model's tokenizer."""
     device: Literal["auto", "cpu", "cuda", "mps"] = runtime("auto")
     micro_batch: Count | None = runtime(None)
     """Sequences a rank computes at once; none: found by itself, halved on out-of-memory."""
@@ -172,6 +205,21 @@ class TrainingConfig:
             )
         return sequences
 
+    def smallest_batch(self, context: int) -> int:
+        """Sequences of the smallest batch of a run, which ranks share out. Raises `ConfigError` as
+        `sequences_per_batch`, and where the schedule's divisors do not come out even."""
+        sequences = self.sequences_per_batch(context)
+        for name, divisors, size, unit in (
+            ("batch", self.schedule.batch_divisors, sequences, "sequences"),
+            ("context", self.schedule.context_divisors, context, "tokens"),
+        ):
+            odd = [divisor for divisor in divisors if size % divisor]
+            if odd:
+                raise ConfigError(
+                    f"training.schedule.{name}_divisors: {size} {unit} cannot be cut into {odd[0]} equal parts"
+                )
+        return sequences // max(self.schedule.batch_divisors, default=1)
+
 
 GROUPS: Final = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig}
 PLACES: Final = {
@@ -216,12 +264,14 @@ class ChoiceData:
 @dataclass(frozen=True, config=STRICT_KEYS)
 class DataConfig:
     """`epochs`: paths of `shards.json`, in the order they are trained on; `validation` and `choices`: what is scored
-    every `training.evaluate_every` steps and at the end; `packed`: read the shards' rows of best-fit packing."""
+    every `training.evaluate_every` steps and at the end; `packed`: read the shards' rows of best-fit packing;
+    `teachers`: folders of finished runs to learn from."""
 
     epochs: Annotated[tuple[str, ...], Field(min_length=1)]
     validation: tuple[ValidationData, ...] = ()
     choices: tuple[ChoiceData, ...] = ()
     packed: bool = False
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, config=STRICT_KEYS)
@@ -256,6 +306,7 @@ class RunConfig:
                 epochs=tuple(change(epoch) for epoch in self.data.epochs),
                 validation=tuple(ValidationData(item.name, change(item.path)) for item in self.data.validation),
                 choices=tuple(ChoiceData(item.name, change(item.path)) for item in self.data.choices),
+                teachers=tuple(change(teacher) for teacher in self.data.teachers),
             ),
         )
 

@@ -65,6 +65,7 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     import torch
 
     from trainer.model import GPT
+    from trainer.optim.soap_muon import basis_numbers
 
     training = run.training
     batch = training.sequences_per_batch(run.model.context)
@@ -79,6 +80,8 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     tokens = steps * training.batch_tokens
     flops = float(flops_per_token) * tokens
     state = state_bytes(run, parameters.total)
+    if training.optimizer.kind == "soap_muon":
+        state += FLOAT * basis_numbers(model)
     per_sequence = activation_bytes(run.model, training.precision)
     share = -(-batch // devices)
     hardware = []
@@ -117,7 +120,8 @@ def state_bytes(run: RunConfig, parameters: int) -> int:
 
     Muon keeps one float32 a weight where AdamW keeps two; counting two everywhere is at most a quarter too much.
     """
-    copies = 4 + (run.training.ema_horizon is not None)
+    training = run.training
+    copies = 4 + (training.ema_horizon is not None or training.average_share is not None)
     return copies * FLOAT * parameters
 
 

@@ -49,7 +49,7 @@ def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threa
     until = time.monotonic() + SECONDS
     for step in range(MOST_PASSES):
         started = time.process_time()
-        learner.gradients(windows_NT1, ids_N)
+        learner.gradients(windows_NT1, ids_N, learner.sequences_per_batch)
         passed = time.process_time()
         learner.clip()
         learner.update(step, MOST_PASSES)

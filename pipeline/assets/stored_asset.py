@@ -147,6 +147,8 @@ class StoredAsset(Generic[S]):
     runtime: Mapping[str, Any] = field(default_factory=dict)
     optional: Sequence[str] = ()
     """Keys of further inputs, which are taken where they are there."""
+    elsewhere: Callable[[Any, Store], Mapping[str, Artifact]] | None = None
+    """(settings, store) -> inputs that are no asset of this profile, by labels that are no asset's key."""
     priority: int = 0
     """Of the assets that could be made next, those with the highest are made first."""
     slices: Callable[[Mapping[str, Artifact]], Mapping[str, str]] | None = None
@@ -239,6 +241,7 @@ def _reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecu
     inputs = {key: store.current(key) for key in asset.inputs}
     inputs |= {key: there for key in asset.optional if (there := store.find_current(key)) is not None}
     check_one_generation(asset.key, inputs)
+    inputs |= asset.elsewhere(settings, store) if asset.elsewhere else {}
 
     identity = identity_of(settings)
     slices = asset.slices(inputs) if asset.slices else None

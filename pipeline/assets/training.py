@@ -19,6 +19,7 @@ from pipeline.assets.live import observe_metrics
 from pipeline.assets.metadata import rounded, table
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.assets.teachers import taught_by, teachers_in
 from pipeline.base.errors import SqueezeError
 from pipeline.base.files import sha256_of, write_text
 from pipeline.base.finished import finish, is_finished
@@ -100,6 +101,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             version=MODEL_VERSION,
             settings=Training(profile.model, profile.training),
             inputs=["tokenizer", *epochs, VALIDATION, *questions],
+            elsewhere=lambda settings, store: teachers_in(store, settings.training.teacher),
             summary=ModelSummary,
             make=lambda build: train(build, profile.launch, len(epochs), packed=profile.shards.packing is not None),
             metadata=_model_metadata,
@@ -153,7 +155,7 @@ def train(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) ->
 def batch_of(settings: Training) -> Batch:
     """What the ranks of a run share in a step. Raises ConfigError where it holds no whole sequences."""
     training = settings.training
-    return Batch(training.sequences_per_batch(settings.model.context), training.batch_tokens)
+    return Batch(training.smallest_batch(settings.model.context), training.batch_tokens)
 
 
 def _launch(build: Build, launch: LaunchSettings, epochs: int, *, packed: bool) -> None:
@@ -211,6 +213,7 @@ def run_config(build: Build, epochs: int, *, packed: bool) -> RunConfig:
             ),
             choices=_choices(build, relative),
             packed=packed,
+            teachers=tuple(relative(teacher.path) for teacher in taught_by(build.inputs)),
         ),
         out=".",
     )
@@ -286,6 +289,8 @@ def _model_metadata(summary: ModelSummary, folder: Path) -> Metadata:
         "cost": run.cost,
         "peak_memory_mb": round(run.peak_memory_bytes / 1e6),
     }
+    if run.teachers:
+        numbers |= {"flops_with_teachers": run.whole_flops, "device_hours_with_teachers": run.whole_device_hours}
     return {
         "loss_so_far": dg.MetadataValue.md(sparkline_markdown([loss for _, loss in summary.losses], "training loss")),
         **{name: rounded(value) for name, value in numbers.items() if value is not None},

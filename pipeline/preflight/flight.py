@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any
@@ -38,6 +38,8 @@ class Flight:
     """Of those, what the store has of equal settings: it is made only where something before it comes out otherwise."""
     lacks: Mapping[str, Sequence[str]]
     """Inputs of those that are neither made nor in the store, by the key of the asset that needs them."""
+    astray: Mapping[str, str] = field(default_factory=dict)
+    """Why an input from elsewhere in the store cannot be had, by the key of the asset that needs it."""
 
     @property
     def trains(self) -> bool:
@@ -60,6 +62,7 @@ def flight_of(
     graph = {key: [item for item in asset.inputs if item in recipes] for key, asset in recipes.items()}
     there: dict[str, Artifact] = {}
     lacks: dict[str, list[str]] = {}
+    astray: dict[str, str] = {}
     may_reuse = set()
     training = profile.training
     for key in TopologicalSorter(graph).static_order():
@@ -72,6 +75,11 @@ def flight_of(
         missing = [item for item, artifact in inputs.items() if artifact is None and item not in recipes]
         if missing:
             lacks[key] = missing
+        if asset.elsewhere is not None:
+            try:
+                inputs |= asset.elsewhere(settings, store)
+            except StoreError as error:
+                inputs["elsewhere"], astray[key] = None, str(error)
         known = {item: artifact for item, artifact in inputs.items() if artifact is not None}
         found = _finished(asset, settings, store, known, whole=len(known) == len(inputs))
         if found is not None and len(known) == len(inputs):
@@ -79,7 +87,7 @@ def flight_of(
         elif found is not None:
             may_reuse.add(key)
     makes = frozenset(recipes.keys() - there.keys())
-    return Flight(profile.model_copy(update={"training": training}), store, makes, frozenset(may_reuse), lacks)
+    return Flight(profile.model_copy(update={"training": training}), store, makes, frozenset(may_reuse), lacks, astray)
 
 
 def _finished(

@@ -31,6 +31,8 @@ SURELY: Final = 2.0
 
 def inputs(flight: Flight) -> Iterator[Finding]:
     """What the selected assets are built from and nobody makes."""
+    for key, why in flight.astray.items():
+        yield Finding(key, "refused", why)
     if not flight.lacks:
         return
     profile = flight.profile.name

@@ -120,7 +120,8 @@ def _weights(profile: Sections) -> Iterator[Mistake]:
     """Weights to score that the run does not keep."""
     name, training = profile.evaluation.weights, profile.training
     setting = {"ema": "ema_horizon", "lowest_loss": "evaluate_every"}.get(name)
-    if setting is not None and getattr(training, setting) is None:
+    tail = name == "ema" and training.average_share is not None
+    if setting is not None and getattr(training, setting) is None and not tail:
         yield Mistake(
             ("evaluation", "weights"),
             f"it is {name}, which a run keeps only where training.{setting} is set: set that, or write averaged",
@@ -138,7 +139,7 @@ def _batch(profile: Sections) -> Iterator[Mistake]:
         )
         return
     try:
-        sequences = profile.training.sequences_per_batch(context)
+        profile.training.sequences_per_batch(context)
     except ConfigError:
         below = batch // context * context
         yield Mistake(
@@ -146,6 +147,12 @@ def _batch(profile: Sections) -> Iterator[Mistake]:
             f"must be a multiple of model.context ({context:,}), found {batch:,}: set it to {below:,} or "
             f"{below + context:,}",
         )
+        return
+    try:
+        sequences = profile.training.smallest_batch(context)
+    except ConfigError as error:
+        place, text = str(error).split(": ", 1)
+        yield Mistake(tuple(place.split(".")), f"{text}: take numbers that divide it")
         return
     nodes = profile.launch.nodes
     least = nodes * (ranks if isinstance(ranks, int) else 1)

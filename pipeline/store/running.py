@@ -23,6 +23,7 @@ from typing import Final
 from pipeline.base.errors import DamagedError
 from pipeline.store.artifact import Artifact
 from pipeline.store.backend import Backend, Fingerprint
+from pipeline.store.manifest import Input
 from pipeline.store.recipe import Recipe
 from trainer.records import check, parse_json
 
@@ -142,16 +143,18 @@ def leads(
         current = pointed_at(key, footing.profile)
         return current is not None and not same(key, current, fingerprint)
 
+    def of_this_profile(inputs: Mapping[str, Input]) -> list[tuple[str, str]]:
+        """Those that stand under their own key: what comes from elsewhere has another label, and is in no one's way."""
+        return [(item.key, item.fingerprint) for label, item in inputs.items() if label == item.key]
+
     def by_another(key: str) -> bool:
         if now in (None, footing.seen.get(key), footing.own.get(key), recipe.fingerprint):
             return False
         other = get(key, now) if now else None
-        return other is not None and not any(
-            of_others(item.key, item.fingerprint) for item in other.manifest.inputs.values()
-        )
+        return other is not None and not any(of_others(*one) for one in of_this_profile(other.manifest.inputs))
 
     if not footing.behind:
-        changed = [item.key for item in recipe.inputs.values() if of_others(item.key, item.fingerprint)]
+        changed = [one[0] for one in of_this_profile(recipe.inputs) if of_others(*one)]
         changed += [recipe.key] if by_another(recipe.key) else []
         if changed:
             footing.behind = changed[0]

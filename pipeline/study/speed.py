@@ -32,6 +32,7 @@ SPEED_SETTINGS: Final = (
     "document_mask",
     "weight_decay",
     "cautious_weight_decay",
+    "orthogonalizer",
 )
 """Training settings that a step's time depends on."""
 END_OF_TEXT: Final = 0
@@ -77,7 +78,7 @@ def _vocabulary(plan: StudyPlan, arm: ArmPlan) -> int:
 
 def _same_speed(model: ModelConfig, settings: TrainingConfig) -> str:
     training = identity_of(settings)
-    return json.dumps([identity_of(model) | {"init": ""}, {name: training[name] for name in SPEED_SETTINGS}])
+    return json.dumps([identity_of(model) | {"init": ""}, {name: training.get(name) for name in SPEED_SETTINGS}])
 
 
 def _turn(model: ModelConfig, training: TrainingConfig) -> Callable[[int], tuple[float, float]]:

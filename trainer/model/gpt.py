@@ -24,6 +24,7 @@ from trainer.model.ahead import Ahead, targets_ahead
 from trainer.model.attention import Attention
 from trainer.model.bigrams import BigramEmbedding
 from trainer.model.config import Canon, ModelConfig
+from trainer.model.distillation import SoftTargets, distilled_sum
 from trainer.model.dropout import SequenceDropout
 from trainer.model.frame import Frame, KVCache, document_mask, document_positions, window_mask
 from trainer.model.init import initialize
@@ -173,26 +174,34 @@ class GPT(nn.Module):
         documents_BT: Tensor | None = None,
         sequence_seeds_B: Tensor | None = None,
         logit_rows: int | None = None,
+        soft: SoftTargets | None = None,
     ) -> LossParts:
         """Cross-entropy of targets (B, T) after ids (B, T), in nats; targets of -100 are not scored.
 
         `sequence_seeds_B` (int64, on the CPU) seeds each sequence's dropout, whatever batch or rank it is computed in;
         none: drawn from the global generator. `logit_rows` is how many tokens' logits are held at once; none: from the
-        device. `sum` adds up over micro-batches and ranks, MoE's auxiliary losses included.
+        device. `sum` adds up over micro-batches and ranks, MoE's auxiliary losses included. `soft` is what teachers say
+        about the same tokens, of which `distillation` makes a part of the total.
         """
         frame, positions_BT = self._frame(ids_BT, documents_BT)
         frame.dropout = self._dropout(ids_BT, sequence_seeds_B)
         hidden_BTC = self._run(ids_BT, positions_BT, frame)
-        hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
         targets_N = targets_BT.flatten().long()
-        loss = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=self.config.logit_cap)
+        if soft is None:
+            hidden_NC = self._to_head_width(hidden_BTC).flatten(0, 1)
+            cap = self.config.logit_cap
+            loss = text = cross_entropy_sum(hidden_NC, self.head_weight, targets_N, logit_rows, cap=cap)
+        else:
+            up = [] if self.embed_up is None else [self.embed_up.weight]
+            parameters = [self.head_weight, *up]
+            loss, text = distilled_sum(hidden_BTC.flatten(0, 1), self.logits, parameters, targets_N, soft, logit_rows)
         if self.ahead is not None and self.training:
             frame.auxiliary += self._losses_ahead(self.ahead(hidden_BTC), targets_BT, documents_BT, logit_rows)
         total = loss + sum(frame.auxiliary)
         if reduction == "mean":
             scored = (targets_N != IGNORE).sum().clamp_min(1)
-            return LossParts(total / scored, loss.detach() / scored)
-        return LossParts(total, loss.detach())
+            return LossParts(total / scored, text.detach() / scored)
+        return LossParts(total, text.detach())
 
     def _losses_ahead(
         self, ahead: Sequence[Tensor], targets_BT: Tensor, documents_BT: Tensor | None, logit_rows: int | None

@@ -13,8 +13,14 @@ from trainer.optim.adamw import AdamW
 from trainer.optim.kind import Group, OptimizerKind
 from trainer.optim.muon import Muon
 from trainer.optim.normuon import NorMuon
+from trainer.optim.soap_muon import SoapMuon
 
-OPTIMIZERS: Final[Mapping[str, OptimizerKind]] = {"adamw": AdamW(), "muon": Muon(), "normuon": NorMuon()}
+OPTIMIZERS: Final[Mapping[str, OptimizerKind]] = {
+    "adamw": AdamW(),
+    "muon": Muon(),
+    "normuon": NorMuon(),
+    "soap_muon": SoapMuon(),
+}
 """By `training.optimizer.kind`."""
 
 
@@ -25,11 +31,14 @@ class GroupedOptimizer(torch.optim.Optimizer):
         super().__init__(groups, {"weight_decay": 0.0, "cautious": False})
         for group in self.param_groups:
             group.setdefault("initial_lr", group["lr"])
+            group.setdefault("initial_weight_decay", group["weight_decay"])
 
-    def schedule(self, step: int, factor: float, settings: OptimizerConfig) -> None:
-        """Set every group up for `step` (from 0), where learning rates are `factor` times their peaks."""
+    def schedule(self, step: float, factor: float, settings: OptimizerConfig, decay: float = 1.0) -> None:
+        """Set every group up for `step` (from 0), where learning rates are `factor` times their peaks, and weight decay
+        is `decay` times the settings'."""
         for group in self.param_groups:
             group["lr"] = group["initial_lr"] * factor
+            group["weight_decay"] = group["initial_weight_decay"] * decay
             OPTIMIZERS[group["kind"]].schedule(group, step, settings)
 
     @torch.no_grad()

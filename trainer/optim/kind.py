@@ -35,7 +35,7 @@ class OptimizerKind(ABC):
     def update(self, group: Group, parameters: list[Tensor], state: State) -> None:
         """Update those of a group's parameters that have a gradient, in place."""
 
-    def schedule(self, group: Group, step: int, settings: OptimizerConfig) -> None:
+    def schedule(self, group: Group, step: float, settings: OptimizerConfig) -> None:
         """Set what of a group changes with the step (from 0) beside the learning rate; nothing unless overridden."""
         return
 

@@ -55,8 +55,8 @@ in about 0.7 to 1.2."""
 
 
 class Muon(OptimizerKind):
-    """Groups have `momentum`, `orthogonalizer` and `parts`, the rows of the matrices that each parameter stacks; all are
-    of one shape. Kinds that turn momentum into a direction in another way override `directions`."""
+    """Groups have `momentum`, `orthogonalizer` and `parts`, the rows of the matrices that each parameter stacks; all
+    are of one shape. Kinds that turn momentum into a direction in another way override `directions`."""
 
     name: ClassVar[str] = "muon"
 
@@ -101,7 +101,7 @@ class Muon(OptimizerKind):
         """What a learning rate of one takes from each of `parameters`, given their momenta's `updates`."""
         return orthogonal_directions(updates, group["parts"], ITERATIONS[group["orthogonalizer"]])
 
-    def schedule(self, group: Group, step: int, settings: OptimizerConfig) -> None:
+    def schedule(self, group: Group, step: float, settings: OptimizerConfig) -> None:
         group["momentum"] = muon_momentum(step, settings)
 
 
@@ -123,7 +123,7 @@ def block_matrices(model: nn.Module) -> list[tuple[Tensor, tuple[int, ...]]]:
     return matrices
 
 
-def muon_momentum(step: int, settings: OptimizerConfig) -> float:
+def muon_momentum(step: float, settings: OptimizerConfig) -> float:
     """Momentum at `step`: from 0.85 to the setting over 300 steps, since early gradients go stale fast."""
     share = min(1.0, step / MOMENTUM_STEPS)
     return MOMENTUM_START + (settings.muon_momentum - MOMENTUM_START) * share
@@ -176,8 +176,12 @@ def orthogonal_directions(
 
 def stacked_matrices(tensors: Sequence[Tensor], parts: Sequence[int], rows: int) -> list[Tensor]:
     """Views of all matrices of so many rows that are stacked in `tensors`, in one order, each (rows, columns)."""
-    pieces = [piece for tensor in tensors for piece in _pieces(tensor, parts, rows)]
-    return [matrix for piece in pieces for matrix in (piece.unbind(0) if piece.ndim == 3 else [piece])]
+    return unstacked([piece for tensor in tensors for piece in _pieces(tensor, parts, rows)])
+
+
+def unstacked(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Views of the matrices in tensors that are one each, or one for each expert."""
+    return [matrix for tensor in tensors for matrix in (tensor.unbind(0) if tensor.ndim == 3 else [tensor])]
 
 
 def _pieces(tensor: Tensor, parts: Sequence[int], rows: int) -> list[Tensor]:

@@ -11,8 +11,8 @@ import math
 from trainer.config import ScheduleConfig
 
 
-def learning_rate_factor(step: int, steps: int, schedule: ScheduleConfig) -> float:
-    """Share of the peak learning rate at `step` (from 0) of a run of `steps`.
+def learning_rate_factor(step: float, steps: float, schedule: ScheduleConfig) -> float:
+    """Share of the peak learning rate at `step` (from 0) of a run of `steps`, both in whole batches.
 
     Both schedules rise linearly over `warmup_steps`. `cosine` (Loshchilov & Hutter 2016, as GPT-3 uses it) then falls
     to `final_share` at the last step; `wsd` (warm-up, stable, decay; Hu et al. 2024) stays at the peak and falls
@@ -34,7 +34,18 @@ def learning_rate_factor(step: int, steps: int, schedule: ScheduleConfig) -> flo
     return falling if step >= schedule.warmup_steps else min(falling, (step + 1) / (schedule.warmup_steps + 1))
 
 
-def steps_in_time(step: int, steps: int, time_gone: float) -> int:
+def weight_decay_factor(step: float, steps: float, rate: float, schedule: ScheduleConfig) -> float:
+    """Share of the weight decay at `step` (from 0) of a run of `steps`, where the learning rate is `rate` of its peak.
+
+    Decay is decoupled, so a step shrinks weights by learning rate times decay: with `constant` as much as the rate,
+    with `with_rate` as its square (modded-nanogpt); `to_zero` is nanochat's.
+    """
+    if schedule.decay == "with_rate":
+        return rate
+    return max(0.0, 1 - step / steps) if schedule.decay == "to_zero" else 1.0
+
+
+def steps_in_time(step: float, steps: int, time_gone: float) -> float:
     """Steps that the run will have taken when its time is up, at the mean speed so far; at most `steps`.
 
     `time_gone` is the share of the time that went by over the first `step` steps; 0 where there is no limit.

@@ -42,6 +42,9 @@ class Checkpoints:
         """Take everything from a checkpoint; returns where the run stands."""
         state, _ = read_state(place)
         learner.load(place, state)
+        if state.sequences is None or state.flops is None:  # batches were of one size
+            state.sequences = state.updates * learner.sequences_per_batch
+            state.flops = state.sequences * learner.config.model.context * learner.flops_per_token()
         reader.load_state_dict(state.reader)
         return state
 

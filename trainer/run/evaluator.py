@@ -39,10 +39,10 @@ class Evaluator:
         self._learner, self._heldout, self._choices = learner, heldout, choices
         self._interruption = Interruption(ranks, lambda: stop.asked)
 
-    def due(self, step: int, steps: int) -> bool:
-        """Whether the run is scored after `step` of `steps`; after the last one it is at the end."""
+    def due(self, step: int, *, over: bool) -> bool:
+        """Whether the run is scored after `step`; one that is over is scored at the end."""
         every = self._training.evaluate_every
-        return bool(every and step and step % every == 0 and step < steps and (self._heldout or self._choices))
+        return bool(every and step and step % every == 0 and not over and (self._heldout or self._choices))
 
     def on_the_way(self) -> Evaluation:
         """The evaluation of a run that goes on."""

@@ -10,26 +10,29 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.config import RunConfig, read_run
 from trainer.errors import ConfigError, DataError
 from trainer.process.ranks import Ranks
-from trainer.run.figures.summary import RunSummary, read_summary
+from trainer.run.figures.summary import RunSummary, TeacherRecord, read_summary
 from trainer.run.folder import RUN_FILE, SUMMARY_FILE
 from trainer.run.outcome import weights_hash
 
 log = logging.getLogger(__name__)
 
 
-def finished_before(config: RunConfig, shards: str, ranks: Ranks) -> RunSummary | None:
+def finished_before(
+    config: RunConfig, shards: str, teachers: Sequence[TeacherRecord], ranks: Ranks
+) -> RunSummary | None:
     """The summary of a run that needs nothing any more; none where there is something to do. Equal on every rank.
 
-    `shards`: the reader's hash of what it reads.
+    `shards`: the reader's hash of what it reads; `teachers`: what it learns from.
     """
     out = Path(config.out)
-    finished = ranks.is_first and _is_finished(out, config, shards)
+    finished = ranks.is_first and _is_finished(out, config, shards, teachers)
     if not ranks.broadcast(finished):
         return None
     summary = read_summary(out)
@@ -52,7 +55,7 @@ def weights_are_whole(out: Path) -> bool:
         return False
 
 
-def _is_finished(out: Path, config: RunConfig, shards: str) -> bool:
+def _is_finished(out: Path, config: RunConfig, shards: str, teachers: Sequence[TeacherRecord]) -> bool:
     if not (out / SUMMARY_FILE).exists():
         return False
     try:
@@ -62,7 +65,8 @@ def _is_finished(out: Path, config: RunConfig, shards: str) -> bool:
         return False
     if summary is None or summary.content_hash is None or summary.shards != shards or _what(before) != _what(config):
         return False
-    return weights_are_whole(out)
+    taught = [teacher.content_hash for teacher in summary.teachers]
+    return taught == [teacher.content_hash for teacher in teachers] and weights_are_whole(out)
 
 
 def _what(config: RunConfig) -> list[Any]:

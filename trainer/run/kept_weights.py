@@ -21,7 +21,7 @@ BEST_IS_RENAMED: Final = (
     "best is called averaged now: it always was the average of the run's weights where there is one; those that "
     "evaluated best are called lowest_loss"
 )
-_KEPT_WHERE: Final = {"ema": "training.ema_horizon", "lowest_loss": "training.evaluate_every"}
+_KEPT_WHERE: Final = {"ema": "training.ema_horizon or average_share", "lowest_loss": "training.evaluate_every"}
 
 
 def mistake(name: str) -> str | None:

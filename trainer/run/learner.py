@@ -28,13 +28,14 @@ from trainer.errors import TrainerError
 from trainer.model import GPT, document_index
 from trainer.model.loss import IGNORE
 from trainer.optim import Ema, build_optimizer
-from trainer.optim.schedule import learning_rate_factor
+from trainer.optim.schedule import learning_rate_factor, weight_decay_factor
 from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
 from trainer.run.growth import grow
 from trainer.run.precision import Name
+from trainer.run.teachers import Teachers
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +46,17 @@ MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536, "mps": 8192}
 class _Loss(nn.Module):
     """The model's loss as a forward pass, which is what DDP and torch.compile wrap."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: GPT, teachers: Teachers | None) -> None:
         super().__init__()
         self.model = model
+        self._teachers = teachers  # no module: neither DDP nor the student's checkpoint knows them
 
     def forward(
         self, ids_BT: Tensor, targets_BT: Tensor, seeds_B: Tensor | None, documents_BT: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        soft = None if self._teachers is None else self._teachers.soft_targets(ids_BT, documents_BT)
         parts = self.model.loss(
-            ids_BT, targets_BT, reduction="sum", sequence_seeds_B=seeds_B, documents_BT=documents_BT
+            ids_BT, targets_BT, reduction="sum", sequence_seeds_B=seeds_B, documents_BT=documents_BT, soft=soft
         )
         return parts.total, parts.cross_entropy
 
@@ -61,20 +64,24 @@ class _Loss(nn.Module):
 class Learner:
     """One rank's model with all that trains it. Weights are initialised from `training.seed` alone."""
 
-    def __init__(self, config: RunConfig, ranks: Ranks, eot_id: int, precision: Name) -> None:
+    def __init__(
+        self, config: RunConfig, ranks: Ranks, eot_id: int, precision: Name, teachers: Teachers | None = None
+    ) -> None:
         self.precision = precision
         self.config, self.training, self.ranks, self.eot_id = config, config.training, ranks, eot_id
         self.sequences_per_batch = self.training.sequences_per_batch(config.model.context)
         torch.manual_seed(self.training.seed)
         self.model = GPT(config.model).to(ranks.device)
         self.optimizer = build_optimizer(self.model, self.training.optimizer)
-        self.ema = Ema(self.model, self.training.ema_horizon) if self.training.ema_horizon else None
+        horizon, share = self.training.ema_horizon, self.training.average_share
+        self.ema = None if horizon is None and share is None else Ema(self.model, horizon, share)
         self.micro_batch = 1
         self.expected_step_seconds = 0.0
         """From the pass of `warm_up`, compiled and all, before any step is taken."""
         self.expert_imbalance: float | None = None
         """The busiest expert's load over the mean, of the last step; none for a dense model."""
-        loss: nn.Module = _Loss(self.model)
+        self.teachers = teachers
+        loss: nn.Module = _Loss(self.model, teachers)
         self._compiled: CompiledLoss | None = None
         if compiles(self.training.compile, ranks.device):
             loss = self._compiled = CompiledLoss(loss, may_fail=self.training.compile == "auto")
@@ -117,15 +124,17 @@ class Learner:
         """Set the model up for step `step` (from 0) of `steps`."""
         grow(self.model, self.training, step / steps)
 
-    def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray) -> float:
+    def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int = 1) -> float:
         """Gradients of the whole batch from this rank's windows, int64 [N, T + 1]; returns its summed loss in nats.
+
+        `batch`: sequences of all ranks; `pieces`: that each sequence is cut into.
 
         On out-of-memory the micro-batch is halved and the share computed again, unless gradients were already being
         exchanged with other ranks: then `TrainerError` names the setting.
         """
         while True:
             try:
-                return self._accumulate(windows_NT1, ids_N)
+                return self._accumulate(windows_NT1, ids_N, batch, pieces)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -142,18 +151,28 @@ class Learner:
         limit = float("inf") if self.training.optimizer.clip_norm is None else self.training.optimizer.clip_norm
         return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
-    def update(self, step: int, steps: int) -> float:
-        """One optimizer step and the average's; returns the learning rate as a share of its peak."""
+    def update(self, step: float, steps: float, size: float = 1.0) -> float:
+        """One optimizer step and the average's; returns the learning rate as a share of its peak.
+
+        `step` of `steps` and the batch's `size` are in whole batches.
+        """
         factor = learning_rate_factor(step, steps, self.training.schedule)
-        self.optimizer.schedule(step, factor, self.training.optimizer)
+        decay = weight_decay_factor(step, steps, factor, self.training.schedule)
+        self.optimizer.schedule(step, factor, self.training.optimizer, decay)
         with self._told(f"in the optimizer's step after passes of {self.micro_batch} sequences at once"):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
             self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_over_mean
         if self.ema is not None:
-            self.ema.update()
+            self.ema.update((step + size) / steps)
         return factor
+
+    def flops_per_token(self, pieces: int = 1) -> float:
+        """That learning from a token takes where sequences are cut into `pieces`, its teachers' passes included."""
+        context = self.config.model.context // pieces
+        taught = 0.0 if self.teachers is None else self.teachers.flops_per_token(context)
+        return self.model.flops_per_token(context) + taught
 
     def discard_gradients(self) -> None:
         """Forget a bad batch: its gradients, and which experts its tokens chose."""
@@ -162,33 +181,39 @@ class Learner:
 
     def averaged_weights(self) -> contextlib.AbstractContextManager[Any]:
         """Within it the model has the average's weights, where one is kept: for evaluation."""
-        return self.ema.swapped() if self.ema is not None else contextlib.nullcontext()
+        return self.ema.swapped() if self.ema is not None and self.ema.steps else contextlib.nullcontext()
 
     def save(self, checkpoints: Path, state: RunState) -> Path:
         """Write a checkpoint of everything here and `state`. The first rank's business."""
         state.micro_batch, state.world_size = self.micro_batch, self.ranks.world_size
+        state.averaged = 0 if self.ema is None else self.ema.steps
         return save_checkpoint(checkpoints, state, self.model, self.config.model, self.optimizer, self.averages())
 
     def load(self, place: Path, state: RunState) -> None:
         """Take everything from a checkpoint that `read_state` found whole."""
-        load_checkpoint(place, self.model, self.optimizer, self.averages())
         if self.ema is not None:
-            self.ema.steps = state.updates
+            self.ema.steps = state.updates if state.averaged is None else state.averaged
+        load_checkpoint(place, self.model, self.optimizer, self.averages())
 
     def averages(self) -> dict[str, Tensor] | None:
-        """The average's tensors by the model's names, buffers being the model's own; none where none is kept."""
-        return None if self.ema is None else {**model_tensors(self.model), **self.ema.state_dict()}
+        """The average's tensors by the model's names, buffers being the model's own; none where none is kept, or none
+        has started yet."""
+        if self.ema is None or not self.ema.steps:
+            return None
+        return {**model_tensors(self.model), **self.ema.state_dict()}
 
-    def _accumulate(self, windows_NT1: Tensor, ids_N: np.ndarray) -> float:
+    def _accumulate(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int) -> float:
         total = torch.zeros((), dtype=torch.float32, device=self.ranks.device)
         for start in range(0, len(windows_NT1), self.micro_batch):
             part = slice(start, start + self.micro_batch)
             last = start + self.micro_batch >= len(windows_NT1)
-            total += self._pass(windows_NT1[part], ids_N[part], sync=last)
+            windows_nt1, ids_n = cut(windows_NT1[part], ids_N[part], pieces)
+            total += self._pass(windows_nt1, ids_n, batch, sync=last)
         return float(total)
 
-    def _pass(self, windows_nT1: Tensor, ids_n: np.ndarray, *, sync: bool) -> Tensor:
-        """Forward and backward of one micro-batch, gradients exchanged only with `sync`; returns the summed loss."""
+    def _pass(self, windows_nT1: Tensor, ids_n: np.ndarray, batch: int, *, sync: bool) -> Tensor:
+        """Forward and backward of one micro-batch of a batch of so many whole sequences, gradients exchanged only with
+        `sync`; returns the summed loss."""
         device = self.ranks.device
         windows_nT1 = windows_nT1.to(device, non_blocking=True)
         ids_nT, targets_nT = windows_nT1[:, :-1], windows_nT1[:, 1:].contiguous()
@@ -200,7 +225,7 @@ class Learner:
         with waiting:
             with autocast:
                 total, cross_entropy = self._loss(ids_nT, targets_nT, seeds_n, documents_nT)
-            (total * (self.ranks.world_size / self.training.batch_tokens)).backward()
+            (total * (self.ranks.world_size / (batch * self.config.model.context))).backward()
         return cross_entropy.detach()
 
     def _fits(self, sequences: int) -> bool:
@@ -220,11 +245,11 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
         return True
 
-    def _invented_batch(self, sequences: int) -> tuple[Tensor, np.ndarray]:
+    def _invented_batch(self, sequences: int) -> tuple[Tensor, np.ndarray, int]:
         generator = torch.Generator().manual_seed(0)
         size = (sequences, self.config.model.context + 1)
         windows = torch.randint(self.config.model.vocab_size, size, generator=generator)
-        return windows, np.arange(sequences, dtype=np.int64)
+        return windows, np.arange(sequences, dtype=np.int64), self.sequences_per_batch
 
     def _halve_micro_batch(self) -> None:
         if self.micro_batch == 1:
@@ -266,6 +291,15 @@ def _distribute(loss: nn.Module, device: torch.device) -> nn.parallel.Distribute
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
         )
+
+
+def cut(windows_NT1: Tensor, ids_N: np.ndarray, pieces: int) -> tuple[Tensor, np.ndarray]:
+    """Windows [N, T + 1] as `pieces` shorter ones each, [N * pieces, T / pieces + 1], of the same inputs and targets,
+    with numbers of their own."""
+    if pieces == 1:
+        return windows_NT1, ids_N
+    t = (windows_NT1.shape[1] - 1) // pieces
+    return windows_NT1.unfold(1, t + 1, t).flatten(0, 1), (ids_N[:, None] * pieces + np.arange(pieces)).flatten()
 
 
 def _sequence_seeds(ids_N: np.ndarray, seed: int) -> Tensor:

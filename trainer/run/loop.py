@@ -44,7 +44,7 @@ from trainer.run.evaluator import Evaluator
 from trainer.run.figures.meter import RunMeter
 from trainer.run.figures.metrics import MetricsLog, StepFigures
 from trainer.run.figures.record import record_of
-from trainer.run.figures.summary import End, RunSummary
+from trainer.run.figures.summary import End, RunSummary, TeacherRecord
 from trainer.run.figures.trackers import Trackers, check_trackers
 from trainer.run.finished import finished_before, weights_are_whole
 from trainer.run.folder import CHECKPOINTS, CONFIG_FILE, FILES, RUN_FILE, SUMMARY_FILE
@@ -52,9 +52,11 @@ from trainer.run.grace import Grace
 from trainer.run.lock import RunLock, only_writer
 from trainer.run.loss_guard import BadLoss, LossGuard
 from trainer.run.outcome import leave_outcome, summarise
+from trainer.run.pace import Pace
 from trainer.run.precision import Precision
 from trainer.run.resume import begin, check_checkpoint
 from trainer.run.roll_back import RollBack
+from trainer.run.teachers import teacher_records
 from trainer.scoring.choices import ChoiceSet, read_choices
 from trainer.scoring.interruption import EvaluationStoppedError
 from trainer.scoring.validation import HeldoutSet, read_heldout
@@ -74,9 +76,10 @@ def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> RunSummary:
     _check(config, reader, ranks)
     heldout = read_heldout(config.data.validation, reader.tokenizer)
     choices = read_choices(config.data.choices, reader.tokenizer, config.model.context)
+    teachers = teacher_records(config)
     with only_writer(Path(config.out), ranks) as lock:
-        finished = finished_before(config, reader.manifest_hash, ranks)
-        return finished or _Run(config, ranks, stop, lock, reader, heldout, choices).go()
+        finished = finished_before(config, reader.manifest_hash, teachers, ranks)
+        return finished or _Run(config, ranks, stop, lock, reader, heldout, choices, teachers).go()
 
 
 class _Run:
@@ -91,6 +94,7 @@ class _Run:
         reader: SequenceReader,
         heldout: Sequence[HeldoutSet],
         choices: Sequence[ChoiceSet],
+        teachers: Sequence[TeacherRecord],
     ) -> None:
         self.config, self.training, self.ranks, self.stop, self.reader = config, config.training, ranks, stop, reader
         self.lock = lock
@@ -98,21 +102,25 @@ class _Run:
         self.batch = self.training.sequences_per_batch(config.model.context)
         whole = reader.steps(self.batch)
         self.steps = min(whole, self.training.max_steps or whole)
-        belongs = partial(check_checkpoint, config=config, reader=reader, steps=self.steps)
+        self.pace = Pace(self.training.schedule, self.batch, self.steps)
+        self.teachers = teachers
+        hashes = [teacher.content_hash for teacher in teachers]
+        belongs = partial(check_checkpoint, config=config, reader=reader, steps=self.steps, teachers=hashes)
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, self.training.keep_checkpoints, ranks, belongs)
-        self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.steps)
+        self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.steps, hashes)
         self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
         self.roll_back = RollBack(self.training, ranks, self.checkpoints)
         self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices, stop)
         self.grace = Grace(self.training, ranks)
         self.ending = Ending(stop, self.training.max_minutes, ranks)
         precision = Precision(self.learner.precision, self.state.precision_seconds)
-        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model, precision)
+        flops = self.learner.flops_per_token
+        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model, precision, flops)
 
     def go(self) -> RunSummary:
         if self.ranks.is_first:
             self._open_folder()
-            log.info("%s", self.meter.headline(self.steps, self.learner.micro_batch))
+            log.info("%s", self.meter.headline(self.pace.steps(self.steps), self.learner.micro_batch))
             for sentence in self.reader.empty_stages:
                 log.warning("%s", sentence)
         metrics = self._metrics() if self.ranks.is_first else None
@@ -135,7 +143,7 @@ class _Run:
         return MetricsLog(self.out, self.state.step, Trackers(self.training, record, self.state.step))
 
     def _open_folder(self) -> None:
-        if self.state.step < self.steps or not weights_are_whole(self.out):
+        if not self._over or not weights_are_whole(self.out):
             (self.out / SUMMARY_FILE).unlink(missing_ok=True)
         remove_unfinished(self.checkpoints.folder)
         for name in FILES:  # and of `out` no more than that: it may be a folder that holds others' files too
@@ -152,28 +160,29 @@ class _Run:
         self.ending.look_at_clock(self.state.seconds)  # a resumed run has used up some of its time
         if self.ending.time_gone >= 1:
             return "time_limit"
-        if self.evaluator.due(self.state.step, self.steps) and not self._evaluate(metrics):
+        if self.evaluator.due(self.state.step, over=self._over) and not self._evaluate(metrics):
             return "interrupted"  # as it was, perhaps, when this step was first done
-        while self.state.step < self.steps:
-            started = time.monotonic()
+        while not self._over:
+            started, first = time.monotonic(), self.reader.next_sequence
             result = self._step()
             if isinstance(result, BadLoss):
                 self._roll_back(result)
             self.state.step_seconds += time.monotonic() - started
-            self.meter.mark(self.state)
+            self.meter.mark(self._tokens, self.state)
             done = self.state.step
             if isinstance(result, BadLoss):
                 if metrics is not None:
                     metrics.go_back(done)
                 continue
             self.grace.step(time.monotonic() - started)
-            logged = done % self.training.log_every == 0 or done == self.steps
+            logged = done % self.training.log_every == 0 or self._over
             if result is not None and metrics is not None and logged:
-                steps = steps_in_time(done, self.steps, self.ending.time_gone)
-                metrics.write(self.meter.line(self.state, result, self.reader, self.batch, steps), steps)
-            end = self.ending.due(self.state.seconds, last=done == self.steps)
-            scored = end is None and self.evaluator.due(done, self.steps)
-            if end or scored or done == self.steps or done % self.training.checkpoint_every == 0:
+                batches = self._expected()
+                left = batches * self.training.batch_tokens - self._tokens
+                metrics.write(self.meter.line(self.state, result, self.reader, first, left), self.pace.steps(batches))
+            end = self.ending.due(self.state.seconds, last=self._over)
+            scored = end is None and self.evaluator.due(done, over=self._over)
+            if end or scored or self._over or done % self.training.checkpoint_every == 0:
                 self._checkpoint()
             if end is not None:
                 return end
@@ -183,39 +192,62 @@ class _Run:
 
     def _step(self) -> StepFigures | BadLoss | None:
         """One batch: gradients, judgement, update. Nothing was learned from a bad one; none: the batch was skipped."""
-        step = self.state.step
-        if step in self.state.skipped_steps:
-            self._consume()
+        batch, pieces = self._next()
+        if self.state.step in self.state.skipped_steps:
+            self._consume(batch)
             return None
-        ids = self.reader.batch_ids(self.batch, self.ranks.rank, self.ranks.world_size)
+        ids = self.reader.batch_ids(batch, self.ranks.rank, self.ranks.world_size)
         windows = torch.from_numpy(self.reader.read(ids))
-        self.learner.begin_step(step, steps_in_time(step, self.steps, self.ending.time_gone))
-        nats = self.learner.gradients(windows, ids)
+        self.learner.begin_step(self._done, self._expected())
+        nats = self.learner.gradients(windows, ids, batch, pieces)
         total, scored = self.ranks.sum([nats, int((windows[:, 1:] != IGNORE).sum())])
         loss = total / scored  # a packed row that ends early has targets that are none
         norm = self.learner.clip()
-        bad = self.guard.judge(loss, norm, self._stage())
+        bad = self.guard.judge(loss, norm, self._stage(batch))
         if bad is not None:
             self.learner.discard_gradients()
             return bad
-        factor = self.learner.update(step, steps_in_time(step, self.steps, self.ending.time_gone))
-        self.state.updates += 1
-        self._consume()
+        factor = self.learner.update(self._done, self._expected(), batch / self.batch)
+        self.state.learned(batch, self.meter.flops(batch, pieces))
+        self._consume(batch)
         return StepFigures(loss, self.training.optimizer.learning_rate * factor, norm, self.learner.expert_imbalance)
 
-    def _consume(self) -> None:
-        self.reader.advance(self.batch)
+    @property
+    def _over(self) -> bool:
+        return self.reader.next_sequence >= self.pace.sequences
+
+    @property
+    def _done(self) -> float:
+        """What is consumed, in whole batches."""
+        return self.reader.next_sequence / self.batch
+
+    @property
+    def _tokens(self) -> int:
+        """That are consumed."""
+        return self.reader.next_sequence * self.config.model.context
+
+    def _expected(self) -> float:
+        """Whole batches that the run will have come to."""
+        return steps_in_time(self._done, self.steps, self.ending.time_gone)
+
+    def _next(self) -> tuple[int, int]:
+        """The next batch's sequences, and the pieces that each is cut into."""
+        done, expected = self.reader.next_sequence, self._expected()
+        return self.pace.next_batch(done, expected), self.pace.pieces(done, expected)
+
+    def _consume(self, batch: int) -> None:
+        self.reader.advance(batch)
         self.state.step += 1
         self.state.reader = self.reader.state_dict()
         self.meter.tick(self.state)
 
-    def _stage(self) -> tuple[int, int]:
+    def _stage(self, batch: int) -> tuple[int, int]:
         """Epoch and stage that the next batch ends in."""
-        place = self.reader.locate(self.reader.next_sequence + self.batch - 1)
+        place = self.reader.locate(self.reader.next_sequence + batch - 1)
         return place.epoch, place.stage
 
     def _roll_back(self, bad: BadLoss) -> None:
-        self.state = self.roll_back.before(bad, self.state, self.learner, self.reader, self.batch)
+        self.state = self.roll_back.before(bad, self.state, self.learner, self.reader, self._next()[0])
         self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
 
     def _checkpoint(self) -> None:
@@ -249,7 +281,7 @@ class _Run:
         if end == "interrupted":
             log.info("stopped by a signal after step %d; start again to go on from there", self.state.step)
         self.meter.tick(self.state)
-        summary = summarise(self.meter, self.state, end, evaluated, self.reader.manifest_hash, self.batch)
+        summary = summarise(self.meter, self.state, end, evaluated, self.reader, self.teachers)
         summary = leave_outcome(self.out, summary, self.learner, self.ranks)
         log.info("%s after %d steps in %s", end, self.state.step, duration(self.state.seconds))
         return summary
@@ -258,9 +290,11 @@ class _Run:
 def _check(config: RunConfig, reader: SequenceReader, ranks: Ranks) -> None:
     check_vocabulary(config.model.vocab_size, reader.tokenizer)
     check_abilities(ranks.device, config.training.precision)
-    batch = config.training.sequences_per_batch(config.model.context)
+    batch = config.training.smallest_batch(config.model.context)
     if ranks.world_size > batch:
+        first = " at first (training.schedule.batch_divisors)" if config.training.schedule.batch_divisors else ""
         raise ConfigError(
-            f"--nproc-per-node: {ranks.world_size} ranks, but a batch holds {batch} sequences (training.batch_tokens "
-            f"{config.training.batch_tokens} / model.context {config.model.context}); start fewer ranks"
+            f"--nproc-per-node: {ranks.world_size} ranks, but a batch holds {batch} sequences{first} "
+            f"(training.batch_tokens {config.training.batch_tokens} / model.context {config.model.context}); start "
+            "fewer ranks"
         )

@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.files import sha256_of, whole_path
 from trainer.process.ranks import Ranks
@@ -15,7 +17,7 @@ from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.checkpoints.tensors import model_tensors, save_tensors
 from trainer.run.figures.meter import RunMeter, peak_memory_bytes
-from trainer.run.figures.summary import End, ParameterCounts, RunSummary, write_summary
+from trainer.run.figures.summary import End, ParameterCounts, RunSummary, TeacherRecord, write_summary
 from trainer.run.folder import BEST_FILE, CHECKPOINTS, EMA_FILE, MODEL_FILE, checkpoint_at
 from trainer.run.learner import Learner
 from trainer.scoring.evaluation import Evaluation
@@ -64,26 +66,31 @@ def weights_hash(out: Path) -> str:
 
 
 def summarise(
-    meter: RunMeter, state: RunState, end: End, evaluated: Evaluation | None, shards: str, batch: int
+    meter: RunMeter,
+    state: RunState,
+    end: End,
+    evaluated: Evaluation | None,
+    reader: SequenceReader,
+    teachers: Sequence[TeacherRecord],
 ) -> RunSummary:
-    """The summary but for what depends on the files. `shards`: the reader's hash; `batch`: sequences of a step."""
-    training = meter.config.training
+    """The summary but for what depends on the files."""
     evaluated = evaluated or Evaluation()
-    tokens = state.updates * training.batch_tokens
-    tokens_per_second = state.step * training.batch_tokens / max(state.step_seconds, 1e-9)
+    sequences = state.sequences or 0
+    consumed = reader.next_sequence * meter.config.model.context  # skipped batches included
+    tokens_per_second = consumed / max(state.step_seconds, 1e-9)
     device_hours = state.device_seconds / 3600
-    price = training.price_per_device_hour
+    price = meter.config.training.price_per_device_hour
     return RunSummary(
         state=end,
         steps=state.step,
         skipped_steps=state.skipped_steps,
-        tokens=tokens,
-        sequences=state.updates * batch,
+        tokens=sequences * meter.config.model.context,
+        sequences=sequences,
         final_train_loss=state.recent_losses[-1] if state.recent_losses else None,
         validation=dict(evaluated.validation),
         choices=dict(evaluated.choices),
         parameters=ParameterCounts(**meter.parameters),
-        flops=meter.flops_per_token * tokens,
+        flops=int(state.flops or 0.0),
         flops_per_token=meter.flops_per_token,
         seconds=state.seconds,
         device_hours=device_hours,
@@ -97,5 +104,7 @@ def summarise(
         precision_seconds=dict(meter.precision.seconds),
         resumed_from=state.resumed_from,
         best=state.best,
-        shards=shards,
+        shards=reader.manifest_hash,
+        tokenizer=reader.tokenizer.content_hash,
+        teachers=list(teachers),
     )

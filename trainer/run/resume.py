@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.config import PLACES, RunConfig
@@ -19,6 +20,7 @@ from trainer.run.checkpointing import Checkpoints
 from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.learner import Learner
 from trainer.run.precision import AUTO, Precision, choose_precision
+from trainer.run.teachers import load_teachers
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,16 @@ _MAY_CHANGE = ("max_minutes", "max_steps", "on_bad_loss", "jump_factor")
 
 
 def begin(
-    config: RunConfig, ranks: Ranks, reader: SequenceReader, checkpoints: Checkpoints, steps: int
+    config: RunConfig,
+    ranks: Ranks,
+    reader: SequenceReader,
+    checkpoints: Checkpoints,
+    steps: int,
+    teachers: Sequence[str] = (),
 ) -> tuple[Learner, RunState]:
     """What learns, warmed up, and where the run stands; both from the newest checkpoint, where there is one.
+
+    `teachers`: hashes of the models it learns from.
 
     Raises `CheckpointError` where there are checkpoints and none can be used, or the newest is of another run.
     """
@@ -37,15 +46,17 @@ def begin(
     micro_batch = config.training.micro_batch
     if place is not None:
         state, model = read_state(place)
-        check_same_run(place, state, model, config, reader, steps)
+        check_same_run(place, state, model, config, reader, steps, teachers)
         if micro_batch is None and state.world_size == ranks.world_size:
             micro_batch = state.micro_batch
         precision = Precision(state.precision or state.training["precision"])
     else:
         precision = choose_precision(config, ranks)
-        state = RunState(reader=reader.state_dict(), training=config.training.identity(), steps=steps)
+        state = RunState(reader.state_dict(), config.training.identity(), steps, sequences=0, flops=0.0)
+        state.teachers = list(teachers)
         state.precision, state.precision_seconds = precision.name, dict(precision.seconds)
-    learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name)
+    taught_by = load_teachers(config, reader.tokenizer, ranks.device)
+    learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name, taught_by)
     learner.warm_up(micro_batch)
     if place is None:
         return learner, state
@@ -55,14 +66,22 @@ def begin(
     return learner, state
 
 
-def check_checkpoint(place: Path, config: RunConfig, reader: SequenceReader, steps: int) -> None:
+def check_checkpoint(
+    place: Path, config: RunConfig, reader: SequenceReader, steps: int, teachers: Sequence[str] = ()
+) -> None:
     """Raise `CheckpointError` for a checkpoint that cannot be used, or is of another run than the one at hand."""
     state, model = read_state(place)
-    check_same_run(place, state, model, config, reader, steps)
+    check_same_run(place, state, model, config, reader, steps, teachers)
 
 
 def check_same_run(
-    place: Path, state: RunState, model: ModelConfig, config: RunConfig, reader: SequenceReader, steps: int
+    place: Path,
+    state: RunState,
+    model: ModelConfig,
+    config: RunConfig,
+    reader: SequenceReader,
+    steps: int,
+    teachers: Sequence[str] = (),
 ) -> None:
     """Raise `CheckpointError` naming the first thing that differs between a checkpoint and the run at hand."""
     advice = "start with the checkpoint's settings, or train into another `out`"
@@ -87,6 +106,9 @@ def check_same_run(
         if name not in _MAY_CHANGE and there != value:
             key = PLACES.get(name, f"training.{name}")
             raise CheckpointError(f"{place}: {key} is {there!r} there, {value!r} here; {advice}")
+    if state.teachers != list(teachers):
+        before, now = (", ".join(one[:12] for one in hashes) or "none" for hashes in (state.teachers, teachers))
+        raise CheckpointError(f"{place}: learned from other teachers ({before} there, {now} here); {advice}")
     if state.steps != steps:
         raise CheckpointError(f"{place}: of a run of {state.steps} steps, this one has {steps}; {advice}")
 

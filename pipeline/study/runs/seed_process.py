@@ -69,6 +69,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     from pipeline.tokenization import load_tokenizer
     from trainer.config import DataConfig, TrainingConfig
     from trainer.model.config import ModelConfig
+    from trainer.run.checkpoints.checkpoint import read_state
     from trainer.run.folder import CHECKPOINTS, sorted_checkpoints, step_of
 
     tokenizer = load_tokenizer(Path(task.tokenizer))
@@ -99,8 +100,9 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         step = step_of(place)
         if stop:
             return None
-        if step % every == 0 and step < steps:  # others were left by an interruption
-            curve.append({"tokens": step * training.batch_tokens, **score(place, part=CURVE)})
+        if step % every == 0 and step < summary.steps:  # others were left by an interruption
+            tokens = (read_state(place)[0].sequences or 0) * model.context
+            curve.append({"tokens": tokens, **score(place, part=CURVE)})
     curve.append({"tokens": summary.tokens, **score(folder, part=CURVE)})
     ends = score(folder, part=FINAL)
     if not all(map(math.isfinite, ends.values())):

@@ -53,7 +53,7 @@ AT_LOAD = {
     ),
     "an optimizer": (
         "training: {optimizer: {kind: adam}}",
-        "training.optimizer.kind: must be 'adamw', 'muon' or 'normuon'",
+        "training.optimizer.kind: must be 'adamw', 'muon', 'normuon' or 'soap_muon'",
     ),
     "a preset": ("preset: xl", "preset: 'xl' is not one of s, m, l, gpt2, gpt2_3x"),
     "a corpus in a mixture": (

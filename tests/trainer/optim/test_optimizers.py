@@ -102,6 +102,7 @@ def test_cautious_decay_shrinks_only_what_the_update_shrinks(kind):
         group = {"kind": kind, "params": [parameter], "lr": 0.01, "weight_decay": decay, "cautious": cautious}
         group |= {"betas": (0.9, 0.95), "eps": 1e-8, "momentum": 0.95, "parts": [16]}
         group |= {"orthogonalizer": "newton_schulz", "row_beta": 0.95}
+        group |= {"soap_beta": 0.9, "soap_every": 1, "row_floor": 0.0}
         return run(GroupedOptimizer([group]), [parameter], [[grad]])[0]
 
     plain, decayed, cautious = stepped(0.0, cautious=False), stepped(0.5, cautious=False), stepped(0.5, cautious=True)

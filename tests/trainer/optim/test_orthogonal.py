@@ -11,6 +11,7 @@ from trainer.optim import GroupedOptimizer
 from trainer.optim.muon import ITERATIONS, orthogonal_directions, orthogonalize
 from trainer.optim.normuon import even_rows
 from trainer.optim.polar_express import OPTIMAL
+from trainer.optim.soap_muon import basis_numbers, floored
 
 
 def best_quintic(low, high):
@@ -89,3 +90,56 @@ def test_settings_reach_the_groups():
     settings = OptimizerConfig(kind="normuon", orthogonalizer="polar_express", row_beta=0.7)
     groups = [g for g in build_optimizer(model, settings).param_groups if g["kind"] == "normuon"]
     assert {(g["orthogonalizer"], g["row_beta"]) for g in groups} == {("polar_express", 0.7)}
+
+
+def test_soap_muon_is_the_published_loop():
+    """Pull request 278's formulas for two matrices stacked in one parameter, and 328's floor, written out. They are
+    square: of fewer gradients than a side has rows, eigenvectors are not determined."""
+    generator = torch.Generator().manual_seed(4)
+    start, grads = torch.randn(20, 10, generator=generator), torch.randn(5, 20, 10, generator=generator)
+    parameter = torch.nn.Parameter(start.clone())
+    group = {"kind": "soap_muon", "params": [parameter], "lr": 0.05, "momentum": 0.9, "parts": [10, 10]}
+    group |= {"orthogonalizer": "newton_schulz", "soap_beta": 0.8, "soap_every": 2, "row_floor": 0.3}
+    optimizer = GroupedOptimizer([group])
+    weights, momentum = start.clone(), torch.zeros(20, 10)
+    state = [{name: torch.zeros(10, 10) for name in "LRV"} for _ in range(2)]
+    for step, grad in enumerate(grads):
+        parameter.grad = grad.clone()
+        optimizer.step()
+        momentum = 0.9 * momentum + 0.1 * grad
+        update = 0.1 * grad + 0.9 * momentum
+        for part, kept in zip((slice(0, 10), slice(10, 20)), state, strict=True):
+            g, u = grad[part], update[part]
+            kept["L"] = 0.8 * kept["L"] + 0.2 * g @ g.T
+            kept["R"] = 0.8 * kept["R"] + 0.2 * g.T @ g
+            if step % 2 == 0:
+                kept["QL"], kept["QR"] = (torch.linalg.eigh(kept[side]).eigenvectors for side in "LR")
+            scaled = u
+            if step:
+                turned = kept["QL"].T @ u @ kept["QR"]
+                kept["V"] = 0.8 * kept["V"] + 0.2 * turned**2
+                scaled = kept["QL"] @ (turned / kept["V"].sqrt()) @ kept["QR"].T
+            (direction,) = orthogonal_directions([scaled * u.norm() / scaled.norm()], [len(u)])
+            for row, target in zip(direction, weights[part], strict=True):
+                target -= 0.05 * row * max(1.0, float(0.3 * target.norm() / row.norm()))
+    torch.testing.assert_close(parameter.detach(), weights, atol=2e-3, rtol=1e-2)  # the iteration is in bfloat16
+
+
+def test_a_row_is_lengthened_to_the_floor_and_none_is_shortened():
+    direction = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    weights = torch.tensor([[1.0, 0.0], [6.0, 8.0], [1.0, 1.0]])
+    torch.testing.assert_close(floored(direction, weights, 0.2), torch.tensor([[3.0, 4.0], [1.2, 1.6], [0.0, 0.0]]))
+    assert torch.equal(floored(direction, weights, 0.0), direction)
+
+
+def test_soap_muon_s_state_is_what_the_plan_counts():
+    from trainer.model import GPT, ModelConfig
+    from trainer.optim import build_optimizer
+
+    model = GPT(ModelConfig(vocab_size=31, context=8, width=16, layers=1, heads=2, ff_width=24))
+    optimizer = build_optimizer(model, OptimizerConfig(kind="soap_muon"))
+    optimizer.rehearse()
+    matrices = [state for state in optimizer.state.values() if "second_moment" in state]
+    bases = [tensor for state in matrices for name, tensor in state.items() if name.startswith(("row", "column"))]
+    numbers = sum(map(torch.numel, bases))
+    assert numbers == basis_numbers(model)

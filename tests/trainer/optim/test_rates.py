@@ -8,6 +8,7 @@ import torch
 from trainer.config import OptimizerConfig
 from trainer.model import GPT, ModelConfig
 from trainer.optim import build_optimizer
+from trainer.optim.grouped import OPTIMIZERS
 
 UNTIED = ModelConfig(vocab_size=31, context=8, width=16, layers=1, heads=2, ff_width=24, bias=True, tied=False)
 
@@ -21,7 +22,7 @@ def rates(config, settings):
     return {names[id(p)]: (group["initial_lr"], group["weight_decay"]) for group in groups for p in group["params"]}
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon", "normuon"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_each_kind_of_parameter_has_its_own_rate(kind):
     own = {"embedding_learning_rate": 0.7, "head_learning_rate": 0.004, "vector_learning_rate": 0.015}
     found = rates(UNTIED, OptimizerConfig(kind=kind, learning_rate=0.02, adam_learning_rate=0.5, **own))

@@ -18,10 +18,14 @@ MODELS = {
         vocab_size=31, context=8, width=16, layers=1, heads=2, mlp="moe", moe=MoEConfig(experts=3, expert_width=8)
     ),
 }
-RUNS = {"dense": (MODELS["dense"], "muon"), "experts": (MODELS["experts"], "normuon")}
+RUNS = {
+    "dense": (MODELS["dense"], "muon"),
+    "experts": (MODELS["experts"], "normuon"),
+    "soap": (MODELS["dense"], "soap_muon"),
+}
 
 
-def trained(config: ModelConfig, kind: Literal["muon", "normuon"]) -> tuple[dict[str, torch.Tensor], int]:
+def trained(config: ModelConfig, kind: Literal["muon", "normuon", "soap_muon"]) -> tuple[dict[str, torch.Tensor], int]:
     """Weights after three steps on invented gradients, and the matrices that this process made orthogonal."""
     torch.manual_seed(0)
     model = GPT(config)

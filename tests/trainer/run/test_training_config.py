@@ -29,7 +29,10 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:
     [
         ({"optimizer": {"learning_rate": "fast"}}, "optimizer.learning_rate: expected a number, found 'fast'"),
         ({"optimizer": {"learning_rate": True}}, "optimizer.learning_rate: expected a number, found True"),
-        ({"optimizer": {"kind": "sgd"}}, "optimizer.kind: must be 'adamw', 'muon' or 'normuon', found 'sgd'"),
+        (
+            {"optimizer": {"kind": "sgd"}},
+            "optimizer.kind: must be 'adamw', 'muon', 'normuon' or 'soap_muon', found 'sgd'",
+        ),
         ({"optimizer": {"betas": [0.9]}}, "optimizer.betas.1: a value is missing, found [0.9]"),
         ({"optimizer": {"betas": [0.9, 1.0]}}, "optimizer.betas.1: must be below 1, found 1.0"),
         ({"optimizer": {"weight_decay": -0.1}}, "optimizer.weight_decay: must be at least 0, found -0.1"),

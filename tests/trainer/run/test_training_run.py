@@ -227,9 +227,9 @@ def bad_step(monkeypatch: pytest.MonkeyPatch) -> int:
 
     gradients = Learner.gradients
 
-    def remembering(self: Learner, windows: Any, ids: Any) -> float:
+    def remembering(self: Learner, windows: Any, ids: Any, *rest: int) -> float:
         poisoned.sequences = ids  # type: ignore[attr-defined]
-        return gradients(self, windows, ids)
+        return gradients(self, windows, ids, *rest)
 
     monkeypatch.setattr(Learner, "clip", poisoned)
     monkeypatch.setattr(Learner, "gradients", remembering)
@@ -324,10 +324,10 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
 ) -> None:
     computed = Learner._pass
 
-    def small_memory(self: Learner, windows: Any, ids: Any, *, sync: bool) -> Any:
+    def small_memory(self: Learner, windows: Any, ids: Any, batch: int, *, sync: bool) -> Any:
         if len(windows) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return computed(self, windows, ids, sync=sync)
+        return computed(self, windows, ids, batch, sync=sync)
 
     plain = make_run("plain", max_steps=4, micro_batch=2)
     go(plain)

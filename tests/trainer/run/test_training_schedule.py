@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import Literal
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from trainer.config import OptimizerConfig, ScheduleConfig
 from trainer.optim.muon import muon_momentum
-from trainer.optim.schedule import learning_rate_factor
+from trainer.optim.schedule import learning_rate_factor, weight_decay_factor
 
 COSINE = ScheduleConfig(kind="cosine", warmup_steps=10, final_share=0.1)
 WSD = ScheduleConfig(kind="wsd", warmup_steps=10, cooldown_share=0.5, final_share=0.05)
@@ -75,3 +76,30 @@ def test_a_run_shorter_than_its_warm_up_and_its_way_down_turns_without_a_fall(
 def test_without_a_cooldown_the_rate_stays_at_its_peak() -> None:
     schedule = ScheduleConfig(kind="wsd", warmup_steps=2, cooldown_share=0.0, final_share=0.0)
     assert [learning_rate_factor(step, 10, schedule) for step in range(2, 10)] == [1.0] * 8
+
+
+def test_weight_decay_stays_or_goes_to_zero_or_follows_the_rate() -> None:
+    def decays(kind: Literal["constant", "to_zero", "with_rate"]) -> list[float]:
+        schedule = dataclasses.replace(WSD, decay=kind)
+        rates = [learning_rate_factor(step, 100, schedule) for step in range(100)]
+        return [weight_decay_factor(step, 100, rate, schedule) for step, rate in enumerate(rates)]
+
+    assert set(decays("constant")) == {1.0}
+    assert decays("to_zero") == pytest.approx([1 - step / 100 for step in range(100)])
+    assert decays("with_rate") == [learning_rate_factor(step, 100, WSD) for step in range(100)]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_the_schedule_reaches_the_groups_that_decay(kind: Literal["adamw", "muon"]) -> None:
+    pytest.importorskip("torch")
+    from trainer.model import GPT, ModelConfig
+    from trainer.optim import build_optimizer
+
+    settings = OptimizerConfig(kind=kind, weight_decay=0.5)
+    model = GPT(ModelConfig(vocab_size=31, context=8, width=16, layers=1, heads=2, ff_width=24))
+    optimizer = build_optimizer(model, settings)
+    found = []
+    for decay in (1.0, 0.25, 0.0):
+        optimizer.schedule(0, 0.5, settings, decay)
+        found.append(max(group["weight_decay"] for group in optimizer.param_groups))
+    assert found == [0.5, 0.125, 0.0]

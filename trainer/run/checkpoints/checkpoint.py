@@ -77,6 +77,14 @@ class RunState:
     """Batches consumed, skipped ones included."""
     updates: int = 0
     """Batches the optimizer learned from."""
+    sequences: int | None = None
+    """Sequences in them; none in checkpoints of before batches could differ in size."""
+    flops: float | None = None
+    """That learning from them took; none as above."""
+    averaged: int | None = None
+    """Updates that the average is over; none where it is over all of them, as it once always was."""
+    teachers: list[str] = field(default_factory=list)
+    """Content hashes of the models it learns from; other ones refuse to go on."""
     seconds: float = 0.0
     """Wall clock of training, evaluation and checkpoints, over all resumptions."""
     step_seconds: float = 0.0
@@ -99,6 +107,12 @@ class RunState:
     """What the run computes in; none in checkpoints of before it could be chosen, whose settings say it."""
     precision_seconds: dict[str, float] = field(default_factory=dict)
     """Of a layer's pass in each, where it was chosen by them."""
+
+    def learned(self, sequences: int, flops: float) -> None:
+        """Count an update from a batch of so many sequences, which took so many FLOPs."""
+        self.updates += 1
+        self.sequences = (self.sequences or 0) + sequences
+        self.flops = (self.flops or 0.0) + flops
 
 
 def save_checkpoint(

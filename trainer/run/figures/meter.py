@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -25,12 +26,20 @@ class RunMeter:
     """Measures one run on one rank; wall clock goes into the run's state, so that it adds up over resumptions."""
 
     def __init__(
-        self, config: RunConfig, ranks: Ranks, bytes_per_token: float, model: GPT, precision: Precision
+        self,
+        config: RunConfig,
+        ranks: Ranks,
+        bytes_per_token: float,
+        model: GPT,
+        precision: Precision,
+        flops: Callable[[int], float],
     ) -> None:
+        """`flops`: that learning from a token takes where sequences are cut into so many pieces."""
         self.config, self.ranks, self.bytes_per_token = config, ranks, bytes_per_token
         self.precision = precision
         self.parameters = model.parameter_counts()
         self.flops_per_token = model.flops_per_token()
+        self._flops = flops
         self.device_name = _device_name(ranks.device)
         self.peak_tflops = config.training.peak_tflops or self._known_peak()
         self._clock = time.monotonic()
@@ -57,21 +66,25 @@ class RunMeter:
         state.device_seconds += (now - self._clock) * self.ranks.world_size
         self._clock = now
 
-    def line(self, state: RunState, figures: StepFigures, reader: SequenceReader, batch: int, steps: int) -> StepLine:
-        """The line of metrics.jsonl for the step just done; `batch`: its sequences, `steps`: of the whole run."""
-        training = self.config.training
-        tokens_per_second = self._speed(state)
-        place = reader.locate(reader.next_sequence - batch)
+    def flops(self, sequences: int, pieces: int = 1) -> float:
+        """That it takes to learn from so many sequences, each cut into `pieces`, teachers' passes included."""
+        return sequences * self.config.model.context * self._flops(pieces)
+
+    def line(self, state: RunState, figures: StepFigures, reader: SequenceReader, first: int, left: float) -> StepLine:
+        """The line of metrics.jsonl for the step just done; `first`: its batch's first sequence, `left`: tokens that
+        the run goes on for."""
+        tokens_per_second = self._speed()
+        place = reader.locate(first)
         return StepLine(
             **dataclasses.asdict(figures),
             step=state.step,
-            tokens=state.step * training.batch_tokens,
+            tokens=reader.next_sequence * self.config.model.context,
             bits_per_byte=figures.loss / math.log(2) / self.bytes_per_token,
             tokens_per_second=tokens_per_second,
             mfu=self.mfu(tokens_per_second),
             memory_bytes=peak_memory_bytes(self.ranks.device),
             seconds=state.seconds,
-            eta_seconds=(steps - state.step) * training.batch_tokens / tokens_per_second,
+            eta_seconds=left / tokens_per_second,
             epoch=place.epoch,
             stage=place.stage_name,
         )
@@ -80,16 +93,17 @@ class RunMeter:
         """Model FLOPs utilisation, where the device's peak is known."""
         return utilisation(tokens_per_second, self.flops_per_token, self.ranks.world_size, self.peak_tflops)
 
-    def mark(self, state: RunState) -> None:
-        """Remember when a step was done; the first one of this process, which may have compiled, is not timed."""
-        self._marks.append((state.step, state.step_seconds))
+    def mark(self, tokens: int, state: RunState) -> None:
+        """Remember when so many tokens were done; the first step of this process, which may have compiled, is not
+        timed."""
+        self._marks.append((tokens, state.step_seconds))
         del self._marks[: -SPEED_STEPS - 1]
 
-    def _speed(self, state: RunState) -> float:
+    def _speed(self) -> float:
         (first, then), (last, now) = self._marks[0], self._marks[-1]
         if last <= first:  # one step so far, or just rolled back
-            return state.step * self.config.training.batch_tokens / max(state.step_seconds, 1e-9)
-        return (last - first) * self.config.training.batch_tokens / max(now - then, 1e-9)
+            return last / max(now, 1e-9)
+        return (last - first) / max(now - then, 1e-9)
 
     def _known_peak(self) -> float | None:
         hardware = hardware_named(self.device_name)

@@ -37,6 +37,17 @@ class ParameterCounts:
 
 
 @dataclass(frozen=True)
+class TeacherRecord:
+    """A model that a run learned from: what it is, and what it took, its own teachers included."""
+
+    content_hash: str
+    parameters: int
+    tokens: int
+    flops: int
+    device_hours: float
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """A run's end. Costs are in whatever currency the price is given in; counts are over all resumptions."""
 
@@ -53,6 +64,7 @@ class RunSummary:
     choices: dict[str, ChoiceScore] = field(default_factory=dict)
     parameters: ParameterCounts = ParameterCounts(0, 0, 0)
     flops: int = 0
+    """Of this run alone, its teachers' passes over its tokens included."""
     flops_per_token: int = 0
     seconds: float = 0.0
     device_hours: float = 0.0
@@ -75,6 +87,19 @@ class RunSummary:
     """SHA-256 over the final weights' files; none where the run was interrupted."""
     shards: str | None = None
     """The reader's hash of what was trained on."""
+    tokenizer: str | None = None
+    """The content hash of the shards' tokenizer; none in summaries of before it was said."""
+    teachers: list[TeacherRecord] = field(default_factory=list)
+
+    @property
+    def whole_flops(self) -> int:
+        """With what training the teachers took, and theirs."""
+        return self.flops + sum(teacher.flops for teacher in self.teachers)
+
+    @property
+    def whole_device_hours(self) -> float:
+        """As `whole_flops`."""
+        return self.device_hours + sum(teacher.device_hours for teacher in self.teachers)
 
     @property
     def interrupted(self) -> bool:
