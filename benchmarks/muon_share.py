@@ -17,6 +17,7 @@ import argparse
 import statistics
 import time
 from collections import Counter
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -42,7 +43,7 @@ SHIFTS, STEPS_A_SHIFT = 5, 10
 
 def batches_of(model: GPT) -> list[tuple[int, int, int]]:
     """(matrices, rows, columns) of every batch that goes through the iteration at once."""
-    sizes: Counter[tuple[object, ...]] = Counter()
+    sizes: Counter[tuple[Any, ...]] = Counter()
     for parameter, parts in block_matrices(model):
         for rows in parts:
             sizes[parameter.shape, parts, rows, parameter.shape[-1]] += parameter.shape[:-2].numel()
@@ -63,7 +64,8 @@ def time_steps() -> None:
     model = GPT(run.model)
     optimizers = {name: build_optimizer(model, settings) for name, settings in VARIANTS.items()}
     ids = torch.randint(run.model.vocab_size, (run.training.batch_tokens // run.model.context, run.model.context + 1))
-    passes, steps = [], {name: [] for name in VARIANTS}
+    passes: list[float] = []
+    steps: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(SHIFTS):
         begun = time.process_time()
         for rows in ids.split(16):

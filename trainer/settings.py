@@ -49,8 +49,6 @@ PartOf = Annotated[float, Field(strict=True, gt=0, le=1)]
 """Above 0 and up to 1: a stretch of a run."""
 BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
 """From 0 to below 1: what is kept of a mean at each step, or dropped."""
-PartOf = Annotated[float, Field(strict=True, gt=0, le=1)]
-"""Above 0 and up to 1: a stretch of a run."""
 Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_as_whole)]
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """One or several, as a list."""
