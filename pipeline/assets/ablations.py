@@ -14,7 +14,7 @@ import dagster as dg
 from pipeline.assets.curation import WORKERS
 from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
-from pipeline.assets.naming import Naming
+from pipeline.assets.naming import TRAINING_POOL, Naming
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.profile.profile import Profile
@@ -173,6 +173,7 @@ def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
         make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.launcher(), build.context.log),
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
+        pool=TRAINING_POOL,
         priority=priority,
     )
 

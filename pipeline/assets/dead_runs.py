@@ -60,6 +60,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> Iterator[str]:
                 instance.report_run_canceled(run, message="Its process is gone.")
             else:
                 instance.report_run_failed(run, message="Its process is gone: killed, or the machine restarted.")
+            if instance.event_log_storage.supports_global_concurrency_limits:
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # its place in a pool
             yield run.run_id
 
 

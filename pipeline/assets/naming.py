@@ -21,6 +21,10 @@ from pipeline.reporting.decorating import decorating
 
 LOCATION: Final = "pipeline"
 """The code location's name, as in workspace.yaml and pyproject.toml."""
+TRAINING_POOL: Final = "training"
+"""The pool of assets that start a trainer, which takes all cores or GPUs."""
+POOL_TAG: Final = "squeeze/pool"
+"""Tag of a step of a pool, by which a run's executor counts; an instance's limits know pools by themselves."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import dagster as dg
 
 from pipeline.assets.launchpad import typed_config, typed_in
 from pipeline.assets.logged import OUTCOME, REUSED, logged
-from pipeline.assets.naming import Naming, claim_run, op_name
+from pipeline.assets.naming import POOL_TAG, Naming, claim_run, op_name
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.errors import NotPossibleError, SqueezeError, StoreError
-from pipeline.base.executor import Executor
+from pipeline.base.executor import Executor, die_with_run
 from pipeline.base.exhaustion import naming_want_of_memory
 from pipeline.base.redaction import redact, speakable
 from pipeline.base.settings import identity_of
@@ -149,6 +149,9 @@ class StoredAsset(Generic[S]):
     """Keys of further inputs, which are taken where they are there."""
     elsewhere: Callable[[Any, Store], Mapping[str, Artifact]] | None = None
     """(settings, store) -> inputs that are no asset of this profile, by labels that are no asset's key."""
+    pool: str | None = None
+    """Of the assets of a pool a run makes one at a time, and so do all runs together where Dagster's instance limits
+    it."""
     priority: int = 0
     """Of the assets that could be made next, those with the highest are made first."""
     slices: Callable[[Mapping[str, Artifact]], Mapping[str, str]] | None = None
@@ -185,13 +188,16 @@ def asset_of(asset: StoredAsset[Any], naming: Naming, owners: Sequence[str] = ()
         name=op_name(asset.key),
         specs=[spec],
         check_specs=[dg.AssetCheckSpec(COMPLETE, asset=spec.key)] if asset.missing else None,
-        op_tags={"dagster/priority": str(asset.priority)},
+        op_tags={"dagster/priority": str(asset.priority)} | ({POOL_TAG: asset.pool} if asset.pool else {}),
+        pool=asset.pool,
         config_schema=asset.config.to_fields_dict() if asset.config else None,
         required_resource_keys={"store"},
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         claim_run(context.run, context.instance, context.log, naming)
         store: Store = context.resources.store.open(context.run)
+        if store.footing is not None and store.footing.joined:
+            die_with_run()
         try:
             with logged(context.log, asset.key):
                 outcome = reuse_or_make(asset, store, context)

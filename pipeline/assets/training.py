@@ -17,6 +17,7 @@ from pipeline.assets.evaluation import TRAINING_ITEMS
 from pipeline.assets.launchpad import launchpad_config
 from pipeline.assets.live import observe_metrics
 from pipeline.assets.metadata import rounded, table
+from pipeline.assets.naming import TRAINING_POOL
 from pipeline.assets.sharding import VALIDATION, epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.teachers import taught_by, teachers_in
@@ -109,6 +110,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             kinds=frozenset({"pytorch"}),
             config=TrainingOverrides,
             override=override,
+            pool=TRAINING_POOL,
             runtime=profile.launch.model_dump(),
         ),
         StoredAsset(

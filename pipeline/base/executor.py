@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import multiprocessing
 import os
 import pickle
 import secrets
@@ -253,6 +254,13 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def die_with_run() -> None:
+    """Linux: kill this process of one asset when that of its run ends."""
+    run = multiprocessing.parent_process()
+    if run is not None and run.pid is not None:
+        die_with_parent(run.pid)
 
 
 def put_pickled(value: T, folder: Path) -> Callable[[], T]:

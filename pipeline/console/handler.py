@@ -23,7 +23,7 @@ import dagster as dg
 from pipeline.assets.logged import REUSED
 from pipeline.base.numbers import duration
 from pipeline.console.named import named
-from pipeline.console.said import Failure, Said, failure_of, said
+from pipeline.console.said import STOPPED, Failure, Said, crash_of, failure_of, said
 
 SILENCE: Final = 10.0
 """Seconds without a line after which a line of a step's progress is shown,"""
@@ -109,6 +109,8 @@ class TerminalHandler(logging.Handler):
             self._say(f"{job_name(event)}: {self._opening}")
         elif event.event_type == _Event.STEP_SUCCESS:
             self._close(step)
+        elif event.event_type == _Event.ENGINE_EVENT and step and (crash := crash_of(event.message or "")):
+            self._findings[step] = crash
         elif event.event_type == _Event.ASSET_CHECK_EVALUATION:
             self._take_check(event.event_specific_data, step)
         elif event.is_step_failure:
@@ -123,7 +125,7 @@ class TerminalHandler(logging.Handler):
             self._say_last(failure_of(event))
         elif event.event_type == _Event.RUN_CANCELED:
             self._finish(f"{job_name(event)} was stopped after", succeeded=False)
-            self._say_last(Failure("stopped; the same command goes on from what is finished", ""))
+            self._say_last(Failure(STOPPED, ""))
 
     def _take_check(self, evaluation: Any, step: str) -> None:
         if not evaluation.passed:

@@ -18,6 +18,14 @@ _TRAINING: Final = re.compile(r"step [\d,]+/[\d,]+ · ")
 _NOISE: Final = ("Dependencies for step ", "[pipes] ")
 """How lines of Dagster's begin that say nothing of their own."""
 UNEXPECTED: Final = "something unexpected went wrong"
+STOPPED: Final = "stopped; the same command goes on from what is finished"
+_CRASHED: Final = re.compile(
+    r"child process for step \S+ (was terminated by signal \d+ \(\w+\)|unexpectedly exited with code \d+)"
+)
+"""How Dagster says that the process of one asset is gone."""
+_AFTER_CRASH: Final = (
+    "if nobody killed it, memory ran out: lower assets_at_once. The same command goes on from what is finished"
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,19 @@ def failure_of(event: dg.DagsterEvent) -> Failure:
         return Failure(own.description, step)
     if error is None:
         return Failure(event.message or UNEXPECTED, step)
+    if error.cls_name == "ChildProcessCrashException":
+        return Failure(f"its process ended in the middle of its work; {_AFTER_CRASH}", step)
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return Failure(STOPPED, step)
     if error.cls_name in ("DagsterAssetCheckFailedError", PreflightError.__name__):
         return Failure(error.message.strip().partition(": ")[2], step)
     cause = error
     while cause.cause is not None:
         cause = cause.cause
     return Failure(f"{UNEXPECTED}, with the traceback above: {cause.message.strip()}", step, error.to_string())
+
+
+def crash_of(message: str) -> str:
+    """What a line of Dagster's says of the process of one asset that is gone; empty for any other line."""
+    found = _CRASHED.search(message)
+    return f"its process {found[1]}; {_AFTER_CRASH}" if found else ""

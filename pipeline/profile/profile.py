@@ -7,6 +7,7 @@ The sections are owned by the packages that use them; this file only composes th
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ from trainer.presets import with_preset
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 OWNER: Final = re.compile(r"team:.+|[\w.+-]+@[\w-]+(\.[\w-]+)+")
 MOST_ERRORS: Final = 8
+AT_ONCE_VARIABLE: Final = "SQUEEZE_ASSETS_AT_ONCE"
 
 
 class Profile(Settings):
@@ -79,6 +81,10 @@ class Profile(Settings):
     engine: Engine = runtime(ProcessesEngine())
     """Where parts are worked on: `processes`, `ray` or `slurm`, or one with its settings. SQUEEZE_ENGINE takes its
     place."""
+    assets_at_once: int = runtime(1, ge=1)
+    """Assets that a run works on at the same time, each in a process of its own; 1: one after the other in the run's
+    process, as most use all cores themselves. Trainers never run two at once. SQUEEZE_ASSETS_AT_ONCE takes its place,
+    and `execution: {config: {assets_at_once: 2}}` in the launchpad."""
     evaluation: EvaluationSettings
     """What is scored."""
     study: StudySettings | None = None
@@ -133,8 +139,8 @@ class Profile(Settings):
 def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Profile:
     """Read and validate a profile; without a name the one SQUEEZE_PROFILE gives, or `sample`.
 
-    `overrides` are nested mappings laid over the file. The engine is SQUEEZE_ENGINE's where that is
-    set. Raises ProfileError listing every mistake with its place.
+    `overrides` are nested mappings laid over the file, SQUEEZE_ENGINE and SQUEEZE_ASSETS_AT_ONCE
+    over both. Raises ProfileError listing every mistake with its place.
     """
     file = find_profile(name_or_path)
     data, locations = read_profile_file(file)
@@ -151,8 +157,17 @@ def load_profile(name_or_path: str | None = None, overrides: Mapping[str, Any] |
     if mistakes:
         raise ProfileError(_told(file, mistakes, locations))
     profile._origin = origin_of(file)
-    engine = engine_of_environment()
-    return profile.model_copy(update={"engine": engine}) if engine else profile
+    given = {"engine": engine_of_environment(), "assets_at_once": _at_once_of_environment()}
+    return profile.model_copy(update={key: value for key, value in given.items() if value is not None})
+
+
+def _at_once_of_environment() -> int | None:
+    text = os.environ.get(AT_ONCE_VARIABLE, "").strip()
+    if not text:
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise ProfileError(f"{AT_ONCE_VARIABLE}={text} must be a whole number of at least 1")
+    return int(text)
 
 
 def _with_preset(data: dict[str, Any], locations: Locations) -> dict[str, Any]:

@@ -6,6 +6,9 @@ what it was told then, or on what it made itself.
 
 While it lives its footing is also written down, under a lock that ends with its process, so that collection keeps what
 a run stands on, current or not. After a failure the record stays: a run that goes on from that one stands on the same.
+
+A run may have processes of its own for its assets. The one that began it holds the lock; the others find it held, and
+join: they take in what is written down, and add what they make.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from pipeline.base.errors import DamagedError
@@ -43,6 +46,11 @@ class _Record:
 
     profile: str
     artifacts: Mapping[str, Fingerprint]
+    """All that the run stands on."""
+    seen: Mapping[str, Fingerprint | None] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    """Keys of those artifacts that it made or took since it began."""
+    behind: str = ""
 
 
 class Footing:
@@ -61,6 +69,12 @@ class Footing:
         """What it made or took since."""
         self.behind = ""
         """The key by which another run made something else current while this one was at work; empty while none did."""
+        self.joined = backend.is_locked(self._name) and backend.read(f"{self._name}.json") is not None
+        """Whether another process began the run, and ends it."""
+        if self.joined:
+            self.alive = True
+            self.catch_up()
+            return
         try:
             self._lock.enter_context(backend.lock(self._name, "at work"))
             self.alive = True
@@ -71,15 +85,24 @@ class Footing:
         """The artifact of a key for this run; `current`: what it is for everybody else now."""
         return self.own.get(key) or self.seen.setdefault(key, current)
 
+    def catch_up(self) -> None:
+        """Take in what other processes of the run have written down since. Raises DamagedError."""
+        if self.alive:
+            record = _read(self._backend, self._name.removeprefix(f"{RUNS}/"))
+            self.seen |= record.seen
+            self.own |= {key: record.artifacts[key] for key in record.own if key in record.artifacts}
+            self.behind = self.behind or record.behind
+
     def took(self, artifacts: Mapping[str, str]) -> None:
-        """Stand on these from now on, and let collection know it. For the holder of the pointers' lock."""
+        """Stand on these from now on, and let collection know it. For the holder of the pointers' lock, who has caught
+        up."""
         self.own |= artifacts
         self.write()
 
     def write(self) -> None:
         """Write the footing down, where that is possible and it is another than the last one."""
         there = {key: item for key, item in self.seen.items() if item} | self.own
-        text = json.dumps(asdict(_Record(self.profile, there)))
+        text = json.dumps(asdict(_Record(self.profile, there, self.seen, tuple(self.own), self.behind)))
         if self.alive and text != self._written:
             self._backend.write(f"{self._name}.json", text)
             self._written = text
@@ -89,6 +112,8 @@ class Footing:
         if not self.alive:
             return
         self.alive = False
+        if self.joined:
+            return
         if not keep:
             self._backend.delete(f"{self._name}.json")
         self._backend.unlock_for_ever(self._name)
@@ -96,7 +121,7 @@ class Footing:
 
 
 def footing_of(backend: Backend, root: str, profile: str, run_id: str, parent: str | None = None) -> Footing:
-    """The footing of a run of this process, made when it is asked for first."""
+    """The footing of a run that this process works for, made when it is asked for first."""
     name = (root, profile, run_id)
     if name not in _footings:
         while len(_footings) >= _KEPT:

@@ -69,8 +69,8 @@ class Store:
         """What the run stands on that this store is opened for; none: what is current, whenever it is asked for."""
 
     def for_run(self, run_id: str, parent: str | None = None) -> Store:
-        """This store as one run of this process sees it, whatever becomes current meanwhile; `parent`: the run that
-        it goes on from."""
+        """This store as one run that this process works for sees it, whatever becomes current meanwhile; `parent`: the
+        run that it goes on from."""
         self.run_id = run_id
         self.footing = footing_of(self.backend, str(self.root), self.profile, run_id, parent)
         return self
@@ -278,6 +278,8 @@ class Store:
             if self.get(key, fingerprint) is None:
                 return False
             self.backend.tidy(key)
+            if self.footing is not None:
+                self.footing.catch_up()
             while True:
                 now = self.pointed_at(key, self.profile)
                 moves = self.footing is None or leads(recipe, now, self.footing, self.pointed_at, self.get)

@@ -69,6 +69,17 @@ def test_dead_runs_are_ended_and_the_others_go_on(dead):
         assert states == ["FAILURE", "CANCELED", "STARTED", "STARTED", "SUCCESS"]
 
 
+def test_a_dead_run_gives_its_place_in_a_pool_back(dead):
+    limits = {"concurrency": {"pools": {"default_limit": 1}}}
+    with dg.instance_for_test(overrides=limits) as instance:
+        run, pools = run_of(instance, dead), instance.event_log_storage
+        pools.initialize_concurrency_limit_to_default("training")
+        assert pools.claim_concurrency_slot("training", run.run_id, "model").is_claimed
+        assert not pools.claim_concurrency_slot("training", "another", "model").is_claimed
+        list(end_dead_runs(instance))
+        assert pools.check_concurrency_claim("training", "another", "model").is_claimed
+
+
 def test_the_sensor_ends_them(dead):
     with dg.DagsterInstance.ephemeral() as instance:
         run = run_of(instance, dead)

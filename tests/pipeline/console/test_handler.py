@@ -141,6 +141,25 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(terminal):
     assert "File x.py, line 3" in terminal.lines[0]
 
 
+def test_the_killed_process_of_an_asset_is_named_with_its_signal_and_without_a_traceback(terminal, monkeypatch):
+    """As `assets_at_once` has it: Dagster says which signal in an event of its own."""
+    last = []
+    monkeypatch.setattr(module.atexit, "register", lambda write, line: last.append(line))
+    gone = happened(Event.ENGINE_EVENT, "heldout__web")
+    gone.message = "Multiprocess executor: child process for step heldout__web was terminated by signal 9 (SIGKILL)."
+    terminal.take(gone.message, "heldout__web", logging.ERROR, gone)
+    error = types.SimpleNamespace(cls_name="ChildProcessCrashException", cause=None, message="", to_string=lambda: "")
+    data = types.SimpleNamespace(error=error, user_failure_data=None, first_step_failure_event=None)
+    failed = happened(Event.STEP_FAILURE, "heldout__web", data)
+    terminal.take("failed", "heldout__web", logging.ERROR, failed)
+    terminal.event(Event.RUN_FAILURE, data=types.SimpleNamespace(first_step_failure_event=failed))
+    said = (
+        "its process was terminated by signal 9 (SIGKILL); if nobody killed it, memory ran out: lower assets_at_once."
+    )
+    assert terminal.lines[0].startswith(f"heldout/web failed: {said}")
+    assert last[0].startswith(f"error: {said}")
+
+
 def test_below_info_every_record_is_a_line():
     terminal = Terminal(level=logging.DEBUG)
     terminal.build("documents__web", "web: 3 documents")

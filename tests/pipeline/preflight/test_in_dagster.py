@@ -1,4 +1,5 @@
-"""A run that preflight refuses ends before its first step, of a whole job as of single assets."""
+"""A run that preflight refuses ends before its first step, of a whole job as of single assets; and assets in processes
+of their own come to the same as in the run's."""
 
 import os
 
@@ -8,6 +9,7 @@ import pytest
 from pipeline.assets.naming import Naming
 from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
+from pipeline.store import Store
 
 
 def job_of_the_environment():
@@ -20,13 +22,18 @@ def run(monkeypatch, tmp_path):
     """Execute a job, or some of its assets, with the executor that its code location has."""
     monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "store"))
 
-    def execute(profile, job, assets=None):
+    def execute(profile, job, assets=None, at_once=1):
         monkeypatch.setenv("SQUEEZE_PROFILE", str(profile))
         monkeypatch.setenv("JOB_OF_THE_TEST", job)
         keys = [Naming(load_profile().name).asset_key(key) for key in assets] if assets else None
-        with dg.DagsterInstance.ephemeral() as instance:
+        config = {"execution": {"config": {"assets_at_once": at_once}}}
+        with dg.instance_for_test() if at_once > 1 else dg.DagsterInstance.ephemeral() as instance:
             return dg.execute_job(
-                dg.reconstructable(job_of_the_environment), instance, asset_selection=keys, raise_on_error=False
+                dg.reconstructable(job_of_the_environment),
+                instance,
+                asset_selection=keys,
+                run_config=config,
+                raise_on_error=False,
             )
 
     return execute
@@ -54,3 +61,32 @@ def test_assets_alone_are_looked_at_for_what_they_need(run, own):
 
 def test_a_job_without_assets_needs_no_preflight(run, own):
     assert run(own("training: {device: cuda}\n"), "verify_store").success
+
+
+def contents(root):
+    """{key: (content hash, run)} of every artifact."""
+    return {item.key: (item.content_hash, item.manifest.built.run_id) for item in Store(root, "own").artifacts()}
+
+
+def test_assets_in_processes_of_their_own_come_to_the_same_as_in_the_runs(run, own, tmp_path, monkeypatch, capfd):
+    assets = ["documents/mine", "heldout/mine"]
+    alone = run(own(), "curate", assets)
+    assert alone.success
+    here = contents(tmp_path / "store")
+    assert here.keys() == set(assets)
+    monkeypatch.setenv("SQUEEZE_HOME", str(tmp_path / "other"))
+    several = run(own(), "curate", assets, at_once=2)
+    assert several.success, capfd.readouterr().err
+    there = contents(tmp_path / "other")
+    assert {key: content for key, (content, _) in there.items()} == {key: content for key, (content, _) in here.items()}
+    assert {made_by for _, made_by in there.values()} == {several.run_id}
+    assert {event.step_key for event in several.all_events if event.event_type_value == "STEP_WORKER_STARTED"} == {
+        "documents__mine",
+        "heldout__mine",
+    }
+    last = capfd.readouterr().err
+    assert "built documents/mine, heldout/mine" in last  # the run's own process knows what the others made
+
+
+def test_fewer_than_one_asset_at_once_is_refused(run, own):
+    assert "assets_at_once is 0, and must be at least 1" in failure_of(run(own(), "curate", ["documents/mine"], 0))

@@ -136,3 +136,12 @@ def test_all_mistakes_are_reported_together(profile_with):
         profile_with("launch: {ranks: 0}\nmodel: {width: x}\n")
     assert "launch.ranks" in str(caught.value)
     assert "model.width" in str(caught.value)
+
+
+def test_the_environment_says_how_many_assets_are_worked_on_at_once(monkeypatch):
+    assert load_profile("sample").assets_at_once == 1
+    monkeypatch.setenv("SQUEEZE_ASSETS_AT_ONCE", "3")
+    assert load_profile("sample").assets_at_once == 3
+    monkeypatch.setenv("SQUEEZE_ASSETS_AT_ONCE", "many")
+    with pytest.raises(ProfileError, match="SQUEEZE_ASSETS_AT_ONCE=many must be a whole number of at least 1"):
+        load_profile("sample")

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.store import Built, Store
 from pipeline.store.collection import collect, garbage
+from pipeline.store.running import Footing
 
 CHAIN = ("documents", "model", "eval", "scorecard")
 
@@ -13,6 +14,14 @@ CHAIN = ("documents", "model", "eval", "scorecard")
 def opened(root, run_id=None, parent=None):
     store = Store(root, "sample").open()
     return store.for_run(run_id, parent) if run_id else store
+
+
+def of_another_process(root, run_id):
+    """The store as a process sees it that a run has started for one asset."""
+    store = opened(root)
+    store.run_id = run_id
+    store.footing = Footing(store.backend, "sample", run_id)
+    return store
 
 
 def make(store, key, rate=0):
@@ -95,6 +104,41 @@ def test_a_run_that_goes_on_from_a_failed_one_stands_on_what_that_one_made(root)
     make(opened(root), "model", rate=6)
     resumed = opened(root, "resumed", parent="failed")
     assert made_from(resumed, make(resumed, "eval")) == 5
+
+
+def test_processes_of_one_run_stand_on_the_same_and_hear_of_one_another(root, caplog):
+    run = opened(root, "shared")
+    run.look_ahead(CHAIN)
+    one, other = of_another_process(root, "shared"), of_another_process(root, "shared")
+    make(opened(root), "model", rate=6)  # somebody else's, of which the run takes no notice
+    with caplog.at_level(logging.WARNING):
+        mine = make(one, "model", rate=5)
+    assert made_from(other, make(other, "eval")) == 0  # it began before there was a model of the run's own
+    third = of_another_process(root, "shared")
+    assert made_from(third, make(third, "eval")) == 5
+    assert caplog.text.count("another run of the profile sample has made a model of its own current") == 1
+    assert mine.fingerprint not in {item.fingerprint for item in garbage(opened(root))}
+    run.footing.catch_up()
+    assert run.footing.own.keys() == {"model", "eval"}
+    assert run.footing.behind == "model"
+    third.footing.end()
+    assert (root / ".runs/shared.json").exists()  # it ends with the process that began it
+    run.footing.end()
+    assert list((root / ".runs").iterdir()) == []
+
+
+def test_a_key_that_had_nothing_when_the_run_began_has_nothing_in_its_other_processes_either(tmp_path):
+    run = opened(tmp_path / "store", "shared")
+    run.look_ahead(CHAIN)
+    make(opened(run.root), "documents")
+    assert of_another_process(run.root, "shared").find_current("documents") is None
+
+
+def test_a_run_whose_first_process_is_gone_is_begun_anew(root):
+    killed = opened(root, "killed")
+    killed.look_ahead(CHAIN)
+    killed.footing._lock.close()
+    assert not of_another_process(root, "killed").footing.joined
 
 
 def test_collection_keeps_what_a_run_at_work_stands_on_and_forgets_runs_that_are_over(root):
