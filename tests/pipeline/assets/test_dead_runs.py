@@ -77,7 +77,7 @@ def test_a_dead_run_gives_its_place_in_a_pool_back(dead):
         assert pools.claim_concurrency_slot("training", run.run_id, "model").is_claimed
         assert not pools.claim_concurrency_slot("training", "another", "model").is_claimed
         list(end_dead_runs(instance))
-        assert pools.check_concurrency_claim("training", "another", "model").is_claimed
+        assert pools.claim_concurrency_slot("training", "another", "model").is_claimed
 
 
 def test_the_sensor_ends_them(dead):

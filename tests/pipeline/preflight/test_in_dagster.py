@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from pipeline.assets.naming import Naming
+from pipeline.base.errors import ProfileError
 from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
@@ -89,4 +90,5 @@ def test_assets_in_processes_of_their_own_come_to_the_same_as_in_the_runs(run, o
 
 
 def test_fewer_than_one_asset_at_once_is_refused(run, own):
-    assert "assets_at_once is 0, and must be at least 1" in failure_of(run(own(), "curate", ["documents/mine"], 0))
+    with pytest.raises(ProfileError, match="assets_at_once is 0, and must be at least 1"):
+        run(own(), "curate", ["documents/mine"], 0)
