@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from pipeline.base.errors import StudyError
 from pipeline.cli.output import written_to
-from pipeline.cli.terminal import console
+from pipeline.cli.terminal import console, follow_log
 
 if TYPE_CHECKING:
     from pipeline.profile.profile import Profile
@@ -54,6 +54,34 @@ def draw(out: OutOption = Path("docs/results"), page: PageOption = None, profile
 
     _, plan = _load(profile)
     _write(read_runs(out), plan, out, page)
+
+
+@app.command()
+def sizes(
+    out: OutOption = Path("docs/results"),
+    bits: Annotated[list[int] | None, typer.Option(help="Bits a weight; default 32, 16, 8, 6 and 4.")] = None,
+    profile: StudyProfile = "study",
+) -> None:
+    """Bits per byte against bytes on disk, tokenizer included, of the runs that kept their weights: CSV and picture.
+
+    Every run is written in so many bits a weight, read back and scored.
+    """
+    from pipeline.base.files import whole_file
+    from pipeline.store import Store
+    from pipeline.store.home import squeeze_home
+    from pipeline.study.results.runs_table import write_csv
+    from pipeline.study.sizes import BITS, COLUMNS, PICTURE_FILE, SIZES_FILE, measure_sizes, sizes_png
+
+    settings, plan = _load(profile)
+    store = Store(squeeze_home(), settings.name, origin=settings.origin).open()
+    with follow_log():
+        rows = measure_sizes(plan, store, bits or BITS)
+    with written_to("--out", out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_csv(out / SIZES_FILE, COLUMNS, rows)
+        with whole_file(out / PICTURE_FILE) as file:
+            file.write(sizes_png(rows))
+    console.print(f"{escape(str(out / SIZES_FILE))}: {len(rows)} files of {len({row['arm'] for row in rows})} arms")
 
 
 @app.command()

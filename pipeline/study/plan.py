@@ -30,6 +30,7 @@ class ArmPlan(NamedTuple):
     """Data sets of one tokenizer, which its seeds take in turn."""
     budget: Budget
     seeds: tuple[int, ...]
+    keep_weights: bool = False
 
     def data_of(self, seed: int) -> str:
         """The data set that a seed trains on."""
@@ -69,7 +70,7 @@ class StudyPlan:
             training = dataclasses.replace(training, precision="bf16") if training.precision == "auto" else training
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        return ArmPlan(name, model, training, study.data_of(name), budget, seeds)
+        return ArmPlan(name, model, training, study.data_of(name), budget, seeds, study.arms[name].keep_weights)
 
     def stages_of(self, data: str) -> tuple[StageSettings, ...]:
         """The stages of a data set: its own, or the schedule's."""

@@ -101,6 +101,9 @@ class Arm(Settings):
     and the order of the text too; without several draws of it, an arm about either gets no verdict."""
     budget: Budget | None = None
     seeds: tuple[int, ...] | None = None
+    keep_weights: bool = runtime(False)
+    """Keep what its runs end with, 4 bytes a parameter a run, for `squeeze study sizes`. Runs that kept none are
+    trained once more. Not handed on to arms that extend this one."""
 
 
 class Idea(Settings):

@@ -70,6 +70,7 @@ def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
         "points": plan.settings.points,
         "apart": list(plan.settings.heldout.apart),
         "seeds": list(arm.seeds),
+        **({"weights": "kept"} if arm.keep_weights else {}),
     }
 
 
@@ -93,6 +94,7 @@ def run_arm(
         heldout=str(inputs[HELDOUT].path),
         apart=list(study.heldout.apart),
         benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
+        keep_weights=arm.keep_weights,
     )
 
     def seed(number: int, stop: Event) -> Artifact:

@@ -16,10 +16,10 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.files import write_json, write_text
 from pipeline.base.finished import finish, is_finished
@@ -31,6 +31,9 @@ from trainer.errors import DivergedError, TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 from trainer.run.figures.summary import RunSummary, read_summary
 from trainer.run.folder import METRICS_FILE
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.loading import Scorer
 
 SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
@@ -59,6 +62,8 @@ class SeedTask:
     """Corpora left out of the pooled score."""
     benchmarks: dict[str, str] = dataclasses.field(default_factory=dict)
     """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
+    keep_weights: bool = False
+    """Whether the weights at the end stay when the run's other files are removed."""
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
@@ -163,9 +168,7 @@ def _train(config: RunConfig, stop: StopRequest) -> RunSummary:
 
 def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: SeedTask, part: str) -> dict[str, float]:
     """Bits per byte of every corpus's sample and of the pooled one, from `scores.json` where it is there already."""
-    from pipeline.evaluation.heldout import read_heldout
     from pipeline.evaluation.loading import Scorer
-    from pipeline.evaluation.suites.scored_documents import score_corpus
     from trainer.run.trained_model import load_model
 
     file = folder / SCORES_FILE
@@ -173,17 +176,25 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
     name = f"{part}/{weights.name if weights != folder else 'end'}"
     if name not in known:
         scorer = Scorer(load_model(weights), tokenizer, context)
-        bits, sizes = {}, {}
-        for place in sorted((Path(task.heldout) / part).iterdir()):
-            documents = score_corpus(scorer, read_heldout(place.name, place), SCORE_TOKENS)
-            bits[place.name] = float(documents.nats_text.sum()) / math.log(2)
-            sizes[place.name] = documents.heldout.total_bytes
-        pooled = [corpus for corpus in bits if corpus not in task.apart]
-        scores = {corpus: bits[corpus] / sizes[corpus] for corpus in bits}
-        known[name] = scores | {POOLED: sum(bits[c] for c in pooled) / sum(sizes[c] for c in pooled)}
+        known[name] = score_sample(scorer, Path(task.heldout) / part, task.apart)
         write_json(file, known)
         finish(file)
     return known[name]
+
+
+def score_sample(scorer: Scorer, sample: Path, apart: Collection[str]) -> dict[str, float]:
+    """Bits per byte of every corpus of a held-out sample's part, and of those that are not `apart` as one text."""
+    from pipeline.evaluation.heldout import read_heldout
+    from pipeline.evaluation.suites.scored_documents import score_corpus
+
+    bits, sizes = {}, {}
+    for place in sorted(sample.iterdir()):
+        documents = score_corpus(scorer, read_heldout(place.name, place), SCORE_TOKENS)
+        bits[place.name] = float(documents.nats_text.sum()) / math.log(2)
+        sizes[place.name] = documents.heldout.total_bytes
+    pooled = [corpus for corpus in bits if corpus not in apart]
+    scores = {corpus: bits[corpus] / sizes[corpus] for corpus in bits}
+    return scores | {POOLED: sum(bits[corpus] for corpus in pooled) / sum(sizes[corpus] for corpus in pooled)}
 
 
 def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 A seed's artifact is named by what decides it (model, training, budget, shards, tokenizer, held-out sample), so that an
 arm with more seeds keeps those it has, and an arm that was killed keeps its finished seeds and goes on within the
-others. Weights are not kept: the study's artifacts are metrics.
+others. The study's artifacts are metrics; an arm that keeps its weights has those of its runs' ends beside them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipeline.base.files import write_json
 from pipeline.base.finished import RECORD, is_finished
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher, Program
-from pipeline.store import Store
+from pipeline.store import Artifact, Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
 from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask
-from trainer.run.folder import METRICS_FILE
+from trainer.run.folder import CONFIG_FILE, EMA_FILE, METRICS_FILE, MODEL_FILE
 
 SEED_VERSION: Final = "2"
 HELDOUT: Final = "ablation_heldout"
@@ -34,6 +34,8 @@ ITEMS: Final = "ablation_items"
 OUTPUT_FILE: Final = "output.txt"
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 POLL_SECONDS: Final = 0.2
+WEIGHTS: Final = (CONFIG_FILE, MODEL_FILE, EMA_FILE)
+"""Files that a model is loaded from."""
 T = TypeVar("T")
 
 
@@ -73,6 +75,7 @@ def seed_identity(plan: StudyPlan, arm: ArmPlan, seed: int) -> dict[str, Any]:
         "budget": arm.budget.identity(),
         "points": plan.settings.points,
         "apart": list(plan.settings.heldout.apart),
+        **({"weights": "kept"} if arm.keep_weights else {}),
     }
 
 
@@ -91,7 +94,12 @@ def seed_inputs(plan: StudyPlan, arm: ArmPlan, seed: int) -> list[str]:
 
 def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, RunResult]:
     """What the finished runs of an arm found, by seed: those alone that the study as it is now would reuse."""
-    results = {}
+    return {seed: RunResult.read(artifact.summary) for seed, artifact in seed_artifacts(store, plan, arm).items()}
+
+
+def seed_artifacts(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, Artifact]:
+    """Those runs themselves."""
+    found = {}
     for seed in arm.seeds:
         artifact = store.find_fresh(
             seed_key(arm.name, seed),
@@ -100,12 +108,13 @@ def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, Run
             inputs=seed_inputs(plan, arm, seed),
         )
         if artifact is not None:
-            results[seed] = RunResult.read(artifact.summary)
-    return results
+            found[seed] = artifact
+    return found
 
 
 def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger, stop: threading.Event) -> RunResult:
-    """Run one seed in a process with one thread until it is done; the run's own files are removed.
+    """Run one seed in a process with one thread until it is done; the run's own files are removed, but for its weights
+    where they are kept.
 
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
@@ -122,10 +131,11 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
         if status:
             raise StudyError(_why(out, status))
     result = RunResult.of(out / RESULT_FILE)
+    kept = (RESULT_FILE, SCORES_FILE, METRICS_FILE, *(WEIGHTS if task.keep_weights else ()))
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)
-        elif item.name not in (RESULT_FILE, SCORES_FILE, METRICS_FILE) and item.suffix != RECORD:
+        elif item.name not in kept and item.suffix != RECORD:
             item.unlink()
     return result
 

@@ -20,6 +20,7 @@ from pipeline.profile.profile import load_profile
 from pipeline.store import Store
 from pipeline.study.runs.arm import finished_arms
 from pipeline.study.runs.seed_process import SEED_FILE, SeedTask
+from pipeline.study.sizes import measure_sizes
 from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.checkpoints.checkpoint import newest_checkpoint
 
@@ -50,7 +51,7 @@ study:
     twice: {tokens: 6_000, epochs: 2}
   arms:
     plain:
-    fast: {idea: 7, change: {training.optimizer.learning_rate: 1e-2}}
+    fast: {idea: 7, keep_weights: true, change: {training.optimizer.learning_rate: 1e-2}}
     wild:
       change:
         {training.optimizer.learning_rate: 10, training.optimizer.clip_norm: null, training.optimizer.weight_decay: 1}
@@ -133,6 +134,19 @@ def test_a_run_has_its_points_and_the_pooled_score_is_that_of_all_bytes(finished
     assert run["curve"][-1]["all"] < run["curve"][0]["all"] < 8
     files = {file.name for file in store.current("ablation_seed/plain/1").path.iterdir()}
     assert not any(name.endswith(".safetensors") for name in files)  # metrics, not weights
+
+
+def test_runs_that_keep_their_weights_are_scored_again_from_files_of_few_bits(project, finished):
+    store, _ = finished
+    rows = measure_sizes(load_profile(str(project / "tiny.yaml")).study_plan, store, bits=[32, 8, 4])
+    assert [(row["arm"], row["seed"], row["bits"]) for row in rows] == [
+        ("fast", seed, bits) for seed in (1, 2) for bits in (32, 8, 4)
+    ]
+    for whole, eight, four in (rows[:3], rows[3:]):
+        end = store.current("ablation/fast").summary["seeds"][str(whole["seed"])]["bits_per_byte"]["all"]
+        assert whole["bits_per_byte"] == pytest.approx(end, abs=2e-5)
+        assert eight["bits_per_byte"] == pytest.approx(end, abs=0.02)
+        assert whole["bytes"] > 4 * whole["parameters"] > eight["bytes"] > four["bytes"]
 
 
 def test_a_run_that_diverges_is_a_result(finished):

@@ -1,0 +1,101 @@
+"""What the study's models cost on a disk: bits per byte against the bytes of a file that holds model and tokenizer.
+
+In: arms whose runs kept their weights. Out: `sizes.csv`, a row a run and number of bits, and a picture of it. Every row
+was scored from its file, read back, on the sample that the runs' own scores are of.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.base.errors import StudyError
+from pipeline.study.data import FINAL, DataSummary
+from pipeline.study.plan import ArmPlan, StudyPlan
+from pipeline.study.results.run_result import FINISHED, POOLED, RunResult
+from pipeline.study.runs.seed_process import score_sample
+from pipeline.study.runs.seeds import DATA, HELDOUT, seed_artifacts
+
+if TYPE_CHECKING:
+    from pipeline.store import Artifact, Store
+
+SIZES_FILE: Final = "sizes.csv"
+PICTURE_FILE: Final = "sizes.png"
+COLUMNS: Final = ("arm", "seed", "parameters", "bits", "bytes", "bits_per_byte")
+BITS: Final = (32, 16, 8, 6, 4)
+MOST_COMPRESSED: Final = 8
+"""Bits up to which the file is an xz stream: wider numbers hardly get smaller."""
+
+log = logging.getLogger(__name__)
+
+
+def measure_sizes(plan: StudyPlan, store: Store, bits: Sequence[int] = BITS) -> list[dict[str, Any]]:
+    """A row for every finished run with weights, and every number of bits. Raises StudyError where there is none."""
+    arms = [plan.arm(name) for name in plan.settings.arms]
+    rows = [row for arm in arms if arm.keep_weights for row in _of_arm(plan, arm, store, bits)]
+    if not rows:
+        raise StudyError(
+            "no finished run has kept its weights: set keep_weights on the arms to measure (study.arms.<arm>), and run "
+            "`dagster job execute -j ablations`"
+        )
+    return rows
+
+
+def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) -> Iterator[dict[str, Any]]:
+    from pipeline.evaluation.loading import load_scorer
+    from pipeline.evaluation.one_file import calibration_text, read_one_file, write_one_file
+    from trainer.quantize import QuantizeSettings
+
+    for seed, run in seed_artifacts(store, plan, arm).items():
+        result = RunResult.read(run.summary)
+        if result.state != FINISHED:
+            continue
+        data = _input(store, run, f"{DATA}/{arm.data_of(seed)}")
+        tokenizer = _input(store, run, f"tokenizer/{plan.tokenizer_of(arm.data_of(seed))}")
+        sample = _input(store, run, HELDOUT).path / FINAL
+        scorer = load_scorer(run.path, tokenizer.path)
+        text = calibration_text([data.path / data.summary_as(DataSummary).epochs[0]], scorer.context)
+        for width in bits:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / ("model.xz" if width <= MOST_COMPRESSED else "model.safetensors")
+                size = write_one_file(scorer, QuantizeSettings(bits=width), text, file)
+                score = score_sample(read_one_file(file), sample, plan.settings.heldout.apart)[POOLED]
+            log.info(f"{arm.name}, seed {seed}: {width} bits, {size:,} bytes, {score:.4f} bits per byte")
+            values = (arm.name, seed, result.parameters["total"], width, size, round(score, 5))
+            yield dict(zip(COLUMNS, values, strict=True))
+
+
+def _input(store: Store, run: Artifact, key: str) -> Artifact:
+    made_from = run.manifest.inputs[key]
+    found = store.get(made_from.key, made_from.fingerprint)
+    if found is None:
+        raise StudyError(f"{key}, which {run.key} was made from, is no longer in the store; run the job again")
+    return found
+
+
+def sizes_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Bits per byte against bytes, a line an arm, the mean over seeds; each point has its number of bits."""
+    from pipeline.reporting.plots.style import COLORS, INK, figure_png, new_figure
+
+    figure, axes = new_figure(7.2, 4.2)
+    for number, arm in enumerate(dict.fromkeys(row["arm"] for row in rows)):
+        points = []
+        for bits in sorted({int(row["bits"]) for row in rows if row["arm"] == arm}):
+            there = [row for row in rows if row["arm"] == arm and int(row["bits"]) == bits]
+            size = statistics.fmean(float(row["bytes"]) for row in there) / 1e3
+            points.append((size, statistics.fmean(float(row["bits_per_byte"]) for row in there), bits))
+        color = COLORS[number % len(COLORS)]
+        axes.plot(
+            [x for x, _, _ in points], [y for _, y, _ in points], color=color, marker="o", markersize=4, label=arm
+        )
+        for size, score, bits in points:
+            axes.annotate(str(bits), (size, score), xytext=(3, 3), textcoords="offset points", fontsize=6.5, color=INK)
+    axes.set_xscale("log")
+    axes.set_xlabel("kB of the file, tokenizer included (beside each point: bits a weight)")
+    axes.set_ylabel("held-out bits per byte at the end")
+    axes.legend(fontsize=8, frameon=False)
+    return figure_png(figure)
