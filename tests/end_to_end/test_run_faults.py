@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 BIN = Path(sys.executable).parent
 LONG = ("tokens_per_epoch: 24_000", "tokens_per_epoch: 400_000")
 PATIENCE = 400.0
+AGENT = "trainer.launch"  # torchrun
 
 
 def processes(folder):
@@ -73,8 +74,8 @@ def trainers(project):
     return {pid: words for pid, words in processes(project.folder).items() if "run.json" in words}
 
 
-def resumed_from(project, profile):
-    project.full_train(profile)
+def resumed_from(project, profile, **more):
+    project.full_train(profile, **more)
     manifest = next(project.folder.glob(".squeeze/model/*/manifest.json"))
     return json.loads(manifest.read_text())["summary"]["run"]["resumed_from"]
 
@@ -92,7 +93,7 @@ def test_the_steps_process_ends_by_a_signal(training, sent):
 
 def test_torchrun_is_killed(training):
     project, profile, run = training
-    (torchrun,) = [pid for pid, words in trainers(project).items() if "torch.distributed.run" in words]
+    (torchrun,) = [pid for pid, words in trainers(project).items() if AGENT in words]
     os.kill(torchrun, signal.SIGKILL)
     run.wait(PATIENCE)
     assert run.returncode != 0
@@ -102,12 +103,35 @@ def test_torchrun_is_killed(training):
 
 def test_one_rank_is_killed(training):
     project, profile, run = training
-    ranks = [pid for pid, words in trainers(project).items() if "torch.distributed.run" not in words]
+    ranks = [pid for pid, words in trainers(project).items() if AGENT not in words]
     os.kill(max(ranks), signal.SIGKILL)
     run.wait(PATIENCE)
     assert run.returncode != 0
     wait_for(lambda: not trainers(project), "the end of every trainer process")
     assert resumed_from(project, profile)
+
+
+AT_ONCE = ("launch: {ranks: 2, threads_per_rank: 1}", "launch: {ranks: 2, threads_per_rank: 1}\nassets_at_once: 2")
+"""Each asset in a process of its own."""
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("whose", ["the run", "the asset"])
+@pytest.mark.parametrize("training", [[AT_ONCE]], indirect=True)
+def test_with_several_assets_at_once_a_process_is_killed(training, whose):
+    project, profile, run = training
+    (torchrun,) = [pid for pid, words in trainers(project).items() if AGENT in words]
+    asset = parent(torchrun)
+    assert asset != run.pid
+    os.kill(run.pid if whose == "the run" else asset, signal.SIGKILL)
+    run.wait(PATIENCE)
+    assert run.returncode != 0
+    wait_for(lambda: not trainers(project), "the end of every trainer process")
+    wait_for(lambda: not Path(f"/proc/{asset}").exists(), "the end of the asset's process")
+    assert resumed_from(project, profile, SQUEEZE_ASSETS_AT_ONCE="1")  # in one process: faster, and no other artifacts
 
 
 DETACHED = ("launch: {ranks: 2, threads_per_rank: 1}", "launch: {ranks: 2, threads_per_rank: 1, detached: true}")

@@ -49,7 +49,7 @@ def test_a_setting_out_of_range_is_a_sentence(squeeze, words, said):
     ("weights", "said"),
     [
         ("lowest_loss", b"weights: lowest_loss cannot be loaded"),
-        ("ema", b"a run keeps them where training.ema_horizon is set"),
+        ("ema", b"a run keeps them where training.ema_horizon or average_share is set"),
         ("best", b"best is called averaged now"),
         ("newest", b"weights: found 'newest'; there are averaged, model, ema, lowest_loss"),
     ],
