@@ -19,12 +19,13 @@ def run(*words):
     return result.output
 
 
-def test_the_results_page_holds_what_draw_makes_of_its_csv_files(tmp_path):
-    shutil.copytree(DOCS / "results", tmp_path / "results", ignore=shutil.ignore_patterns("*.png"))
-    page = tmp_path / "results.md"
-    shutil.copy(DOCS / "results.md", page)
-    assert "runs of" in run("draw", "--out", tmp_path / "results", "--page", page)
-    assert page.read_text() == (DOCS / "results.md").read_text()
+@pytest.mark.parametrize(("profile", "name"), [("study", "results"), ("second_round", "second_round")])
+def test_a_results_page_holds_what_draw_makes_of_its_csv_files(tmp_path, profile, name):
+    shutil.copytree(DOCS / name, tmp_path / name, ignore=shutil.ignore_patterns("*.png"))
+    page = tmp_path / f"{name}.md"
+    shutil.copy(DOCS / f"{name}.md", page)
+    assert "runs of" in run("draw", "--profile", profile, "--out", tmp_path / name, "--page", page)
+    assert page.read_text() == (DOCS / f"{name}.md").read_text()
 
 
 def test_a_profile_without_a_study_is_named():

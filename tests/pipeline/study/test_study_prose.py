@@ -1,4 +1,4 @@
-"""What people wrote on the results' page says nothing that its own CSV files do not."""
+"""What people wrote on the pages of results says nothing that their own CSV files do not."""
 
 import itertools
 import re
@@ -12,26 +12,30 @@ from pipeline.study.results.runs_table import read_csv, read_runs
 
 DOCS = Path(__file__).parents[3] / "docs"
 INTERVAL = re.compile(r"([+-]?\d\.\d+) ± (\d\.\d+)")
+APART = {"results": [("quarter_x4", "baseline")], "second_round": []}
+"""Pairs that a page sets beside each other by itself."""
 DIFFERENCES = ("at_end", "equal_tokens", "equal_flops", "equal_time")
 
 
-def known():
-    """(mean, half) of every difference in `effects.csv`, and of the one comparison that the page makes by itself."""
+def known(page="results"):
+    """(mean, half) of every difference in `effects.csv`, and of those that the page makes by itself."""
     found = []
-    for row in read_csv(DOCS / "results/effects.csv"):
-        for name, corpus in itertools.product(DIFFERENCES, ("", *(f":{c}" for c in corpora()))):
+    for row in read_csv(DOCS / page / "effects.csv"):
+        for name, corpus in itertools.product(DIFFERENCES, ("", *(f":{c}" for c in corpora(page)))):
             ends = [row.get(f"{name}{end}{corpus}") for end in ("", "_low", "_high")]
             if all(ends):
                 mean, low, high = map(float, ends)
                 found.append((mean, (high - low) / 2))
-    runs = read_runs(DOCS / "results")
-    ends = {arm: [run.scores["all"] for run in runs if run.arm == arm] for arm in ("quarter_x4", "baseline")}
-    apart = welch(ends["quarter_x4"], ends["baseline"])
-    return [*found, (apart.mean, apart.half)]
+    runs = read_runs(DOCS / page)
+    for pair in APART[page]:
+        arm, reference = ([run.scores["all"] for run in runs if run.arm == name] for name in pair)
+        apart = welch(arm, reference)
+        found.append((apart.mean, apart.half))
+    return found
 
 
-def corpora():
-    names = read_csv(DOCS / "results/effects.csv")[0]
+def corpora(page):
+    names = read_csv(DOCS / page / "effects.csv")[0]
     return [name.partition(":")[2] for name in names if name.startswith("at_end:")]
 
 
@@ -42,15 +46,16 @@ def says(text, value, *, signed):
     return abs(given - value) <= unit / 2 + 1e-9
 
 
-def prose():
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
+def prose(page="results"):
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     return text[text.index("## What was seen") : text.index(BEGIN)]
 
 
-def test_every_interval_in_the_prose_is_in_the_csv_files():
-    figures = INTERVAL.findall(prose())
-    assert len(figures) > 30
-    differences = known()
+@pytest.mark.parametrize(("page", "at_least"), [("results", 30), ("second_round", 5)])
+def test_every_interval_in_the_prose_is_in_the_csv_files(page, at_least):
+    figures = INTERVAL.findall(prose(page))
+    assert len(figures) > at_least
+    differences = known(page)
     for mean, half in figures:
         signed = mean[0] in "+-"
         assert any(
