@@ -9,7 +9,7 @@ the ranks and micro-batches that share it: only so do runs on other machines sta
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -245,6 +245,20 @@ def grouped(training: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def idle_settings(model: ModelConfig, training: TrainingConfig) -> Iterator[tuple[str, str]]:
+    """Settings of `training` that would do nothing to this model: each one's place, and what to do about it."""
+    if training.recurrence_from and model.recurrence is None:
+        yield "training.recurrence_from", "no layers run again: set model.recurrence, or leave it out"
+    if training.window_warmup and model.window is None:
+        yield "training.window_warmup", "no attention is short: set model.window, or leave it out"
+    if training.optimizer.head_learning_rate is not None and model.tied:
+        yield (
+            "training.optimizer.head_learning_rate",
+            "the output projection is the embedding: set model.tied to false, or training.optimizer."
+            "embedding_learning_rate in its place",
+        )
+
+
 @dataclass(frozen=True, config=STRICT_KEYS)
 class ValidationData:
     """Held-out documents of one corpus: the `shards.json` of a validation set that holds it."""
@@ -282,6 +296,10 @@ class RunConfig:
     data: DataConfig
     out: str
     training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self) -> None:
+        for place, what in idle_settings(self.model, self.training):
+            raise ValueError(f"{place}: {what}")
 
     @classmethod
     def from_dict(cls, data: object, where: str = "run:") -> RunConfig:

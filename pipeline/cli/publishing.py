@@ -35,7 +35,7 @@ def write_in_bits(store: Store, out: Path, bits: int, group: int | None, method:
     """Write the latest model and its tokenizer as one file; returns a line about it.
 
     Weights are rounded by the text of the first epoch that the model was trained on. Raises ExportError for settings
-    that do not fit, SqueezeError where `out` is there or that text is no longer in the store.
+    that do not fit, SqueezeError where `out` is there, StoreError where that text is no longer in the store.
     """
     from pipeline.evaluation.loading import load_scorer
     from pipeline.evaluation.one_file import calibration_text, write_one_file
@@ -45,27 +45,16 @@ def write_in_bits(store: Store, out: Path, bits: int, group: int | None, method:
     if out.exists():
         raise SqueezeError(f"--out {out}: exists already; name a file that does not")
     model = store.current("model")
-    scorer = load_scorer(model.path, _input(store, model, "tokenizer").path)
+    scorer = load_scorer(model.path, store.input_of(model, "tokenizer").path)
     text = None
     if settings.calibrated:
         epoch = min((key for key in model.manifest.inputs if key.startswith("shards/epoch_")), default=None)
         if epoch is None:
             raise SqueezeError("this model was not trained on shards of the store: round it with --method nearest")
-        text = calibration_text([_input(store, model, epoch).path / MANIFEST_NAME], scorer.context)
+        text = calibration_text([store.input_of(model, epoch).path / MANIFEST_NAME], scorer.context)
     written = write_one_file(scorer, settings, text, out)
     whole = 4 * sum(parameter.numel() for parameter in scorer.model.parameters())
     return f"{out}: {size(written)} with the tokenizer, 1/{whole / written:.1f} of the weights in float32"
-
-
-def _input(store: Store, artifact: Artifact, key: str) -> Artifact:
-    """What an artifact was made from. Raises SqueezeError where the store has it no more."""
-    made_from = artifact.manifest.inputs[key]
-    found = store.get(made_from.key, made_from.fingerprint)
-    if found is None:
-        raise SqueezeError(
-            f"{key}, which {artifact.key} was made from, is no longer in the store; materialize it again"
-        )
-    return found
 
 
 def push_model(

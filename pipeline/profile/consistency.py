@@ -13,7 +13,7 @@ from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.launch.settings import LaunchSettings
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, idle_settings
 from trainer.errors import ConfigError
 from trainer.mistakes import Mistake
 from trainer.model.config import ModelConfig
@@ -56,6 +56,8 @@ def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake
     yield from _batch(profile)
     yield from _steps(profile, own_warmup=own_warmup)
     yield from _weights(profile)
+    for place, what in idle_settings(profile.model, profile.training):
+        yield Mistake(tuple(place.split(".")), what)
 
 
 def _mixtures(profile: Sections) -> Iterator[Mistake]:
@@ -119,12 +121,12 @@ def _packing(profile: Sections) -> Iterator[Mistake]:
 def _weights(profile: Sections) -> Iterator[Mistake]:
     """Weights to score that the run does not keep."""
     name, training = profile.evaluation.weights, profile.training
-    setting = {"ema": "ema_horizon", "lowest_loss": "evaluate_every"}.get(name)
-    tail = name == "ema" and training.average_share is not None
-    if setting is not None and getattr(training, setting) is None and not tail:
+    keeps = {"ema": ("ema_horizon", "average_share"), "lowest_loss": ("evaluate_every",)}.get(name, ())
+    if keeps and all(getattr(training, setting) is None for setting in keeps):
+        settings = " or ".join(f"training.{setting}" for setting in keeps)
         yield Mistake(
             ("evaluation", "weights"),
-            f"it is {name}, which a run keeps only where training.{setting} is set: set that, or write averaged",
+            f"it is {name}, which a run keeps only where {settings} is set: set that, or write averaged",
         )
 
 

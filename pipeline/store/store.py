@@ -122,6 +122,17 @@ class Store:
             raise DamagedError(f"{self.root / record}: this is the manifest of another artifact; {AGAIN}")
         return Artifact(manifest, self.backend)
 
+    def input_of(self, artifact: Artifact, label: str) -> Artifact:
+        """What an artifact was made from. Raises StoreError where the store has it no more."""
+        made_from = artifact.manifest.inputs[label]
+        found = self.get(made_from.key, made_from.fingerprint)
+        if found is None:
+            raise StoreError(
+                f"{made_from.key}, which {artifact.key} was made from, is no longer in the store: materialize "
+                f"{artifact.key} again"
+            )
+        return found
+
     def find_fresh(
         self, key: str, *, code_version: str, identity: Mapping[str, Any], inputs: Iterable[str]
     ) -> Artifact | None:

@@ -15,7 +15,7 @@ from pipeline.base.suggestions import did_you_mean
 from pipeline.sharding.settings import StageSettings
 from pipeline.study.settings import SECTIONS, Budget, StudySettings
 from pipeline.tokenization.settings import TokenizationSettings
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, idle_settings
 from trainer.errors import ConfigError
 from trainer.model.config import ModelConfig
 
@@ -70,6 +70,8 @@ class StudyPlan:
             training = dataclasses.replace(training, precision="bf16") if training.precision == "auto" else training
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        for place, what in idle_settings(model, training):
+            raise ValueError(f"{where}{place}: {what}")
         return ArmPlan(name, model, training, study.data_of(name), budget, seeds, study.arms[name].keep_weights)
 
     def stages_of(self, data: str) -> tuple[StageSettings, ...]:

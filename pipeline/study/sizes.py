@@ -21,7 +21,7 @@ from pipeline.study.runs.seed_process import score_sample
 from pipeline.study.runs.seeds import DATA, HELDOUT, seed_artifacts
 
 if TYPE_CHECKING:
-    from pipeline.store import Artifact, Store
+    from pipeline.store import Store
 
 SIZES_FILE: Final = "sizes.csv"
 PICTURE_FILE: Final = "sizes.png"
@@ -54,9 +54,9 @@ def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) ->
         result = RunResult.read(run.summary)
         if result.state != FINISHED:
             continue
-        data = _input(store, run, f"{DATA}/{arm.data_of(seed)}")
-        tokenizer = _input(store, run, f"tokenizer/{plan.tokenizer_of(arm.data_of(seed))}")
-        sample = _input(store, run, HELDOUT).path / FINAL
+        data = store.input_of(run, f"{DATA}/{arm.data_of(seed)}")
+        tokenizer = store.input_of(run, f"tokenizer/{plan.tokenizer_of(arm.data_of(seed))}")
+        sample = store.input_of(run, HELDOUT).path / FINAL
         scorer = load_scorer(run.path, tokenizer.path)
         text = calibration_text([data.path / data.summary_as(DataSummary).epochs[0]], scorer.context)
         for width in bits:
@@ -67,14 +67,6 @@ def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) ->
             log.info(f"{arm.name}, seed {seed}: {width} bits, {size:,} bytes, {score:.4f} bits per byte")
             values = (arm.name, seed, result.parameters["total"], width, size, round(score, 5))
             yield dict(zip(COLUMNS, values, strict=True))
-
-
-def _input(store: Store, run: Artifact, key: str) -> Artifact:
-    made_from = run.manifest.inputs[key]
-    found = store.get(made_from.key, made_from.fingerprint)
-    if found is None:
-        raise StudyError(f"{key}, which {run.key} was made from, is no longer in the store; run the job again")
-    return found
 
 
 def sizes_png(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -1,7 +1,8 @@
 """The one GPT: embed, run the blocks, norm, project on the vocabulary. Every idea is a switch of `ModelConfig`.
 
 In: token ids. Out: logits, or the loss without ever holding all logits. Read this file, `attention.py` and
-`layers.py` and you have read the model; `moe.py`, `rope.py` and `loss.py` hold what their names say.
+`layers.py` and you have read the plain model; `frame.py` is what the layers of a pass share, and every other file holds
+the switch or the step that its name says (`stream.py` that of the residuals, `past.py` which token comes before which).
 
 Always: pre-norm blocks, x + attention(norm(x)) and x + mlp(norm(x)); residuals in float32 under autocast; one
 parameter per tensor of the checkpoint, so a tied embedding occurs once.

@@ -154,7 +154,19 @@ AT_LOAD = {
     "shards of no whole batches": ("shards: {tokens_per_shard: 999}", "must be a multiple of tokens_per_batch"),
     "an average that no run keeps": (
         "evaluation: {weights: ema}",
-        "evaluation.weights: it is ema, which a run keeps only where training.ema_horizon is set",
+        "evaluation.weights: it is ema, which a run keeps only where training.ema_horizon or training.average_share is",
+    ),
+    "layers that come late and never": (
+        "training: {recurrence_from: 0.5}",
+        "training.recurrence_from: no layers run again: set model.recurrence, or leave it out",
+    ),
+    "windows that grow to nothing": (
+        "training: {window_warmup: 0.5}",
+        "training.window_warmup: no attention is short: set model.window, or leave it out",
+    ),
+    "a rate of no head": (
+        "training: {optimizer: {head_learning_rate: 0.01}}",
+        "training.optimizer.head_learning_rate: the output projection is the embedding: set model.tied to false",
     ),
     "the lowest loss of no evaluation": (
         "evaluation: {weights: lowest_loss}\ntraining: {evaluate_every: null}",

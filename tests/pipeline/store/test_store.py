@@ -57,6 +57,15 @@ def test_an_input_rebuilt_with_the_same_content_rebuilds_nothing(store):
     assert ensure(store, inputs={"documents": two.artifact}, build=refuse).reused
 
 
+def test_what_an_artifact_was_made_from_is_found_until_it_is_removed(store):
+    parent = ensure(store, "documents").artifact
+    made = ensure(store, inputs={"text": parent}).artifact
+    assert store.input_of(made, "text").fingerprint == parent.fingerprint
+    shutil.rmtree(parent.path)
+    with pytest.raises(StoreError, match="documents, which corpus was made from, is no longer in the store"):
+        store.input_of(made, "text")
+
+
 def test_what_is_fresh_is_what_a_build_would_reuse(store):
     documents = ensure(store, "documents", build=write("a")).artifact
     made = ensure(store, inputs={"documents": documents}).artifact

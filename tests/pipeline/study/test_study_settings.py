@@ -77,6 +77,10 @@ def test_equal_parameters_are_equal(profile):
         ({"arms": {"rope": {"sedes": [1]}}}, "unknown key.*did you mean 'seeds'"),
         ({"baseline": "base"}, "baseline: there is no arm 'base'"),
         ({"recipe": "squezed"}, "recipe: there is no arm 'squezed'; did you mean 'squeezed'"),
+        (
+            {"arms": {"rope": {"change": {"training.window_warmup": 0.5}}}},
+            "training.window_warmup: no attention is short",
+        ),
         ({"arms": {"rope": {"idea": 14}}}, "arms.rope.idea: 14 is none of the 13 ideas"),
         ({"questions": [{"kind": "reaches", "arm": "roe", "most_tokens": 1}]}, "questions.*'roe'; did you mean 'rope'"),
         ({"questions": [{"kind": "wins"}]}, "questions.*'wins'"),

@@ -103,6 +103,17 @@ def test_a_batch_must_hold_whole_sequences() -> None:
         TrainingConfig(batch_tokens=8192).sequences_per_batch(300)
 
 
+@pytest.mark.parametrize("idle", [{"recurrence_from": 0.5}, {"optimizer": {"head_learning_rate": 0.01}}])
+def test_a_setting_that_would_do_nothing_to_the_model_is_refused(idle: dict[str, Any]) -> None:
+    run = {"preset": "s", "data": DATA, "out": "o", "training": idle}
+    with pytest.raises(
+        ConfigError, match=r"training\.(recurrence_from: no layers run again|optimizer\.head_learning_rate)"
+    ):
+        RunConfig.from_dict(run)
+    acts = {"recurrence": {"first": 1, "last": 2}, "tied": False}
+    assert RunConfig.from_dict(run | {"model": acts}).model.tied is False
+
+
 def test_runtime_settings_stay_out_of_the_identity() -> None:
     plain = TrainingConfig()
     elsewhere = dataclasses.replace(plain, device="cpu", micro_batch=3, compile="on", checkpoint_every=7, log_every=1)

@@ -137,8 +137,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(make_run: Any, caplog: py
     [
         ({"model": {"width": 64}}, r"of another architecture: model\.width is 32 there, 64 here"),
         (
-            {"optimizer": {"head_learning_rate": 0.02}},
-            r"training\.optimizer\.head_learning_rate is None there, 0\.02 here",
+            {"optimizer": {"vector_learning_rate": 0.02}},
+            r"training\.optimizer\.vector_learning_rate is None there, 0\.02 here",
         ),
         ({"optimizer": {"learning_rate": 0.02}}, r"training\.optimizer\.learning_rate is 0\.01 there, 0\.02 here"),
         ({"max_steps": 15}, "of a run of 14 steps, this one has 15"),
