@@ -23,7 +23,7 @@ from trainer.model.linear import product, weight_gradient
 IGNORE = -100  # a target that is not scored
 
 # float32 numbers at once, of the logits and of what is added to the weight's gradient: a CPU's cache, a GPU's memory
-CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}
+CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 FEWEST_ROWS = 128
 ROW_MULTIPLE = {"cuda": 64}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
@@ -87,31 +87,35 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
-        all_scored = hidden_NC.device.type == "cpu" and bool((targets_N != IGNORE).all())  # asking a GPU would wait
         weight_rows = chunk_rows(weight_VC.shape[1], weight_VC.device)
+        powers = hidden_NC.new_empty(min(rows, len(hidden_NC)), V, dtype=torch.float32)
         for part in _parts(len(hidden_NC), rows):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
             scored_n1 = targets_n1 != IGNORE
             safe_n1 = targets_n1.clamp_min(0)
-            logits_nV = product(chunk_nC, weight_PC)[:, :V]
-            if cap is not None:
-                logits_nV = soft_cap(logits_nV.float(), cap)
-            grad_nV = logits_nV.softmax(-1, dtype=torch.float32)
-            # log of the sum of exponentials, from the likeliest token's probability: one exponential a logit, not two
-            log_sum_n1 = logits_nV.amax(-1, keepdim=True).float() - grad_nV.amax(-1, keepdim=True).log()
-            total += ((log_sum_n1 - logits_nV.gather(1, safe_n1).float()) * scored_n1).sum()
+            raw_nP = product(chunk_nC, weight_PC)
+            logits_nV = raw_nP[:, :V] if cap is None else soft_cap(raw_nP[:, :V].float(), cap)
+            largest_n1 = logits_nV.amax(-1, keepdim=True).float()
+            target_n1 = logits_nV.gather(1, safe_n1).float()
+            powers_nV = torch.sub(logits_nV, largest_n1, out=powers[: len(chunk_nC)]).exp_()
+            sum_n1 = powers_nV.sum(-1, keepdim=True)
+            total += ((largest_n1 + sum_n1.log() - target_n1) * scored_n1).sum()
             if not (need_hidden or need_weight):
                 continue
-            grad_nV.scatter_add_(1, safe_n1, grad_nV.new_full((), -1.0).expand_as(safe_n1))
+            # softmax less one at the target, times the sum: that is divided out of the few numbers of a token's hidden
+            # state and not of its V probabilities
+            powers_nV.scatter_add_(1, safe_n1, -sum_n1)
             if cap is not None:
-                grad_nV.mul_(1 - (logits_nV / cap).square())
-            grad_nP = (grad_nV if all_scored else grad_nV.mul_(scored_n1)).to(dtype)
-            grad_nP = F.pad(grad_nP, (0, padding)) if padding else grad_nP
+                powers_nV.mul_(1 - (logits_nV / cap).square())
+            scale_n1 = scored_n1 / sum_n1
+            grad_nP = raw_nP
+            grad_nP[:, :V] = powers_nV  # the padding's logits are products with zeros, and so the zeros it needs
             if grad_hidden_NC is not None:
-                grad_hidden_NC[part] = product(grad_nP, weight_PC.T)
+                grad_hidden_NC[part] = product(grad_nP, weight_PC.T) * scale_n1
             if grad_weight_VC is not None:
+                scaled_nC = (chunk_nC * scale_n1).to(dtype)
                 for some in _parts(V, weight_rows):  # a product of all rows would be as large as the sum
-                    grad_weight_VC[some] += weight_gradient(grad_nP[:, some], chunk_nC)
+                    grad_weight_VC[some] += weight_gradient(grad_nP[:, some], scaled_nC)
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
