@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,16 @@ def s3_endpoint() -> Iterator[str]:
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: str) -> dict[str, str]:
+    """What the environment of a process says of a new bucket."""
+    if not s3_endpoint:
+        pytest.skip("moto is missing: pip install 'squeeze-gpt[cluster]'")
+    name = f"squeeze-{secrets.token_hex(6)}"
+    buckets.make_bucket(s3_endpoint, name)
+    return {"AWS_ENDPOINT_URL": s3_endpoint, "SQUEEZE_STORE": f"s3://{name}/store", **buckets.ENVIRONMENT}
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from pipeline.base.executor import Executor
 from pipeline.curation.contamination import find_contamination
 from pipeline.curation.documents import build_documents
@@ -17,21 +15,12 @@ from pipeline.sharding.epoch import build_epoch
 from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings
-from pipeline.sharding.shuffle import two_passes
 from tests.pipeline.curation.stories import similar, story
 from tests.pipeline.sharding.conftest import documents, write_store
 
 ITEMS = [("quiz", str(seed), story(seed)[:200]) for seed in range(10)]
 CORPORA = ("a", "b")
 SHARDS = ShardSettings(tokens_per_shard=2000, tokens_per_batch=500, workers=2)
-
-
-def give_small_work_away(patch: pytest.MonkeyPatch) -> None:
-    """Have it go to workers, and have the shuffle's first pass copy tokens."""
-    for module in ("duplicates.near_duplicates", "contamination"):
-        patch.setattr(f"pipeline.curation.{module}.WORTH_BYTES", 0)
-    patch.setattr("pipeline.curation.documents._worth_workers", lambda units: True)
-    patch.setattr(two_passes, "_stay_in_page_cache", lambda *_: False)
 
 
 def build(root: Path, executor: Executor) -> dict[str, bytes]:

@@ -9,7 +9,8 @@ import pytest
 from pipeline.base.executor import Executor, InProcess, Processes
 from pipeline.engine.executors import executor_of
 from pipeline.engine.settings import RayEngine, SlurmEngine
-from tests.cluster.small_build import build, give_small_work_away
+from tests.cluster.small_build import build
+from tests.cluster.small_work import give_small_work_away
 
 pytestmark = pytest.mark.cluster
 
@@ -26,7 +27,7 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Executor:
 
 
 def test_every_file_is_that_of_one_process(executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_small_work_away(monkeypatch)
+    give_small_work_away(monkeypatch.setattr)
     alone = build(tmp_path / "alone", InProcess())
     with executor:
         made = build(tmp_path / "engine", executor)

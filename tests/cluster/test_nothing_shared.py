@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from pipeline.engine.settings import RayEngine
 from pipeline.store.remote.address import open_objects
 from tests.cluster import parts
 from tests.cluster.ray_nodes import RayNodes
-from tests.cluster.small_build import build, give_small_work_away
-from tests.pipeline.store.remote import buckets
+from tests.cluster.small_build import build
+from tests.cluster.small_work import give_small_work_away
 
 pytestmark = pytest.mark.cluster
 pytest.importorskip("obstore", reason="obstore is missing: pip install 'squeeze-gpt[s3]'")
@@ -23,24 +22,18 @@ pytest.importorskip("obstore", reason="obstore is missing: pip install 'squeeze-
 @pytest.fixture(params=["s3", "file"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A new bucket's address, which SQUEEZE_STORE names."""
-    address = (tmp_path / "bucket").as_uri()
+    environment = {"SQUEEZE_STORE": (tmp_path / "bucket").as_uri()}
     if request.param == "s3":
-        endpoint = request.getfixturevalue("s3_endpoint")
-        if not endpoint:
-            pytest.skip("moto is missing: pip install 'squeeze-gpt[cluster]'")
-        for name, value in {"AWS_ENDPOINT_URL": endpoint, **buckets.ENVIRONMENT}.items():
-            monkeypatch.setenv(name, value)
-        name = f"squeeze-{secrets.token_hex(6)}"
-        buckets.make_bucket(endpoint, name)
-        address = f"s3://{name}/store"
-    monkeypatch.setenv("SQUEEZE_STORE", address)
-    return address
+        environment = request.getfixturevalue("s3_bucket")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment["SQUEEZE_STORE"]
 
 
 def test_every_file_is_that_of_one_process(
     ray_nodes: RayNodes, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_small_work_away(monkeypatch)
+    give_small_work_away(monkeypatch.setattr)
     alone = build(tmp_path / "home" / "alone", InProcess())
     engine = RayEngine(address=ray_nodes.address, files="store")
     with executor_of(engine, 0, tmp_path / "unused", setting="workers", root=tmp_path / "home") as executor:
