@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.ray_nodes import RayNodes
+from tests.cluster.small_work import give_small_work_away
+from tests.cluster.whole_profile import build_all
 from tests.end_to_end.tiny_project import text
 from tests.pipeline.curation.stories import similar
 
@@ -81,19 +83,19 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(folder: Path, texts: Path, by: By) -> dict[str, str]:
     """Content hash by artifact of the whole profile, in a store of its own."""
     folder.mkdir()
-    profile = folder / "small.yaml"
+    profile, home = folder / "small.yaml", folder / "home"
     profile.write_text(PROFILE.format(texts=texts, workers=by.workers, launch=by.launch))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_", "SQUEEZE_"))}
-    own = {"SQUEEZE_PROFILE": str(profile), "SQUEEZE_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [by.python, "-m", "tests.cluster.whole_profile"],
-        cwd=ROOT,
-        env=clean | own | by.environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("DAGSTER_", "SQUEEZE_"))]:
+            patch.delenv(name)
+        for name, value in by.environment.items():
+            patch.setenv(name, value)
+        if by.python == sys.executable:
+            give_small_work_away(patch.setattr)
+            return build_all(profile, home)
+        words = [by.python, "-m", "tests.cluster.whole_profile", str(profile), str(home)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
