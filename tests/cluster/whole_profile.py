@@ -13,7 +13,6 @@ from unittest import mock
 
 import dagster as dg
 
-from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
 from pipeline.store.local import LocalBackend
@@ -22,6 +21,8 @@ from tests.cluster.small_work import give_small_work_away
 
 def build_all(profile_file: Path, home: Path) -> dict[str, str]:
     """Content hash by artifact, for whoever has given small work away."""
+    from pipeline.definitions import build_definitions  # reads a profile, and takes the terminal in hand
+
     profile = load_profile(str(profile_file))
     job = build_definitions(profile, str(home)).resolve_job_def("full_train")
     job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
