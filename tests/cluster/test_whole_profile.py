@@ -142,7 +142,7 @@ def another_python() -> By:
 
 
 @pytest.mark.parametrize(
-    "by", ["two_processes", "ray_on_a_shared_folder", "ray_over_a_bucket", "slurm_of_two_nodes", "another_python"]
+    "by", ["two_processes", "slurm_of_two_nodes", "another_python", "ray_on_a_shared_folder", "ray_over_a_bucket"]
 )
 def test_every_artifact_is_that_of_one_process(
     request: pytest.FixtureRequest, tmp_path: Path, texts: Path, one_process: dict[str, str], by: str
