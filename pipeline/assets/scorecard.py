@@ -14,7 +14,7 @@ import dagster as dg
 from pipeline.assets.evaluation import GROUP
 from pipeline.assets.metadata import chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset, from_here
-from pipeline.base.canonical import text_hash
+from pipeline.base.canonical import canonical_hash
 from pipeline.base.files import write_text
 from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
@@ -36,7 +36,7 @@ from pipeline.reporting.served import REPORT_FILE, REPORT_URL
 from pipeline.store import Artifact, Store
 from pipeline.store.missing import as_named
 
-REPORT_VERSION: Final = "3"
+REPORT_VERSION: Final = "4"
 CARD_FILE: Final = "README.md"
 MOST_NUMBERS: Final = 60
 """Scores that are kept as numbers to plot: a group of tasks may have hundreds."""
@@ -135,7 +135,13 @@ def _report(build: Build, name: str) -> ReportSummary:
     page, card = report_html(facts), model_card(facts)
     write_text(build.out / REPORT_FILE, page)
     write_text(build.out / CARD_FILE, card)
-    return ReportSummary(text_hash(page + card), len(page.encode()))
+    return report_summary(page, card, {key: item.content_hash for key, item in build.inputs.items()})
+
+
+def report_summary(page: str, card: str, shown: Mapping[str, str]) -> ReportSummary:
+    """A page says when and how fast a model was trained, and its pictures are matplotlib's: both may differ where
+    nothing of the model does, so its content is the card and what it shows, by content hash."""
+    return ReportSummary(canonical_hash({"card": card, "shown": dict(shown)}), len(page.encode()))
 
 
 def _report_metadata(summary: ReportSummary, folder: Path, profile: str) -> Metadata:
