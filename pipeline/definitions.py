@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets import ablations
+from pipeline.assets import ablations, race
 from pipeline.assets.checks import checks
 from pipeline.assets.every import every_asset
 from pipeline.assets.naming import Naming
@@ -61,7 +61,7 @@ def _parts(profile: Profile, naming: Naming, root: str) -> dict[str, Any]:
     return {
         "assets": [asset_of(asset, naming, profile.owners) for asset in stored],
         "asset_checks": checks(profile, naming),
-        "jobs": [*jobs(profile, naming), *ablations.jobs(profile, naming)],
+        "jobs": [*jobs(profile, naming), *ablations.jobs(profile, naming), *race.jobs(profile, naming)],
         "sensors": sensors(profile, store),
         "schedules": schedules(),
         "resources": {"store": store},

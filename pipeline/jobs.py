@@ -11,6 +11,7 @@ import dagster as dg
 
 from pipeline.assets.ablations import GROUP as STUDY
 from pipeline.assets.naming import Naming, claim_run
+from pipeline.assets.race import GROUP as RACE
 from pipeline.assets.stored_asset import StoreResource
 from pipeline.assets.training import GROUP as TRAINING
 from pipeline.profile.profile import Profile
@@ -25,7 +26,7 @@ MOST_FAULTS: Final = 20
 
 
 def jobs(profile: Profile, naming: Naming) -> list[Any]:
-    """Every job but the study's."""
+    """Every job but those of the study and the race."""
 
     def groups(*names: str) -> dg.AssetSelection:
         return dg.AssetSelection.groups(*map(naming.group, names))
@@ -34,7 +35,7 @@ def jobs(profile: Profile, naming: Naming) -> list[Any]:
     tokens = dg.AssetSelection.key_prefixes(naming.asset_key("tokens").path)
     parts: dict[str, tuple[dg.AssetSelection, str, dict[str, Any]]] = {
         FULL_TRAIN: (
-            dg.AssetSelection.all() - groups(STUDY),  # the study is a job of its own
+            dg.AssetSelection.all() - groups(STUDY, RACE),  # the study and the race are jobs of their own
             "Everything from the sources to the scorecard; what is already built is reused. The launchpad's values are "
             "the profile's: change one for this run alone.",
             trains,

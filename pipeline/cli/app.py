@@ -22,6 +22,7 @@ from pipeline.cli import (
     inspect_commands,
     model_commands,
     plan_commands,
+    race_commands,
     score_command,
     scorecard_command,
     store_commands,
@@ -46,6 +47,7 @@ for commands in (
 ):
     app.add_typer(commands.app)
 app.add_typer(study_commands.app, name="study")
+app.add_typer(race_commands.app, name="race")
 
 
 def _print_version(asked: bool) -> None:

@@ -21,15 +21,26 @@ from trainer.process.cores import core_count
 
 def study(flight: Flight) -> Iterator[Finding]:
     """A finding for each arm that cannot run here, or one for all of them."""
-    plan, names = flight.profile.study_plan, flight.made("ablation")
-    if plan is None or not names:
+    plan = flight.profile.study_plan
+    if plan is None:
         return
-    found = []
-    for name in names:
-        finding = _arm(plan, plan.arm(name))
-        found.append(only_if_made(finding, f"ablation/{name}", flight.may_reuse))
-    wrong = [finding for finding in found if finding.verdict != "ok"]
-    yield from wrong or [Finding("study", "ok", f"{len(names)} arms can run; {found[0].text}")]
+    found = [(f"ablation/{name}", _arm(plan, plan.arm(name))) for name in flight.made("ablation")]
+    heats = flight.made("race_heat")
+    if heats and plan.settings.race is not None:
+        sides = (plan.arm(plan.settings.baseline), plan.arm(plan.settings.race.entry))
+        found += [(f"race_heat/{seed}", _arm(plan, side)) for seed in heats for side in sides]
+    findings = [only_if_made(finding, key, flight.may_reuse) for key, finding in found]
+    wrong = [finding for finding in findings if finding.verdict != "ok"]
+    if findings:
+        yield from wrong or [Finding("study", "ok", f"{_counted(found)} can run; {findings[0].text}")]
+
+
+def _counted(found: list[tuple[str, Finding]]) -> str:
+    """`3 arms`, or `3 heats`."""
+    keys = list(dict.fromkeys(key for key, _ in found))
+    arms = sum(key.startswith("ablation/") for key in keys)
+    parts = [f"{number} {what}" for number, what in ((arms, "arms"), (len(keys) - arms, "heats")) if number]
+    return " and ".join(parts)
 
 
 def _arm(plan: StudyPlan, arm: ArmPlan) -> Finding:

@@ -18,6 +18,7 @@ from pipeline.evaluation.lm_eval.training_items import WhileTraining
 from pipeline.sharding.settings import StageSettings
 from pipeline.study.questions import Question
 from pipeline.study.results.design import ArmDesign, Design
+from pipeline.study.tracks import RaceSettings
 
 NAME = r"^[a-z][a-z0-9_]*$"
 SECTIONS = ("model", "training")
@@ -150,6 +151,8 @@ class StudySettings(Settings):
     """Multiple-choice tasks every run is scored on at its end; none: no benchmarks."""
     seeds_at_once: int | None = runtime(None, ge=1)
     """Runs side by side, a thread each; none: one a core."""
+    race: RaceSettings | None = later(None)
+    """What makes the study a race (docs/race.md): `extends: race` has it."""
 
     @field_validator("arms", mode="before")
     @classmethod
@@ -161,6 +164,8 @@ class StudySettings(Settings):
         wanted = [("baseline", self.baseline), ("recipe", self.recipe), *(("tuned", name) for name in self.tuned)]
         for number, question in enumerate(self.questions, start=1):
             wanted += [(f"questions, the {number}., {key}", name) for key, name in question.arms()]
+        if self.race is not None and self.race.track is not None:
+            wanted.append(("race.entry", self.race.entry))
         for name, arm in self.arms.items():
             wanted += [(f"arms.{name}.{key}", getattr(arm, key)) for key in ("extends", "against")]
             self._check_data(name, arm)

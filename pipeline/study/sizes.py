@@ -17,7 +17,7 @@ from pipeline.base.errors import StudyError
 from pipeline.study.data import FINAL, DataSummary
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import FINISHED, POOLED, RunResult
-from pipeline.study.runs.seed_process import score_sample
+from pipeline.study.runs.in_bits import file_name, score_in_bits
 from pipeline.study.runs.seeds import DATA, HELDOUT, seed_artifacts
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ SIZES_FILE: Final = "sizes.csv"
 PICTURE_FILE: Final = "sizes.png"
 COLUMNS: Final = ("arm", "seed", "parameters", "bits", "bytes", "bits_per_byte")
 BITS: Final = (32, 16, 8, 6, 4)
-MOST_COMPRESSED: Final = 8
-"""Bits up to which the file is an xz stream: wider numbers hardly get smaller."""
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +44,6 @@ def measure_sizes(plan: StudyPlan, store: Store, bits: Sequence[int] = BITS) -> 
 
 
 def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) -> Iterator[dict[str, Any]]:
-    from pipeline.evaluation.loading import load_scorer
-    from pipeline.evaluation.one_file import calibration_text, read_one_file, write_one_file
     from trainer.quantize import QuantizeSettings
 
     for seed, run in seed_artifacts(store, plan, arm).items():
@@ -57,15 +53,16 @@ def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) ->
         data = store.input_of(run, f"{DATA}/{arm.data_of(seed)}")
         tokenizer = store.input_of(run, f"tokenizer/{plan.tokenizer_of(arm.data_of(seed))}")
         sample = store.input_of(run, HELDOUT).path / FINAL
-        scorer = load_scorer(run.path, tokenizer.path)
-        text = calibration_text([data.path / data.summary_as(DataSummary).epochs[0]], scorer.context)
+        epoch = data.path / data.summary_as(DataSummary).epochs[0]
         for width in bits:
+            settings = QuantizeSettings(bits=width)
             with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / ("model.xz" if width <= MOST_COMPRESSED else "model.safetensors")
-                size = write_one_file(scorer, QuantizeSettings(bits=width), text, file)
-                score = score_sample(read_one_file(file), sample, plan.settings.heldout.apart)[POOLED]
-            log.info(f"{arm.name}, seed {seed}: {width} bits, {size:,} bytes, {score:.4f} bits per byte")
-            values = (arm.name, seed, result.parameters["total"], width, size, round(score, 5))
+                file = Path(folder) / file_name("model", width)
+                apart = plan.settings.heldout.apart
+                figures = score_in_bits(run.path, tokenizer.path, epoch, settings, sample, apart, file)
+            score = figures.bits_per_byte[POOLED]
+            log.info(f"{arm.name}, seed {seed}: {width} bits, {figures.bytes:,} bytes, {score:.4f} bits per byte")
+            values = (arm.name, seed, result.parameters["total"], width, figures.bytes, round(score, 5))
             yield dict(zip(COLUMNS, values, strict=True))
 
 

@@ -47,7 +47,7 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
     turns: dict[str, Callable[[int], tuple[float, float]]] = {}
     for name in plan.settings.arms:
         arm = plan.arm(name)
-        model = dataclasses.replace(arm.model, vocab_size=_vocabulary(plan, arm))
+        model = dataclasses.replace(arm.model, vocab_size=vocabulary_of(plan, arm))
         key = _same_speed(model, arm.training)
         groups.setdefault(key, []).append(name)
         if key not in turns:
@@ -67,7 +67,7 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
     write_csv(out, COLUMNS, [rows[name] for name in plan.settings.arms])
 
 
-def _vocabulary(plan: StudyPlan, arm: ArmPlan) -> int:
+def vocabulary_of(plan: StudyPlan, arm: ArmPlan) -> int:
     """Rows of the arm's vocabulary, from its tokenizer's specification where that says so."""
     from pipeline.tokenization.specs import load_specs, specs_folders
 

@@ -69,6 +69,7 @@ RULES = [
     (r"squeeze (export --bits|score)\b", "options"),  # tests/pipeline/cli/test_one_file_commands.py writes a file
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
     (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
+    (r"squeeze race \w+", "options"),  # tests/pipeline/study/test_race_heats.py runs one, test_race_commands.py checks
     (r"squeeze study \w+", "options"),  # tests/pipeline/cli/test_study_commands.py draws
     (r"squeeze (check|pin|fetch)\b", "options"),  # tests/pipeline/cli/test_hub_commands.py asks the imitated hub
     (r"export \w+=", "elsewhere"),  # tests/end_to_end/test_fetch_ahead.py builds with it

@@ -49,6 +49,20 @@ def test_every_asset_but_the_studys_belongs_to_exactly_one_partial_job(definitio
     assert sum(len(part) for part in parts) == len(set().union(*parts)) == len(keys_of(definitions, "full_train"))
 
 
+def test_a_race_has_a_job_of_its_own_with_a_heat_a_seed(tmp_path):
+    study = {"race": {"track": "time"}, "arms": {"entry": {"seeds": [4, 5, 6]}}}
+    definitions = build_definitions(load_profile("race", {"study": study}), str(tmp_path))
+    heats = {f"race/race_heat/{seed}" for seed in (4, 5, 6)}
+    keys = {
+        job: {key.to_user_string() for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys}
+        for job in ("race", "ablations", "full_train")
+    }
+    assert {key for key in keys["race"] if "heat/" in key} == heats
+    assert "race/ablation_data/standard" in keys["race"]
+    assert not any(key.startswith("race/ablation/") for key in keys["race"])
+    assert not heats & (keys["ablations"] | keys["full_train"])
+
+
 def test_the_launchpad_shows_the_profiles_own_training_settings(definitions):
     for job in ("full_train", "train_only"):
         shown = definitions.resolve_job_def(job).run_config["ops"]["model"]["config"]

@@ -40,12 +40,17 @@ def markdown(results: Results, effects: Sequence[Effect], study: StudySettings) 
 
 def write_page(page: Path, text: str) -> None:
     """Put the markdown between the page's two marks. Raises StudyError where the page has none."""
+    write_between(page, BEGIN, END, text)
+
+
+def write_between(page: Path, first: str, last: str, text: str) -> None:
+    """Put a text between two marks of a page. Raises StudyError where the page has none."""
     content = page.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise StudyError(f"{page}: the marks {BEGIN!r} and {END!r} are missing; put them where the tables belong")
-    write_text(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise StudyError(f"{page}: the marks {first!r} and {last!r} are missing; put them where the tables belong")
+    write_text(page, f"{before}{first}\n\n{text}\n\n{last}{after}")
 
 
 def _questions(results: Results, study: StudySettings) -> str:

@@ -74,6 +74,25 @@ def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
     }
 
 
+def seed_task(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], seed: int) -> SeedTask:
+    """What one run of an arm needs; `inputs` hold the artifacts of `seed_inputs`."""
+    study, name = plan.settings, arm.data_of(seed)
+    data, tokenizer = inputs[f"{DATA}/{name}"], plan.tokenizer_of(name)
+    items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
+    return SeedTask(
+        model=arm.model.to_dict(),
+        training=dataclasses.asdict(arm.training) | {"seed": seed, "max_steps": None},
+        budget=arm.budget.model_dump(),
+        points=study.points,
+        epochs=[str(data.path / epoch) for epoch in data.summary_as(DataSummary).epochs],
+        tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
+        heldout=str(inputs[HELDOUT].path),
+        apart=list(study.heldout.apart),
+        benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
+        keep_weights=arm.keep_weights,
+    )
+
+
 def run_arm(
     plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, launcher: Launcher, log: Logger
 ) -> ArmSummary:
@@ -82,28 +101,9 @@ def run_arm(
     `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
     """
     study = plan.settings
-    tokenizer = plan.tokenizer_of(arm.data[0])
-    items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
-    task = SeedTask(
-        model=arm.model.to_dict(),
-        training=dataclasses.asdict(arm.training),
-        budget=arm.budget.model_dump(),
-        points=study.points,
-        epochs=[],
-        tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
-        heldout=str(inputs[HELDOUT].path),
-        apart=list(study.heldout.apart),
-        benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
-        keep_weights=arm.keep_weights,
-    )
 
     def seed(number: int, stop: Event) -> Artifact:
-        data = inputs[f"{DATA}/{arm.data_of(number)}"]
-        of_seed = dataclasses.replace(
-            task,
-            training=task.training | {"seed": number, "max_steps": None},
-            epochs=[str(data.path / epoch) for epoch in data.summary_as(DataSummary).epochs],
-        )
+        of_seed = seed_task(plan, arm, inputs, number)
 
         def build(out: Path) -> Built:
             result = run_seed(of_seed, out, launcher, log, stop)
