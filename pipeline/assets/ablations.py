@@ -36,8 +36,8 @@ from pipeline.study.report.report import REPORT_VERSION, ReportSummary, build_re
 from pipeline.study.results.results import Results
 from pipeline.study.results.run_result import FINISHED, POOLED
 from pipeline.study.results.runs_table import SPEED_FILE, collect, read_speed
-from pipeline.study.runs.arm import ARM_VERSION, ArmSummary, arm_identity, arm_key, finished_arms, run_arm
-from pipeline.study.runs.seeds import DATA, HELDOUT, ITEMS, arm_inputs
+from pipeline.study.runs.arm import ARM_VERSION, ArmSummary, arm_identity, finished_arms, run_arm
+from pipeline.study.runs.seeds import DATA, HELDOUT, ITEMS, arm_inputs, arm_key
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"

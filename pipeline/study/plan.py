@@ -30,7 +30,11 @@ class ArmPlan(NamedTuple):
     """Data sets of one tokenizer, which its seeds take in turn."""
     budget: Budget
     seeds: tuple[int, ...]
+    teachers: tuple[str, ...] = ()
+    """Arms that it learns from."""
     keep_weights: bool = False
+    teaches: bool = False
+    """Whether another arm learns from its runs."""
 
     def data_of(self, seed: int) -> str:
         """The data set that a seed trains on."""
@@ -72,7 +76,17 @@ class StudyPlan:
             raise ValueError(str(error)) from None
         for place, what in idle_settings(model, training):
             raise ValueError(f"{where}{place}: {what}")
-        return ArmPlan(name, model, training, study.data_of(name), budget, seeds, study.arms[name].keep_weights)
+        return ArmPlan(
+            name=name,
+            model=model,
+            training=training,
+            data=study.data_of(name),
+            budget=budget,
+            seeds=seeds,
+            teachers=study.teachers_of(name),
+            keep_weights=study.arms[name].keep_weights,
+            teaches=study.teaches(name),
+        )
 
     def stages_of(self, data: str) -> tuple[StageSettings, ...]:
         """The stages of a data set: its own, or the schedule's."""

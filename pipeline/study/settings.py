@@ -100,6 +100,9 @@ class Arm(Settings):
     data: str | tuple[str, ...] | None = None
     """The data set it trains on. Several: its seeds take them in turn, so that what its runs spread over is the choice
     and the order of the text too; without several draws of it, an arm about either gets no verdict."""
+    teachers: tuple[ArmName, ...] = later(())
+    """Arms whose finished runs, of every seed, it learns from beside the text, as `training.teacher_weight` and
+    `training.teacher_temperature` say: the mean of their distributions counts. Theirs must be its tokenizer."""
     budget: Budget | None = None
     seeds: tuple[int, ...] | None = None
     keep_weights: bool = runtime(False)
@@ -168,6 +171,7 @@ class StudySettings(Settings):
             wanted.append(("race.entry", self.race.entry))
         for name, arm in self.arms.items():
             wanted += [(f"arms.{name}.{key}", getattr(arm, key)) for key in ("extends", "against")]
+            wanted += [(f"arms.{name}.teachers", teacher) for teacher in arm.teachers]
             self._check_data(name, arm)
             if self.ideas and arm.idea > len(self.ideas):
                 raise ValueError(f"arms.{name}.idea: {arm.idea} is none of the {len(self.ideas)} ideas")
@@ -176,6 +180,10 @@ class StudySettings(Settings):
                 raise ValueError(f"{where}: there is no arm {given!r}{did_you_mean(given, self.arms)}")
         for name in self.arms:
             self.lineage(name)
+        for name in self.arms:
+            self._check_teachers(name)
+        if self.race is not None and self.race.track is not None and self.teachers_of(self.race.entry):
+            raise ValueError(f"arms.{self.race.entry}.teachers: nobody teaches in a race, as it would not be counted")
         return self
 
     def _check_data(self, name: str, arm: Arm) -> None:
@@ -189,6 +197,19 @@ class StudySettings(Settings):
         tokenizers = {self.data[data].tokenizer for data in named or ()}
         if len(tokenizers) > 1:
             raise ValueError(f"arms.{name}.data: {' and '.join(named or ())} have different tokenizers")
+
+    def _check_teachers(self, name: str) -> None:
+        tokenizer = self.data[self.data_of(name)[0]].tokenizer
+        for teacher in self.teachers_of(name):
+            if self.data[self.data_of(teacher)[0]].tokenizer != tokenizer:
+                raise ValueError(f"arms.{name}.teachers: {teacher} has another tokenizer than {name}")
+        known: set[str] = set()
+        above = set(self.teachers_of(name))
+        while above:
+            known |= above
+            above = {teacher for arm in above for teacher in self.teachers_of(arm)} - known
+        if name in known:
+            raise ValueError(f"arms.{name}.teachers: it would learn from itself")
 
     def lineage(self, name: str) -> list[str]:
         """The arm and what it extends, the first ancestor first. Raises ValueError for a circle."""
@@ -210,6 +231,15 @@ class StudySettings(Settings):
         given = [self.arms[ancestor].data for ancestor in self.lineage(name)]
         chosen = next((data for data in reversed(given) if data), next(iter(self.data)))
         return (chosen,) if isinstance(chosen, str) else chosen
+
+    def teachers_of(self, name: str) -> tuple[str, ...]:
+        """The arms that an arm learns from: its own, or those of what it extends."""
+        given = [self.arms[ancestor].teachers for ancestor in self.lineage(name)]
+        return next((teachers for teachers in reversed(given) if teachers), ())
+
+    def teaches(self, name: str) -> bool:
+        """Whether any arm learns from this one."""
+        return any(name in self.teachers_of(arm) for arm in self.arms)
 
     def design(self) -> Design:
         """Which arm is compared with which, as the results need it."""

@@ -3,7 +3,8 @@ machine are shared by all.
 
 In: a study's arms. Out: `speed.csv`, a row an arm: the median of its turns by the clock and by the processor's time,
 one thread, random token ids (speed does not depend on the text). Arms of equal model and optimizer are timed once, and
-all arms in one run: rates of two runs are of two different moments of the machine.
+all arms in one run: rates of two runs are of two different moments of the machine. Arms that learn from others are not
+timed: what their teachers' training took has no speed.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
     torch.set_num_threads(1)
     groups: dict[str, list[str]] = {}
     turns: dict[str, Callable[[int], tuple[float, float]]] = {}
-    for name in plan.settings.arms:
-        arm = plan.arm(name)
+    for arm in map(plan.arm, plan.settings.arms):
+        if arm.teachers:
+            continue
         model = dataclasses.replace(arm.model, vocab_size=vocabulary_of(plan, arm))
         key = _same_speed(model, arm.training)
-        groups.setdefault(key, []).append(name)
+        groups.setdefault(key, []).append(arm.name)
         if key not in turns:
             turns[key] = _turn(model, arm.training)
     for turn in turns.values():
@@ -64,7 +66,7 @@ def measure(plan: StudyPlan, steps: int, rounds: int, out: Path) -> None:
         figures = {"tokens_per_second": round(clock, 1), "tokens_per_cpu_second": round(cpu, 1)}
         for name in names:
             rows[name] = {"arm": name, **figures, "rounds": rounds, "steps_a_round": steps}
-    write_csv(out, COLUMNS, [rows[name] for name in plan.settings.arms])
+    write_csv(out, COLUMNS, [rows[name] for name in plan.settings.arms if name in rows])
 
 
 def vocabulary_of(plan: StudyPlan, arm: ArmPlan) -> int:

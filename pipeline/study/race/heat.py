@@ -126,7 +126,7 @@ def run_heat(
 
     def run(side: str, stop: Event) -> RunResult:
         (out / side).mkdir(parents=True, exist_ok=True)
-        task = dataclasses.replace(seed_task(plan, arms[side], inputs, seed), keep_weights=weighs)
+        task = dataclasses.replace(seed_task(plan, arms[side], inputs, seed), keeps=list(WEIGHTS) if weighs else [])
         return run_seed(task, out / side, launcher, log, stop)
 
     tasks: list[Callable[[Event], RunResult]] = [partial(run, side) for side in arms]

@@ -37,6 +37,7 @@ class RunResult:
     parameters: Mapping[str, int]
     """`total`, `embedding` and `active`."""
     flops_per_token: float
+    """Of a run that learned from others, with their passes over its tokens and with what training them took."""
     bytes_per_token: float
     vocab_size: int
     steps: int

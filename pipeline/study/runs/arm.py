@@ -29,11 +29,14 @@ from pipeline.study.runs.seeds import (
     ITEMS,
     SEED_VERSION,
     finished_seeds,
+    kept_files,
+    kept_weights,
     run_seed,
     seed_identity,
     seed_inputs,
     seed_key,
     side_by_side,
+    teachers_of,
 )
 from trainer.process.cores import core_count
 
@@ -55,11 +58,6 @@ class ArmSummary:
         return {int(seed): RunResult.read(values) for seed, values in self.seeds.items()}
 
 
-def arm_key(name: str) -> str:
-    """`ablation/rope` for the arm `rope`."""
-    return f"ablation/{name}"
-
-
 def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
     """What decides an arm's results, apart from its data."""
     training = {name: value for name, value in identity_of(arm.training).items() if name not in ("seed", "max_steps")}
@@ -70,12 +68,12 @@ def arm_identity(plan: StudyPlan, arm: ArmPlan) -> dict[str, Any]:
         "points": plan.settings.points,
         "apart": list(plan.settings.heldout.apart),
         "seeds": list(arm.seeds),
-        **({"weights": "kept"} if arm.keep_weights else {}),
+        **kept_weights(arm),
     }
 
 
 def seed_task(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], seed: int) -> SeedTask:
-    """What one run of an arm needs; `inputs` hold the artifacts of `seed_inputs`."""
+    """What one run of an arm needs beside its teachers; `inputs` hold the artifacts of `seed_inputs`."""
     study, name = plan.settings, arm.data_of(seed)
     data, tokenizer = inputs[f"{DATA}/{name}"], plan.tokenizer_of(name)
     items = inputs[f"{ITEMS}/{tokenizer}"].path if study.benchmarks.tasks else Path()
@@ -89,7 +87,7 @@ def seed_task(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], see
         heldout=str(inputs[HELDOUT].path),
         apart=list(study.heldout.apart),
         benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
-        keep_weights=arm.keep_weights,
+        keeps=kept_files(arm),
     )
 
 
@@ -101,9 +99,10 @@ def run_arm(
     `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
     """
     study = plan.settings
+    teachers = list(map(str, teachers_of(store, plan, arm)))
 
     def seed(number: int, stop: Event) -> Artifact:
-        of_seed = seed_task(plan, arm, inputs, number)
+        of_seed = dataclasses.replace(seed_task(plan, arm, inputs, number), teachers=teachers)
 
         def build(out: Path) -> Built:
             result = run_seed(of_seed, out, launcher, log, stop)

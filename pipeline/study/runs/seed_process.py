@@ -62,8 +62,10 @@ class SeedTask:
     """Corpora left out of the pooled score."""
     benchmarks: dict[str, str] = dataclasses.field(default_factory=dict)
     """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
-    keep_weights: bool = False
-    """Whether the weights at the end stay when the run's other files are removed."""
+    keeps: list[str] = dataclasses.field(default_factory=list)
+    """Files of the run's end that stay when its others are removed."""
+    teachers: list[str] = dataclasses.field(default_factory=list)
+    """Folders of the finished runs that it learns from."""
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
@@ -89,7 +91,8 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         keep_checkpoints=steps,
         log_every=max(1, steps // 50),
     )
-    config = RunConfig(model=model, training=training, data=DataConfig(epochs=tuple(task.epochs)), out=str(folder))
+    data = DataConfig(epochs=tuple(task.epochs), teachers=tuple(task.teachers))
+    config = RunConfig(model=model, training=training, data=data, out=str(folder))
     begun = time.process_time()
     try:
         summary = _train(config, stop)
@@ -112,6 +115,8 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     ends = score(folder, part=FINAL)
     if not all(map(math.isfinite, ends.values())):
         return RunResult(**facts, state=DIVERGED, message="scores of the weights at the end are not finite")
+    if task.teachers:
+        facts["flops_per_token"] = summary.whole_flops / summary.tokens
     return RunResult(
         **facts | {"steps": summary.steps, "tokens": summary.tokens},
         state=FINISHED,

@@ -2,7 +2,8 @@
 
 A seed's artifact is named by what decides it (model, training, budget, shards, tokenizer, held-out sample), so that an
 arm with more seeds keeps those it has, and an arm that was killed keeps its finished seeds and goes on within the
-others. The study's artifacts are metrics; an arm that keeps its weights has those of its runs' ends beside them.
+others. The study's artifacts are metrics; an arm that keeps its weights, or that others learn from, has those of its
+runs' ends beside them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pipeline.store import Artifact, Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
 from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask
-from trainer.run.folder import CONFIG_FILE, EMA_FILE, METRICS_FILE, MODEL_FILE
+from trainer.run.folder import CONFIG_FILE, EMA_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE
 
 SEED_VERSION: Final = "2"
 HELDOUT: Final = "ablation_heldout"
@@ -35,7 +36,7 @@ OUTPUT_FILE: Final = "output.txt"
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 POLL_SECONDS: Final = 0.2
 WEIGHTS: Final = (CONFIG_FILE, MODEL_FILE, EMA_FILE)
-"""Files that a model is loaded from."""
+"""Files that a model is loaded from; a teacher is known by its summary too."""
 T = TypeVar("T")
 
 
@@ -62,6 +63,11 @@ def side_by_side(tasks: Sequence[Callable[[threading.Event], T]], at_once: int) 
     return [future.result() for future in futures]
 
 
+def arm_key(name: str) -> str:
+    """`ablation/rope` for the arm `rope`."""
+    return f"ablation/{name}"
+
+
 def seed_key(arm: str, seed: int) -> str:
     """Where a run's artifact is: `ablation_seed/rope/1`."""
     return f"ablation_seed/{arm}/{seed}"
@@ -75,8 +81,21 @@ def seed_identity(plan: StudyPlan, arm: ArmPlan, seed: int) -> dict[str, Any]:
         "budget": arm.budget.identity(),
         "points": plan.settings.points,
         "apart": list(plan.settings.heldout.apart),
-        **({"weights": "kept"} if arm.keep_weights else {}),
+        **kept_weights(arm),
     }
+
+
+def kept_weights(arm: ArmPlan) -> dict[str, str]:
+    """What of its runs' ends an arm keeps, as its identity has it; empty where it keeps none."""
+    if arm.teaches:
+        return {"weights": "kept to teach"}
+    return {"weights": "kept"} if arm.keep_weights else {}
+
+
+def kept_files(arm: ArmPlan) -> list[str]:
+    """Names of the files of a run's end that stay."""
+    weights = WEIGHTS if kept_weights(arm) else ()
+    return [*weights, *((SUMMARY_FILE,) if arm.teaches else ())]
 
 
 def arm_inputs(plan: StudyPlan, arm: ArmPlan) -> list[str]:
@@ -89,7 +108,7 @@ def seed_inputs(plan: StudyPlan, arm: ArmPlan, seed: int) -> list[str]:
     data = arm.data_of(seed)
     tokenizer = plan.tokenizer_of(data)
     items = [f"{ITEMS}/{tokenizer}"] if plan.settings.benchmarks.tasks else []
-    return [HELDOUT, f"{DATA}/{data}", f"tokenizer/{tokenizer}", *items]
+    return [HELDOUT, f"{DATA}/{data}", f"tokenizer/{tokenizer}", *items, *map(arm_key, arm.teachers)]
 
 
 def finished_seeds(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, RunResult]:
@@ -112,9 +131,24 @@ def seed_artifacts(store: Store, plan: StudyPlan, arm: ArmPlan) -> dict[int, Art
     return found
 
 
+def teachers_of(store: Store, plan: StudyPlan, arm: ArmPlan) -> list[Path]:
+    """Folders of the finished runs that an arm learns from. Raises StudyError where one diverged or is not there."""
+    folders = []
+    for teacher in map(plan.arm, arm.teachers):
+        runs = seed_artifacts(store, plan, teacher)
+        for seed in teacher.seeds:
+            if seed not in runs or not (runs[seed].path / SUMMARY_FILE).is_file():
+                raise StudyError(
+                    f"{arm.name}: {arm_key(teacher.name)} has no finished run of seed {seed} to learn from: it has "
+                    "diverged, or is to be materialized again"
+                )
+            folders.append(runs[seed].path)
+    return folders
+
+
 def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger, stop: threading.Event) -> RunResult:
-    """Run one seed in a process with one thread until it is done; the run's own files are removed, but for its weights
-    where they are kept.
+    """Run one seed in a process with one thread until it is done; the run's own files are removed, but for those that
+    the task keeps.
 
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
@@ -131,7 +165,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
         if status:
             raise StudyError(_why(out, status))
     result = RunResult.of(out / RESULT_FILE)
-    kept = (RESULT_FILE, SCORES_FILE, METRICS_FILE, *(WEIGHTS if task.keep_weights else ()))
+    kept = (RESULT_FILE, SCORES_FILE, METRICS_FILE, *task.keeps)
     for item in out.iterdir():
         if item.is_dir():
             shutil.rmtree(item)

@@ -149,6 +149,28 @@ def test_runs_that_keep_their_weights_are_scored_again_from_files_of_few_bits(pr
         assert whole["bytes"] > 4 * whole["parameters"] > eight["bytes"] > four["bytes"]
 
 
+def test_an_arm_learns_from_the_runs_of_others_and_counts_what_they_took(project, finished):
+    taught = "    taught: {teachers: [fast, wise], change: {training.teacher_weight: 0.9}}\n    wild:\n"
+    wise = "    wise: {seeds: [1], budget: {tokens: 5_120}}\n"
+    store, result = run_study(project, ("    wild:\n", wise + taught))
+    arms = [
+        event.asset_key.path[2]
+        for event in result.get_asset_materialization_events()
+        if "ablation" in event.asset_key.path
+    ]
+    assert arms.index("taught") > max(arms.index("fast"), arms.index("wise"))
+    artifact = store.current("ablation_seed/taught/1")
+    assert {"ablation/fast", "ablation/wise"} <= artifact.manifest.inputs.keys()
+    teachers = [store.current(f"ablation_seed/{run}") for run in ("fast/1", "fast/2", "wise/1")]
+    learner = store.current("ablation_seed/plain/1").summary  # as large, for as many tokens
+    summaries = [json.loads((teacher.path / "summary.json").read_text()) for teacher in teachers]
+    passes = learner["flops_per_token"] * learner["tokens"]  # a third for each of the three
+    assert artifact.summary["flops_per_token"] * artifact.summary["tokens"] == pytest.approx(
+        passes + passes + sum(summary["flops"] for summary in summaries), rel=0.01
+    )
+    assert not (artifact.path / "model.safetensors").exists()  # nobody learns from this one
+
+
 def test_a_run_that_diverges_is_a_result(finished):
     store, _ = finished
     (run,) = store.current("ablation/wild").summary["seeds"].values()

@@ -74,6 +74,12 @@ def test_equal_parameters_are_equal(profile):
         ({"arms": {"rope": {"data": ["base", "bse"]}}}, "arms.rope.data: there is no data set 'bse'"),
         ({"arms": {"rope": {"data": []}}}, "arms.rope.data: name at least one"),
         ({"arms": {"rope": {"data": ["base", "bpe_4k"]}}}, "base and bpe_4k have different tokenizers"),
+        ({"arms": {"rope": {"teachers": ["swiglo"]}}}, "arms.rope.teachers: there is no arm 'swiglo'"),
+        ({"arms": {"rope": {"teachers": ["bpe_4k"]}}}, "arms.rope.teachers: bpe_4k has another tokenizer than rope"),
+        (
+            {"arms": {"rope": {"teachers": ["swiglu"]}, "swiglu": {"teachers": ["rope"]}}},
+            "arms.rope.teachers: it would learn from itself",
+        ),
         ({"arms": {"rope": {"sedes": [1]}}}, "unknown key.*did you mean 'seeds'"),
         ({"baseline": "base"}, "baseline: there is no arm 'base'"),
         ({"recipe": "squezed"}, "recipe: there is no arm 'squezed'; did you mean 'squeezed'"),
