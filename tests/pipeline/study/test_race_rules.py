@@ -150,9 +150,9 @@ def test_a_track_that_cannot_be_raced_is_refused_when_the_profile_is_read(race, 
         load_profile("race", {"study": {"race": race}})
 
 
-def test_an_entry_with_a_teacher_is_refused(tmp_path):
+def test_an_entry_with_a_teacher_is_refused():
     with pytest.raises(ProfileError, match=r"arms\.entry\.teachers: nobody teaches in a race"):
-        entry_of({"study": {"arms": {"entry": {"teachers": ["standard"]}}}})
+        entry_of(arms={"entry": {"teachers": ["standard"]}})
 
 
 # -- the record --------------------------------------------------------------------------------------------------------
