@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 app = typer.Typer()
+
+
+class Layout(StrEnum):
+    """What a model is exported as."""
+
+    TRANSFORMERS = "transformers"
+    GGUF = "gguf"
 
 
 @app.command()
@@ -76,26 +84,40 @@ def export(
         int | None, typer.Option(help="With --bits: weights that share a scale; default a whole row.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="With --bits: gptq rounds by what training text needs, nearest each weight alone.")
-    ] = "gptq",
+        str | None,
+        typer.Option(
+            help="With --bits: gptq (the default) rounds by what training text needs, nearest each weight alone."
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option("--format", help="gguf: one file for llama.cpp, in 32, 16, 8 or 4 bits (--bits).")
+    ] = Layout.TRANSFORMERS,
     profile: ProfileOption = None,
 ) -> None:
     """Copy the latest model, as a stock transformers class with its tokenizer and card, or push it to the hub.
 
     The card has the scores that the model has by now. With --bits: one file for `squeeze score`, made smaller still
-    where its name ends in .xz.
+    where its name ends in .xz; with --format gguf, one for llama.cpp.
     """
-    from pipeline.cli.publishing import copy_model, push_model, write_in_bits
+    from pipeline.cli.publishing import copy_model, push_model, write_gguf, write_in_bits
     from pipeline.reporting.card import card_of
 
     if out is None and push_to_hub is None:
         raise SqueezeError("say where to: --out FOLDER, --push-to-hub ORG/NAME, or both")
     store = open_store(profile)
+    if layout is Layout.GGUF:
+        if out is None or push_to_hub is not None or group is not None or method not in (None, "nearest"):
+            raise SqueezeError(
+                "--format gguf writes one file: name it with --out FILE, without --push-to-hub, --group and --method"
+            )
+        with written_to("--out", out):
+            console.print(escape(write_gguf(store, out, 32 if bits is None else bits)), soft_wrap=True)
+        return
     if bits is not None:
         if out is None or push_to_hub is not None:
             raise SqueezeError("--bits writes one file: name it with --out FILE, without --push-to-hub")
         with written_to("--out", out):
-            console.print(escape(write_in_bits(store, out, bits, group, method)), soft_wrap=True)
+            console.print(escape(write_in_bits(store, out, bits, group, method or "gptq")), soft_wrap=True)
         return
     artifact = store.current("model_hf")
     card = card_of(store, artifact)

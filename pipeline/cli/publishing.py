@@ -1,8 +1,8 @@
 """The exported model outside of the store: copied to a folder, pushed to the Hugging Face hub, or in one small file.
 
-In: a `model_hf` artifact. Out: its files without the store's own (manifest, lineage), which transformers and lm-eval
-read as they are, with the model card as it is by now: the artifact is older than the model's scores. On the hub one
-commit, whose message names the artifact's fingerprint.
+In: a `model_hf` artifact, or the model itself where it becomes one file. Out: its files without the store's own
+(manifest, lineage), which transformers and lm-eval read as they are, with the model card as it is by now: the
+artifact is older than the model's scores. On the hub one commit, whose message names the artifact's fingerprint.
 """
 
 from __future__ import annotations
@@ -55,6 +55,23 @@ def write_in_bits(store: Store, out: Path, bits: int, group: int | None, method:
     written = write_one_file(scorer, settings, text, out)
     whole = 4 * sum(parameter.numel() for parameter in scorer.model.parameters())
     return f"{out}: {size(written)} with the tokenizer, 1/{whole / written:.1f} of the weights in float32"
+
+
+def write_gguf(store: Store, out: Path, bits: int) -> str:
+    """Write the latest model and its tokenizer as one GGUF file; returns a line about it.
+
+    Raises ExportError where llama.cpp has nothing for the model or its tokenizer, SqueezeError where `out` is there.
+    """
+    from pipeline.evaluation.loading import load_scorer
+    from trainer.export.gguf_file import export_gguf
+
+    if out.exists():
+        raise SqueezeError(f"--out {out}: exists already; name a file that does not")
+    model = store.current("model")
+    tokenizer = store.input_of(model, "tokenizer").path
+    written = export_gguf(load_scorer(model.path, tokenizer).model, tokenizer, out, bits)
+    tensors = ", ".join(f"{count} tensors in {kind}" for kind, count in sorted(written.tensors.items()))
+    return f"{out}: {written.architecture}, {size(written.bytes)}, {tensors}"
 
 
 def push_model(

@@ -66,7 +66,10 @@ RULES = [
     (r"squeeze (push|pull|ls --remote|gc --remote)\b", "options"),  # test_shared_bucket.py runs them with a bucket
     (r"squeeze gc --(epochs|forget)\b", "options"),  # test_full_train.py runs them where nobody else looks
     (r"squeeze export --push-to-hub\b", "options"),  # tests/pipeline/cli/test_publishing.py pushes to a local server
-    (r"squeeze (export --bits|score)\b", "options"),  # tests/pipeline/cli/test_one_file_commands.py writes a file
+    (
+        r"squeeze (export --(bits|format)|score)\b",
+        "options",
+    ),  # tests/pipeline/cli/test_one_file_commands.py writes a file
     (r"squeeze (chat|serve)\b", "options"),  # tests/pipeline/cli/test_writing.py, test_server.py
     (r"squeeze inspect\b", "options"),  # tests/pipeline/cli/test_inspect_command.py looks at files
     (r"squeeze race \w+", "options"),  # tests/pipeline/study/test_race_heats.py runs one, test_race_commands.py checks
