@@ -89,8 +89,11 @@ def test_the_image_installs_this_package_on_a_python_it_runs_on():
     (python,) = re.findall(r"PYTHON=(\S+)", "\n".join(of("ARG")))
     least = PROJECT["project"]["requires-python"].removeprefix(">=")
     assert [int(part) for part in python.split(".")] >= [int(part) for part in least.split(".")]
-    ((name, extra),) = re.findall(r"/wheel/(\w+)-\*\.whl\)\[(\w+)\]", "\n".join(of("RUN")))
+    (name,) = re.findall(r"/wheel/(\w+)-\*\.whl\)\[\$EXTRAS\]", "\n".join(of("RUN")))
     assert name == PROJECT["project"]["name"].replace("-", "_")
+    (extra,) = re.findall(r"^EXTRAS=(\w+)$", "\n".join(of("ARG")), re.MULTILINE)
+    compose = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    assert [extra] == re.findall(r"SQUEEZE_EXTRAS:-(\w+)", compose)
     assert extra in PROJECT["project"]["optional-dependencies"]
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert {"torch", "dagster-postgres", "psycopg2-binary"} <= set(re.findall(r"^(\S+)==", pins, re.MULTILINE))
