@@ -54,12 +54,25 @@ class SlurmSettings(Settings):
     """The interpreter on the nodes; none for the path of this one."""
 
 
+class RaySettings(Settings):
+    """What a Ray cluster (extra `[ray]`) is asked for."""
+
+    address: str | None = runtime(None)
+    """`HOST:PORT` of a cluster that this machine belongs to; none: that of the variable RAY_ADDRESS, else the one that
+    runs here."""
+    cpus: float = runtime(1, ge=0)
+    """CPUs that are reserved on a node."""
+    gpus: float = runtime(0, ge=0)
+    """GPUs that are reserved on a node."""
+
+
 class LaunchSettings(Settings):
     """How the trainer is launched. None of it changes the result beyond float tolerance."""
 
-    kind: Literal["local", "command", "slurm"] = runtime("local")
-    """What places the trainer: this machine; a command that reaches each node; or a job of Slurm's. With all but the
-    first the store (SQUEEZE_HOME) and the code must be where every node sees them under one path."""
+    kind: Literal["local", "command", "slurm", "ray"] = runtime("local")
+    """What places the trainer: this machine; a command that reaches each node; a job of Slurm's; actors of a Ray
+    cluster. With all but the first the store (SQUEEZE_HOME) and the code must be where every node sees them under one
+    path."""
     nodes: int = runtime(1, ge=1)
     """Machines, with as many ranks each."""
     ranks: Literal["auto"] | int = runtime(AUTO)
@@ -84,6 +97,8 @@ class LaunchSettings(Settings):
     """For `kind: command`."""
     slurm: SlurmSettings = runtime(SlurmSettings())
     """For `kind: slurm`."""
+    ray: RaySettings = runtime(RaySettings())
+    """For `kind: ray`."""
 
     @field_validator("ranks", mode="before")
     @classmethod
@@ -97,7 +112,7 @@ class LaunchSettings(Settings):
     def _fit_together(self) -> LaunchSettings:
         if self.kind == "local" and self.nodes > 1:
             raise ValueError(
-                f"nodes is {self.nodes}, but kind is local, which is one machine: set kind to command or slurm"
+                f"nodes is {self.nodes}, but kind is local, which is one machine: set kind to command, slurm or ray"
             )
         if self.kind == "command":
             if self.command is None:

@@ -26,6 +26,7 @@ from pipeline.base.errors import LaunchError
 from pipeline.base.lock import exclusive
 from pipeline.launch.places.command import by_command, this_machine
 from pipeline.launch.places.place import Place, Placed
+from pipeline.launch.places.ray_cluster import RayPlace
 from pipeline.launch.places.slurm import SlurmPlace
 from pipeline.launch.run_folder import Attempt, Exit, RunFolder
 from pipeline.launch.settings import LaunchSettings
@@ -193,6 +194,8 @@ def place_of(launch: LaunchSettings) -> Place:
     """Where the settings want the nodes."""
     if launch.kind == "slurm":
         return SlurmPlace(launch.slurm, launch.nodes)
+    if launch.kind == "ray":
+        return RayPlace(launch.ray, launch.nodes)
     if launch.kind == "command" and launch.command is not None:
         return by_command(launch.command, launch.nodes)
     return this_machine()

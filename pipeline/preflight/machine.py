@@ -59,7 +59,7 @@ def machine(flight: Flight, steps: int | None) -> Iterator[Finding]:
 
 def _nodes(launch: LaunchSettings) -> str:
     """Where training is, if not here: its devices and memory are not looked at."""
-    what = {"slurm": "a job of Slurm's", "command": "launch.command"}[launch.kind]
+    what = {"slurm": "a job of Slurm's", "ray": "a Ray cluster", "command": "launch.command"}[launch.kind]
     return f"{launch.nodes} node{'s' if launch.nodes > 1 else ''} by {what}"
 
 

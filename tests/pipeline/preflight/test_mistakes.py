@@ -136,7 +136,7 @@ AT_LOAD = {
     ),
     "nodes where there is one machine": (
         "launch: {nodes: 2}",
-        "nodes is 2, but kind is local, which is one machine: set kind to command or slurm",
+        "nodes is 2, but kind is local, which is one machine: set kind to command, slurm or ray",
     ),
     "warm-up over max_steps": (
         "training: {max_steps: 12, schedule: {warmup_steps: 1000}}",
