@@ -8,17 +8,14 @@ that is gone, so nothing outlives the run.
 from __future__ import annotations
 
 import functools
-import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import EngineError, WorkerError
 from pipeline.base.executor import AHEAD, InProcess, Shared, flow
+from pipeline.base.ray_connection import connected_to_ray, first_line
 from pipeline.engine.carried import Carrier, run_carried
 from pipeline.engine.same_code import Versions, require_same, versions
 from pipeline.engine.settings import RayEngine
@@ -30,7 +27,6 @@ ATTEMPTS: Final = 3
 """Of a part, beyond the first, where its worker was lost."""
 PATIENCE: Final = 15.0
 """Seconds that a cancelled part may take to end."""
-log = logging.getLogger(__name__)
 
 
 class RayTasks(InProcess):
@@ -110,11 +106,11 @@ class RayTasks(InProcess):
         except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError) as error:
             raise WorkerError(
                 f"a Ray worker was killed {ATTEMPTS + 1} times over one part, most likely for want of memory; lower "
-                f"{self._setting} and run the same command again: finished parts are kept ({_first_line(error)})"
+                f"{self._setting} and run the same command again: finished parts are kept ({first_line(error)})"
             ) from None
         except exceptions.RayError as error:
             raise EngineError(
-                f"Ray lost a part: {_first_line(error)}; run the same command again: finished parts are kept"
+                f"Ray lost a part: {first_line(error)}; run the same command again: finished parts are kept"
             ) from None
 
     @property
@@ -139,37 +135,9 @@ def run_part(expected: Versions, function: Callable[..., R], *task: Any) -> R:
 
 def _connected(settings: RayEngine) -> Any:
     """Ray, connected once a process. Raises EngineError where it is missing, or there is no cluster at the address."""
-    try:
-        import ray
-    except ImportError:
-        raise EngineError("engine: ray needs Ray: pip install 'squeeze-gpt[ray]' on every node") from None
-    if ray.is_initialized():
-        return ray
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
     own = {"num_cpus": settings.slots or core_count(), "include_dashboard": False} if address == "local" else {}
-    try:
-        with _signal_handlers_kept():
-            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="warning", **own)
-    except Exception as error:  # of any kind: one that says that a node did not start in time is a plain Exception
-        raise EngineError(
-            f"engine: ray: no cluster at {address!r} that this process can join: {_first_line(error)}. `ray start "
-            f"--address=HOST:PORT` makes this machine a node of one"
-        ) from None
-    log.info("Ray: connected to %s", "a cluster of this run's own" if own else ray.get_runtime_context().gcs_address)
-    return ray
-
-
-@contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself and never gives it back, by which Dagster ends a run."""
-    here = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if here else {}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    return connected_to_ray(address, EngineError, "engine: ray", **own)
 
 
 def _put(value: T) -> Callable[[], T]:
@@ -205,7 +173,3 @@ def _give_up(running: set[Any]) -> None:
     for reference in running:
         ray.cancel(reference, force=True)
     ray.wait(list(running), num_returns=len(running), timeout=PATIENCE)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

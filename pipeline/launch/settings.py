@@ -60,10 +60,10 @@ class RaySettings(Settings):
     address: str | None = runtime(None)
     """`HOST:PORT` of a cluster that this machine belongs to; none: that of the variable RAY_ADDRESS, else the one that
     runs here."""
-    cpus: float = runtime(1, ge=0)
+    cpus: float = runtime(1, gt=0)
     """CPUs that are reserved on a node."""
-    gpus: float = runtime(0, ge=0)
-    """GPUs that are reserved on a node."""
+    gpus: int = runtime(0, ge=0)
+    """GPUs that are reserved on a node, of which the trainer sees no others."""
 
 
 class LaunchSettings(Settings):

@@ -50,5 +50,5 @@ def test_a_run_whose_supervisor_is_killed_leaves_nothing_running(make_run, on_ra
 def test_more_nodes_than_the_cluster_has_are_refused(make_run, on_ray, caplog):
     run = make_run()
     assert launched(run, on_ray, nodes=3, attempts=3).wait() == 2
-    assert "launch.nodes is 3, and 2 of the Ray cluster's 2 nodes have 1 CPU (launch.ray)" in caplog.text
+    assert "launch.nodes is 3, and 2 of the Ray cluster's 2 nodes have 1 CPU (launch.ray): a job would" in caplog.text
     run.assert_gone()
