@@ -12,9 +12,10 @@ from pipeline.base.errors import LaunchError
 from pipeline.launch.node import own_address
 from pipeline.launch.places import slurm
 from pipeline.launch.places.command import by_command
+from pipeline.launch.places.ray_cluster import RayPlace
 from pipeline.launch.places.slurm import SlurmPlace, state_of
 from pipeline.launch.run_folder import RunFolder
-from pipeline.launch.settings import CommandSettings, SlurmSettings
+from pipeline.launch.settings import CommandSettings, RaySettings, SlurmSettings
 
 
 @pytest.fixture
@@ -118,3 +119,9 @@ def test_a_node_is_reached_through_the_interface_that_is_named():
     assert own_address(name) == (name, address)
     with pytest.raises(LaunchError, match=r"launch\.interface is 'eth99', which .* has not, .*; it has .*lo"):
         own_address("eth99")
+
+
+def test_nodes_of_a_ray_need_ray(attempt, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LaunchError, match=r"launch\.kind: ray needs Ray: pip install 'squeeze-gpt\[ray\]' on every node"):
+        RayPlace(RaySettings(), 2).start(attempt)
