@@ -10,7 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 RAY = Path(sys.executable).with_name("ray")
 PATIENCE = 300
@@ -64,8 +67,11 @@ class RayNodes:
 
     def kill(self, number: int) -> None:
         """End a node as a machine ends that loses its power."""
-        os.killpg(self.nodes[number].pid, signal.SIGKILL)
-        self.nodes.pop(number).wait()
+        node = self.nodes.pop(number)
+        for process in [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        node.wait()
 
     def stop(self) -> None:
         for number in sorted(self.nodes, reverse=True):

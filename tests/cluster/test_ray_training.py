@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.test_nodes import TWO_NODES, launched
 from tests.cluster.training_run import Run
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -31,6 +31,18 @@ def test_a_run_that_loses_an_agent_goes_on_by_itself(make_run, on_ray, undisturb
     handle = launched(run, on_ray, attempts=2)
     run.reach(25)
     os.kill(run.parts("agent")[-1], signal.SIGKILL)
+    assert handle.wait() == 0, run.said()
+    assert run.summary["resumed_from"], run.said()
+    assert run.weights == undisturbed
+    run.assert_gone()
+
+
+def test_a_run_that_loses_a_node_waits_for_it_and_goes_on(make_run, on_ray, ray_nodes, undisturbed):
+    run = make_run()
+    handle = launched(run, on_ray, attempts=2)
+    run.reach(25)
+    ray_nodes.kill(1)
+    ray_nodes.start(1, SQUEEZE_NODE=str(ray_nodes.folder / "node-1"))
     assert handle.wait() == 0, run.said()
     assert run.summary["resumed_from"], run.said()
     assert run.weights == undisturbed

@@ -33,6 +33,8 @@ class RayPlace:
 
     def __init__(self, settings: RaySettings, nodes: int) -> None:
         self._settings, self._nodes = settings, nodes
+        self._had = False
+        """Whether there have been nodes enough: one that is lost since then may come back, and is waited for."""
 
     def start(self, attempt: Attempt) -> RayPlaced:
         address = self._settings.address or os.environ.get("RAY_ADDRESS") or "auto"
@@ -41,12 +43,13 @@ class RayPlace:
         wanted = {name: count for name, count in bundle.items() if count}
         there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         fitting = [has for has in there if all(has.get(name, 0) >= count for name, count in wanted.items())]
-        if len(fitting) < self._nodes:
+        if len(fitting) < self._nodes and not self._had:
             raise LaunchError(
                 f"launch.nodes is {self._nodes}, and {len(fitting)} of the Ray cluster's {len(there)} nodes have "
                 f"{' and '.join(f'{count:g} {name}' for name, count in wanted.items())} (launch.ray): a job would wait "
                 "for ever"
             )
+        self._had = True
         return RayPlaced(attempt, bundle, self._nodes)
 
     def clear(self, attempt: Attempt) -> None:
