@@ -38,6 +38,15 @@ def test_arms_that_can_run_are_said_in_a_line(of_arms, machine):
     assert finding.text.startswith("2 arms can run; ")
 
 
+def test_the_heats_of_a_race_are_looked_at_too(of_arms, machine):
+    machine()
+    race = "  race: {track: time, entry: wide}\n"
+    (finding,) = of_arms(study_text=STUDY + race)
+    assert finding.text.startswith("2 arms and 3 heats can run; ")
+    wrong = (STUDY + race).replace("model.heads: 6", "model.heads: 6, training.device: cuda")
+    assert [item.text.partition(":")[0] for item in of_arms(study_text=wrong)] == ["arm wide"] * 4
+
+
 def test_an_arm_whose_device_is_not_there_is_refused_by_name(of_arms, machine):
     machine()
     found = of_arms(study_text=STUDY.replace("model.heads: 6", "model.heads: 6, training.device: cuda"))
