@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.assets.naming import LOCATION
+from pipeline.assets.naming import LOCATION, TRAINING_POOL
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "packaging" / "docker"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-SERVICES = ("code", "webserver", "daemon")
+SERVICES = ("code", "pool", "webserver", "daemon")
 
 
 def yaml(name):
@@ -122,7 +122,7 @@ def test_a_user_without_rights_owns_what_is_kept():
 def test_each_command_is_a_program_of_the_package_with_such_options(name):
     words = json.loads(of("CMD")[0]) if name == "CMD" else yaml("compose.yaml")["services"][name]["command"]
     options = [word for word in words if word.startswith("--")]
-    program, *rest = words[: words.index(options[0])]
+    program, *rest = words[: words.index(options[0])] if options else words
     shown = subprocess.run(
         [str(Path(sys.executable).parent / program), *rest, "--help"], capture_output=True, text=True, timeout=120
     )
@@ -190,8 +190,17 @@ def test_each_service_has_the_variables_of_dagsters_settings():
     assert {key: services["code"]["environment"][key] for key in postgres} == postgres
     assert database["scheme"] == "postgresql+psycopg2"
     waits = {name: set(services[name]["depends_on"]) for name in SERVICES}
-    assert waits == {"code": {"postgres"}, "webserver": {"postgres", "code"}, "daemon": {"postgres", "code"}}
+    both = {"postgres", "code"}
+    assert waits == {"code": {"postgres"}, "pool": both, "webserver": both, "daemon": both | {"pool"}}
     assert all("healthcheck" in services[name] for name in ("postgres", "code"))
+
+
+def test_the_pool_of_training_has_its_limit_before_a_run_can_start():
+    services = yaml("compose.yaml")["services"]
+    assert services["pool"]["command"] == ["dagster", "instance", "concurrency", "set", TRAINING_POOL, "1"]
+    assert services["pool"]["restart"] == "no"
+    assert services["daemon"]["depends_on"]["pool"] == {"condition": "service_completed_successfully"}
+    assert "pools" not in yaml("services/dagster.yaml")["concurrency"]
 
 
 def test_the_gpus_go_to_the_service_that_trains():

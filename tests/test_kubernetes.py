@@ -61,6 +61,16 @@ def test_the_settings_are_those_of_compose_but_for_where_runs_are_started():
     assert kubernetes == compose
 
 
+def test_the_pool_of_training_has_its_limit_before_the_daemon_starts():
+    pod = named("Deployment", "squeeze-daemon")["spec"]["template"]["spec"]
+    (before,) = pod["initContainers"]
+    compose = YAML(typ="safe").load((ROOT / "packaging/docker/compose.yaml").read_text())["services"]
+    assert before["command"] == compose["pool"]["command"]
+    (daemon,) = pod["containers"]
+    assert (before["image"], before["envFrom"]) == (daemon["image"], daemon["envFrom"])
+    assert daemon["volumeMounts"][0] in before["volumeMounts"]
+
+
 def test_what_is_named_is_there():
     claims = {item["metadata"]["name"] for item in objects("team.yaml") if item["kind"] == "PersistentVolumeClaim"}
     services = {item["metadata"]["name"] for item in objects("team.yaml") if item["kind"] == "Service"}

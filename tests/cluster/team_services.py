@@ -92,12 +92,12 @@ class Team:
             stack.enter_context(self.service("code"))
             health = ["dagster", "api", "grpc-health-check", "--port", str(self.port)]
             wait_for(lambda: self.project.run(*health, check=False, **self.variables).returncode == 0, "a code server")
+            self.project.run(*self.command("pool"), **self.variables)
             stack.enter_context(self.service("daemon"))
             yield self
 
-    @contextmanager
-    def service(self, name: str) -> Iterator[None]:
-        """A service by its command in the compose file, at the places that things have here."""
+    def command(self, name: str) -> list[str]:
+        """What a service runs in the compose file, at the places that things have here."""
         words = YAML(typ="safe").load(DOCKER / "compose.yaml")["services"][name]["command"]
         here = {
             "0.0.0.0": "127.0.0.1",
@@ -105,7 +105,12 @@ class Team:
             "/etc/squeeze": str(self.project.folder),
             "/etc/squeeze/services/workspace.yaml": str(self.workspace),
         }
-        program, *rest = [here.get(word, word) for word in words]
+        return [here.get(word, word) for word in words]
+
+    @contextmanager
+    def service(self, name: str) -> Iterator[None]:
+        """A service at work, and its processes ended."""
+        program, *rest = self.command(name)
         with (self.home / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [str(BIN / program), *rest],

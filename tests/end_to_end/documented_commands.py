@@ -85,14 +85,12 @@ RULES = [
     (r"python -m pipeline\.cli\.reference( --check)?$", "module"),
     (r"(\w+=\S+ )*docker (build|run|compose)\b", "elsewhere"),  # tests/test_containers.py holds what they name
     (r"mkdocs build --strict -f packaging/site/mkdocs\.yml$", "elsewhere"),  # .ci/run, tests/test_site.py
-    (
-        r"dagster (code-server start|job launch)\b|dagster-(daemon|webserver)\b",
-        "elsewhere",
-    ),  # tests/cluster/test_team.py
+    # tests/cluster/test_team.py
+    (r"dagster (code-server start|job launch|instance concurrency)\b|dagster-(daemon|webserver)\b", "elsewhere"),
     (r"ray start\b", "elsewhere"),  # tests/cluster/ray_nodes.py
     (r"pip install", "install"),
     (r"(python3 -m venv|git clone|apt-get install|bash (\.ci/run|packaging/\w+\.sh))", "elsewhere"),
-    (r"(pytest|ruff|mypy)\b", "tools"),
+    (r"(\w+=\S+ )*(pytest|ruff|mypy)\b", "tools"),
     (r"(torchrun|python)\b.* -m trainer (train|plan)\b", "trainer"),
     (r"(\w+=\S+ )*(torchrun|python3?)\b.* -m (benchmarks|pipeline|tests)(\.\w+)+", "module"),
     (r"(\w+=\S+ )*(torchrun|python3?)\b.* benchmarks/\w+\.py", "script"),
