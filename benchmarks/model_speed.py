@@ -3,6 +3,7 @@
     python -m benchmarks.model_speed                      # every shape that fits the device, one table
     python -m benchmarks.model_speed --threads 1 --clock process   # on a busy machine: CPU time of one thread
     python -m benchmarks.model_speed --memory             # peak memory of preset L at micro-batch 1
+    python -m benchmarks.model_speed --loss --threads 1   # output projection and loss alone, beside torch's own
 
 A step is forward, backward, clipping and fused AdamW. Models and precisions take turns step by step, so that whatever
 else the machine does falls on all of them; what is printed is the median step, and the median of the ratios of steps
@@ -221,6 +222,44 @@ def compare_memory() -> None:
             print(f"vocabulary {vocab_size:7,}  {label:18}  {int(done.stdout) / 2**30:.2f} GiB", flush=True)
 
 
+LOSS_SHAPES = ((96, 2_048), (96, 8_192), (768, 50_257))
+LOSS_TOKENS = 1024
+
+
+def compare_loss(rounds: int) -> None:
+    """Nanoseconds a logit of output projection and cross-entropy, forward and backward, in turns: ours in chunks, and
+    torch's own over all logits at once."""
+    from trainer.model.loss import cross_entropy_sum
+
+    def plain(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(F.linear(hidden, weight).float(), targets, reduction="sum")
+
+    def seconds(loss: Callable[[Tensor, Tensor, Tensor], Tensor], shape: tuple[int, int], bf16: bool) -> float:
+        width, vocabulary = shape
+        hidden = torch.randn(LOSS_TOKENS, width, requires_grad=True)
+        weight = (torch.randn(vocabulary, width) * 0.02).requires_grad_()
+        targets = torch.randint(vocabulary, (LOSS_TOKENS,))
+        begun = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            summed = loss(hidden, weight, targets)
+        summed.backward()
+        return time.perf_counter() - begun
+
+    print(f"{LOSS_TOKENS:,} tokens, {torch.get_num_threads()} thread(s), median of {rounds}")
+    for shape in LOSS_SHAPES:
+        for bf16 in (False, True):
+            for loss in (cross_entropy_sum, plain):
+                seconds(loss, shape, bf16)
+            pairs = [(seconds(cross_entropy_sum, shape, bf16), seconds(plain, shape, bf16)) for _ in range(rounds)]
+            ours, torchs = (statistics.median(side) * 1e9 / LOSS_TOKENS / shape[1] for side in zip(*pairs, strict=True))
+            ratio = statistics.median(b / a for a, b in pairs)
+            print(
+                f"width {shape[0]:3}  vocabulary {shape[1]:6,}  {'bf16' if bf16 else 'float32':7}  "
+                f"ours {ours:6.1f} ns a logit  torch's {torchs:6.1f}  {ratio:.2f} times as fast",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, help="default: those for the device")
@@ -231,6 +270,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
     parser.add_argument("--peak-tflops", type=float, help="of the device in bf16, for MFU (H100 SXM: 989)")
     parser.add_argument("--memory", action="store_true", help="peak memory of L instead of speed")
+    parser.add_argument("--loss", action="store_true", help="the loss alone instead of the model")
     parser.add_argument("--memory-child", nargs=2, type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.threads:
@@ -239,6 +279,8 @@ def main() -> None:
         measure_memory(args.memory_child[0], chunked=bool(args.memory_child[1]))
     elif args.memory:
         compare_memory()
+    elif args.loss:
+        compare_loss(args.steps)
     else:
         measure_speed(args, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -17,7 +17,7 @@ WORDS: Final = {
     "text": "`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end "
     "with {share} of its bytes of text",
     "time": "`{arm}`, a run whose schedule ends there, is as good as `{reference}` at its end in {share} of its time",
-    "parameters": "`{arm}` is no worse than `{reference}` at equal tokens, with {share} of its parameters",
+    "parameters": "`{arm}` ends no worse than `{reference}`, with {share} of its parameters",
 }
 
 

@@ -12,7 +12,7 @@ from pipeline.study.results.runs_table import read_csv, read_runs
 
 DOCS = Path(__file__).parents[3] / "docs"
 INTERVAL = re.compile(r"([+-]?\d\.\d+) ± (\d\.\d+)")
-APART = {"results": [("quarter_x4", "baseline")], "second_round": []}
+APART = {"results": [("quarter_x4", "baseline")], "second_round": [("taught", "baseline"), ("one_layer", "baseline")]}
 """Pairs that a page sets beside each other by itself."""
 DIFFERENCES = ("at_end", "equal_tokens", "equal_flops", "equal_time")
 
