@@ -50,7 +50,7 @@ class Run:
     def __init__(self, out, shards, **training):
         self.out, self.config = out, out / "run.json"
         out.mkdir()
-        epochs = [os.path.relpath(shards / f"epoch_{epoch:03d}" / "shards.json", out) for epoch in (1, 2)]
+        epochs = [os.path.relpath(shards / f"epoch_{epoch:03d}" / "shards.json", out) for epoch in (1, 2)] * 40
         settings = TRAINING | {"max_steps": 80, "checkpoint_every": 10, "batch_tokens": 64} | training
         run = {"model": MODEL, "training": settings, "data": {"epochs": epochs}, "out": "."}
         self.config.write_text(json.dumps(run))
