@@ -68,6 +68,8 @@ def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) ->
 
 def sizes_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Bits per byte against bytes, a line an arm, the mean over seeds; each point has its number of bits."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     from pipeline.reporting.plots.style import COLORS, INK, figure_png, new_figure
 
     figure, axes = new_figure(7.2, 4.2)
@@ -84,6 +86,11 @@ def sizes_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
         for size, score, bits in points:
             axes.annotate(str(bits), (size, score), xytext=(3, 3), textcoords="offset points", fontsize=6.5, color=INK)
     axes.set_xscale("log")
+    sizes = [float(row["bytes"]) / 1e3 for row in rows]
+    ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
+    axes.set_xticks([tick for tick in ticks if min(sizes) / 2 < tick < max(sizes) * 2])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("kB of the file, tokenizer included (beside each point: bits a weight)")
     axes.set_ylabel("held-out bits per byte at the end")
     axes.legend(fontsize=8, frameon=False)
