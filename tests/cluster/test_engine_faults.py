@@ -91,6 +91,7 @@ def test_parts_of_a_lost_ray_node_go_to_another(ray_nodes: RayNodes, room: Path)
         with once_a_part_runs(room, lambda pid: ray_nodes.kill(2)):
             tasks = [(room, number, 2.0) for number in range(6)]
             assert list(executor.map(parts.note_and_wait, tasks)) == list(range(6))
+        wait_for(lambda: executor.machines == 2, "Ray's notice of the lost node")
 
 
 def test_ray_leaves_a_runs_signal_handlers_as_they_are(ray_nodes: RayNodes) -> None:
