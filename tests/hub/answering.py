@@ -46,6 +46,8 @@ class Answers(BaseHTTPRequestHandler):
         self.fault: Fault | None = None
         parts = urlsplit(self.path)
         self.place, self.query = unquote(parts.path), {k: v[-1] for k, v in parse_qs(parts.query).items()}
+        with self.state.changed:
+            self.state.at_work += 1
         try:
             self.fault = self.state.faults.met(f"{self.command} {self.place}")
             if not self.fails():
@@ -53,18 +55,20 @@ class Answers(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            self.state.requests.append(
-                Request(
-                    self.begun,
-                    self.host,
-                    self.command,
-                    unquote(self.path),
-                    self.asked_range(),
-                    self.status,
-                    self.sent,
-                    self.headers.get("Authorization", ""),
-                )
+            request = Request(
+                self.begun,
+                self.host,
+                self.command,
+                unquote(self.path),
+                self.asked_range(),
+                self.status,
+                self.sent,
+                self.headers.get("Authorization", ""),
             )
+            with self.state.changed:
+                self.state.requests.append(request)
+                self.state.at_work -= 1
+                self.state.changed.notify_all()
 
     def answer(self, given: bytes) -> None:
         raise NotImplementedError

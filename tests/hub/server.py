@@ -61,6 +61,9 @@ class State:
     limits: Limits = field(default_factory=lambda: Limits(api=10**9, resolvers=10**9))
     readers: set[str] = field(default_factory=lambda: {TOKEN})
     requests: list[Request] = field(default_factory=list)
+    at_work: int = 0
+    """Requests that are being answered, which are noted only then."""
+    changed: threading.Condition = field(default_factory=threading.Condition)
     tree_page: int = 1000
     """Entries of a tree that one answer gives."""
     bytes_per_second: float | None = None
@@ -107,6 +110,9 @@ class Hub:
 
     @property
     def requests(self) -> list[Request]:
+        """Those that were answered. Who has just got an answer finds it here: a moment is waited for those at work."""
+        with self.state.changed:
+            self.state.changed.wait_for(lambda: not self.state.at_work, timeout=1)
         return self.state.requests
 
     def add(

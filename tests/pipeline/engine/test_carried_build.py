@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.executor import InProcess
-from tests.cluster.small_build import build, give_small_work_away
+from tests.cluster.small_build import build
+from tests.cluster.small_work import give_small_work_away
 from tests.pipeline.engine.elsewhere import Elsewhere
 
 pytest.importorskip("obstore", reason="obstore is missing: pip install '.[s3]'")
 
 
 def test_parts_need_no_file_that_their_arguments_do_not_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_small_work_away(monkeypatch)
+    give_small_work_away(monkeypatch.setattr)
     home = tmp_path / "home"
     alone = build(home / "alone", InProcess())
     executor = Elsewhere(tmp_path, home, home / "engine", monkeypatch)
