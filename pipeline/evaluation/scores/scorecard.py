@@ -29,7 +29,7 @@ from pipeline.evaluation.scores.paired import Scored
 from pipeline.evaluation.suites.table import read_result
 from trainer.records import check, read_json, reason
 
-SCORECARD_VERSION: Final = "4"
+SCORECARD_VERSION: Final = "5"
 SCORECARD_FILE: Final = "scorecard.json"
 
 
@@ -143,10 +143,11 @@ def read_scorecard(folder: Path) -> Scorecard:
 
 
 def _content_hash(body: Mapping[str, Any]) -> str:
-    """Of everything that follows from the model and its suites, whatever else is in the store, and however long the
-    model took to train."""
+    """Of everything that follows from the model and its suites, whatever else is in the store, however long the
+    model took to train, and from whatever place its documents were read."""
     rows = [
         {**row, "comparisons": [item for item in row["comparisons"] if item["kind"] != EARLIER]} for row in body["rows"]
     ]
     model = {key: value for key, value in body["model"].items() if key == "content_hash"}
-    return rounded_hash({**body, "rows": rows, "earlier": None, "model": model})
+    read = {key: item.get("content_hash") for key, item in body["lineage"].items()}
+    return rounded_hash({**body, "rows": rows, "earlier": None, "model": model, "lineage": read})

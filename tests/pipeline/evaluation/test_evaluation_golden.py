@@ -24,7 +24,7 @@ GOLDEN = {
     ("lm_eval", "3"): "c1b7fef487285c51",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("samples", "1"): "1e19985e628f9b2b",
-    ("scorecard", "4"): "610dedb32b40a184",
+    ("scorecard", "5"): "610dedb32b40a184",
     ("training_items", "2"): "6116ed3af2517658",
 }
 

@@ -102,6 +102,16 @@ def test_its_hash_is_that_of_the_model_however_long_it_took_to_train(tmp_path):
     assert card(content_hash="cd", tokens_per_second=100.0, resumed_from=[]) != known
 
 
+def test_its_hash_is_that_of_the_documents_wherever_they_were_read_from(tmp_path):
+    suite(tmp_path / "hs", [hellaswag(0.3)])
+
+    def card(fingerprint, content):
+        lineage = {"documents/web": {"fingerprint": fingerprint, "content_hash": content}}
+        return build_scorecard({"hellaswag": tmp_path / "hs"}, lineage, tmp_path).content_hash
+
+    assert card("of one folder", "ab") == card("of another", "ab") != card("of one folder", "cd")
+
+
 def test_a_suite_that_was_not_possible_reads_back_with_its_reason_and_stands_in_the_card(tmp_path):
     suite(tmp_path / "hs", [hellaswag(0.3)])
     (tmp_path / "length").mkdir()
