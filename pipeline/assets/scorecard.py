@@ -16,7 +16,7 @@ from pipeline.assets.metadata import chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset, from_here
 from pipeline.base.canonical import canonical_hash
 from pipeline.base.files import write_text
-from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS
+from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS, ANSWER_MARGIN
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import DEFAULT_PROFILE
@@ -175,7 +175,12 @@ def _scorecard_pictures(card: Scorecard, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.scores import scores_png
 
     pictures = {}
-    wanted_by_name = {"bits_per_byte": {"bits_per_byte"}, "accuracy": {"acc", "acc_norm"}, "answers": {ANSWER_BITS}}
+    wanted_by_name = {
+        "bits_per_byte": {"bits_per_byte"},
+        "accuracy": {"acc", "acc_norm"},
+        "answers": {ANSWER_BITS},
+        "margins": {ANSWER_MARGIN},
+    }
     for name, wanted in wanted_by_name.items():
         rows = [row for row in card.rows if row.metric in wanted]
         if rows:

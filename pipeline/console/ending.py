@@ -11,6 +11,7 @@ from typing import Final
 
 from pipeline.assets.training import ModelSummary
 from pipeline.base.numbers import duration, figure, short, with_error
+from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS, ANSWER_MARGIN
 from pipeline.evaluation.scores.scorecard import Row, read_scorecard
 from pipeline.reporting.served import REPORT_FILE
 from pipeline.store import Store
@@ -50,14 +51,21 @@ def ending(store: Store, run_id: str, assets: Collection[tuple[str, ...]], profi
 
 
 def _scores(rows: Collection[Row]) -> Iterator[tuple[str, str]]:
-    """Each text's bits per byte beside a compressor's, and each benchmark beside guessing."""
+    """Each text's bits per byte beside a compressor's, and each benchmark beside guessing, with its right answers."""
     texts = [row for row in rows if row.metric == BITS_PER_BYTE and "/" not in row.task]
     benchmarks = [row for row in rows if row.metric == ACCURACY]
+    answers = {(row.suite, row.task, row.metric): row for row in rows if row.metric in (ANSWER_BITS, ANSWER_MARGIN)}
     for heading, group, beside in (("bits/byte", texts, COMPRESSOR), ("accuracy", benchmarks, CHANCE)):
         for place, row in enumerate(group):
             other = next((item.value for item in row.comparisons if item.name == beside), None)
             words = f"{row.task:<{TASK_WIDTH}} {with_error(row.value, row.stderr, digits=3)}"
-            yield "" if place else heading, words + (f"   {beside} {other:.3f}" if other is not None else "")
+            words += f"   {beside} {other:.3f}" if other is not None else ""
+            bits, margin = (answers.get((row.suite, row.task, metric)) for metric in (ANSWER_BITS, ANSWER_MARGIN))
+            if group is benchmarks and bits is not None:
+                words += f"   right answers {with_error(bits.value, bits.stderr, digits=3)} bits/byte"
+            if group is benchmarks and margin is not None:
+                words += f", margin {with_error(margin.value, margin.stderr, digits=3)}"
+            yield "" if place else heading, words
 
 
 def _training(run: RunSummary) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.numbers import figure, minutes_or_hours, short, with_error
-from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS
+from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS, ANSWER_MARGIN
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.samples import SamplesDetails
 from pipeline.reporting.facts import Facts
@@ -122,6 +122,9 @@ def _score_pictures(facts: Facts) -> Iterator[tuple[str, bytes]]:
         "Bits per byte of benchmarks' right answers, lower is better": [
             row for row in rows if row.metric == ANSWER_BITS
         ],
+        "Bits per byte by which the likeliest wrong answer is behind the right one, higher is better": [
+            row for row in rows if row.metric == ANSWER_MARGIN
+        ],
     }
     for title, group in groups.items():
         if group:
@@ -140,13 +143,14 @@ def _score_tables(facts: Facts) -> Iterator[list[dict[str, Any]]]:
 
 def _choices(run: RunSummary) -> Iterator[dict[str, Any]]:
     for task, score in run.choices.items():
-        bits = score.answer_bits_per_byte
+        bits, margin = score.answer_bits_per_byte, score.answer_margin
         yield {
             "task": task,
             "items": score.items,
             "acc": with_error(score.acc, score.acc_stderr),
             "acc_norm": with_error(score.acc_norm, score.acc_norm_stderr),
-            "answers, bits/byte": bits and with_error(bits, score.answer_bits_per_byte_stderr),
+            "answers, bits/byte": None if bits is None else with_error(bits, score.answer_bits_per_byte_stderr),
+            "margin": None if margin is None else with_error(margin, score.answer_margin_stderr),
         }
 
 

@@ -52,11 +52,16 @@ class Evaluation:
         for name, heldout in self.validation.items():
             yield f"held-out {name}: loss {heldout.loss:.4f}, {heldout.bits_per_byte:.4f} bits/byte"
         for name, choice in self.choices.items():
-            bits = choice.answer_bits_per_byte
+            answers = ""
+            if choice.answer_bits_per_byte is not None:
+                answers += (
+                    f", right answers {choice.answer_bits_per_byte:.4f} ± {choice.answer_bits_per_byte_stderr:.4f}"
+                )
+                answers += f" bits/byte, margin {choice.answer_margin:.4f} ± {choice.answer_margin_stderr:.4f}"
             yield (
                 f"{name}: acc {choice.acc:.3f} ± {choice.acc_stderr:.3f}, "
                 f"acc_norm {choice.acc_norm:.3f} ± {choice.acc_norm_stderr:.3f} of {choice.items:,} items"
-                f"{'' if bits is None else f', right answers {bits:.4f} bits/byte'}"
+                f"{answers}"
             )
 
     def figures(self) -> dict[str, float]:

@@ -22,6 +22,7 @@ from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
 from pipeline.store.manifest import Provenance
 from trainer.run.figures.summary import ParameterCounts, RunSummary
+from trainer.scoring.evaluation import ChoiceScore
 
 METRICS = [
     {"step": i, "tokens": i * 8192, "loss": 3 + 4 * math.exp(-i / 40), "lr": 3e-3, "epoch": 1 + i // 60, "stage": "mix"}
@@ -159,6 +160,19 @@ def test_the_page_stands_alone_and_escapes_what_it_is_given():
     assert "guessing 0.2500 (this is better)" in page
     assert "a note" in page
     assert "Not possible here" not in page
+
+
+def test_the_page_shows_right_answers_and_margins_beside_every_accuracy():
+    score = ChoiceScore(0.25, 0.02, 0.3, 0.03, 40, 3.125, 0.0625, -0.5, 0.25)
+    before = ChoiceScore(0.25, 0.02, 0.3, 0.03, 40)
+    given = facts()
+    run = dataclasses.replace(given.run, choices={"arc_easy": score, "piqa": before})
+    rows = tuple(row("arc_easy", metric, 0.5) for metric in ("acc", "answer_bits_per_byte", "answer_margin"))
+    page = report_html(dataclasses.replace(given, run=run, scorecard=Scorecard("c", rows, {})))
+    assert "3.1250 ± 0.0625" in page
+    assert "-0.5000 ± 0.2500" in page
+    for heading in ("Benchmarks", "right answers, lower is better", "behind the right one, higher is better"):
+        assert f"{heading}</h3>" in page
 
 
 def row(task, metric, value, count=10, comparisons=()):

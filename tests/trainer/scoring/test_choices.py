@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from trainer.scoring.choices import (  # noqa: E402
     score_choices,
     write_choices,
 )
+from trainer.scoring.evaluation import ChoiceScore, Evaluation  # noqa: E402
 
 VOCABULARY, CONTEXT = 50, 24
 TOKENIZER = TokenizerRef("tokenizer-of-the-tests", VOCABULARY, VOCABULARY - 1, "uint16")
@@ -81,6 +83,21 @@ def test_accuracies_are_lm_evals(model: GPT, items: tuple[ChoiceItem, ...]) -> N
     assert (found.acc, found.acc_norm, found.items) == (acc, acc_norm, 40)
     right = np.argmax(-nats, axis=1) == gold
     assert found.acc_stderr == pytest.approx(right.std(ddof=1) / np.sqrt(40))
+
+
+def test_what_is_said_of_a_score_has_an_error_at_every_figure_there_is() -> None:
+    before = ChoiceScore(0.25, 0.125, 0.5, 0.0625, 40)
+    (said,) = Evaluation(choices={"piqa": before}).lines()
+    assert said == "piqa: acc 0.250 ± 0.125, acc_norm 0.500 ± 0.062 of 40 items"
+    now = replace(
+        before,
+        answer_bits_per_byte=3.0,
+        answer_bits_per_byte_stderr=0.5,
+        answer_margin=-1.0,
+        answer_margin_stderr=0.25,
+    )
+    (said,) = Evaluation(choices={"piqa": now}).lines()
+    assert said.endswith("items, right answers 3.0000 ± 0.5000 bits/byte, margin -1.0000 ± 0.2500")
 
 
 def test_bits_of_the_answers_and_their_margins_are_numpys(model: GPT, items: tuple[ChoiceItem, ...]) -> None:
