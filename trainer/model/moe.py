@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -26,14 +27,24 @@ from trainer.model.frame import Frame
 from trainer.model.layers import MLP, activate, input_parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExpertLoad:
     """How the experts were used since the last step; no assignment is ever dropped, since groups may have any size."""
 
-    shares: tuple[tuple[float, ...], ...]
-    """Share of the assignments each expert got, a row a layer; a row sums to 1."""
-    max_over_mean: float
-    """The busiest expert's share over the mean share, in the layer where that is largest."""
+    counts: Tensor
+    """(L, E): assignments that each expert got, a row a layer, int64, on the model's device: looking waits for it."""
+
+    @cached_property
+    def shares(self) -> tuple[tuple[float, ...], ...]:
+        """Share of the assignments each expert got, a row a layer; a row sums to 1."""
+        counts_LE = self.counts.cpu()  # not every device has float64
+        shares_LE = counts_LE.double() / counts_LE.sum(1, keepdim=True).clamp_min(1)
+        return tuple(tuple(row) for row in shares_LE.tolist())
+
+    @property
+    def max_over_mean(self) -> float:
+        """The busiest expert's share over the mean share, in the layer where that is largest."""
+        return max(max(row) * len(row) for row in self.shares)
 
 
 class Experts(nn.Module):
@@ -149,10 +160,7 @@ def balance_experts(layers: list[MoE], all_reduce: Callable[[Tensor], Any] | Non
             error_E = counts_E.float().mean() - counts_E.float()
             layer.expert_bias += layer.settings.bias_rate * error_E.sign()
         layer.counts.zero_()
-    counts_LE = counts_LE.cpu()  # not every device has float64
-    shares_LE = counts_LE.double() / counts_LE.sum(1, keepdim=True).clamp_min(1)
-    worst = (shares_LE.max(1).values * shares_LE.shape[1]).max().item()
-    return ExpertLoad(shares=tuple(tuple(row) for row in shares_LE.tolist()), max_over_mean=worst)
+    return ExpertLoad(counts_LE)
 
 
 class _Permute(torch.autograd.Function):

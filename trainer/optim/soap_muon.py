@@ -92,8 +92,8 @@ def basis_numbers(model: nn.Module) -> int:
 
 
 def _count(state: State, parameters: Sequence[Tensor]) -> int:
-    """Steps before this one, which is counted."""
-    steps = [state[parameter].setdefault("step", torch.zeros((), device=parameter.device)) for parameter in parameters]
+    """Steps before this one, which is counted, on the CPU: a GPU would have to be waited for to read them."""
+    steps = [state[parameter].setdefault("step", torch.zeros((), device="cpu")) for parameter in parameters]
     before = int(steps[0])
     torch._foreach_add_(steps, 1.0)
     return before

@@ -21,6 +21,7 @@ from trainer.errors import ConfigError
 if TYPE_CHECKING:
     import torch
     import torch.distributed as dist
+    from torch import Tensor
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 MEETING_FOLDER: Final = "SQUEEZE_MEETING_FOLDER"
@@ -41,11 +42,17 @@ class Ranks:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """Each value summed over all ranks in float64; every rank gets the same bits."""
+    def sum(self, values: Sequence[float | Tensor]) -> list[float]:
+        """Each value summed over all ranks in float64; every rank gets the same bits. Scalars on the device are waited
+        for once, all together."""
+        import torch
         import torch.distributed as dist
 
-        return self._reduced(values, dist.ReduceOp.SUM) if self.world_size > 1 else [float(value) for value in values]
+        if self.world_size > 1:
+            return self._reduced(values, dist.ReduceOp.SUM)
+        scalars = [value for value in values if isinstance(value, torch.Tensor)]
+        numbers = iter(torch.stack(scalars).tolist() if scalars else [])
+        return [next(numbers) if isinstance(value, torch.Tensor) else float(value) for value in values]
 
     def minimum(self, value: float) -> float:
         """The least value of all ranks."""
@@ -61,11 +68,17 @@ class Ranks:
         """Wait until every rank is here."""
         self.sum([0.0])
 
-    def _reduced(self, values: Sequence[float], operation: Any) -> list[float]:
+    def _reduced(self, values: Sequence[float | Tensor], operation: Any) -> list[float]:
         import torch
         import torch.distributed as dist
 
-        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)  # MPS, without it, is of one rank
+        scalars = [  # MPS, without float64, is of one rank; filled there: a number's way to a GPU would be waited for
+            value.double()
+            if isinstance(value, torch.Tensor)
+            else torch.full((), value, dtype=torch.float64, device=self.device)
+            for value in values
+        ]
+        tensor = torch.stack(scalars)
         dist.all_reduce(tensor, op=operation)
         return tensor.tolist()
 

@@ -28,11 +28,13 @@ OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive", "could
 class CompiledLoss(nn.Module):
     """A loss that is compiled for as long as that works."""
 
-    def __init__(self, loss: nn.Module, may_fail: bool, compiler: Callable[[Any], Any] = torch.compile) -> None:
+    def __init__(self, loss: nn.Module, may_fail: bool, compiler: Callable[..., Any] = torch.compile) -> None:
         super().__init__()
         self.loss = loss
         self._may_fail = may_fail
-        self._compiled: Any = [compiler(loss)]  # in a list, or its parameters would be counted twice
+        # in a list, or its parameters would be counted twice; each size is compiled as it is: a run has a few, and code
+        # for any of them would be slower for all
+        self._compiled: Any = [compiler(loss, dynamic=False)]
 
     @property
     def is_compiled(self) -> bool:
@@ -50,6 +52,11 @@ class CompiledLoss(nn.Module):
         if self._compiled:
             log.warning("torch.compile failed (%s): going on without it, which is slower; %s", why, advice)
         self._compiled = []
+
+    def expect(self, kinds: int) -> None:
+        """Have room for so many kinds of passes: past a limit torch would compile nothing any more."""
+        limit = torch._dynamo.config.recompile_limit
+        torch._dynamo.config.recompile_limit = max(limit, kinds + 1)
 
     def forget_shapes(self) -> None:
         """Drop what was compiled for other sizes: past eight of them torch would compile nothing any more."""

@@ -27,6 +27,7 @@ from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.model import GPT, document_index
 from trainer.model.loss import IGNORE
+from trainer.model.moe import ExpertLoad
 from trainer.optim import Ema, build_optimizer
 from trainer.optim.schedule import learning_rate_factor, weight_decay_factor
 from trainer.process.ranks import Ranks
@@ -34,6 +35,7 @@ from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_c
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
 from trainer.run.growth import grow
+from trainer.run.pace import Pace
 from trainer.run.precision import Name
 from trainer.run.teachers import Teachers
 
@@ -78,8 +80,8 @@ class Learner:
         self.micro_batch = 1
         self.expected_step_seconds = 0.0
         """From the pass of `warm_up`, compiled and all, before any step is taken."""
-        self.expert_imbalance: float | None = None
-        """The busiest expert's load over the mean, of the last step; none for a dense model."""
+        self.expert_load: ExpertLoad | None = None
+        """Of the last step; none for a dense model."""
         self.teachers = teachers
         loss: nn.Module = _Loss(self.model, teachers)
         self._compiled: CompiledLoss | None = None
@@ -90,11 +92,12 @@ class Learner:
             loss = self._ddp = _distribute(loss, ranks.device)
         self._loss = loss
 
-    def warm_up(self, wanted: int | None) -> None:
+    def warm_up(self, wanted: int | None, pace: Pace) -> None:
         """Spend a step that changes nothing, and find the micro-batch: `wanted` or by the device, halved to fit.
 
-        The optimizer's state is there from then on, so that what fits beside it here fits in every step. Call it once,
-        before a state is loaded. Raises `TrainerError` where not even one sequence fits.
+        Where the loss is compiled, whatever the steps of `pace` compute is compiled here. The optimizer's state is
+        there from then on, so that what fits beside it here fits in every step. Call it once, before
+        a state is loaded. Raises `TrainerError` where not even one sequence fits.
         """
         share = -(-self.sequences_per_batch // self.ranks.world_size)
         most = max(1, MICRO_BATCH_TOKENS[self.ranks.device.type] // self.config.model.context)
@@ -105,14 +108,12 @@ class Learner:
         while not self._fits(self.micro_batch):
             self._halve_micro_batch()
         self.micro_batch = int(self.ranks.minimum(self.micro_batch))
-        if self._compiled is not None and share % self.micro_batch:  # the last pass of a step is a smaller one
-            self._fits(share % self.micro_batch)
+        self._compile_all(pace)
         if self._compiled is not None and not self.ranks.minimum(float(self._compiled.is_compiled)):
             self._compiled.give_up("on another rank")
         started = time.monotonic()
-        float(
-            self._pass(*self._invented_batch(self.micro_batch), sync=True)
-        )  # a GPU is done only once its number is here
+        nats = self._pass(*self._invented_batch(self.micro_batch), sync=True)
+        float(nats)  # a GPU is done only once its number is here
         self.expected_step_seconds = (time.monotonic() - started) * -(-share // self.micro_batch)
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
@@ -124,8 +125,9 @@ class Learner:
         """Set the model up for step `step` (from 0) of `steps`."""
         grow(self.model, self.training, step / steps)
 
-    def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int = 1) -> float:
-        """Gradients of the whole batch from this rank's windows, int64 [N, T + 1]; returns its summed loss in nats.
+    def gradients(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int = 1) -> Tensor:
+        """Gradients of the whole batch from this rank's windows, int64 [N, T + 1]; returns its summed loss in nats, a
+        scalar on the device, which nothing here waits for.
 
         `batch`: sequences of all ranks; `pieces`: that each sequence is cut into.
 
@@ -146,10 +148,11 @@ class Learner:
             self.discard_gradients()
             self._halve_micro_batch()
 
-    def clip(self) -> float:
-        """Scale the gradient down to `training.optimizer.clip_norm`; returns its norm before, equal on every rank."""
+    def clip(self) -> Tensor:
+        """Scale the gradient down to `training.optimizer.clip_norm`; returns its norm before, equal on every rank, a
+        scalar on the device."""
         limit = float("inf") if self.training.optimizer.clip_norm is None else self.training.optimizer.clip_norm
-        return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        return nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def update(self, step: float, steps: float, size: float = 1.0) -> float:
         """One optimizer step and the average's; returns the learning rate as a share of its peak.
@@ -163,7 +166,7 @@ class Learner:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.config.model.mlp == "moe":
-            self.expert_imbalance = self.model.balance_experts(self._all_reduce()).max_over_mean
+            self.expert_load = self.model.balance_experts(self._all_reduce())
         if self.ema is not None:
             self.ema.update((step + size) / steps)
         return factor
@@ -202,14 +205,14 @@ class Learner:
             return None
         return {**model_tensors(self.model), **self.ema.state_dict()}
 
-    def _accumulate(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int) -> float:
+    def _accumulate(self, windows_NT1: Tensor, ids_N: np.ndarray, batch: int, pieces: int) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=self.ranks.device)
         for start in range(0, len(windows_NT1), self.micro_batch):
             part = slice(start, start + self.micro_batch)
             last = start + self.micro_batch >= len(windows_NT1)
             windows_nt1, ids_n = cut(windows_NT1[part], ids_N[part], pieces)
             total += self._pass(windows_nt1, ids_n, batch, sync=last)
-        return float(total)
+        return total
 
     def _pass(self, windows_nT1: Tensor, ids_n: np.ndarray, batch: int, *, sync: bool) -> Tensor:
         """Forward and backward of one micro-batch of a batch of so many whole sequences, gradients exchanged only with
@@ -228,15 +231,34 @@ class Learner:
             (total * (self.ranks.world_size / (batch * self.config.model.context))).backward()
         return cross_entropy.detach()
 
-    def _fits(self, sequences: int) -> bool:
+    def _compile_all(self, pace: Pace) -> None:
+        """Compile each kind of pass that this rank's steps will need, the smaller last ones of a step among them: what
+        differs in size, in how far attention sees or in which layers run is a graph of its own."""
+        if self._compiled is None:
+            return
+        rank, world = self.ranks.rank, self.ranks.world_size
+        kinds: dict[tuple[int, int, int | None, bool], float] = {}
+        for step in pace.planned():
+            self.begin_step(step.done, pace.batches)
+            share = len(range(rank, step.sequences, world))
+            for sequences in {min(share, self.micro_batch), share % self.micro_batch} - {0}:
+                kinds.setdefault((sequences, step.pieces, self.model.window, self.model.recurs), step.done)
+        self._compiled.expect(len(kinds))
+        for (sequences, pieces, _, _), done in kinds.items():
+            self.begin_step(done, pace.batches)
+            self._fits(sequences, pieces)
+        self.begin_step(1, 1)
+
+    def _fits(self, sequences: int, pieces: int = 1) -> bool:
         """Whether a pass of so many sequences finds the memory it needs, without the compiler where that fails."""
+        windows, ids, batch = self._invented_batch(sequences)
         try:
-            self._pass(*self._invented_batch(sequences), sync=self._ddp is None)
+            self._pass(*cut(windows, ids, pieces), batch, sync=self._ddp is None)
         except Exception as error:
             why = None if self._compiled is None else why_not_compiled(error)
             if self._compiled is not None and self._compiled.is_compiled and why is not None:
                 self._compiled.give_up(why)
-                return self._fits(sequences)
+                return self._fits(sequences, pieces)
             if not is_out_of_memory(error):
                 raise
             log.info("%d sequences do not fit: %s", sequences, str(error).partition("\n")[0])

@@ -107,7 +107,7 @@ class _Run:
         hashes = [teacher.content_hash for teacher in teachers]
         belongs = partial(check_checkpoint, config=config, reader=reader, steps=self.steps, teachers=hashes)
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, self.training.keep_checkpoints, ranks, belongs)
-        self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.steps, hashes)
+        self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.pace, hashes)
         self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
         self.roll_back = RollBack(self.training, ranks, self.checkpoints)
         self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices, stop)
@@ -175,8 +175,7 @@ class _Run:
                     metrics.go_back(done)
                 continue
             self.grace.step(time.monotonic() - started)
-            logged = done % self.training.log_every == 0 or self._over
-            if result is not None and metrics is not None and logged:
+            if result is not None and metrics is not None and self._logged:
                 batches = self._expected()
                 left = batches * self.training.batch_tokens - self._tokens
                 metrics.write(self.meter.line(self.state, result, self.reader, first, left), self.pace.steps(batches))
@@ -200,9 +199,11 @@ class _Run:
         windows = torch.from_numpy(self.reader.read(ids))
         self.learner.begin_step(self._done, self._expected())
         nats = self.learner.gradients(windows, ids, batch, pieces)
-        total, scored = self.ranks.sum([nats, int((windows[:, 1:] != IGNORE).sum())])
+        norm_here = self.learner.clip()
+        scored_here = int((windows[:, 1:] != IGNORE).sum())
+        # the one time in a step that a GPU is waited for: all of them are looked at together, before its update
+        total, scored, norm = self.ranks.sum([nats, scored_here, norm_here if self.ranks.is_first else 0.0])
         loss = total / scored  # a packed row that ends early has targets that are none
-        norm = self.learner.clip()
         bad = self.guard.judge(loss, norm, self._stage(batch))
         if bad is not None:
             self.learner.discard_gradients()
@@ -210,7 +211,14 @@ class _Run:
         factor = self.learner.update(self._done, self._expected(), batch / self.batch)
         self.state.learned(batch, self.meter.flops(batch, pieces))
         self._consume(batch)
-        return StepFigures(loss, self.training.optimizer.learning_rate * factor, norm, self.learner.expert_imbalance)
+        load = self.learner.expert_load if self._logged else None
+        rate = self.training.optimizer.learning_rate * factor
+        return StepFigures(loss, rate, norm, None if load is None else load.max_over_mean)
+
+    @property
+    def _logged(self) -> bool:
+        """Whether the step just done has a line in the metrics."""
+        return self.state.step % self.training.log_every == 0 or self._over
 
     @property
     def _over(self) -> bool:

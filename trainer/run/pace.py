@@ -10,10 +10,21 @@ Shorter contexts (`schedule.context_divisors`) cut each sequence into equal piec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainer.config import ScheduleConfig
+
+
+class PlannedStep(NamedTuple):
+    """An optimizer step that a run will take."""
+
+    done: float
+    """Whole batches before it."""
+    sequences: int
+    pieces: int
+    """That each sequence is cut into."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,14 @@ class Pace:
     def pieces(self, done: int, expected: float) -> int:
         """Pieces that each sequence is cut into after the first `done`."""
         return _part(self.schedule.context_divisors, self.schedule.context_rise, done / self.batch, expected)
+
+    def planned(self) -> Iterator[PlannedStep]:
+        """The whole run's steps, in order, where its length is what was asked for."""
+        done = 0
+        while done < self.sequences:
+            size = self.next_batch(done, self.batches)
+            yield PlannedStep(done / self.batch, size, self.pieces(done, self.batches))
+            done += size
 
     def steps(self, expected: float) -> int:
         """Optimizer steps of the whole run."""

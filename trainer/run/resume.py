@@ -19,6 +19,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpointing import Checkpoints
 from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.learner import Learner
+from trainer.run.pace import Pace
 from trainer.run.precision import AUTO, Precision, choose_precision
 from trainer.run.teachers import load_teachers
 
@@ -33,12 +34,12 @@ def begin(
     ranks: Ranks,
     reader: SequenceReader,
     checkpoints: Checkpoints,
-    steps: int,
+    pace: Pace,
     teachers: Sequence[str] = (),
 ) -> tuple[Learner, RunState]:
     """What learns, warmed up, and where the run stands; both from the newest checkpoint, where there is one.
 
-    `teachers`: hashes of the models it learns from.
+    `pace`: the whole run's; `teachers`: hashes of the models it learns from.
 
     Raises `CheckpointError` where there are checkpoints and none can be used, or the newest is of another run.
     """
@@ -46,18 +47,18 @@ def begin(
     micro_batch = config.training.micro_batch
     if place is not None:
         state, model = read_state(place)
-        check_same_run(place, state, model, config, reader, steps, teachers)
+        check_same_run(place, state, model, config, reader, pace.batches, teachers)
         if micro_batch is None and state.world_size == ranks.world_size:
             micro_batch = state.micro_batch
         precision = Precision(state.precision or state.training["precision"])
     else:
         precision = choose_precision(config, ranks)
-        state = RunState(reader.state_dict(), config.training.identity(), steps, sequences=0, flops=0.0)
+        state = RunState(reader.state_dict(), config.training.identity(), pace.batches, sequences=0, flops=0.0)
         state.teachers = list(teachers)
         state.precision, state.precision_seconds = precision.name, dict(precision.seconds)
     taught_by = load_teachers(config, reader.tokenizer, ranks.device)
     learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name, taught_by)
-    learner.warm_up(micro_batch)
+    learner.warm_up(micro_batch, pace)
     if place is None:
         return learner, state
     state = checkpoints.load(place, learner, reader)

@@ -70,7 +70,7 @@ def test_every_size_of_a_step_is_compiled_before_the_first_one(make_run: Any, mo
     compiled_by(monkeypatch, functools.partial(torch.compile, backend=counting))
     warm_up, compiled = learner.Learner.warm_up, []
     monkeypatch.setattr(
-        learner.Learner, "warm_up", lambda self, wanted: (warm_up(self, wanted), compiled.append(len(seen)))
+        learner.Learner, "warm_up", lambda self, *given: (warm_up(self, *given), compiled.append(len(seen)))
     )
     go(make_run("run", max_steps=3, micro_batch=3, compile="on"))  # 8 sequences: 3, 3 and 2
     assert compiled == [len(seen)]
