@@ -94,7 +94,7 @@ class StudyPlan:
 
     def tokenizer_of(self, data: str) -> str:
         """Name of the tokenizer of a data set. Raises StudyError where the profile chooses it by comparison."""
-        name = self.settings.data[data].tokenizer or self.tokenizers.select
+        name = self._named_tokenizer(data)
         if name not in self.tokenizers.candidates:
             raise StudyError(
                 f"study.data.{data}: tokenizers.select is {name!r}, no candidate's name; set the data set's tokenizer"
@@ -113,7 +113,19 @@ class StudyPlan:
             known = did_you_mean(corpus, self.corpora)
             raise ValueError(f"study.heldout.bytes: {corpus!r} is not in corpora{known}")
         for name in study.arms:
-            self.arm(name)
+            self._check_tokenizers(self.arm(name))
+
+    def _check_tokenizers(self, arm: ArmPlan) -> None:
+        """By what they are, not by whether a data set names it: one is `tokenizers.select` where it names none."""
+        named = {data: self._named_tokenizer(data) for data in arm.data}
+        if len(set(named.values())) > 1:
+            raise ValueError(f"study.arms.{arm.name}.data: {' and '.join(arm.data)} have different tokenizers")
+        for teacher in arm.teachers:
+            if self._named_tokenizer(self.settings.data_of(teacher)[0]) not in named.values():
+                raise ValueError(f"study.arms.{arm.name}.teachers: {teacher} has another tokenizer than {arm.name}")
+
+    def _named_tokenizer(self, data: str) -> str:
+        return self.settings.data[data].tokenizer or self.tokenizers.select
 
 
 def _set(values: dict[str, Any], key: str, value: Any, where: str) -> None:

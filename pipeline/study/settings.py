@@ -194,15 +194,8 @@ class StudySettings(Settings):
         for data in named or ():
             if data not in self.data:
                 raise ValueError(f"arms.{name}.data: there is no data set {data!r}; there are {known}")
-        tokenizers = {self.data[data].tokenizer for data in named or ()}
-        if len(tokenizers) > 1:
-            raise ValueError(f"arms.{name}.data: {' and '.join(named or ())} have different tokenizers")
 
     def _check_teachers(self, name: str) -> None:
-        tokenizer = self.data[self.data_of(name)[0]].tokenizer
-        for teacher in self.teachers_of(name):
-            if self.data[self.data_of(teacher)[0]].tokenizer != tokenizer:
-                raise ValueError(f"arms.{name}.teachers: {teacher} has another tokenizer than {name}")
         known: set[str] = set()
         above = set(self.teachers_of(name))
         while above:

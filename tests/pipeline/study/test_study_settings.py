@@ -104,3 +104,9 @@ def test_a_budget_pays_for_whole_batches():
     assert Budget(tokens=1000).steps(300, 1.0, 4.0) == 3
     assert Budget(flops=6000.0).steps(300, 2.0, 4.0) == 10
     assert Budget(bytes=4800).steps(300, 2.0, 4.0) == 4
+
+
+def test_a_tokenizer_is_the_same_whether_a_data_set_names_it_or_the_profile_selects_it():
+    named = {"bpe_2k": {"tokenizer": "bpe_2k", "tokens": 3_150_000}}
+    profile = study(data=named, arms={"swiglu": {"data": ["base", "bpe_2k"]}, "rope": {"teachers": ["swiglu"]}})
+    assert resolved(profile, "rope").teachers == ("swiglu",)
