@@ -11,6 +11,9 @@ pass over its prompt instead of four; answers of one token cost nothing beyond t
     positions      0  1  2  3  4  3
     segments       0  0  0  1  1  2     a token sees segment 0 and its own, never ahead
     targets             a0 a1 a2 b1     and b0 from p2 as well
+
+A prompt of a single token is repeated instead, and no row has more of continuations than the model sees: what a task
+without prompts asks for, such as every sentence of BLiMP, would be one row otherwise, whose attention no memory holds.
 """
 
 from __future__ import annotations
@@ -70,7 +73,9 @@ def pack(requests: Sequence[Request], context: int) -> list[Row]:
     Raises:
         EvaluationError: a continuation has no tokens, or more than the model sees (`in_windows` splits those).
     """
-    rows: dict[tuple[int, ...], Row] = {}
+    rows: list[Row] = []
+    open_rows: dict[tuple[int, ...], Row] = {}
+    places: dict[tuple[tuple[int, ...], tuple[int, ...]], Row] = {}
     for number, (_, prompt, continuation) in enumerate(requests):
         if not continuation:
             raise EvaluationError(
@@ -83,9 +88,19 @@ def pack(requests: Sequence[Request], context: int) -> list[Row]:
                 f"more than the {context:,} the model sees: split it into windows"
             )
         seen = tuple(prompt[-(context + 1 - len(continuation)) :])
-        row = rows.setdefault(seen, Row(seen))
-        row.continuations.setdefault(tuple(continuation), []).append(number)
-    return sorted(rows.values(), key=lambda row: (-row.length, row.prompt))
+        asked = (seen, tuple(continuation))
+        row = places.get(asked) or open_rows.get(seen)
+        if row is None or (asked not in places and not _has_room(row, len(continuation), context)):
+            row = open_rows[seen] = Row(seen)
+            rows.append(row)
+        places[asked] = row
+        row.continuations.setdefault(asked[1], []).append(number)
+    return sorted(rows, key=lambda row: (-row.length, row.prompt))
+
+
+def _has_room(row: Row, tokens: int, context: int) -> bool:
+    """Whether another continuation of so many tokens is best put beside a row's others."""
+    return len(row.prompt) > 1 and row.length - len(row.prompt) + tokens - 1 <= context
 
 
 def score_rows(model: Any, rows: Sequence[Row], device: torch.device, answers: list[tuple[float, bool]]) -> None:

@@ -138,13 +138,14 @@ def _in_a_line(error: Exception) -> str:
 def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None, generated: Path) -> TaskManager:
     """A manager that knows the named tasks (and what lies beside them), and little else.
 
-    A group of one's own may hold any of lm-eval's tasks, so with one the manager knows them all.
+    A group of one's own may hold any of lm-eval's tasks, so with one that holds others than one's own the manager
+    knows them all.
     """
     from lm_eval.tasks import TaskManager
 
     own = own_names(include)
     stock = [name for name in names if name not in own]
-    everything = any(place.kind == "group" for name in names for place in own.get(name, ()))
+    everything = any(_holds_others(name, own) for name in names)
     folders = _folders(stock)  # where several define a name, the last one's counts
     if wheel is not None:
         folders.append(generated / "archive")
@@ -153,6 +154,22 @@ def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None
         folders += [include.absolute(), generated / "own"]
         _write_data_places(own, folders[-1])
     return TaskManager(include_defaults=everything, include_path=[str(folder) for folder in folders])
+
+
+def _holds_others(name: str, own: Mapping[str, Sequence[Named]]) -> bool:
+    """Whether a group of one's own, or a group inside it, holds anything but one's own tasks by name."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    for place in own.get(name, ()):
+        if place.kind == "group":
+            config: dict[str, Any] = load_yaml(place.path, resolve_func=False)
+            members = config.get("task")
+            members = [members] if isinstance(members, str) else members or [None]
+            if not all(isinstance(member, str) and member in own for member in members):
+                return True
+            if any(_holds_others(member, own) for member in members if member != name):
+                return True
+    return False
 
 
 def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[str]:

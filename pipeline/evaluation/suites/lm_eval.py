@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -23,9 +23,13 @@ from pipeline.evaluation.lm_eval.gold_answers import add_answers, answer_scores
 from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE, write_items
 from pipeline.evaluation.lm_eval.names import check_tasks
 from pipeline.evaluation.lm_eval.tasks import folder_content, load_tasks, needs_a_package
+from pipeline.evaluation.lm_eval.templates import templates_once
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.results import Details, SuiteResult, finish
+from pipeline.evaluation.results import Details, Score, SuiteResult, finish
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.lm_eval.model import SqueezeLM
 
 LM_EVAL_VERSION: Final = "3"
 
@@ -91,15 +95,22 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
     from pipeline.evaluation.lm_eval.model import SqueezeLM
 
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
-    with quiet():
+    with quiet(), templates_once():
         tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.own_tasks)
         try:
-            results = evaluate_tasks(model, tasks, suite.limit)
+            scores, details = score_tasks(model, tasks, out, limit=suite.limit, from_archive=wheel is not None)
         except ModuleNotFoundError as error:  # some metrics are imported when they are first worked out
             raise needs_a_package(suite.tasks, error) from error
+    return finish(*(out, suite.kind, scores, details), seconds=time.monotonic() - start, files=[ITEMS_FILE])
+
+
+def score_tasks(
+    model: SqueezeLM, tasks: Any, out: Path, *, limit: int | None = None, from_archive: bool = False
+) -> tuple[list[Score], LmEvalDetails]:
+    """Scores of loaded tasks, lm-eval's own and those of right answers; writes `items.parquet`."""
+    results = evaluate_tasks(model, tasks, limit)
     add_answers(results, tasks["tasks"])
     write_items(results["samples"], out / ITEMS_FILE)
     scores = scores_of(results)
     scores += answer_scores(results, scores)
-    details = details_of(results, from_archive=wheel is not None, cut=model.cut, in_windows=model.windowed)
-    return finish(*(out, suite.kind, scores, details), seconds=time.monotonic() - start, files=[ITEMS_FILE])
+    return scores, details_of(results, from_archive=from_archive, cut=model.cut, in_windows=model.windowed)

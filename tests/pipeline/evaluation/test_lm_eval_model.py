@@ -122,6 +122,25 @@ def test_continuations_side_by_side_score_as_they_do_alone(scorer):
             assert together[number][0] == pytest.approx(alone[0][0], abs=1e-4)
 
 
+def test_no_row_has_more_of_continuations_than_the_model_sees():
+    """Two thousand sentences after one prompt were one row, and its attention was more than a machine holds."""
+    requests = [(None, [1, 2], [3 + number % 40] * 12) for number in range(2000)]
+    requests += [(None, [1, 2], [3, 4, number]) for number in range(2000)]
+    rows = pack(requests, 64)
+    assert max(row.length - len(row.prompt) for row in rows) <= 64
+    asked = sorted(number for row in rows for numbers in row.continuations.values() for number in numbers)
+    assert asked == list(range(4000))
+
+
+def test_a_prompt_of_a_single_token_is_repeated():
+    requests = [(None, [1], [3, 4, number]) for number in range(5)] + [(None, [1], [3, 4, 0])]
+    rows = pack(requests, 64)
+    assert [row.length for row in rows] == [3] * 5
+    assert sorted(map(sorted, (numbers for row in rows for numbers in row.continuations.values()))) == [
+        *([0, 5], [1], [2], [3], [4])
+    ]
+
+
 def test_a_token_sees_the_prompt_and_its_own_continuation_and_never_ahead():
     mask = segment_mask(torch.tensor([[0, 0, 1, 1, 2]]))[0, 0].int().tolist()
     assert mask == [

@@ -152,3 +152,44 @@ def test_task_files_for_lm_evals_own_command_line_are_refused_without_a_known_ta
         with pytest.raises(EvaluationError, match=message):
             offline_tasks.write(tmp_path / "none", names, archives)
     assert not (tmp_path / "none").exists()
+
+
+def test_templates_are_compiled_once_within_and_as_before_after():
+    from lm_eval.utils import apply_template, env
+
+    from pipeline.evaluation.lm_eval.templates import templates_once
+
+    compiled = []
+    before = env.from_string
+
+    def counting(text):
+        compiled.append(text)
+        return before(text)
+
+    env.from_string = counting
+    try:
+        with templates_once():
+            with templates_once():
+                texts = [apply_template("{{a}} and {{b | default('none')}}", {"a": number}) for number in range(3)]
+            assert apply_template("{{a}}", {"a": 7}) == "7"
+        assert compiled == ["{{a}} and {{b | default('none')}}", "{{a}}"]
+        assert env.from_string is counting
+    finally:
+        env.from_string = before
+    assert texts == ["0 and none", "1 and none", "2 and none"]
+
+
+def test_only_a_group_that_holds_others_than_ones_own_wants_all_of_lm_evals(tmp_path):
+    from pipeline.evaluation.lm_eval.names import own_names
+    from pipeline.evaluation.lm_eval.tasks import _holds_others
+
+    files = {"cats": "task: cats", "mine": "group: mine\ntask: [cats, all_mine]"}
+    files |= {"all_mine": "group: all_mine\ntask: cats", "mixed": "group: mixed\ntask: [mine, hellaswag]"}
+    files |= {"above": "group: above\ntask: [mixed]", "inline": "group: inline\ntask: [{task: cats}]"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\n")
+    own = own_names(tmp_path)
+    found = {name: _holds_others(name, own) for name in (*files, "hellaswag")}
+    assert found == {"cats": False, "mine": False, "all_mine": False, "mixed": True, "above": True, "inline": True} | {
+        "hellaswag": False
+    }
