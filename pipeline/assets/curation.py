@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets import quality
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.stored_rows import documents_preview, rows_metadata
@@ -87,6 +88,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             metadata=_contamination_metadata,
             kinds=frozenset({"parquet"}),
         ),
+        *quality.stored_assets(profile),
         *(_corpus(profile, name) for name in profile.corpora),
     ]
 
@@ -154,7 +156,11 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
     def make(build: Build) -> SelectionSummary:
         heldout, duplicates = build.path(f"heldout/{name}"), build.path("near_duplicates")
         documents, contamination = build.paths("documents"), build.path("contamination")
-        return select_corpus(name, profile.corpora, documents, heldout, duplicates, contamination, build.out)
+        scores = {other: quality.scores_of(build, profile, other) for other in profile.corpora}
+        return select_corpus(
+            *(name, profile.corpora, documents, heldout, duplicates, contamination, build.out),
+            quality={other: folders for other, folders in scores.items() if folders},
+        )
 
     def thresholds(of: str) -> dict[str, Any]:
         return {"filters": profile.corpora[of].filters, "languages": profile.corpora[of].languages}
@@ -171,6 +177,7 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
         inputs=[
             *(f"documents/{other}" for other in profile.corpora),
             *(f"heldout/{name}", "near_duplicates", "contamination"),
+            *quality.scores_for(profile),
         ],
         summary=SelectionSummary,
         make=make,

@@ -55,6 +55,8 @@ from pipeline.curation.text.words import forget_chunks
 DOCUMENTS_VERSION: Final = "3"
 COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
+GIVEN_SCORE: Final = "given_score"
+"""The column of what a `score_field` says, in documents whose sources have one."""
 _MOST_NAMED: Final = 200
 _EXCERPT: Final = 40
 log = logging.getLogger(__name__)
@@ -97,7 +99,13 @@ def build_documents(
     for _ in _build_parts(corpus, tasks, executor):
         if any(unit.hub is not None for unit in units):
             trim(cache, kept_bytes)
-    return summarise(corpus, settings, SCHEMA.names, out, listing)
+    return summarise(corpus, settings, schema_of(settings).names, out, listing)
+
+
+def schema_of(settings: DocumentsSettings) -> pa.Schema:
+    """The columns of a corpus's documents: `SCHEMA`, and `GIVEN_SCORE` where a source says how good its text is."""
+    scored = any(source.score_field is not None for source in settings.sources)
+    return SCHEMA.append(pa.field(GIVEN_SCORE, pa.float32(), nullable=False)) if scored else SCHEMA
 
 
 def at_commits(settings: DocumentsSettings, cache: Path, record: Path | None = None) -> DocumentsSettings:
@@ -161,7 +169,7 @@ def build_part(
     """
     documents = size = 0
     set_aside = quarantine(path.with_suffix(QUARANTINE))  # is there before the part is, which says that both are whole
-    with TableWriter(path, SCHEMA) as writer, set_aside as refused, TimeLimit() as limit:
+    with TableWriter(path, schema_of(settings)) as writer, set_aside as refused, TimeLimit() as limit:
         most = settings.refuse_bytes if settings.split_bytes is None else None
         beside = _Beside(refused, Intake(most))
         for batch in _batches(unit, settings, limit, beside):
@@ -291,7 +299,10 @@ def _batch(
         "source": [record.entry for _, _, record, _ in rows],
         **signals,
     }
-    yield pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    schema = schema_of(settings)
+    if GIVEN_SCORE in schema.names:
+        columns[GIVEN_SCORE] = [record.score for _, _, record, _ in rows]
+    yield pa.RecordBatch.from_pydict(columns, schema=schema)
 
 
 def _signals(rows: list[Row]) -> dict[str, Any]:

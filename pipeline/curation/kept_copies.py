@@ -24,6 +24,7 @@ from pipeline.curation.contamination import contaminated_rows
 from pipeline.curation.doc_ids import contains_ids, ids_of
 from pipeline.curation.duplicates.near_duplicates import CLUSTERS_FILE
 from pipeline.curation.filters.verdicts import SIGNALS, verdicts
+from pipeline.curation.quality.scoring import QualityScores
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import iter_rows
 
@@ -50,6 +51,7 @@ def find_duplicates(
     documents: Mapping[str, Path],
     near_duplicates: Path,
     contamination: Path,
+    scores: Mapping[str, QualityScores] | None = None,
 ) -> Duplicates:
     """The rows of a corpus that go as duplicates; held-out documents are none.
 
@@ -58,6 +60,7 @@ def find_duplicates(
         corpora: settings of all corpora; only `filters` and `languages` are looked at.
         documents: folder of `documents/<corpus>` for each corpus.
         near_duplicates, contamination: folders of these assets.
+        scores: of the corpora whose filters look at quality models.
     """
     table = read_table(near_duplicates / CLUSTERS_FILE, columns=list(_COLUMNS), read_dictionary=["corpus"])
     table = table.unify_dictionaries().combine_chunks()
@@ -77,7 +80,8 @@ def find_duplicates(
     for number, name in enumerate(names):
         some = np.flatnonzero(judged & (corpus_of == number))
         if len(some):
-            passing[some] = _pass(rows[some], name, corpora[name], documents[name], contamination)
+            scored = (scores or {}).get(name)
+            passing[some] = _pass(rows[some], name, corpora[name], documents[name], contamination, scored)
     places = np.flatnonzero(passing)
     _, first = np.unique(cluster[places], return_index=True)
     stays[places[first]] = True
@@ -102,13 +106,21 @@ def _numbered(names: pa.Array) -> np.ndarray:
     return np.cumsum(new)
 
 
-def _pass(rows: np.ndarray, corpus: str, settings: CorpusSettings, documents: Path, contamination: Path) -> np.ndarray:
+def _pass(
+    rows: np.ndarray,
+    corpus: str,
+    settings: CorpusSettings,
+    documents: Path,
+    contamination: Path,
+    scores: QualityScores | None,
+) -> np.ndarray:
     """Which rows of a corpus, in any order, neither its filters nor contamination remove, bool."""
     order = np.argsort(rows, kind="stable")
     kept = np.ones(len(rows), dtype=bool)
     start = 0
     for batch in iter_rows(documents, ("lang", *SIGNALS), rows[order]):
         here = order[start : start + batch.num_rows]
-        kept[here] = [reason is None for reason in verdicts(batch, settings.filters_for)]
+        judged = batch if scores is None else scores.beside(batch, rows[here])
+        kept[here] = [reason is None for reason in verdicts(judged, settings.filters_for)]
         start += batch.num_rows
     return kept & ~np.isin(rows, contaminated_rows(contamination, corpus))

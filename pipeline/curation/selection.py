@@ -27,6 +27,7 @@ from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
+from pipeline.curation.quality.scoring import QualityScores
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts, parts
 from pipeline.curation.waterfall import Waterfall, WaterfallStep, check_adds_up
@@ -68,6 +69,8 @@ def select_corpus(
     near_duplicates: Path,
     contamination: Path,
     out: Path,
+    *,
+    quality: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> SelectionSummary:
     """Write which rows of a corpus are kept.
 
@@ -77,12 +80,15 @@ def select_corpus(
         documents: folder of `documents/<corpus>` for each corpus.
         heldout, near_duplicates, contamination: folders of the assets before.
         out: output folder.
+        quality: for each corpus whose filters look at quality models, the folders of `quality/<model>/<corpus>` by
+            model.
 
     Raises:
         CurationError: nothing is left; the message says which step took how much.
     """
     settings, own = corpora[corpus], documents[corpus]
-    duplicates = find_duplicates(corpus, corpora, documents, near_duplicates, contamination)
+    scores = {name: QualityScores(folders) for name, folders in (quality or {}).items()}
+    duplicates = find_duplicates(corpus, corpora, documents, near_duplicates, contamination, scores)
     marks, held_out = _Marks(corpus, duplicates, contamination), heldout_ids(heldout)
     waterfall, languages, start = Waterfall(), Counter[str](), 0
     with (
@@ -90,7 +96,9 @@ def select_corpus(
         TableWriter(out / "removed.parquet", REMOVED) as removed,
     ):
         for batch in iter_parts(own, ("doc_id", "bytes", "lang", *SIGNALS)):
-            reasons = _reasons(batch, held_out, marks.between(start, start + batch.num_rows), settings)
+            stop = start + batch.num_rows
+            judged = scores[corpus].beside(batch, np.arange(start, stop)) if corpus in scores else batch
+            reasons = _reasons(judged, held_out, marks.between(start, stop), settings)
             sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
             for row, (reason, size, lang) in enumerate(zip(reasons, sizes, langs, strict=True), start):
                 waterfall.add(row, size, reason)

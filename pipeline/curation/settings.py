@@ -8,11 +8,11 @@ near duplicates and contamination.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipeline.base.settings import Settings, runtime
+from pipeline.base.settings import Settings, later, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
 from pipeline.curation.sources.hub.kept import KEPT_BYTES
@@ -74,6 +74,12 @@ class CorpusSettings(DocumentsSettings):
         langs = [source.lang for source in self.sources]
         return frozenset(lang for lang in langs if lang is not None) if None not in langs else frozenset()
 
+    @property
+    def quality_models(self) -> tuple[str, ...]:
+        """The quality models that its filters, of any language, look at."""
+        groups = (self.filters, *self.languages.values())
+        return tuple(dict.fromkeys(name for group in groups for name in group.quality))
+
     def filters_for(self, lang: str) -> Filters:
         """The thresholds for a document's language."""
         special = self.languages.get(lang)
@@ -121,6 +127,44 @@ class ContaminationSettings(Settings):
     """Shortest item, in words, that is looked for as a whole when it is shorter than `ngram`."""
 
 
+class QualityModelSettings(Settings):
+    """A linear classifier, or regression, over hashed word n-grams, trained in seconds on a CPU. What it learns is
+    either `like` against `unlike`, or the score of the `rated` corpora."""
+
+    like: tuple[str, ...] = ()
+    """Corpora whose documents are what good text looks like, such as textbooks."""
+    unlike: tuple[str, ...] = ()
+    """Corpora to tell them from, such as the web text that is to be judged."""
+    rated: tuple[str, ...] = ()
+    """Corpora whose sources have a `score_field`, such as FineWeb-Edu's: that score is learned, and predicted for
+    others."""
+    ngram: int = Field(2, ge=1, le=4)
+    """Longest n-grams of words that count."""
+    bits: int = Field(18, ge=8, le=24)
+    """Weights: 2 to the power of this, which n-grams share by their hashes."""
+    most_bytes: int = Field(32_000_000, ge=1)
+    """Text of each side that is learned from at most; documents are drawn by a hash of their ids."""
+    validation_share: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the groups (books, articles) that calibrate and judge the model in place of training it."""
+    penalty: float = Field(1e-5, gt=0.0)
+    """Times half the squared length of the weights, added to the mean loss: more of it trusts rare n-grams less."""
+    seed: int = Field(1, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _one_thing_to_learn(self) -> Self:
+        two_sides = bool(self.like) and bool(self.unlike)
+        if bool(self.like) != bool(self.unlike) or two_sides == bool(self.rated):
+            raise ValueError("name corpora under `like` and `unlike`, or under `rated` alone")
+        if both := sorted({*self.like} & {*self.unlike}):
+            raise ValueError(f"{', '.join(both)} cannot be under `like` and `unlike` at once")
+        return self
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """What it learns from."""
+        return tuple(dict.fromkeys((*self.like, *self.unlike, *self.rated)))
+
+
 class CurationSettings(Settings):
     """What spans the corpora."""
 
@@ -129,6 +173,8 @@ class CurationSettings(Settings):
     contamination: ContaminationSettings = ContaminationSettings()
     decontaminate_against: tuple[str, ...] = ()
     """Evaluation tasks whose items may not occur in training text."""
+    quality: dict[str, QualityModelSettings] = later({})
+    """Quality models by name. A corpus is scored with those that its `filters.quality` names."""
     workers: int = runtime(0, ge=0)
     """Processes for cleaning text on a machine; 0 takes one a core."""
     hub_cache_bytes: int = runtime(KEPT_BYTES, ge=0)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from pipeline.base.suggestions import did_you_mean
+from pipeline.curation.settings import CurationSettings
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.launch.settings import LaunchSettings
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
@@ -27,6 +28,8 @@ class Sections(Protocol):
 
     @property
     def corpora(self) -> Mapping[str, Any]: ...
+    @property
+    def curation(self) -> CurationSettings: ...
     @property
     def schedule(self) -> ScheduleSettings: ...
     @property
@@ -47,6 +50,7 @@ def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake
     own_warmup: the warm-up is the profile's own word, and not that of a recipe that it takes for a short trial.
     """
     yield from _mixtures(profile)
+    yield from _quality(profile)
     for epoch in range(1, profile.schedule.epochs + 1):
         found = list(_stage_sizes(profile, epoch))
         if found:
@@ -74,6 +78,30 @@ def _mixtures(profile: Sections) -> Iterator[Mistake]:
             ("schedule", "language_temperature", corpus),
             f"there is no corpus {corpus!r}{did_you_mean(corpus, profile.corpora)}; there are {there}",
         )
+
+
+def _quality(profile: Sections) -> Iterator[Mistake]:
+    """Quality models of corpora that are not there or have no scores, and thresholds over models that are not there."""
+    models, corpora = profile.curation.quality, profile.corpora
+    for name, settings in models.items():
+        for side in ("like", "unlike", "rated"):
+            for number, corpus in enumerate(getattr(settings, side)):
+                place = ("curation", "quality", name, side, number)
+                if corpus not in corpora:
+                    known = did_you_mean(corpus, corpora)
+                    yield Mistake(place, f"there is no corpus {corpus!r}{known}; there are {', '.join(corpora)}")
+                elif side == "rated" and all(source.score_field is None for source in corpora[corpus].sources):
+                    yield Mistake(
+                        place, f"no source of {corpus!r} has a `score_field` to learn: name its field of scores"
+                    )
+    for name, corpus in corpora.items():
+        for model in corpus.quality_models:
+            if model not in models:
+                known = f"{did_you_mean(model, models)}; there are {', '.join(models)}" if models else ""
+                yield Mistake(
+                    ("corpora", name, "filters", "quality", model),
+                    f"there is no model {model!r} under curation.quality{known or ': describe it there'}",
+                )
 
 
 def _stage_sizes(profile: Sections, epoch: int) -> Iterator[Mistake]:

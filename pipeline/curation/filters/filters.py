@@ -1,8 +1,8 @@
 """The table of all quality filters: what a profile's `filters` may hold, and the order in which documents are judged.
 
 Each filter is a class in a file of its own. A group with a key of its own is off until the profile names it:
-`gopher_quality: {}` switches on the published values. Those of length, language and grade have no group: their keys
-stand in `filters` itself.
+`gopher_quality: {}` switches on the published values. Those of length, language, grade and quality
+models have no group: their keys stand in `filters` itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pipeline.curation.filters.gopher_repetition import GopherRepetition
 from pipeline.curation.filters.grade import Grade
 from pipeline.curation.filters.language import Language
 from pipeline.curation.filters.length import Length
+from pipeline.curation.filters.quality import Quality
 
 
-class Filters(Grade, Language, Length):
+class Filters(Grade, Language, Length, Quality):
     """What a document must fulfil to be kept."""
 
     gopher_repetition: GopherRepetition | None = None
@@ -37,6 +38,7 @@ class Filters(Grade, Language, Length):
             if isinstance(group, Filter):
                 yield from group.rules(signals)
         yield from Grade.rules(self, signals)
+        yield from Quality.rules(self, signals)
 
     def merged(self, other: Filters) -> Self:
         """These thresholds with those that `other` sets in their place, group by group."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.base.executor import InProcess
@@ -11,6 +12,9 @@ from pipeline.curation.contamination import CONTAMINATION_VERSION, find_contamin
 from pipeline.curation.documents import DOCUMENTS_VERSION, build_documents
 from pipeline.curation.duplicates.near_duplicates import NEAR_DUPLICATES_VERSION, find_near_duplicates
 from pipeline.curation.heldout import HELDOUT_VERSION, split_heldout
+from pipeline.curation.quality.linear import LinearModel
+from pipeline.curation.quality.scoring import QUALITY_VERSION, score_corpus
+from pipeline.curation.quality.training import QUALITY_MODEL_VERSION, keep_model
 from pipeline.curation.selection import SELECTION_VERSION, select_corpus
 from pipeline.curation.settings import (
     ContaminationSettings,
@@ -32,6 +36,8 @@ GOLDEN = {
     "near_duplicates": ("3", "2526368e197314c9"),
     "contamination": ("3", "90a001cd8acdecfb"),
     "corpus": ("3", "0f42acd955773640"),
+    "quality_model": ("1", "54550d698350b186"),
+    "quality": ("1", "996952be4edfccc8"),
 }
 
 
@@ -48,12 +54,17 @@ def built(tmp_path: Path) -> dict[str, tuple[str, str]]:
     third = find_near_duplicates(NearDuplicateSettings(), documents, heldout, near, executor=InProcess())
     fourth = find_contamination(ContaminationSettings(), documents, items, contamination, executor=InProcess())
     fifth = select_corpus("web", {"web": settings}, documents, heldout["web"], near, contamination, corpus)
+    written = np.append(np.arange(-8, 8, dtype=np.float32), np.float32(0))  # a fit differs in its last bits by machine
+    kept = keep_model(LinearModel(written, 0.25, 2, classifies=True, slope=2.0), tmp_path)
+    scores = score_corpus(documents["web"], tmp_path, tmp_path, executor=InProcess())
     return {
         "documents": (DOCUMENTS_VERSION, first.content_hash[:16]),
         "heldout": (HELDOUT_VERSION, second.content_hash[:16]),
         "near_duplicates": (NEAR_DUPLICATES_VERSION, third.content_hash[:16]),
         "contamination": (CONTAMINATION_VERSION, fourth.content_hash[:16]),
         "corpus": (SELECTION_VERSION, fifth.content_hash[:16]),
+        "quality_model": (QUALITY_MODEL_VERSION, kept[:16]),
+        "quality": (QUALITY_VERSION, scores.content_hash[:16]),
     }
 
 

@@ -21,6 +21,9 @@ class Layout(Settings):
     lang_field: str | None = None
     """Field or column with the document's language, in any of the forms of `lang`; what is none is counted, and the
     language detected."""
+    score_field: str | None = later(None)
+    """Field or column with a number that says how good the document is, as FineWeb-Edu's `score`: it is kept beside the
+    text, for `curation.quality` to learn. What is no number is none."""
     separator: str = "<|endoftext|>"
     delimiter: str | None = later(None, min_length=1, max_length=1)
     """Character between the cells of a CSV file; where it is unset that of `,`, tab, `;` and `|` which the first row
@@ -50,8 +53,11 @@ class Layout(Settings):
     @property
     def columns(self) -> list[str]:
         """The columns of a table that are needed."""
-        return [name for name in (self.text_field, self.group_field, self.lang_field) if name is not None]
+        named = (self.text_field, self.group_field, self.lang_field, self.score_field)
+        return [name for name in named if name is not None]
 
     def setting_of(self, column: str) -> str:
         """The setting that names a column."""
-        return next(name for name in ("text_field", "group_field", "lang_field") if getattr(self, name) == column)
+        return next(
+            name for name in ("text_field", "group_field", "lang_field", "score_field") if getattr(self, name) == column
+        )

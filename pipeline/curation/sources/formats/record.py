@@ -5,6 +5,7 @@ Every byte of a file is in one of them or is `Passed` by: their sizes add up to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -40,6 +41,8 @@ class Record:
     """Bytes of the file that it takes, with what is around the text."""
     unknown_lang: str = ""
     """What the row says in place of a language's code."""
+    score: float = math.nan
+    """What the row says of its quality, not a number where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ def record_of(item: Fields, entry: str, layout: Layout) -> Record | Refused:
     given = _shown(fields.get(layout.lang_field) or "") if layout.lang_field and layout.lang is None else ""
     lang = layout.lang or known_language(given) or ""
     unknown = "" if lang or given.lower() in UNDETERMINED else given
-    return Record(text, group, lang, entry, row, size, unknown)
+    score = _number(fields.get(layout.score_field)) if layout.score_field is not None else math.nan
+    return Record(text, group, lang, entry, row, size, unknown, score)
 
 
 def bad_bytes(data: bytes, error: UnicodeError, entry: str, row: int, layout: Layout) -> Refused:
@@ -160,6 +164,15 @@ def excerpt(data: bytes | str) -> str:
     if isinstance(data, bytes):
         data = data[: 4 * _EXCERPT].decode("utf-8", errors="backslashreplace")
     return data[:_EXCERPT]
+
+
+def _number(value: object) -> float:
+    """A field's value as a finite number, or not a number; a text of a number, as CSV has it, is one."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _shown(value: object, longest: int = _EXCERPT) -> str:
