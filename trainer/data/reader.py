@@ -145,8 +145,9 @@ class SequenceReader:
             )
         return self.sequences // global_batch
 
-    def batch_ids(self, global_batch: int, rank: int = 0, world: int = 1) -> np.ndarray:
-        """Run-wide numbers (int64) of the sequences `rank` of `world` takes from the next batch; reads nothing.
+    def batch_ids(self, global_batch: int, rank: int = 0, world: int = 1, *, later: int = 0) -> np.ndarray:
+        """Run-wide numbers (int64) of the sequences `rank` of `world` takes from the next batch, or from one that
+        begins so many sequences `later`; reads nothing.
 
         Shares differ by one where `world` does not divide `global_batch`. Raises `DataError` for more ranks than
         sequences in a batch and past the last whole batch.
@@ -154,18 +155,19 @@ class SequenceReader:
         _check_batch(global_batch, world)
         if not 0 <= rank < world:
             raise DataError(f"rank {rank} of {world} ranks does not exist")
-        end = self.next_sequence + global_batch
+        first = self.next_sequence + later
+        end = first + global_batch
         if end > self.sequences:
             raise DataError(
-                f"no whole batch of {global_batch} sequences is left after sequence {self.next_sequence} "
-                f"of {self.sequences}; the run is over"
+                f"no whole batch of {global_batch} sequences is left after sequence {first} of {self.sequences}; the "
+                "run is over"
             )
-        return np.arange(self.next_sequence + rank, end, world, dtype=np.int64)
+        return np.arange(first + rank, end, world, dtype=np.int64)
 
-    def read(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
-        """The windows of sequences `ids` (run-wide): int64 [len(ids), T + 1]."""
+    def read(self, ids: np.ndarray | Sequence[int], out: np.ndarray | None = None) -> np.ndarray:
+        """The windows of sequences `ids` (run-wide): int64 [len(ids), T + 1], in `out` where it is given."""
         ids = np.asarray(ids, dtype=np.int64)
-        windows = np.empty((len(ids), self.context + 1), dtype=np.int64)
+        windows = np.empty((len(ids), self.context + 1), dtype=np.int64) if out is None else out
         if not len(ids):
             return windows
         step = even_step(ids)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.model.blocks import attend_by_blocks
 from trainer.model.config import ModelConfig
 from trainer.model.dropout import SequenceDropout
 from trainer.model.frame import Frame
@@ -131,6 +132,9 @@ class Attention(nn.Module):
         return *self.convolution(qkv, frame.past, f"{run} qkv").split(self.input_parts[:3], dim=-1), *gate
 
     def _attend(self, q_BHTd: Tensor, k_BHTd: Tensor, v_BHTd: Tensor, frame: Frame) -> Tensor:
+        if frame.blocks is not None:
+            blocks = frame.window_blocks if self.windowed else frame.blocks
+            return attend_by_blocks(q_BHTd, k_BHTd, v_BHTd, blocks)
         mask, window = (frame.window_mask, frame.window) if self.windowed else (frame.mask, None)
         if frame.dropout is not None:
             return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, mask, frame.dropout)

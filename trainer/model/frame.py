@@ -6,6 +6,7 @@ Shape letters: B batch, T time, C width, H heads, d head width.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ class Frame:
     """Cosine and sine for these positions."""
     mask: Tensor | None = None
     """True where a query (row) may look at a key (column), (B or 1, 1, T, keys); none: plain causal."""
+    blocks: Any = None
+    """In place of `mask`, where attention is computed by blocks of it: see `trainer.model.blocks`."""
+    window_blocks: Any = None
+    """Those of layers of short attention."""
     window: int | None = None
     """Tokens of a row that its tokens see at most in layers of short attention; none: `window_mask` alone says so."""
     window_mask: Tensor | None = None

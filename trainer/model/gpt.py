@@ -24,6 +24,7 @@ from trainer.errors import ConfigError
 from trainer.model.ahead import Ahead, targets_ahead
 from trainer.model.attention import Attention
 from trainer.model.bigrams import BigramEmbedding
+from trainer.model.blocks import block_mask, by_blocks
 from trainer.model.config import Canon, ModelConfig
 from trainer.model.distillation import SoftTargets, distilled_sum
 from trainer.model.dropout import SequenceDropout
@@ -184,8 +185,10 @@ class GPT(nn.Module):
         device. `sum` adds up over micro-batches and ranks, MoE's auxiliary losses included. `soft` is what teachers say
         about the same tokens, of which `distillation` makes a part of the total.
         """
-        frame, positions_BT = self._frame(ids_BT, documents_BT)
-        frame.dropout = self._dropout(ids_BT, sequence_seeds_B)
+        dropout = self._dropout(ids_BT, sequence_seeds_B)
+        blocks = dropout is None and by_blocks(ids_BT.device)
+        frame, positions_BT = self._frame(ids_BT, documents_BT, blocks=blocks)
+        frame.dropout = dropout
         hidden_BTC = self._run(ids_BT, positions_BT, frame)
         targets_N = targets_BT.flatten().long()
         if soft is None:
@@ -232,15 +235,18 @@ class GPT(nn.Module):
         cache: KVCache | None = None,
         positions_BT: Tensor | None = None,
         mask: Tensor | None = None,
+        *,
+        blocks: bool = False,
     ) -> tuple[Frame, Tensor]:
-        """What the layers share, and the positions (1 or B, T)."""
+        """What the layers share, and the positions (1 or B, T). `blocks`: say where documents' tokens look by blocks
+        alone."""
         T, config = ids_BT.shape[1], self.config
         start = 0 if cache is None else cache.length
         past, in_row = Past(), positions_BT is None
         if positions_BT is None and config.position == "learned" and start + T > config.context:
             raise ConfigError(f"{start + T} tokens are more than the {config.context} learned positions (context)")
         if documents_BT is not None:
-            positions_BT, mask = document_positions(documents_BT), document_mask(documents_BT)
+            positions_BT, mask = document_positions(documents_BT), None if blocks else document_mask(documents_BT)
             past = Past(positions_BT=positions_BT)
         elif config.mixes_neighbours:
             past = Past(cache=cache, positions_BT=positions_BT, mask=mask)
@@ -250,7 +256,11 @@ class GPT(nn.Module):
             mask = torch.arange(start + T, device=ids_BT.device) <= positions_BT[0, :, None]
         rope = rope_tables(config, positions_BT) if config.position == "rope" else None
         frame = Frame(ids_BT.long(), rope, mask, cache=cache, past=past)
-        if self.window is not None:
+        if blocks and documents_BT is not None:
+            frame.blocks = frame.window_blocks = block_mask(documents_BT)
+            if self.window is not None and self.window < T:
+                frame.window_blocks = block_mask(documents_BT, self.window)
+        elif self.window is not None:
             frame.window = self.window if in_row else None
             frame.window_mask = window_mask(positions_BT, mask, self.window, start + T)
         return frame, positions_BT

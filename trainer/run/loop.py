@@ -24,9 +24,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from trainer.config import RunConfig
+from trainer.data.feed import Feed
 from trainer.data.reader import SequenceReader
 from trainer.data.shards import check_vocabulary
 from trainer.errors import ConfigError
@@ -108,6 +107,7 @@ class _Run:
         belongs = partial(check_checkpoint, config=config, reader=reader, steps=self.steps, teachers=hashes)
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, self.training.keep_checkpoints, ranks, belongs)
         self.learner, self.state = begin(config, ranks, reader, self.checkpoints, self.pace, hashes)
+        self.feed = Feed(reader, ranks.device)
         self.guard = LossGuard(self.training.jump_factor, self.state.recent_losses, self.state.recent_stage)
         self.roll_back = RollBack(self.training, ranks, self.checkpoints)
         self.evaluator = Evaluator(config, ranks, self.learner, heldout, choices, stop)
@@ -196,11 +196,12 @@ class _Run:
             self._consume(batch)
             return None
         ids = self.reader.batch_ids(batch, self.ranks.rank, self.ranks.world_size)
-        windows = torch.from_numpy(self.reader.read(ids))
+        windows = self.feed.take(ids)
         self.learner.begin_step(self._done, self._expected())
-        nats = self.learner.gradients(windows, ids, batch, pieces)
+        nats = self.learner.gradients(windows.device, ids, batch, pieces)
         norm_here = self.learner.clip()
-        scored_here = int((windows[:, 1:] != IGNORE).sum())
+        scored_here = int((windows.host[:, 1:] != IGNORE).sum())
+        self._read_ahead(batch)
         # the one time in a step that a GPU is waited for: all of them are looked at together, before its update
         total, scored, norm = self.ranks.sum([nats, scored_here, norm_here if self.ranks.is_first else 0.0])
         loss = total / scored  # a packed row that ends early has targets that are none
@@ -214,6 +215,13 @@ class _Run:
         load = self.learner.expert_load if self._logged else None
         rate = self.training.optimizer.learning_rate * factor
         return StepFigures(loss, rate, norm, None if load is None else load.max_over_mean)
+
+    def _read_ahead(self, batch: int) -> None:
+        """Read what comes after the batch at hand, while a GPU is at work on it."""
+        done = self.reader.next_sequence + batch
+        if done < self.pace.sequences:
+            following = self.pace.next_batch(done, self._expected())
+            self.feed.expect(self.reader.batch_ids(following, self.ranks.rank, self.ranks.world_size, later=batch))
 
     @property
     def _logged(self) -> bool:

@@ -15,6 +15,7 @@ from trainer.config import PLACES, RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
+from trainer.process.products import set_products
 from trainer.process.ranks import Ranks
 from trainer.run.checkpointing import Checkpoints
 from trainer.run.checkpoints.checkpoint import RunState, read_state
@@ -57,6 +58,7 @@ def begin(
         state.teachers = list(teachers)
         state.precision, state.precision_seconds = precision.name, dict(precision.seconds)
     taught_by = load_teachers(config, reader.tokenizer, ranks.device)
+    set_products(ranks.device, precision.name)
     learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name, taught_by)
     learner.warm_up(micro_batch, pace)
     if place is None:
