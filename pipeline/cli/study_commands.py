@@ -85,6 +85,48 @@ def sizes(
 
 
 @app.command()
+def score(out: OutOption = Path("docs/results"), profile: StudyProfile = "study") -> None:
+    """Score the runs that kept their weights by the profile's suites, as CSV; what was scored before is not again."""
+    from pipeline.store import Store
+    from pipeline.store.home import squeeze_home
+    from pipeline.study.results.runs_table import write_csv
+    from pipeline.study.scored import COLUMNS, SCORES_FILE, score_runs
+
+    settings, plan = _load(profile)
+    store = Store(squeeze_home(), settings.name, origin=settings.origin).open()
+    with follow_log():
+        rows = score_runs(plan, store, settings.evaluation)
+    with written_to("--out", out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_csv(out / SCORES_FILE, COLUMNS, rows)
+    runs = {(row["arm"], row["seed"]) for row in rows}
+    console.print(f"{escape(str(out / SCORES_FILE))}: {len(rows):,} scores of {len(runs)} runs")
+
+
+@app.command()
+def signal(out: OutOption = Path("docs/results"), page: PageOption = None, profile: StudyProfile = "study") -> None:
+    """What each metric can tell about models of this size: its noise over seeds, its signal over recipes, the verdicts
+    it reproduces. From the folder's CSV files: what `export` wrote, and `score` where runs kept their weights."""
+    from pipeline.study.report.page import write_between
+    from pipeline.study.report.signal_table import COLUMNS, SIGNAL_FILE, marks, rows_of, signal_markdown
+    from pipeline.study.results.results import Results
+    from pipeline.study.results.runs_table import read_csv, read_runs, write_csv
+    from pipeline.study.results.signal import measures, signals
+    from pipeline.study.scored import SCORES_FILE
+
+    settings, plan = _load(profile)
+    results = Results(plan.settings.design(), read_runs(out))
+    scores = read_csv(out / SCORES_FILE) if (out / SCORES_FILE).exists() else []
+    found = signals(results, measures(results, scores), plan.settings.ladders)
+    with written_to("--out", out):
+        write_csv(out / SIGNAL_FILE, COLUMNS, rows_of(found))
+    if page is not None:
+        with written_to("--page", page):
+            write_between(page, *marks(settings.name), signal_markdown(found))
+    console.print(f"{escape(str(out / SIGNAL_FILE))}: {len(found)} metrics, {sum(item.kept for item in found)} kept")
+
+
+@app.command()
 def speed(
     profile: StudyProfile = "study",
     steps: Annotated[int, typer.Option(min=1, help="Steps of a turn.")] = 3,

@@ -147,6 +147,10 @@ class StudySettings(Settings):
     """What the table of ideas is called on the page."""
     ideas: tuple[Idea, ...] = ()
     """Rows of the table of ideas, in the order of their numbers; none: the page has no such table."""
+    ladders: tuple[tuple[tuple[ArmName, ...], ...], ...] = runtime(())
+    """For `squeeze study signal`: each ladder's rungs, the lowest first, a rung being the arms of the same recipes in
+    the same order, trained for longer or at a larger size than on the rung below. It tells how often a low rung's runs
+    put two recipes in the order of the highest."""
     questions: tuple[Question, ...] = ()
     """What the page answers first, in this order."""
     arms: dict[ArmName, Arm] = Field(min_length=1)
@@ -167,6 +171,11 @@ class StudySettings(Settings):
         wanted = [("baseline", self.baseline), ("recipe", self.recipe), *(("tuned", name) for name in self.tuned)]
         for number, question in enumerate(self.questions, start=1):
             wanted += [(f"questions, the {number}., {key}", name) for key, name in question.arms()]
+        for number, ladder in enumerate(self.ladders, start=1):
+            where = f"ladders, the {number}."
+            wanted += [(where, name) for rung in ladder for name in rung]
+            if len(ladder) < 2 or len({len(rung) for rung in ladder}) > 1:
+                raise ValueError(f"{where}: give at least two rungs, each with the arms of the same recipes")
         if self.race is not None and self.race.track is not None:
             wanted.append(("race.entry", self.race.entry))
         for name, arm in self.arms.items():

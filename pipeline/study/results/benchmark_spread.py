@@ -18,6 +18,7 @@ from pipeline.study.results.intervals import Interval
 from pipeline.study.results.results import Results, by_arm, by_seed, difference
 from pipeline.study.results.run_result import FINISHED
 from pipeline.study.results.runs_table import Run
+from pipeline.study.results.signal import pooled_deviation
 
 ITEMS: Final = "items"
 BY_LENGTH: Final = "acc_norm"
@@ -90,7 +91,7 @@ def _spread(results: Results, task: str, metric: str, runs: Sequence[Run]) -> Sp
         metric,
         items,
         mean,
-        _pooled(list(arms.values())),
+        pooled_deviation(list(arms.values())),
         None if metric in OF_ANSWERS else math.sqrt(mean * (1 - mean) / items),
         min(means.items(), key=lambda item: item[1]),
         max(means.items(), key=lambda item: item[1]),
@@ -103,13 +104,7 @@ def bits_spread(runs: Sequence[Run], score: str) -> tuple[float, float] | None:
     carry, and that of the arm in the middle. None without two seeds of one arm."""
     arms = by_arm([run for run in runs if run.state == FINISHED])
     groups = [[run.scores[score] for run in group] for group in arms.values()]
-    pooled = _pooled(groups)
+    pooled = pooled_deviation(groups)
     if pooled is None:
         return None
     return pooled, statistics.median(statistics.stdev(group) for group in groups if len(group) > 1)
-
-
-def _pooled(groups: Sequence[Sequence[float]]) -> float | None:
-    squares = math.fsum(statistics.variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
-    freedom = sum(len(group) - 1 for group in groups)
-    return math.sqrt(squares / freedom) if freedom else None

@@ -28,6 +28,16 @@ def test_a_results_page_holds_what_draw_makes_of_its_csv_files(tmp_path, profile
     assert page.read_text() == (DOCS / f"{name}.md").read_text()
 
 
+@pytest.mark.parametrize(("profile", "name"), [("study", "results")])
+def test_the_page_of_signals_holds_what_is_made_of_the_csv_files(tmp_path, profile, name):
+    shutil.copytree(DOCS / name, tmp_path / name, ignore=shutil.ignore_patterns("*.png"))
+    page = tmp_path / "signal.md"
+    shutil.copy(DOCS / "signal.md", page)
+    assert "metrics" in run("signal", "--profile", profile, "--out", tmp_path / name, "--page", page)
+    assert page.read_text() == (DOCS / "signal.md").read_text()
+    assert (tmp_path / name / "signal.csv").read_text() == (DOCS / name / "signal.csv").read_text()
+
+
 def test_a_profile_without_a_study_is_named():
     with pytest.raises(StudyError, match="the profile sample has no study; add the section"):
         run("draw", "--profile", "sample")

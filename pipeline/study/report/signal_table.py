@@ -1,0 +1,98 @@
+"""Signal and noise of a study's metrics as a table, a summary by kind of metric, and `signal.csv`."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pipeline.study.report.tables import table
+from pipeline.study.results.signal import BITS, LEAST_RATIO, Share, Signal
+
+SIGNAL_FILE: Final = "signal.csv"
+COLUMNS: Final = (
+    *("of", "metric", "arms", "runs", "mean", "noise", "signal", "ratio", "told_apart"),
+    *("verdicts", "of_verdicts", "pairs", "of_pairs", "decisions", "of_decisions", "kept"),
+)
+ACCURACY: Final = ("acc", "acc_norm")
+KINDS: Final = (
+    ("bits per byte of held-out text", (BITS,)),
+    ("accuracy", ACCURACY),
+    ("bits per byte of right answers", ("answer_bits_per_byte",)),
+    ("margin of right answers", ("answer_margin",)),
+)
+
+
+def marks(profile: str) -> tuple[str, str]:
+    """What a page's table of a profile's study stands between."""
+    made = f"made by squeeze study signal -p {profile}"
+    return f"<!-- {made}: begin -->", f"<!-- {made}: end -->"
+
+
+def rows_of(found: Sequence[Signal]) -> list[dict[str, Any]]:
+    """Rows of `signal.csv`."""
+    rows = []
+    for item in found:
+        figures = (item.mean, item.noise, item.signal, item.ratio, item.told_apart)
+        shares = (part for share in (item.verdicts, item.pairs, item.decisions) for part in (share.right, share.of))
+        values = (item.group, item.metric, item.arms, item.runs, *map(_plain, figures), *shares, item.kept)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows
+
+
+def signal_markdown(found: Sequence[Signal]) -> str:
+    """A summary by kind of metric, then a row a metric, those with the most signal first."""
+    head = ["what a verdict is read from", "rows", "kept", "signal/noise", "verdicts", "pairs", "decisions"]
+    summary = []
+    for words, metrics in KINDS:
+        items = [item for item in found if item.metric in metrics and not _is_part(item, found)]
+        if items:
+            ratios = [ratio for item in items if (ratio := item.ratio) is not None]
+            middle = f"{statistics.median(ratios):.2f}" if ratios else "-"
+            shares = (_together([getattr(item, name) for item in items]) for name in ("verdicts", "pairs", "decisions"))
+            kept = f"{sum(item.kept for item in items)}"
+            summary.append([words, str(len(items)), kept, middle, *map(_percent, shares)])
+    columns = ["of", "metric", "arms", "runs", "mean", "noise", "signal", "signal/noise", "told apart"]
+    rows = [
+        [
+            *(item.group, item.metric, str(item.arms), str(item.runs)),
+            *map(_figure, (item.mean, item.noise, item.signal)),
+            "-" if item.ratio is None else f"{item.ratio:.2f}",
+            *(_figure(item.told_apart), str(item.verdicts), str(item.pairs), str(item.decisions)),
+            "yes" if item.kept else "no",
+        ]
+        for item in sorted(found, key=lambda item: -(item.ratio or 0.0))
+    ]
+    return (
+        f"{table(head, summary)}\n\n{table([*columns, 'verdicts', 'pairs', 'decisions', 'kept'], rows)}\n\n"
+        "*Noise*: one standard deviation over seeds within an arm, pooled. *Signal*: one standard deviation of the "
+        "arms' means, without what that noise adds to it. *Told apart*: the smallest difference of two arms' means "
+        "over three seeds that is twice its standard error. *Verdicts*: arms whose difference from their reference "
+        "in bits per byte is significant, and how many of them differ in the same sense by this metric; *pairs*: "
+        "the same of all pairs of arms. *Decisions*: single runs of a lower rung that put two recipes in the order "
+        f"of the highest rung's bits per byte. *Kept*: at least {LEAST_RATIO:g} times as much signal as noise, a "
+        "rule that was set beforehand. The summary leaves out parts of a group, such as one phenomenon of the "
+        "minimal pairs."
+    )
+
+
+def _is_part(item: Signal, found: Sequence[Signal]) -> bool:
+    """Whether a task is one of a group that is there as well, as `mmlu_anatomy` is of `mmlu`."""
+    return any(item.group.startswith(f"{other.group}_") for other in found)
+
+
+def _together(shares: Sequence[Share]) -> Share:
+    return Share(sum(share.right for share in shares), sum(share.of for share in shares))
+
+
+def _percent(share: Share) -> str:
+    return "-" if share.value is None else f"{share.value:.0%} ({share})"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _plain(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value

@@ -1,0 +1,121 @@
+"""Signal and noise of metrics over a study's runs, on figures one can check by eye."""
+
+import dataclasses
+import statistics
+
+import pytest
+from small_study import BASE, ROPE, results, run, small_study
+
+from pipeline.study.report.signal_table import rows_of, signal_markdown
+from pipeline.study.results.signal import LEAST_RATIO, Share, measures, pooled_deviation, signals
+from pipeline.study.settings import StudySettings
+
+BENCHMARKS = {  # by arm and seed: the right answers' bits fall as the held-out text's do, accuracy says nothing
+    "baseline": {1: (4.0, 0.26), 2: (4.2, 0.24), 3: (4.1, 0.25)},
+    "rope": {1: (3.8, 0.25), 2: (4.0, 0.26), 3: (3.9, 0.24)},
+    "squeezed": {1: (2.0, 0.24), 2: (2.2, 0.26), 3: (2.1, 0.22)},
+}
+ENDS = {"baseline": BASE, "rope": ROPE, "squeezed": {1: 2.0, 2: 2.1, 3: 2.05}}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return small_study()
+
+
+@pytest.fixture(scope="module")
+def scored(study):
+    runs = []
+    for arm, seeds in ENDS.items():
+        for seed, end in seeds.items():
+            bits, share = BENCHMARKS[arm][seed]
+            found = {"arc:answer_bits_per_byte": bits, "arc:acc": share, "arc:items": 50.0}
+            runs.append(dataclasses.replace(run(arm, seed, end), benchmarks=found))
+    return results(study, runs)
+
+
+def signal_of(scored, group, metric, ladders=(), scores=()):
+    return next(
+        item
+        for item in signals(scored, measures(scored, scores), ladders)
+        if (item.group, item.metric) == (group, metric)
+    )
+
+
+def test_noise_is_pooled_within_arms_and_signal_is_what_means_spread_beyond_it(scored):
+    found = signal_of(scored, "arc", "answer_bits_per_byte")
+    assert found.noise == pytest.approx(0.1)
+    assert found.signal == pytest.approx((statistics.variance([4.1, 3.9, 2.1]) - 0.1**2 / 3) ** 0.5)
+    assert found.told_apart == pytest.approx(2 * (2 / 3) ** 0.5 * 0.1)
+    assert (found.arms, found.runs, found.kept) == (3, 9, True)
+    share = signal_of(scored, "arc", "acc")
+    assert share.signal == 0.0  # the means are nearer than their noise
+    assert (share.ratio, share.kept) == (0.0, False)
+    assert LEAST_RATIO == 1.0
+
+
+def test_a_metric_reproduces_a_verdict_by_its_sign_and_a_tie_reproduces_nothing(scored):
+    """Only `squeezed` differs from the baseline in bits per byte, and each of the two others from it."""
+    by_bits, by_share = (signal_of(scored, "arc", metric) for metric in ("answer_bits_per_byte", "acc"))
+    assert (by_bits.verdicts, by_share.verdicts) == (Share(1, 1), Share(0, 1))
+    assert (by_bits.pairs.of, by_bits.pairs.right) == (2, 2)
+    assert by_share.pairs == Share(0, 2)
+    flat = {arm: dict.fromkeys(seeds, (4.0, 0.25)) for arm, seeds in ENDS.items()}
+    rows = [
+        {"arm": arm, "seed": seed, "task": "even", "metric": "acc", "value": 0.25, "higher_is_better": True}
+        for arm, seeds in flat.items()
+        for seed in seeds
+    ]
+    even = signal_of(scored, "even", "acc", scores=rows)
+    assert (even.pairs, even.ratio) == (Share(0, 2), None)
+
+
+def test_what_suites_said_counts_of_finished_runs_of_the_study_alone(scored):
+    row = {"arm": "rope", "seed": "1", "task": "pairs", "metric": "acc", "value": "0.5", "higher_is_better": "True"}
+    rows = [row, {**row, "arm": "gone"}, {**row, "seed": "9"}]
+    found = next(item for item in measures(scored, rows) if item.group == "pairs")
+    assert found.values == {"rope": {1: 0.5}}
+    assert found.higher_is_better
+    (first, *_) = measures(scored, rows)
+    assert first.name == "all held-out text bits per byte"
+
+
+def test_a_decision_is_one_short_run_of_each_in_the_order_of_the_long_ones(scored):
+    ladder = [["rope", "baseline"], ["squeezed", "baseline"]]  # rope stands for a shorter squeezed
+    found = signal_of(scored, "arc", "answer_bits_per_byte", ladders=[ladder])
+    assert found.decisions == Share(8, 9)  # 4.0 of one is not below the 4.0 of the other
+    undecided = signal_of(scored, "arc", "acc", ladders=[[["squeezed", "rope"], ["rope", "baseline"]]])
+    assert undecided.decisions == Share(0, 0)  # the long runs are not apart
+
+
+def test_the_pooled_deviation_needs_two_runs_of_one_arm():
+    assert pooled_deviation([[1.0], [2.0]]) is None
+    assert pooled_deviation([[1.0, 3.0], [5.0], [2.0, 2.0, 2.0]]) == pytest.approx((2 / 3) ** 0.5)
+
+
+def test_the_table_sums_up_kinds_of_metrics_without_parts_of_groups(scored):
+    rows = [
+        {"arm": arm, "seed": seed, "task": task, "metric": "acc", "value": 0.3 + 0.01 * seed, "higher_is_better": True}
+        for arm, seeds in ENDS.items()
+        for seed in seeds
+        for task in ("pairs", "pairs_en")
+    ]
+    found = signals(scored, measures(scored, rows))
+    text = signal_markdown(found)
+    (accuracy,) = [line for line in text.splitlines() if line.startswith("| accuracy")]
+    assert accuracy.split("|")[2].strip() == "2"  # arc and pairs
+    assert "| pairs_en | acc | 3 | 9 | 0.3200 |" in text
+    assert {row["of"] for row in rows_of(found)} >= {"all held-out text", "arc", "pairs", "pairs_en"}
+    kept = {(row["of"], row["metric"]): row["kept"] for row in rows_of(found)}
+    assert kept["all held-out text", "bits per byte"]
+
+
+def test_a_ladder_has_rungs_of_as_many_recipes_that_are_arms(study):
+    values = study.model_dump()
+    for ladders, said in (
+        ([[["rope"]]], "at least two rungs"),
+        ([[["rope"], ["rope", "gate"]]], "the same recipes"),
+        ([[["rope"], ["ropes"]]], "ladders, the 1.: there is no arm 'ropes'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            StudySettings(**{**values, "ladders": ladders})
