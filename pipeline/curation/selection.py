@@ -143,7 +143,8 @@ class SelectedPart:
         for batch in iter_file(self.path, list(dict.fromkeys([*columns, "doc_id"]))):
             low, high = np.searchsorted(self.rows, [start, start + batch.num_rows])
             if low < high:
-                kept = batch.take(pa.array(self.rows[low:high] - start))
+                whole = high - low == batch.num_rows  # as where a corpus keeps nearly everything: nothing is copied
+                kept = batch if whole else batch.take(pa.array(self.rows[low:high] - start))
                 if not kept.column("doc_id").equals(self.ids.slice(low, high - low)):
                     raise CurationError(
                         f"{self.selection} selects other documents than {self.path.parent} holds: they do not belong "

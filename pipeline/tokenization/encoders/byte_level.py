@@ -20,9 +20,9 @@ import pyarrow as pa
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.bulk import bulk_encoder
-from pipeline.tokenization.encoders.digits import regroup, three_digit_form
+from pipeline.tokenization.encoders.digits import needs_detour, regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
-from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
+from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs, WrittenPairs
 from pipeline.tokenization.formats.card import AGAIN, CARD_NAME, TokenizerCard
 from trainer.process.cores import core_count
 from trainer.records import reason
@@ -41,16 +41,23 @@ class ByteLevelTokenizer(Tokenizer):
 
     kind: ClassVar[str] = "byte_level_bpe"
 
-    def __init__(self, pairs: BytePairs, *, reference: Reference, content_hash: str | None = None) -> None:
+    def __init__(
+        self, vocabulary: BytePairs | WrittenPairs, *, reference: Reference, content_hash: str | None = None
+    ) -> None:
         """`content_hash` is worked out where the caller does not know it."""
+        self._vocabulary = vocabulary
         super().__init__(
-            vocab_size=pairs.vocab_size,
-            eot_id=pairs.eot_id,
-            end_of_text=pairs.end_of_text,
-            content_hash=content_hash or pairs.content_hash,
+            vocab_size=vocabulary.vocab_size,
+            eot_id=vocabulary.eot_id,
+            end_of_text=vocabulary.end_of_text,
+            content_hash=content_hash or self.pairs.content_hash,
         )
-        self.pairs = pairs
         self.reference: Reference = reference
+
+    @property
+    def pairs(self) -> BytePairs:
+        """The vocabulary, whole."""
+        return self._vocabulary.pairs if isinstance(self._vocabulary, WrittenPairs) else self._vocabulary
 
     @classmethod
     def read(cls, folder: Path, card: TokenizerCard) -> Self:
@@ -59,21 +66,22 @@ class ByteLevelTokenizer(Tokenizer):
         pattern, reference = (card.details.get(name) for name in ("pattern", "reference"))
         if pattern is None or reference not in get_args(Reference):
             raise TokenizerError(f"{folder / CARD_NAME}: pattern {pattern!r}, reference {reference!r}; {AGAIN}")
-        end_of_text = card.end_of_text
-        try:
-            pairs = BytePairs.from_tokenizer_json(
-                data, pattern=pattern, end_of_text=end_of_text, vocab_size=card.vocab_size
-            )
-        except (ValueError, KeyError) as error:
-            raise TokenizerError(f"{path}: not what its card says ({reason(error)}); {AGAIN}") from None
-        if not len(pairs.tokens) < card.vocab_size <= LARGEST_VOCABULARY:
-            raise TokenizerError(
-                f"{path}: {len(pairs.tokens):,} tokens, its card says {card.vocab_size:,} with those that stay free; "
-                f"{AGAIN}"
-            )
+        written = WrittenPairs(data, pattern, card.end_of_text, card.vocab_size)
         # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
         whole = hashlib.sha256(data).hexdigest() == card.details.get("tokenizer_json_sha256")
-        return cls(pairs, reference=cast(Reference, reference), content_hash=card.content_hash if whole else None)
+        try:
+            count, _ = (written.count, written.eot_id) if whole else (len(written.pairs.tokens), written.pairs.eot_id)
+        except (ValueError, KeyError, TypeError) as error:
+            raise TokenizerError(f"{path}: not what its card says ({reason(error)}); {AGAIN}") from None
+        if not count < card.vocab_size <= LARGEST_VOCABULARY:
+            raise TokenizerError(
+                f"{path}: {count:,} tokens, its card says {card.vocab_size:,} with those that stay free; {AGAIN}"
+            )
+        return cls(
+            written if whole else written.pairs,
+            reference=cast(Reference, reference),
+            content_hash=card.content_hash if whole else None,
+        )
 
     def export(self) -> Export:
         data = self.pairs.tokenizer_json().encode()
@@ -93,7 +101,7 @@ class ByteLevelTokenizer(Tokenizer):
         from tokenizers import Tokenizer as HuggingFaceTokenizer
 
         try:
-            return HuggingFaceTokenizer.from_str(self.pairs.tokenizer_json(with_end_of_text=False))
+            return HuggingFaceTokenizer.from_str(self._vocabulary.ordinary_json())
         except Exception as error:  # `tokenizers` raises bare Exception for what it cannot read
             raise TokenizerError(f"its vocabulary and merges do not fit together ({error}); {AGAIN}") from error
 
@@ -103,7 +111,10 @@ class ByteLevelTokenizer(Tokenizer):
 
         # no special tokens: their text is ordinary text here, whatever tiktoken's arguments say
         return tiktoken.Encoding(
-            self.content_hash, pat_str=self.pairs.pattern, mergeable_ranks=self.pairs.ranks(), special_tokens={}
+            self.content_hash,
+            pat_str=self._vocabulary.pattern,
+            mergeable_ranks=self._vocabulary.ranks(),
+            special_tokens={},
         )
 
     @cached_property
@@ -146,7 +157,7 @@ class ByteLevelTokenizer(Tokenizer):
     def _make_bulk(self) -> BulkEncoder:
         import gigatoken
 
-        detour = three_digit_form(self.pairs)
-        data = (detour or self.pairs).tokenizer_json(with_end_of_text=False)
+        detour = three_digit_form(self.pairs) if needs_detour(self._vocabulary.pattern) else None
+        data = (detour or self._vocabulary).ordinary_json()
         fast = bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)
         return regroup(self.pairs, fast, self.reference_arrow) if detour else fast

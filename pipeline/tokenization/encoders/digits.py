@@ -30,10 +30,13 @@ _REGROUPED: Final = {
 Encoder = Callable[[pa.Array], pa.Array]
 
 
-def three_digit_form(pairs: BytePairs) -> BytePairs | None:
-    """The vocabulary for the fast path, without merges of digits; None where its pattern needs no such detour."""
-    if pairs.pattern not in _REGROUPED:
-        return None
+def needs_detour(pattern: str) -> bool:
+    """Whether the fast path does not know a pattern, but its `three_digit_form`."""
+    return pattern in _REGROUPED
+
+
+def three_digit_form(pairs: BytePairs) -> BytePairs:
+    """The vocabulary for the fast path, without merges of digits, of one that `needs_detour`."""
     merges = [(left, right) for left, right in pairs.merges if not (left.isdigit() and right.isdigit())]
     return replace(pairs, pattern=PATTERNS[_REGROUPED[pairs.pattern][0]], merges=merges)
 

@@ -101,18 +101,22 @@ class BytePairs:
         """Token to rank, as tiktoken takes them."""
         return {token: i for i, token in sorted(self.tokens.items())}
 
-    def tokenizer_json(self, *, with_end_of_text: bool = True) -> str:
-        """The `tokenizer.json` of this vocabulary, byte for byte the same for the same content.
+    def tokenizer_json(self) -> str:
+        """The `tokenizer.json` of this vocabulary, byte for byte the same for the same content."""
+        return json.dumps(self._as_json(with_end_of_text=True), ensure_ascii=False, indent=1) + "\n"
 
-        `with_end_of_text=False` leaves the special token out altogether, so that no text can become it, and the text
-        on one line, which is several times faster to write.
-        """
+    def ordinary_json(self) -> str:
+        """The same without the special token, so that no text can become it, and on one line, which is several times
+        faster to write."""
+        return json.dumps(self._as_json(with_end_of_text=False), ensure_ascii=False) + "\n"
+
+    def _as_json(self, *, with_end_of_text: bool) -> dict[str, Any]:
         vocab = {to_characters(token): i for i, token in sorted(self.tokens.items())}
         special: dict[str, Any] = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
         added = {"id": self.eot_id, "content": self.end_of_text, **special, "special": True}
         byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
         split = {"type": "Split", "pattern": {"Regex": self.pattern}, "behavior": "Isolated", "invert": False}
-        data = {
+        return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
@@ -134,7 +138,6 @@ class BytePairs:
                 "merges": [[to_characters(left), to_characters(right)] for left, right in self.merges],
             },
         }
-        return json.dumps(data, ensure_ascii=False, indent=1 if with_end_of_text else None) + "\n"
 
     def rank_file(self) -> bytes:
         """The tiktoken rank file: base64 token and rank a line. Only meaningful where `ranks_agree`."""
@@ -149,6 +152,53 @@ class BytePairs:
         tokens = {i: from_characters(token) for token, i in model.vocab.items()}
         merges = [(from_characters(left), from_characters(right)) for left, right in model.merges]
         return cls(tokens, merges, pattern, end_of_text, eot_id, vocab_size)
+
+
+@dataclass(frozen=True)
+class WrittenPairs:
+    """A `tokenizer.json` that `BytePairs` wrote and a hash vouches for, taken apart only as far as it is asked for.
+
+    Encoders want it as text or as ranks, which is a tenth of the work that tokens and merges as bytes are; and opening
+    a large vocabulary weighs as much as encoding 20 MB. Raises ValueError, KeyError or TypeError for another file.
+    """
+
+    data: bytes
+    pattern: str
+    end_of_text: str
+    vocab_size: int
+
+    @cached_property
+    def pairs(self) -> BytePairs:
+        """All of it."""
+        return BytePairs.from_tokenizer_json(
+            self.data, pattern=self.pattern, end_of_text=self.end_of_text, vocab_size=self.vocab_size
+        )
+
+    @cached_property
+    def _file(self) -> dict[str, Any]:
+        file: dict[str, Any] = json.loads(self.data)
+        return file
+
+    @cached_property
+    def eot_id(self) -> int:
+        return int(self._file["model"]["vocab"][self.end_of_text])
+
+    @property
+    def count(self) -> int:
+        """Tokens without the special one."""
+        return len(self._file["model"]["vocab"]) - 1
+
+    def ranks(self) -> dict[bytes, int]:
+        """As `BytePairs.ranks`."""
+        return {from_characters(token): i for token, i in self._ordinary().items()}
+
+    def ordinary_json(self) -> str:
+        """As `BytePairs.ordinary_json`."""
+        model = {**self._file["model"], "vocab": self._ordinary()}
+        return json.dumps({**self._file, "added_tokens": [], "model": model}, ensure_ascii=False) + "\n"
+
+    def _ordinary(self) -> dict[str, int]:
+        return {token: i for token, i in self._file["model"]["vocab"].items() if token != self.end_of_text}
 
 
 def parse_rank_file(data: bytes, *, where: str) -> dict[bytes, int]:

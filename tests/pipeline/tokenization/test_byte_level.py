@@ -19,8 +19,11 @@ from tokenizers import pre_tokenizers
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization import Tokenizer, load_tokenizer
 from pipeline.tokenization.encoders import bulk
+from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.formats.byte_level_vocabulary import (
     BYTE_TO_CHARACTER,
+    BytePairs,
+    WrittenPairs,
     merges_of,
     parse_gpt2,
     parse_rank_file,
@@ -66,6 +69,21 @@ def test_any_unicode_text_comes_back_exactly(tokenizer: Tokenizer, text: str) ->
     ids = tokenizer.encode(text)
     assert tokenizer.decode_bytes(ids) == text.encode()
     assert tokenizer.encode_arrow(pa.array([text])).to_pylist() == [ids]
+
+
+def test_a_file_that_its_hash_vouches_for_says_the_same_without_being_taken_apart(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build("small")
+    data, card = (folder / "tokenizer.json").read_bytes(), json.loads((folder / "squeeze_tokenizer.json").read_text())
+    given = {name: card[name] for name in ("pattern", "end_of_text", "vocab_size")}
+    pairs, written = BytePairs.from_tokenizer_json(data, **given), WrittenPairs(data, **given)
+    assert written.ordinary_json() == pairs.ordinary_json()
+    assert written.ranks() == pairs.ranks()
+    assert (written.eot_id, written.count, written.pairs) == (pairs.eot_id, len(pairs.tokens), pairs)
+    expected = ByteLevelTokenizer(pairs, reference="tokenizers").reference_arrow(pa.array(TRICKY, pa.large_string()))
+    monkeypatch.setattr(BytePairs, "from_tokenizer_json", lambda *_, **__: pytest.fail("taken apart"))
+    assert load_tokenizer(folder).encode_arrow(pa.array(TRICKY)).equals(expected)
 
 
 def test_a_lone_surrogate_is_named(tokenizer: Tokenizer) -> None:
