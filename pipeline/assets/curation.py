@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipeline.assets import quality
+from pipeline.assets import passages, quality
 from pipeline.assets.metadata import bars, chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.stored_rows import documents_preview, rows_metadata
@@ -90,6 +90,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         ),
         *quality.stored_assets(profile),
         *(_corpus(profile, name) for name in profile.corpora),
+        *(passages.stored_assets(profile, _corpus_metadata, _waterfall_picture) if settings.passages else []),
     ]
 
 
@@ -166,7 +167,7 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
         return {"filters": profile.corpora[of].filters, "languages": profile.corpora[of].languages}
 
     return StoredAsset(
-        key=f"corpus/{name}",
+        key=f"{'selected' if profile.curation.passages else 'corpus'}/{name}",
         group=CURATION,
         description="The curated corpus: which documents pass the thresholds, are no duplicates and not contaminated. "
         "A selection of rows; no text is rewritten.",

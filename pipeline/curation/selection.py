@@ -27,6 +27,7 @@ from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
+from pipeline.curation.passages.cutting import Cuts
 from pipeline.curation.quality.scoring import QualityScores
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts, parts
@@ -136,11 +137,14 @@ class SelectedPart:
     ids: pa.Array
     """The documents' ids, by which another file at this path is told."""
     selection: Path
+    cuts: Cuts | None = None
+    """What is cut out of them, by places within the file."""
 
     def iter_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time."""
         start = 0
-        for batch in iter_file(self.path, list(dict.fromkeys([*columns, "doc_id"]))):
+        cut = self.cuts is not None and len(self.cuts.rows) > 0 and not {"text", "bytes"}.isdisjoint(columns)
+        for batch in iter_file(self.path, list(dict.fromkeys([*columns, "doc_id", *(["text"] if cut else [])]))):
             low, high = np.searchsorted(self.rows, [start, start + batch.num_rows])
             if low < high:
                 whole = high - low == batch.num_rows  # as where a corpus keeps nearly everything: nothing is copied
@@ -150,6 +154,8 @@ class SelectedPart:
                         f"{self.selection} selects other documents than {self.path.parent} holds: they do not belong "
                         "together; materialize the corpus again"
                     )
+                if cut and self.cuts is not None:
+                    kept = self.cuts.applied(kept, self.rows[low:high])
                 yield kept.select(list(columns))
             start += batch.num_rows
 
@@ -161,11 +167,12 @@ def selected_parts(documents: Path, selection: Path) -> list[SelectedPart]:
         raise CurationError(f"{path} is missing: the corpus was not built")
     selected = read_table(path, columns=["row", "doc_id"])
     rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
-    found, start = [], 0
+    found, start, cuts = [], 0, Cuts.of(selection)
     for part in parts(documents):
         stop = start + read_metadata(part).num_rows
         low, high = np.searchsorted(rows, [start, stop])
-        found.append(SelectedPart(part, rows[low:high] - start, ids.slice(low, high - low), path))
+        of_part = None if cuts is None else cuts.between(start, stop)
+        found.append(SelectedPart(part, rows[low:high] - start, ids.slice(low, high - low), path, of_part))
         start = stop
     if len(rows) and rows[-1] >= start:
         raise CurationError(

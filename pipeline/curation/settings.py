@@ -118,6 +118,26 @@ class NearDuplicateSettings(Settings):
     """Bands that the 112 rows of a signature are cut into; more of them find pairs that are less similar."""
 
 
+class RepeatedLineSettings(Settings):
+    """Whole lines that many documents have: menus, notices, calls to subscribe."""
+
+    least_documents: int = Field(10, ge=3)
+    """Documents that a line must stand in, over all corpora. Verse, refrains and short dialogue are in several too."""
+    least_bytes: int = Field(24, ge=1)
+
+
+class PassageSettings(Settings):
+    """Passages that documents share, word for word, though they are no near duplicates: one copy stays, the others are
+    cut out of their documents."""
+
+    least_bytes: int = Field(200, ge=64)
+    """Shortest passage; Lee et al. 2022 take 50 tokens, about as much."""
+    lines: RepeatedLineSettings | None = None
+    """Lines that are cut although they are shorter; `{}` has the defaults."""
+    least_left: int = Field(200, ge=0)
+    """A document of which a cut leaves fewer bytes goes as a whole."""
+
+
 class ContaminationSettings(Settings):
     """Documents that share long n-grams with evaluation items."""
 
@@ -171,6 +191,8 @@ class CurationSettings(Settings):
     heldout: HeldoutSettings = HeldoutSettings()
     near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
     contamination: ContaminationSettings = ContaminationSettings()
+    passages: PassageSettings | None = later(None)
+    """Repeated passages and lines, which are cut; `{}` has the defaults, by default none are looked for."""
     decontaminate_against: tuple[str, ...] = ()
     """Evaluation tasks whose items may not occur in training text."""
     quality: dict[str, QualityModelSettings] = later({})
