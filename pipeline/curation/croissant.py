@@ -1,4 +1,4 @@
-"""A curated corpus described as a Croissant data set (MLCommons Croissant 1.0, JSON-LD).
+"""A curated corpus described as a Croissant data set (MLCommons Croissant 1.1, JSON-LD).
 
 In: the corpus's settings and what its selection holds. Out: `croissant.json` beside the selection: what it is,
 where its text comes from, its files with their hashes, and its columns. The text stays in the documents' Parquet files;
@@ -13,17 +13,21 @@ from typing import Any, Final
 from pipeline.base.files import sha256_of, write_json
 from pipeline.curation.settings import CorpusSettings, Source
 
-_CONTEXT: Final[dict[str, Any]] = {
+CONTEXT: Final[dict[str, Any]] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
     "citeAs": "cr:citeAs",
     "column": "cr:column",
     "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
     "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -32,10 +36,12 @@ _CONTEXT: Final[dict[str, Any]] = {
     "fileSet": "cr:fileSet",
     "format": "cr:format",
     "includes": "cr:includes",
+    "isArray": "cr:isArray",
     "isLiveDataset": "cr:isLiveDataset",
     "jsonPath": "cr:jsonPath",
     "key": "cr:key",
     "md5": "cr:md5",
+    "name": {"@container": "@language"},
     "parentField": "cr:parentField",
     "path": "cr:path",
     "recordSet": "cr:recordSet",
@@ -43,12 +49,14 @@ _CONTEXT: Final[dict[str, Any]] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
 
 
 def write_croissant(
@@ -66,14 +74,14 @@ def write_croissant(
     """
     about = settings.description or f"Curated corpus {corpus}"
     description = {
-        "@context": _CONTEXT,
+        "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": CONFORMS_TO,
         "name": corpus,
         "description": f"{about}. {documents:,} documents of {sum(languages.values()):,} bytes.",
         "license": settings.license,
-        "url": _place(settings.sources[0]),
-        "isBasedOn": [_place(source) for source in settings.sources],
+        "url": place_of(settings.sources[0]),
+        "isBasedOn": [place_of(source) for source in settings.sources],
         "inLanguage": [lang for lang in languages if lang],
         "version": f"1.0.0+{content_hash[:12]}",
         "distribution": [
@@ -115,7 +123,7 @@ def _field(name: str, kind: str, description: str) -> dict[str, Any]:
     }
 
 
-def _place(source: Source) -> str:
+def place_of(source: Source) -> str:
     """Where a source can be found: a package URL (purl), a data set's address, or the files themselves."""
     if source.archive is not None:
         return f"pkg:pypi/{source.archive.package}@{source.archive.version}"
