@@ -114,7 +114,7 @@ def provenance_of(model: Artifact, ancestry: Mapping[str, Artifact]) -> Provenan
         tokens=total,
         corpora=tuple(corpora),
         decontaminated=tuple(tasks),
-        parameters=run.parameters["total"] if (run := read_summary(model.path)) is not None else None,
+        parameters=run.parameters.total if (run := read_summary(model.path)) is not None else None,
         licenses={name: count / total for name, count in licenses.most_common() if count},
     )
 
