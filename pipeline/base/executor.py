@@ -29,12 +29,12 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from pipeline.base.errors import WorkerError
+from pipeline.base.spawning import Spawning
 from trainer.process.cores import core_count
 
 F = TypeVar("F", bound=Hashable)
@@ -191,7 +191,7 @@ class Processes(InProcess):
         if self._pool is None:
             parent = (os.getpid(),)
             self._pool = ProcessPoolExecutor(
-                self.slots, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=parent
+                self.slots, mp_context=Spawning(), initializer=die_with_parent, initargs=parent
             )
         for shared in self._shared:
             shared.send(self._put)

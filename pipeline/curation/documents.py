@@ -59,6 +59,8 @@ GIVEN_SCORE: Final = "given_score"
 """The column of what a `score_field` says, in documents whose sources have one."""
 _MOST_NAMED: Final = 200
 _EXCERPT: Final = 40
+_WORTH_WORKERS: Final = 8_000_000
+"""Bytes of local files and members of archives, as they lie."""
 log = logging.getLogger(__name__)
 _Task = tuple[Unit, DocumentsSettings, Path, Path | None]
 
@@ -151,9 +153,11 @@ def _build_parts(corpus: str, tasks: list[_Task], executor: Executor) -> Iterato
 
 
 def _worth_workers(units: list[Unit]) -> bool:
-    """Starting processes takes about a second, in which one core cleans 4 MB."""
-    local = [Path(unit.path) for unit in units if unit.member is None and "://" not in unit.path]
-    return len(local) < len(units) or sum(path.stat().st_size for path in local) > 16_000_000
+    """A process takes a second and a half to start and to learn the frequent words, in which one core cleans 3 MB; but
+    what comes over a network is waited for."""
+    if any(unit.is_remote or unit.hub is not None for unit in units):
+        return True
+    return sum(unit.bytes or 0 for unit in units) > _WORTH_WORKERS
 
 
 def build_part(

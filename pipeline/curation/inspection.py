@@ -9,9 +9,11 @@ words up in the text. Where a corpus is large a part is looked at, and the findi
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -110,14 +112,8 @@ def inspect_contamination(
         contamination: folder of that asset, with the items.
         settings: length of the n-grams.
     """
-    index: dict[tuple[str, ...], list[_Place]] = defaultdict(list)
-    for task, item, text in read_items(contamination):
-        words = words_of(text)
-        size = min(settings.ngram, len(words))
-        # every n-gram holds three words in a row that begin at one of these places
-        for start in range(0, len(words) - 2, size - 2) if size >= settings.short_item_words else ():
-            index[tuple(words[start : start + 3])].append(_Place(words, start, size, f"{task} {item}"))
-    if not index:
+    items = _item_words(contamination, settings.ngram, settings.short_item_words)
+    if not items.places:
         return Finding(True, "no evaluation items to look for", {"contaminated": 0})
     total = sum(sum(batch.column("bytes").to_pylist()) for batch in iter_selected(documents, selection, ("bytes",)))
     step = max(1, -(-total // _SEARCHED_BYTES))
@@ -128,7 +124,7 @@ def inspect_contamination(
             row += 1
             if (row - 1) % step == 0:
                 searched += 1
-                hit = _first_item(words_of(text), index)
+                hit = items.first_in(words_of(text))
                 contaminated += hit is not None
                 example = example or hit or ""
     text = f"{contaminated:,} of {searched:,} documents searched (of {row:,}) share an n-gram with an evaluation item"
@@ -137,30 +133,55 @@ def inspect_contamination(
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Three words of an item, of which `size` words in a row must not occur in a document."""
+class _ItemWords:
+    """Words of items that must not occur in a document, so many in a row."""
 
-    words: list[str]
-    start: int
-    size: int
-    item: str
+    names: list[str]
+    """Of each item, its task and id."""
+    words: list[list[str]]
+    sizes: list[int]
+    """Words in a row that count of each item."""
+    places: dict[tuple[str, ...], list[tuple[int, int]]]
+    """Items and places at which three words begin; every run of `sizes` words holds one of these threes."""
+
+    def first_in(self, words: list[str]) -> str | None:
+        """The first item of which a document holds enough words in a row, one with a letter among them, and those
+        words."""
+        places = self.places
+        for start, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
+            if three not in places:
+                continue
+            for number, place in places[three]:
+                item, size = self.words[number], self.sizes[number]
+                before, after = 0, 3
+                room_before = min(start, place)
+                while before < room_before and words[start - before - 1] == item[place - before - 1]:
+                    before += 1
+                room_after = min(len(words) - start, len(item) - place)
+                while after < room_after and words[start + after] == item[place + after]:
+                    after += 1
+                shared = words[start - before : start + after]
+                if len(shared) >= size and any(char.isalpha() for word in shared for char in word):
+                    return f"{self.names[number]}: {' '.join(shared[:size])}"
+        return None
 
 
-def _first_item(words: list[str], index: Mapping[tuple[str, ...], list[_Place]]) -> str | None:
-    """The first item of which a document holds enough words in a row, one with a letter among them, and those words."""
-    for start, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
-        for place in index.get(three, ()):
-            before, after = 0, 3
-            room_before = min(start, place.start)
-            while before < room_before and words[start - before - 1] == place.words[place.start - before - 1]:
-                before += 1
-            room_after = min(len(words) - start, len(place.words) - place.start)
-            while after < room_after and words[start + after] == place.words[place.start + after]:
-                after += 1
-            shared = words[start - before : start + after]
-            if len(shared) >= place.size and any(char.isalpha() for word in shared for char in word):
-                return f"{place.item}: {' '.join(shared[: place.size])}"
-    return None
+@lru_cache(maxsize=1)
+def _item_words(contamination: Path, ngram: int, short_item_words: int) -> _ItemWords:
+    """What to look for, from the asset's folder, which never changes: read once for all corpora of a run."""
+    items = _ItemWords([], [], [], {})
+    for task, item, text in read_items(contamination):
+        words = list(map(sys.intern, words_of(text)))  # items have few different words: a tenth of the memory
+        size = min(ngram, len(words))
+        if size < short_item_words:
+            continue
+        number = len(items.words)
+        items.names.append(f"{task} {item}")
+        items.words.append(words)
+        items.sizes.append(size)
+        for place in range(0, len(words) - 2, size - 2):
+            items.places.setdefault(tuple(words[place : place + 3]), []).append((number, place))
+    return items
 
 
 def _digests(texts: list[str]) -> np.ndarray:
@@ -175,8 +196,13 @@ def _signatures(documents: Path, selection: Path, heldout: Collection[Path]) -> 
         yield np.frombuffer(values, dtype="<u4").reshape(-1, MINHASH_PERMUTATIONS)
     yield np.empty((0, MINHASH_PERMUTATIONS), dtype="<u4")
     for folder in heldout:
-        for batch in iter_heldout(folder, ("text",)):
-            yield minhash(batch.column("text").to_pylist())
+        yield from _heldout_signatures(folder)
+
+
+@lru_cache(maxsize=64)
+def _heldout_signatures(folder: Path) -> list[np.ndarray]:
+    """Of a folder that never changes, against which every corpus of a run is held."""
+    return [minhash(batch.column("text").to_pylist()) for batch in iter_heldout(folder, ("text",))]
 
 
 def _pairs(documents: Path, selection: Path, heldout: Collection[Path], bands: int, nth: int) -> list[tuple[int, int]]:

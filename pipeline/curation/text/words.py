@@ -107,8 +107,11 @@ def tokenize(texts: Sequence[str], *, english: bool) -> Tokens:
 
 
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them."""
-    return chunk_texts(texts, chunk_table(english=False)).words()
+    """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them.
+
+    Plain words are the same in either table: this is the one in which most of them were met before, for signals.
+    """
+    return chunk_texts(texts, chunk_table(english=True)).words()
 
 
 def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:

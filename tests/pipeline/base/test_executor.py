@@ -106,6 +106,19 @@ def test_a_task_that_takes_long_stops_no_other(tmp_path: Path, ordered: bool) ->
     assert (results if ordered else sorted(results)) == list(range(len(TASKS)))
 
 
+def test_a_worker_does_not_run_the_program_that_starts_it(tmp_path: Path) -> None:
+    program = tmp_path / "program"  # as the `dagster` of an environment, it has no ending
+    program.write_text(
+        "import os.path\n"
+        "print('begun')\n"
+        "from pipeline.base.executor import Processes\n"
+        "with Processes(2) as executor:\n"
+        "    print(*executor.map(os.path.join, [('a', 'b'), ('c', 'd')]))\n"
+    )
+    said = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said.split() == ["begun", "a/b", "c/d"]
+
+
 @pytest.mark.fault
 def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
     with (
