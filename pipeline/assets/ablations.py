@@ -17,6 +17,7 @@ from pipeline.assets.metadata import bars, table
 from pipeline.assets.naming import TRAINING_POOL, Naming
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
+from pipeline.engine.settings import ProcessesEngine
 from pipeline.profile.profile import Profile
 from pipeline.sharding.settings import MEMORY_SETTINGS
 from pipeline.store.home import squeeze_home
@@ -41,6 +42,7 @@ from pipeline.study.runs.seeds import DATA, HELDOUT, ITEMS, arm_inputs, arm_key
 
 GROUP: Final = "ablations"
 JOB: Final = "ablations"
+SEEDS_AT_ONCE: Final = "study.seeds_at_once"
 REPORT: Final = "ablation_report"
 
 
@@ -69,7 +71,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         *(_items(profile, plan, name) for name in tokenizers if study.benchmarks.tasks),
         *(_data(profile, plan, name) for name in study.data),
         # all below 0, or the first arms whose data are there would run before the data of the arms that come first
-        *(_arm(plan, name, -number) for number, name in enumerate(study.arms, start=1)),
+        *(_arm(profile, plan, name, -number) for number, name in enumerate(study.arms, start=1)),
         StoredAsset(
             key=REPORT,
             group=GROUP,
@@ -159,9 +161,14 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
     )
 
 
-def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
+def _arm(profile: Profile, plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
     arm, settings = plan.arm(name), plan.settings.arms[name]
     title = settings.title or name
+
+    def make(build: Build) -> ArmSummary:
+        with build.executor(profile.engine, 1, SEEDS_AT_ONCE) as executor:
+            return run_arm(plan, arm, build.inputs, build.store, executor, build.context.log)
+
     return StoredAsset(
         key=arm_key(name),
         group=GROUP,
@@ -170,10 +177,10 @@ def _arm(plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:
         settings=arm_identity(plan, arm),
         inputs=arm_inputs(plan, arm),
         summary=ArmSummary,
-        make=lambda build: run_arm(plan, arm, build.inputs, build.store, build.launcher(), build.context.log),
+        make=make,
         metadata=_arm_metadata,
         kinds=frozenset({"pytorch"}),
-        pool=TRAINING_POOL,
+        pool=TRAINING_POOL if isinstance(profile.engine, ProcessesEngine) else None,
         priority=priority,
     )
 

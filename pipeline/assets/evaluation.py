@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,10 @@ from pipeline.assets.metadata import table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.assets.unchanged import require_unchanged
+from pipeline.base.archives import fetch_archive
 from pipeline.base.errors import EvaluationError, NotPossibleError
+from pipeline.base.executor import Executor
+from pipeline.base.files import files_below
 from pipeline.curation.selection import iter_selected
 from pipeline.evaluation.heldout import TrainingText
 from pipeline.evaluation.lm_eval.item_texts import check_items
@@ -33,6 +37,8 @@ from pipeline.reporting.scores import suite_rows
 
 GROUP: Final = "evaluation"
 TRAINING_ITEMS: Final = "training_items"
+SUITES_AT_ONCE: Final = "assets_at_once"
+"""What to lower where a suite's process is killed for want of memory."""
 
 
 def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
@@ -114,12 +120,16 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
             cache=build.store.cache,
         )
         check_tokenizer(build)
+        work = partial(
+            evaluate_suite, weights=evaluation.weights, device=(device := usable_device(profile.training.device))
+        )
+        task = (suite, build.path("model"), build.path("tokenizer"), inputs, build.out)
         try:
-            result = evaluate_suite(
-                *(suite, build.path("model"), build.path("tokenizer"), inputs, build.out),
-                weights=evaluation.weights,
-                device=usable_device(profile.training.device),
-            )
+            with build.executor(profile.engine, 1, SUITES_AT_ONCE) as executor:
+                if _goes_elsewhere(suite, device, executor):
+                    result = executor.run(work, task, reads=_files_of(build, suite, inputs))
+                else:
+                    result = work(*task)
             now = suite.local_files()
             before = {name: build.settings[name] for name in now}
             require_unchanged(f"eval/{name}", build.out, _of_files(before), _of_files(now))
@@ -147,6 +157,21 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
     )
 
 
+def _goes_elsewhere(suite: Suite, device: str, executor: Executor) -> bool:
+    """Whether another machine may evaluate a suite: one without the GPU of this, if it has any, or a file of it that a
+    suite reads would do worse or not at all."""
+    return executor.elsewhere and device == "cpu" and not suite.local_files()
+
+
+def _files_of(build: Build, suite: Suite, inputs: SuiteInputs) -> Iterator[Path]:
+    """All files that a suite reads of this build's."""
+    for label, item in build.inputs.items():
+        if suite.needs_training_text or not label.startswith(("documents/", "corpus/")):
+            yield from files_below(item.path)
+    if suite.reads_archive():
+        yield fetch_archive(inputs.archive, inputs.cache)
+
+
 def _of_files(local: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return {file: content for folder in local.values() for file, content in folder.items()}
 
@@ -165,16 +190,16 @@ def check_tokenizer(build: Build) -> None:
 
 
 def _training_text(build: Build, profile: Profile) -> TrainingText:
-    def reader(corpus: str) -> Callable[[], Iterator[tuple[bytes, str, str]]]:
-        def read() -> Iterator[tuple[bytes, str, str]]:
-            places = (build.path(f"documents/{corpus}"), build.path(f"corpus/{corpus}"))
-            columns = ("doc_id", "text", "lang")
-            for batch in iter_selected(*places, columns=columns):
-                yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    return {
+        corpus: partial(_read_selected, build.path(f"documents/{corpus}"), build.path(f"corpus/{corpus}"))
+        for corpus in profile.corpora
+    }
 
-        return read
 
-    return {corpus: reader(corpus) for corpus in profile.corpora}
+def _read_selected(documents: Path, corpus: Path) -> Iterator[tuple[bytes, str, str]]:
+    columns = ("doc_id", "text", "lang")
+    for batch in iter_selected(documents, corpus, columns=columns):
+        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
 def _suite_metadata(summary: SuiteResult, folder: Path) -> Metadata:

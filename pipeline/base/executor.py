@@ -25,11 +25,12 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
@@ -80,6 +81,11 @@ class Executor(Protocol):
         """How many have a memory of their own, among which the slots are shared out."""
         ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether work that is given to `run` is done by other machines."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -107,12 +113,29 @@ class Executor(Protocol):
         """
         ...
 
+    def run(
+        self,
+        function: Callable[..., R],
+        task: tuple[Any, ...],
+        *,
+        reads: Iterable[Path] = (),
+        stop: Event | None = None,
+    ) -> R:
+        """`function(*task)`, one piece of work that may take hours, such as a suite or a run of a study: on another
+        machine where there are any, else in this thread. Several threads may ask at once.
+
+        reads: files that it reads below folders named in its arguments. stop: set by another thread where nobody waits
+        for the result any more; what goes on elsewhere is ended. Raises as `map`, and WorkerError after `stop`.
+        """
+        ...
+
 
 class InProcess:
     """Everything in this process, one task after the other: what tests and small work use."""
 
     slots = 1
     machines = 1
+    elsewhere = False
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +158,16 @@ class InProcess:
         most_at_once: int | None = None,
     ) -> Iterator[R]:
         return (function(*task) for task in tasks)
+
+    def run(
+        self,
+        function: Callable[..., R],
+        task: tuple[Any, ...],
+        *,
+        reads: Iterable[Path] = (),
+        stop: Event | None = None,
+    ) -> R:
+        return function(*task)
 
 
 class Processes(InProcess):
@@ -242,6 +275,18 @@ def flow(
         else:
             for one in done:
                 yield result(one)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What an engine's own pages call the tasks of a function."""
+    inner = function.func if isinstance(function, functools.partial) else function
+    return getattr(inner, "__name__", "part")
+
+
+def require_wanted(stop: Event | None) -> None:
+    """Raise WorkerError where nobody waits for a piece of work any more."""
+    if stop is not None and stop.is_set():
+        raise WorkerError("stopped before its end; the same command does it again")
 
 
 def _ended(running: set[Future[R]]) -> set[Future[R]]:

@@ -29,6 +29,7 @@ from trainer.files import (
 __all__ = [
     "TEMPORARY",
     "HashingWriter",
+    "files_below",
     "hashes_of",
     "naming_full_disk",
     "read_ahead",
@@ -79,6 +80,11 @@ def hashes_of(path: Path) -> tuple[str, str]:
             sha256.update(piece)
             xxh3.update(piece)
     return sha256.hexdigest(), xxh3.hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder and those in it, in the order of their paths."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def read_ahead(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.base.errors import SqueezeError
 
 log = logging.getLogger(__name__)
+_connecting = threading.Lock()
 
 
 def connected_to_ray(address: str, refusal: type[SqueezeError], setting: str, **own: Any) -> Any:
@@ -26,17 +27,18 @@ def connected_to_ray(address: str, refusal: type[SqueezeError], setting: str, **
         import ray
     except ImportError:
         raise refusal(f"{setting} needs Ray: pip install 'squeeze-gpt[ray]' on every node") from None
-    if ray.is_initialized():
-        return ray
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        with _signal_handlers_kept():
-            ray.init(address, log_to_driver=False, configure_logging=False, logging_level="warning", **own)
-    except Exception as error:  # of any kind: one that says that a node did not start in time is a plain Exception
-        raise refusal(
-            f"{setting}: no cluster at {address!r} that this process can join: {first_line(error)}. `ray start "
-            f"--address=HOST:PORT` makes this machine a node of one"
-        ) from None
+    with _connecting:
+        if ray.is_initialized():
+            return ray
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            with _signal_handlers_kept():
+                ray.init(address, log_to_driver=False, configure_logging=False, logging_level="warning", **own)
+        except Exception as error:  # of any kind: one that says that a node did not start in time is a plain Exception
+            raise refusal(
+                f"{setting}: no cluster at {address!r} that this process can join: {first_line(error)}. `ray start "
+                f"--address=HOST:PORT` makes this machine a node of one"
+            ) from None
     log.info("Ray: connected to %s", "a cluster of this run's own" if own else ray.get_runtime_context().gcs_address)
     return ray
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pipeline.base.errors import EngineError
 from pipeline.base.files import TEMPORARY, sha256_of
@@ -31,6 +31,7 @@ from pipeline.base.lock import exclusive_if_free
 from pipeline.store.remote.address import open_objects
 from pipeline.store.remote.blobs import fetch_blob, put_blob
 
+R = TypeVar("R")
 NODE_VARIABLE: Final = "SQUEEZE_NODE"
 """Folder of a node for the files that it keeps; by default one for temporary files."""
 BLOBS: Final = "blobs"
@@ -106,6 +107,11 @@ class Carrier:
             sha256 = put_blob(open_objects(self._address), path)
             self._known[identity] = File(sha256, path.stat().st_size)
         return self._known[identity]
+
+
+def with_files(files: tuple[Path, ...], function: Callable[..., R], *task: Any) -> R:
+    """`function(*task)`, by a part whose arguments name the files that the function finds in folders."""
+    return function(*task)
 
 
 def run_carried(load: Load) -> Unload:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import EngineError, WorkerError
-from pipeline.base.executor import AHEAD, InProcess, Shared, flow
+from pipeline.base.executor import AHEAD, InProcess, Shared, flow, name_of, require_wanted
 from pipeline.base.ray_connection import connected_to_ray, first_line
-from pipeline.engine.carried import Carrier, run_carried
+from pipeline.engine.carried import Carrier, run_carried, with_files
 from pipeline.engine.same_code import Versions, require_same, versions
 from pipeline.engine.settings import RayEngine
 from trainer.process.cores import core_count
@@ -27,10 +29,14 @@ ATTEMPTS: Final = 3
 """Of a part, beyond the first, where its worker was lost."""
 PATIENCE: Final = 15.0
 """Seconds that a cancelled part may take to end."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at whether a piece of work is still wanted."""
 
 
 class RayTasks(InProcess):
     """Maps over the nodes of a cluster that see one folder under one path, or share a bucket."""
+
+    elsewhere = True
 
     def __init__(
         self, settings: RayEngine, workers: int = 0, *, setting: str = "workers", carrier: Carrier | None = None
@@ -73,19 +79,41 @@ class RayTasks(InProcess):
         ray = _connected(self._settings)
         for shared in self._shared:
             shared.send(_put)
-        remote = ray.remote(run_part).options(
-            name=getattr(function, "__name__", "part"),
-            num_cpus=self._settings.cpus,
-            max_retries=ATTEMPTS,
-            scheduling_strategy="SPREAD",
-        )
-        start = functools.partial(self._start, remote, function)
+        start = functools.partial(self._start, self._remote(ray, function), function)
         most = slots * AHEAD if slots == self.slots else slots
         running: set[Any] = set()
         try:
             yield from flow(tasks, start, _ended, self._result, running=running, most=most, ordered=ordered)
         finally:
             _give_up(running)
+
+    def run(
+        self,
+        function: Callable[..., R],
+        task: tuple[Any, ...],
+        *,
+        reads: Iterable[Path] = (),
+        stop: Event | None = None,
+    ) -> R:
+        ray = _connected(self._settings)
+        reference = self._start(self._remote(ray, function), with_files, tuple(reads), function, *task)
+        running = {reference}
+        try:
+            while not ray.wait([reference], timeout=LOOK_EVERY)[0]:
+                require_wanted(stop)
+            running.clear()
+            result: R = self._result(reference)
+            return result
+        finally:
+            _give_up(running)
+
+    def _remote(self, ray: Any, function: Callable[..., Any]) -> Any:
+        return ray.remote(run_part).options(
+            name=name_of(function),
+            num_cpus=self._settings.cpus,
+            max_retries=ATTEMPTS,
+            scheduling_strategy="SPREAD",
+        )
 
     def _start(self, remote: Any, function: Callable[..., R], *task: Any) -> Any:
         if self._carrier is None:

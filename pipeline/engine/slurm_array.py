@@ -19,14 +19,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import EngineError, WorkerError
-from pipeline.base.executor import InProcess, Shared, put_pickled
+from pipeline.base.executor import InProcess, Shared, name_of, put_pickled, require_wanted
 from pipeline.base.files import TEMPORARY
 from pipeline.engine.same_code import ROOT, versions
 from pipeline.engine.settings import SlurmEngine
@@ -50,11 +52,14 @@ log = logging.getLogger(__name__)
 class SlurmArray(InProcess):
     """Maps over what Slurm gives: an array a map."""
 
+    elsewhere = True
+
     def __init__(self, settings: SlurmEngine, folder: Path, *, setting: str = "workers") -> None:
         """folder: where all nodes see it; what this leaves there is removed. setting: as for `Processes`."""
         self._settings, self._parent, self._setting = settings, folder.absolute(), setting
         self.slots = self.machines = settings.slots
         self._folder: Path | None = None
+        self._making = threading.Lock()
         self._shared: list[Shared[Any]] = []
 
     def __exit__(
@@ -81,28 +86,56 @@ class SlurmArray(InProcess):
         if len(tasks) < 2 or not worth:
             yield from super().map(function, tasks)
             return
-        if self._folder is None:
-            self._folder = self._parent / f"slurm-{secrets.token_hex(8)}{TEMPORARY}"
-            self._folder.mkdir(mode=0o700, parents=True)
+        place = self._place()
         for shared in self._shared:
-            shared.send(lambda value: put_pickled(value, self._folder or self._parent))
-        folder = self._folder / secrets.token_hex(4)
+            shared.send(lambda value: put_pickled(value, place))
+        elements = min(self.slots, most_at_once or self.slots, len(tasks))
+        yield from self._by_array(function, tasks, elements, ordered)
+
+    def run(
+        self,
+        function: Callable[..., R],
+        task: tuple[Any, ...],
+        *,
+        reads: Iterable[Path] = (),
+        stop: Event | None = None,
+    ) -> R:
+        (result,) = self._by_array(function, [task], 1, ordered=True, stop=stop)
+        return result
+
+    def _place(self) -> Path:
+        """The folder of this executor, made when it is first needed."""
+        with self._making:
+            if self._folder is None:
+                self._folder = self._parent / f"slurm-{secrets.token_hex(8)}{TEMPORARY}"
+                self._folder.mkdir(mode=0o700, parents=True)
+            return self._folder
+
+    def _by_array(
+        self,
+        function: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        elements: int,
+        ordered: bool,
+        stop: Event | None = None,
+    ) -> Iterator[R]:
+        folder = self._place() / secrets.token_hex(4)
         folder.mkdir()
         with (folder / TASKS).open("wb") as file:
             pickle.dump((versions(), function, list(tasks)), file, protocol=pickle.HIGHEST_PROTOCOL)
-        name = f"squeeze-{getattr(function, '__name__', 'part')}"
-        elements = min(self.slots, most_at_once or self.slots, len(tasks))
+        name = f"squeeze-{name_of(function)}"
         array = _Array(self._settings, folder, name, elements, len(tasks))
         try:
-            yield from self._results(array, len(tasks), ordered)
+            yield from self._results(array, len(tasks), ordered, stop)
         finally:
             array.cancel()
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _results(self, array: _Array, count: int, ordered: bool) -> Iterator[Any]:
+    def _results(self, array: _Array, count: int, ordered: bool, stop: Event | None) -> Iterator[Any]:
         waiting = dict.fromkeys(range(count))
         pause = LOOK_EVERY[0]
         while waiting:
+            require_wanted(stop)
             there = array.finished()
             ready = []
             for task in waiting:

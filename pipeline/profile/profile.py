@@ -83,8 +83,8 @@ class Profile(Settings):
     place."""
     assets_at_once: int = runtime(1, ge=1)
     """Assets that a run works on at the same time, each in a process of its own; 1: one after the other in the run's
-    process, as most use all cores themselves. Trainers never run two at once. SQUEEZE_ASSETS_AT_ONCE takes its place,
-    and `execution: {config: {assets_at_once: 2}}` in the launchpad."""
+    process, as most use all cores themselves. Two trainers never run here at once. SQUEEZE_ASSETS_AT_ONCE takes its
+    place, and `execution: {config: {assets_at_once: 2}}` in the launchpad."""
     evaluation: EvaluationSettings
     """What is scored."""
     study: StudySettings | None = None

@@ -157,7 +157,7 @@ class StudySettings(Settings):
     benchmarks: WhileTraining = WhileTraining()
     """Multiple-choice tasks every run is scored on at its end; none: no benchmarks."""
     seeds_at_once: int | None = runtime(None, ge=1)
-    """Runs side by side, a thread each; none: one a core."""
+    """Runs of an arm side by side, a thread each; none: one a core, or as many as Ray or Slurm has room for."""
     race: RaceSettings | None = later(None)
     """What makes the study a race (docs/race.md): `extends: race` has it."""
 

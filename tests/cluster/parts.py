@@ -43,6 +43,10 @@ def note_and_wait(room: Path, number: int, seconds: float) -> int:
     return number
 
 
+def own_process() -> int:
+    return os.getpid()
+
+
 def die(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 
-from pipeline.base.errors import EngineError, ShardError
+from pipeline.base.errors import EngineError, ShardError, WorkerError
 from pipeline.base.executor import Executor
 from pipeline.engine import same_code
 from pipeline.engine.executors import executor_of
 from pipeline.engine.settings import RayEngine, SlurmEngine
 from tests.cluster import parts
+from tests.cluster.training_run import wait_for
 
 pytestmark = pytest.mark.cluster
 TASKS = [(number,) for number in range(12)]
@@ -61,6 +65,29 @@ def test_a_worker_of_other_code_is_refused_by_what_differs(executor: Executor, m
         monkeypatch.setattr(f"pipeline.engine.{module}.versions", lambda: here)
     with executor, pytest.raises(EngineError, match=r"has code \w{12}, not 0123456789ab, as the run has: install the"):
         list(executor.map(parts.square, TASKS))
+
+
+def test_one_piece_of_work_is_done_elsewhere_and_its_error_comes_out_as_itself(executor: Executor) -> None:
+    with executor:
+        assert executor.elsewhere
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(lambda number: executor.run(parts.square, (number,)), (3, 4))) == [9, 16]
+        assert executor.run(parts.own_process, ()) != os.getpid()
+        with pytest.raises(ShardError, match=r"^part 3 says no"):
+            executor.run(parts.refuse, (3,))
+
+
+def test_a_piece_of_work_that_nobody_wants_any_more_is_ended(executor: Executor, tmp_path: Path) -> None:
+    (room := tmp_path / "room").mkdir()
+    stop = Event()
+    with executor, ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(executor.run, parts.note_and_wait, (room, 1, 300.0), stop=stop)
+        wait_for(lambda: list(room.iterdir()), "the work to begin")
+        (process,) = (int(note.name.partition("-")[2]) for note in room.iterdir())
+        stop.set()
+        with pytest.raises(WorkerError, match="stopped before its end"):
+            waits.result(60)
+        wait_for(lambda: not Path(f"/proc/{process}").exists(), "its process to end")
 
 
 def test_nothing_is_left_of_it(executor: Executor, tmp_path: Path) -> None:

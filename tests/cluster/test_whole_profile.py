@@ -49,6 +49,16 @@ evaluation:
   suites:
     bits_per_byte: {{kind: bits_per_byte}}
     samples: {{kind: samples, new_tokens: 4}}
+study:
+  budget: {{tokens: 4_096}}
+  seeds: [1, 2]
+  points: 2
+  heldout: {{bytes: {{a: 4_000, b: 4_000}}, curve_share: 0.5}}
+  baseline: plain
+  data: {{base: {{tokens: 5_000}}}}
+  arms:
+    plain:
+    fast: {{change: {{training.optimizer.learning_rate: 1e-2}}}}
 """
 TWO_RANKS = "{ranks: 2, threads_per_rank: 1}"
 """What a gradient is depends on how many ranks sum it, so there are two of them everywhere."""
@@ -104,7 +114,7 @@ def one_process(tmp_path_factory: pytest.TempPathFactory, texts: Path) -> dict[s
     """By one process, but for the two ranks that train."""
     made = built(tmp_path_factory.mktemp("one") / "process", texts, By(workers=1))
     kinds = {key.split("/")[0] for key in made}
-    assert kinds >= {"documents", "near_duplicates", "tokenizer", "tokens", "shards", "model", "eval", "scorecard"}
+    assert kinds >= {"documents", "near_duplicates", "tokenizer", "tokens", "shards", "model", "eval", "ablation"}
     return made
 
 

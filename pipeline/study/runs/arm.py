@@ -16,8 +16,9 @@ from threading import Event
 from typing import Any, Final
 
 from pipeline.base.canonical import text_hash
+from pipeline.base.executor import Executor
 from pipeline.base.settings import identity_of
-from pipeline.launch.launcher import Launcher
+from pipeline.launch.local import LocalLauncher
 from pipeline.store import Artifact, Built, Store
 from pipeline.study.data import DataSummary
 from pipeline.study.plan import ArmPlan, StudyPlan
@@ -32,6 +33,7 @@ from pipeline.study.runs.seeds import (
     kept_files,
     kept_weights,
     run_seed,
+    run_seed_alone,
     seed_identity,
     seed_inputs,
     seed_key,
@@ -82,30 +84,35 @@ def seed_task(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], see
         training=dataclasses.asdict(arm.training) | {"seed": seed, "max_steps": None},
         budget=arm.budget.model_dump(),
         points=study.points,
-        epochs=[str(data.path / epoch) for epoch in data.summary_as(DataSummary).epochs],
-        tokenizer=str(inputs[f"tokenizer/{tokenizer}"].path),
-        heldout=str(inputs[HELDOUT].path),
+        epochs=[data.path / epoch for epoch in data.summary_as(DataSummary).epochs],
+        tokenizer=inputs[f"tokenizer/{tokenizer}"].path,
+        heldout=inputs[HELDOUT].path,
         apart=list(study.heldout.apart),
-        benchmarks={name: str(items / f"{name}.json") for name in study.benchmarks.tasks},
+        benchmarks={name: items / f"{name}.json" for name in study.benchmarks.tasks},
         keeps=kept_files(arm),
     )
 
 
 def run_arm(
-    plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, launcher: Launcher, log: Logger
+    plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], store: Store, executor: Executor, log: Logger
 ) -> ArmSummary:
     """Every seed of an arm; each is an artifact of its own, `ablation_seed/<arm>/<seed>`, reused when it is there.
 
-    `inputs` are the artifacts of `arm_inputs`. Raises StudyError in the words of the first run that fails.
+    Each is run by the executor, so on other machines where there are any. `inputs` are the artifacts of `arm_inputs`.
+    Raises StudyError in the words of the first run that fails, and what the executor raises.
     """
     study = plan.settings
-    teachers = list(map(str, teachers_of(store, plan, arm)))
+    teachers = teachers_of(store, plan, arm)
+    at_once = study.seeds_at_once or (executor.slots if executor.elsewhere else core_count())
 
     def seed(number: int, stop: Event) -> Artifact:
         of_seed = dataclasses.replace(seed_task(plan, arm, inputs, number), teachers=teachers)
 
         def build(out: Path) -> Built:
-            result = run_seed(of_seed, out, launcher, log, stop)
+            if executor.elsewhere:
+                result = executor.run(run_seed_alone, (of_seed, out), reads=of_seed.files, stop=stop)
+            else:
+                result = run_seed(of_seed, out, LocalLauncher(), log, stop)
             return Built(result.content_hash(), result.to_json())
 
         log.info(f"{arm.name}: seed {number}")
@@ -121,7 +128,7 @@ def run_arm(
         return outcome.artifact
 
     tasks: list[Callable[[Event], Artifact]] = [partial(seed, number) for number in arm.seeds]
-    artifacts = dict(zip(arm.seeds, side_by_side(tasks, study.seeds_at_once or core_count()), strict=True))
+    artifacts = dict(zip(arm.seeds, side_by_side(tasks, at_once), strict=True))
     return ArmSummary(
         content_hash=text_hash("\n".join(f"{number} {item.content_hash}" for number, item in artifacts.items())),
         arm=arm.name,

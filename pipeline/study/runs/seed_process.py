@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.base.files import write_json, write_text
+from pipeline.base.files import files_below, write_json, write_text
 from pipeline.base.finished import finish, is_finished
 from pipeline.study.data import CURVE, FINAL
 from pipeline.study.results.run_result import DIVERGED, FINISHED, POOLED, RunResult
@@ -47,25 +47,47 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class SeedTask:
-    """What one run needs; paths are absolute."""
+    """What one run needs."""
 
     model: dict[str, Any]
     """Settings of the model; `vocab_size` is replaced by the tokenizer's."""
     training: dict[str, Any]
     budget: dict[str, Any]
     points: int
-    epochs: list[str]
-    tokenizer: str
-    heldout: str
+    epochs: list[Path]
+    """The `shards.json` of each."""
+    tokenizer: Path
+    heldout: Path
     """Folder of the sample."""
     apart: list[str] = dataclasses.field(default_factory=list)
     """Corpora left out of the pooled score."""
-    benchmarks: dict[str, str] = dataclasses.field(default_factory=dict)
+    benchmarks: dict[str, Path] = dataclasses.field(default_factory=dict)
     """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
     keeps: list[str] = dataclasses.field(default_factory=list)
     """Files of the run's end that stay when its others are removed."""
-    teachers: list[str] = dataclasses.field(default_factory=list)
+    teachers: list[Path] = dataclasses.field(default_factory=list)
     """Folders of the finished runs that it learns from."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All that it reads: what has to be on a machine that it is to run on."""
+        folders = [*(epoch.parent for epoch in self.epochs), self.tokenizer, self.heldout, *self.teachers]
+        return [*self.benchmarks.values(), *(file for folder in folders for file in files_below(folder))]
+
+    def write(self, file: Path) -> None:
+        """Leave it for the process that runs it."""
+        write_text(file, json.dumps(dataclasses.asdict(self), default=str, indent=1))
+
+    @classmethod
+    def read(cls, file: Path) -> SeedTask:
+        """One that was left so."""
+        values = json.loads(file.read_text(encoding="utf-8"))
+        for name in ("epochs", "teachers"):
+            values[name] = list(map(Path, values[name]))
+        for name in ("tokenizer", "heldout"):
+            values[name] = Path(values[name])
+        values["benchmarks"] = {task: Path(items) for task, items in values["benchmarks"].items()}
+        return cls(**values)
 
 
 def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
@@ -79,7 +101,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     from trainer.run.checkpoints.checkpoint import read_state
     from trainer.run.folder import CHECKPOINTS, sorted_checkpoints, step_of
 
-    tokenizer = load_tokenizer(Path(task.tokenizer))
+    tokenizer = load_tokenizer(task.tokenizer)
     model = dataclasses.replace(ModelConfig.from_dict(task.model), vocab_size=tokenizer.vocab_size)
     training = TrainingConfig.from_dict(task.training)
     steps, facts = _steps(model, training, task)
@@ -91,7 +113,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         keep_checkpoints=steps,
         log_every=max(1, steps // 50),
     )
-    data = DataConfig(epochs=tuple(task.epochs), teachers=tuple(task.teachers))
+    data = DataConfig(epochs=tuple(map(str, task.epochs)), teachers=tuple(map(str, task.teachers)))
     config = RunConfig(model=model, training=training, data=data, out=str(folder))
     begun = time.process_time()
     try:
@@ -138,7 +160,7 @@ def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, An
     from trainer.errors import ConfigError
     from trainer.model import GPT
 
-    reader = SequenceReader([Path(path) for path in task.epochs], model.context)
+    reader = SequenceReader(task.epochs, model.context)
     with torch.device("meta"):
         shape = GPT(model)
     flops = shape.flops_per_token()
@@ -181,7 +203,7 @@ def _score(folder: Path, weights: Path, context: int, tokenizer: Any, task: Seed
     name = f"{part}/{weights.name if weights != folder else 'end'}"
     if name not in known:
         scorer = Scorer(load_model(weights), tokenizer, context)
-        known[name] = score_sample(scorer, Path(task.heldout) / part, task.apart)
+        known[name] = score_sample(scorer, task.heldout / part, task.apart)
         write_json(file, known)
         finish(file)
     return known[name]
@@ -212,8 +234,8 @@ def _benchmarks(folder: Path, config: Any, task: SeedTask) -> dict[str, dict[str
 
     if not task.benchmarks:
         return {}
-    tokenizer = SequenceReader([Path(path) for path in task.epochs], config.model.context).tokenizer
-    files = [ChoiceData(name, path) for name, path in sorted(task.benchmarks.items())]
+    tokenizer = SequenceReader(task.epochs, config.model.context).tokenizer
+    files = [ChoiceData(name, str(path)) for name, path in sorted(task.benchmarks.items())]
     sets = read_choices(files, tokenizer, config.model.context)
     scores = score_choices(load_model(folder), sets, context=config.model.context, ranks=join_ranks("cpu"))
     return {task: dataclasses.asdict(score) for task, score in scores.items()}
@@ -229,7 +251,7 @@ def main(arguments: Sequence[str]) -> int:
     stop.install()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     (folder / ERROR_FILE).unlink(missing_ok=True)
-    task = SeedTask(**json.loads((folder / SEED_FILE).read_text(encoding="utf-8")))
+    task = SeedTask.read(folder / SEED_FILE)
     try:
         result = run(folder, task, stop)
     except (SqueezeError, TrainerError) as error:

@@ -8,7 +8,6 @@ runs' ends beside them.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 import threading
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.base.errors import StudyError
-from pipeline.base.files import write_json
 from pipeline.base.finished import RECORD, is_finished
+from pipeline.base.lock import exclusive
 from pipeline.base.settings import identity_of
 from pipeline.launch.launcher import Launcher, Program
+from pipeline.launch.local import LocalLauncher
 from pipeline.store import Artifact, Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
@@ -33,11 +33,13 @@ HELDOUT: Final = "ablation_heldout"
 DATA: Final = "ablation_data"
 ITEMS: Final = "ablation_items"
 OUTPUT_FILE: Final = "output.txt"
+LOCK_FILE: Final = "lock"
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 POLL_SECONDS: Final = 0.2
 WEIGHTS: Final = (CONFIG_FILE, MODEL_FILE, EMA_FILE)
 """Files that a model is loaded from; a teacher is known by its summary too."""
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def side_by_side(tasks: Sequence[Callable[[threading.Event], T]], at_once: int) -> list[T]:
@@ -153,7 +155,7 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
     Raises StudyError with the process's own words where it fails, or when `stop` is set.
     """
     if not is_finished(out / RESULT_FILE):
-        write_json(out / SEED_FILE, dataclasses.asdict(task))
+        task.write(out / SEED_FILE)
         (out / ERROR_FILE).unlink(missing_ok=True)  # what an earlier attempt said explains no kill of this one
         program = Program(
             *("pipeline.study.runs.seed_process", (str(out),)), environment=ENVIRONMENT, output=out / OUTPUT_FILE
@@ -172,6 +174,13 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
         elif item.name not in kept and item.suffix != RECORD:
             item.unlink()
     return result
+
+
+def run_seed_alone(task: SeedTask, out: Path) -> RunResult:
+    """One seed as a part of an engine's. Of attempts at the same time one runs, and the others find what it did: a node
+    that was given up may be at work still. Raises as `run_seed`."""
+    with exclusive(out / LOCK_FILE, "running the same seed"):
+        return run_seed(task, out, LocalLauncher(), log, threading.Event())
 
 
 def _why(out: Path, status: int) -> str:

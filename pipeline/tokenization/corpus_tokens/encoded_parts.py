@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow as pa
 
 from pipeline.base.executor import Executor
-from pipeline.base.files import whole_path, write_json
+from pipeline.base.files import files_below, whole_path, write_json
 from pipeline.base.finished import finish, is_finished
 from pipeline.curation.selection import SelectedPart
 from pipeline.tokenization.corpus_tokens.encoding import GateError, encoded_chunks
@@ -43,7 +43,7 @@ def encode_elsewhere(
     told how many documents were compared with the reference. Raises GateError where one differs, TokenizerError as
     `encoded_chunks`.
     """
-    files = tuple(sorted(file for file in tokenizer.rglob("*") if file.is_file()))
+    files = tuple(files_below(tokenizer))
     tasks = [
         (corpus, part, tuple(columns), tokenizer, files, refused, work / f"{part.path.stem}.arrow")
         for part in parts

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from pipeline.assets import ablations
-from pipeline.base.files import write_json
 from pipeline.definitions import build_definitions
 from pipeline.profile.profile import load_profile
 from pipeline.store import Store
 from pipeline.study.runs.arm import finished_arms
 from pipeline.study.runs.seed_process import SEED_FILE, SeedTask
 from pipeline.study.sizes import measure_sizes
+from tests.pipeline.engine.elsewhere import Elsewhere
 from trainer.process.signals import EXIT_UNFINISHED
 from trainer.run.checkpoints.checkpoint import newest_checkpoint
 
@@ -75,8 +75,8 @@ def project(tmp_path_factory):
     return folder
 
 
-def run_study(project, *changes):
-    """Run the job in this process on the project's store; returns the artifacts it leaves and its result."""
+def run_study(project, *changes, home="store", job=ablations.JOB):
+    """Run a job in this process on a store of the project; returns the artifacts it leaves and its result."""
     text = (project / "tiny.yaml").read_text()
     for old, new in changes:
         assert old in text
@@ -84,10 +84,10 @@ def run_study(project, *changes):
     path = project / "changed.yaml"
     path.write_text(f"name: tiny\n{text}")
     profile = load_profile(str(path))
-    definitions = build_definitions(profile, str(project / "store"))
-    result = definitions.resolve_job_def(ablations.JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    definitions = build_definitions(profile, str(project / home))
+    result = definitions.resolve_job_def(job).execute_in_process(instance=dg.DagsterInstance.ephemeral())
     assert result.success
-    return Store(project / "store", "tiny").open(), result
+    return Store(project / home, "tiny").open(), result
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +202,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
         training=asdict(profile.training) | {"seed": 1},
         budget={"tokens": 10_240},
         points=4,
-        epochs=[str(data.path / epoch) for epoch in data.summary["epochs"]],
-        tokenizer=str(store.current("tokenizer/bpe_tiny").path),
-        heldout=str(store.current("ablation_heldout").path),
+        epochs=[data.path / epoch for epoch in data.summary["epochs"]],
+        tokenizer=store.current("tokenizer/bpe_tiny").path,
+        heldout=store.current("ablation_heldout").path,
     )
-    write_json(tmp_path / SEED_FILE, asdict(task))
+    task.write(tmp_path / SEED_FILE)
     words = [sys.executable, "-m", "pipeline.study.runs.seed_process", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(words, env=environment)
@@ -221,6 +221,42 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(project, finis
     assert result["bits_per_byte"] == whole["bits_per_byte"]
     assert result["curve"] == whole["curve"]
     assert result["tokens_per_second"] is None  # a run in two pieces has no speed
+
+
+@pytest.fixture
+def elsewhere(project, tmp_path, monkeypatch):
+    """All that can goes to a machine that shares no file with the run."""
+    pytest.importorskip("obstore", reason="obstore is missing: pip install '.[s3]'")
+    home = project / "elsewhere"
+    executor = Elsewhere(tmp_path, home, home, monkeypatch)
+    monkeypatch.setattr("pipeline.assets.stored_asset.executor_of", lambda *_, **__: executor)
+    return executor
+
+
+def test_an_arms_runs_are_the_same_on_machines_that_share_no_file(project, finished, elsewhere):
+    here, _ = finished
+    taught = "    taught: {teachers: [fast], data: twice, seeds: [1]}\n"
+    changes = [("  points: 4\n", "  points: 4\n  seeds_at_once: 1\n"), ("    wild:\n", f"{taught}    wild:\n")]
+    store, _ = run_study(project, *changes, home="elsewhere")
+    assert "run_seed_alone" in elsewhere.parts
+    for arm in ("plain", "fast", "wild"):
+        assert store.current(f"ablation/{arm}").content_hash == here.current(f"ablation/{arm}").content_hash
+    assert store.current("ablation/taught").summary["seeds"]["1"]["state"] == "finished"
+    kept = {file.name for file in store.current("ablation_seed/fast/1").path.iterdir()}
+    assert {"result.json", "model.safetensors"} <= kept
+    assert not kept & {"lock", "seed.json", "output.txt", "checkpoints"}
+
+
+def test_suites_are_the_same_on_machines_that_share_no_file(project, elsewhere, monkeypatch):
+    suites = "bits_per_byte: {kind: bits_per_byte}"
+    short = "schedule: {tokens_per_epoch: 4_000, stages"
+    more = [(suites, f"{suites}, samples: {{kind: samples, new_tokens: 4}}"), ("schedule: {stages", short)]
+    there, _ = run_study(project, *more, home="elsewhere", job="full_train")
+    assert "evaluate_suite" in elsewhere.parts
+    monkeypatch.undo()
+    here, _ = run_study(project, *more, job="full_train")
+    for key in ("model", "eval/bits_per_byte", "eval/samples", "scorecard"):
+        assert there.current(key).content_hash == here.current(key).content_hash
 
 
 def test_only_runs_that_the_study_would_reuse_are_exported(project, finished):
