@@ -14,6 +14,7 @@ import dagster as dg
 from pipeline.assets.curation import WORKERS
 from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
+from pipeline.assets.mixture_search import found_stages, search_assets, search_inputs
 from pipeline.assets.naming import TRAINING_POOL, Naming
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
@@ -32,6 +33,7 @@ from pipeline.study.data import (
     encode_corpora,
     sample_heldout,
 )
+from pipeline.study.mixtures.search import proxy_plan
 from pipeline.study.plan import StudyPlan
 from pipeline.study.report.report import REPORT_VERSION, ReportSummary, build_report
 from pipeline.study.results.results import Results
@@ -52,8 +54,18 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     if plan is None:
         return []
     study = plan.settings
-    corpora = sorted({corpus for name in study.data for stage in plan.stages_of(name) for corpus in stage.mixture})
-    tokenizers = dict.fromkeys(plan.tokenizer_of(name) for name in study.data)
+    search = study.mixture_search
+    proxies = proxy_plan(plan, search) if search is not None else None
+    plans = [each for each in (plan, proxies) if each is not None]
+    mixed = {
+        corpus
+        for each in plans
+        for name in each.settings.data
+        for stage in each.stages_of(name)
+        for corpus in stage.mixture
+    }
+    corpora = sorted(mixed)
+    tokenizers = dict.fromkeys(each.tokenizer_of(name) for each in plans for name in each.settings.data)
     return [
         StoredAsset(
             key=HELDOUT,
@@ -69,9 +81,12 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         ),
         *(_tokens(profile, name, corpora) for name in tokenizers),
         *(_items(profile, plan, name) for name in tokenizers if study.benchmarks.tasks),
-        *(_data(profile, plan, name) for name in study.data),
+        *(_data(profile, each, name) for each in plans for name in each.settings.data),
         # all below 0, or the first arms whose data are there would run before the data of the arms that come first
         *(_arm(profile, plan, name, -number) for number, name in enumerate(study.arms, start=1)),
+        # the small runs first: arms may be trained on what they find
+        *(_arm(profile, proxies, name, -1) for name in (proxies.settings.arms if proxies else ()) if proxies),
+        *(search_assets(plan, search) if search is not None else ()),
         StoredAsset(
             key=REPORT,
             group=GROUP,
@@ -145,7 +160,7 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
     def make(build: Build) -> DataSummary:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
-            return build_data(data, stages, stores, build.out, executor)
+            return build_data(data, found_stages(stages, build), stores, build.out, executor)
 
     return StoredAsset(
         key=f"{DATA}/{name}",
@@ -153,7 +168,7 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
         description=f"Shards that arms train on: {data.epochs} epoch(s) of {data.tokens:,} tokens.",
         version=STUDY_DATA_VERSION,
         settings={"data": data, "stages": stages},
-        inputs=[tokens],
+        inputs=[tokens, *search_inputs(stages)],
         summary=DataSummary,
         make=make,
         metadata=_data_metadata,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import bars, table
+from pipeline.assets.mixture_search import found_stages, search_inputs
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
@@ -33,7 +34,8 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
 
     def schedule(build: Build) -> ScheduleSummary:
-        return build_schedule(profile.schedule, build.paths("tokens"), build.out)
+        found = profile.schedule.model_copy(update={"stages": found_stages(profile.schedule.stages, build)})
+        return build_schedule(found, build.paths("tokens"), build.out)
 
     def validation(build: Build) -> EpochSummary:
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
@@ -46,7 +48,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             description="Stages, mixture and repeats of every epoch, worked out in documents and tokens.",
             version=SCHEDULE_VERSION,
             settings=profile.schedule,
-            inputs=tokens,
+            inputs=[*tokens, *search_inputs(profile.schedule.stages)],
             summary=ScheduleSummary,
             make=schedule,
             metadata=_schedule_metadata,

@@ -14,6 +14,7 @@ from pipeline.curation.settings import CurationSettings
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.launch.settings import LaunchSettings
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
+from pipeline.study.settings import StudySettings
 from trainer.config import TrainingConfig, idle_settings
 from trainer.errors import ConfigError
 from trainer.mistakes import Mistake
@@ -42,6 +43,8 @@ class Sections(Protocol):
     def launch(self) -> LaunchSettings: ...
     @property
     def evaluation(self) -> EvaluationSettings: ...
+    @property
+    def study(self) -> StudySettings | None: ...
 
 
 def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake]:
@@ -73,6 +76,13 @@ def _mixtures(profile: Sections) -> Iterator[Mistake]:
                 f"stage {stage.name!r} mixes {corpus!r}, which is not in corpora"
                 f"{did_you_mean(corpus, profile.corpora)}; there are {there}",
             )
+    stages = [stage.name for stage in profile.schedule.stages if stage.searched]
+    if stages and (profile.study is None or profile.study.mixture_search is None):
+        yield Mistake(
+            ("schedule", "stages"),
+            f"{', '.join(stages)} takes a searched mixture, and there is no study.mixture_search: describe the search "
+            "there, or name weights under mixture",
+        )
     for corpus in profile.schedule.language_temperature.keys() - profile.corpora.keys():
         yield Mistake(
             ("schedule", "language_temperature", corpus),

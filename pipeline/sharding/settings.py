@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.base.settings import Settings, runtime
+from pipeline.base.settings import Settings, later, runtime
 
 FEW_TOKENS: Final = 250_000_000
 """Work on fewer tokens than this ends before other processes have started."""
@@ -41,7 +41,10 @@ class StageSettings(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     mixture: dict[str, CorpusAmount] = Field(min_length=1)
-    """Corpora and how much of each."""
+    """Corpora and how much of each. `mixture: {search: {books: 0.5, web: 0.5}}` takes the shares that
+    `study.mixture_search` found of these corpora; the weights are what plans are made with until then."""
+    searched: bool = later(False)
+    """Whether the shares are those that a search found: `mixture: {search: ...}` sets it."""
     share: float | None = Field(None, gt=0, le=1)
     """Share of the epoch's tokens. Without `share` and `tokens`, the stage takes what the other stages leave."""
     tokens: int | None = Field(None, gt=0)
@@ -52,6 +55,15 @@ class StageSettings(Settings):
     """`simple_to_hard` sorts by reading grade, in `grade_steps` equal steps that are shuffled inside."""
     grade_steps: int = Field(16, ge=2, le=1024)
     """Steps of `simple_to_hard`; each holds about the same number of documents."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_mixture(cls, value: object) -> object:
+        if isinstance(value, dict) and isinstance(value.get("mixture"), dict):
+            mixture = value["mixture"]
+            if list(mixture) == ["search"] and isinstance(mixture["search"], dict):
+                return value | {"mixture": mixture["search"], "searched": True}
+        return value
 
     @field_validator("mixture", mode="before")
     @classmethod
@@ -66,6 +78,8 @@ class StageSettings(Settings):
             raise ValueError(f"stage {self.name!r}: give share or tokens, not both")
         if self.epochs is not None and (not self.epochs or min(self.epochs) < 1):
             raise ValueError(f"stage {self.name!r}: epochs are numbered from 1, found {list(self.epochs)}")
+        if self.searched and any(mix.weight is None for mix in self.mixture.values()):
+            raise ValueError(f"stage {self.name!r}: a searched mixture is of weights, not of tokens or repeats")
         if all(mix.weight == 0 or mix.tokens == 0 or mix.repeats == 0 for mix in self.mixture.values()):
             raise ValueError(f"stage {self.name!r}: every corpus has a weight of 0")
         return self

@@ -112,6 +112,10 @@ class StudyPlan:
         for corpus in study.heldout.bytes.keys() - set(self.corpora):
             known = did_you_mean(corpus, self.corpora)
             raise ValueError(f"study.heldout.bytes: {corpus!r} is not in corpora{known}")
+        mixed = study.mixture_search.corpora if study.mixture_search is not None else {}
+        for corpus in mixed.keys() - set(self.corpora):
+            known = did_you_mean(corpus, self.corpora)
+            raise ValueError(f"study.mixture_search.corpora: {corpus!r} is not in corpora{known}")
         for name in study.arms:
             self._check_tokenizers(self.arm(name))
 

@@ -16,6 +16,7 @@ from pipeline.base.settings import Settings, later, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.lm_eval.training_items import WhileTraining
 from pipeline.sharding.settings import StageSettings
+from pipeline.study.mixture_settings import MixtureSearch
 from pipeline.study.questions import Question
 from pipeline.study.results.design import ArmDesign, Design
 from pipeline.study.tracks import RaceSettings
@@ -158,6 +159,8 @@ class StudySettings(Settings):
     """Multiple-choice tasks every run is scored on at its end; none: no benchmarks."""
     seeds_at_once: int | None = runtime(None, ge=1)
     """Runs of an arm side by side, a thread each; none: one a core, or as many as Ray or Slurm has room for."""
+    mixture_search: MixtureSearch | None = later(None)
+    """Small runs over many mixtures, and the best one by a regression (docs/data.md): the asset `mixture_search`."""
     race: RaceSettings | None = later(None)
     """What makes the study a race (docs/race.md): `extends: race` has it."""
 
@@ -178,6 +181,11 @@ class StudySettings(Settings):
                 raise ValueError(f"{where}: give at least two rungs, each with the arms of the same recipes")
         if self.race is not None and self.race.track is not None:
             wanted.append(("race.entry", self.race.entry))
+        if (search := self.mixture_search) is not None:
+            wanted += [("mixture_search.arm", search.arm), *(("mixture_search.tests", name) for name in search.tests)]
+            for corpus in search.weights.keys() - self.heldout.bytes.keys():
+                known = did_you_mean(corpus, self.heldout.bytes)
+                raise ValueError(f"mixture_search.weights: {corpus!r} is not in heldout.bytes{known}")
         for name, arm in self.arms.items():
             wanted += [(f"arms.{name}.{key}", getattr(arm, key)) for key in ("extends", "against")]
             wanted += [(f"arms.{name}.teachers", teacher) for teacher in arm.teachers]
