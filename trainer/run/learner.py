@@ -31,6 +31,7 @@ from trainer.model.moe import ExpertLoad
 from trainer.optim import Ema, build_optimizer
 from trainer.optim.schedule import learning_rate_factor, weight_decay_factor
 from trainer.process.ranks import Ranks
+from trainer.process.without_compiler import spare_compiler, unasked
 from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_checkpoint
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
@@ -72,6 +73,9 @@ class Learner:
         self.precision = precision
         self.config, self.training, self.ranks, self.eot_id = config, config.training, ranks, eot_id
         self.sequences_per_batch = self.training.sequences_per_batch(config.model.context)
+        compiled = compiles(self.training.compile, ranks.device)
+        if not compiled:
+            spare_compiler()
         torch.manual_seed(self.training.seed)
         self.model = GPT(config.model).to(ranks.device)
         self.optimizer = build_optimizer(self.model, self.training.optimizer)
@@ -85,11 +89,12 @@ class Learner:
         self.teachers = teachers
         loss: nn.Module = _Loss(self.model, teachers)
         self._compiled: CompiledLoss | None = None
-        if compiles(self.training.compile, ranks.device):
+        if compiled:
             loss = self._compiled = CompiledLoss(loss, may_fail=self.training.compile == "auto")
         self._ddp: nn.parallel.DistributedDataParallel | None = None
         if ranks.world_size > 1:
-            loss = self._ddp = _distribute(loss, ranks.device)
+            with contextlib.nullcontext() if compiled else unasked():
+                loss = self._ddp = _distribute(loss, ranks.device)
         self._loss = loss
 
     def warm_up(self, wanted: int | None, pace: Pace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -147,3 +149,20 @@ def test_a_card_without_bfloat16_says_so() -> None:
     assert "Tesla T4 (compute capability 7.5) has no bfloat16 of its own" in said
     assert precision_note("Tesla T4", (7, 5), "float32") is None
     assert precision_note("A100", (8, 0), "bf16") is None
+
+
+def test_a_run_that_compiles_nothing_does_not_import_the_compiler(make_run: Any) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from trainer.config import read_run\n"
+        "from trainer.process.ranks import Ranks\n"
+        "from trainer.process.signals import StopRequest\n"
+        "from trainer.run.loop import train\n"
+        "train(read_run(Path(sys.argv[1])), Ranks(0, 1, torch.device('cpu')), StopRequest())\n"
+        "print(*(name for name in sys.modules if name.startswith('torch._dynamo')))\n"
+    )
+    run = make_run("run", max_steps=2, optimizer={"kind": "muon"}, ema_horizon=5, validate=True)
+    ended = subprocess.run([sys.executable, "-c", program, str(run)], stdout=subprocess.PIPE, check=True, timeout=120)
+    assert ended.stdout.split() == []

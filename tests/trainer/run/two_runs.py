@@ -41,6 +41,8 @@ def main() -> None:
             sys.exit(f"expected to be interrupted after step {stop}, found {summary}")
         done = stop
     train(read_run(Path(parts)), ranks, StopRequest())
+    if "torch._dynamo" in sys.modules:
+        sys.exit("torch's compiler was imported, and nothing is compiled")
     leave_ranks(ranks)
 
 
