@@ -51,10 +51,11 @@ class StageSettings(Settings):
     """Size in tokens, instead of a share."""
     epochs: tuple[int, ...] | None = None
     """Epochs, from 1, in which the stage occurs; all by default."""
-    order: Literal["shuffled", "simple_to_hard"] = "shuffled"
-    """`simple_to_hard` sorts by reading grade, in `grade_steps` equal steps that are shuffled inside."""
+    order: Literal["shuffled", "simple_to_hard", "common_to_rare", "short_to_long"] = "shuffled"
+    """`simple_to_hard` sorts by reading grade, `common_to_rare` by tokens a byte, of which rare words take more,
+    `short_to_long` by length; each in `grade_steps` equal steps that are shuffled inside."""
     grade_steps: int = Field(16, ge=2, le=1024)
-    """Steps of `simple_to_hard`; each holds about the same number of documents."""
+    """Steps of an order other than `shuffled`; each holds about the same number of documents."""
 
     @model_validator(mode="before")
     @classmethod

@@ -143,6 +143,8 @@ class Described(NamedTuple):
     lang_names: list[str]
     grades: np.ndarray
     """Reading grade, float64 [n]; NaN where there is none, or the store has no such column."""
+    sizes: np.ndarray
+    """UTF-8 bytes, int64 [n]."""
 
 
 def describe(batch: pa.RecordBatch) -> Described:
@@ -156,7 +158,8 @@ def describe(batch: pa.RecordBatch) -> Described:
         grades = pc.fill_null(batch.column("grade"), float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
     else:
         grades = np.full(batch.num_rows, np.nan)
-    return Described(fixed_bytes(batch.column("doc_id")), lengths, langs, names, grades)
+    sizes = batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.int64)
+    return Described(fixed_bytes(batch.column("doc_id")), lengths, langs, names, grades, sizes)
 
 
 def scan(store: TokenStore) -> Iterator[Described]:

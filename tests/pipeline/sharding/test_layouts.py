@@ -91,6 +91,30 @@ def test_simple_to_hard_rises_in_steps_and_spreads_what_has_no_grade(
     assert abs(without.mean() / 800 - 0.5) < 0.07
 
 
+@pytest.mark.parametrize(
+    ("order", "edges", "value"),
+    [
+        ("short_to_long", "length_edges", lambda tokens, size: np.log2(tokens)),
+        ("common_to_rare", "rarity_edges", lambda tokens, size: (tokens - 1) / max(size, 1)),
+    ],
+)
+def test_an_order_rises_in_steps_that_are_shuffled_inside(
+    tmp_path: Path, make_documents: Any, make_store: Any, read_epoch: Any, order: str, edges: str, value: Any
+) -> None:
+    docs = make_documents("web", 800, mean=60)
+    sizes = {doc[0]: len(doc[2]) * (2 + place % 97 // 20) for place, doc in enumerate(docs)}
+    by_id = {doc[0]: value(len(doc[2]), sizes[doc[0]]) for doc in docs}
+    tokens = {"web": make_store(tmp_path / "web", "web", docs, sizes=sizes)}
+    stage = {"name": "c", "order": order, "grade_steps": 8, "mixture": {"web": {"repeats": 1}}}
+    plan = schedule(tokens, tmp_path / "s", [stage])
+    build_epoch(plan.epoch(1), tokens, SMALL, tmp_path / "e", InProcess())
+    values = np.array([by_id[row[0]] for row in read_epoch(tmp_path / "e")[0]])
+    steps = np.searchsorted(getattr(plan.epochs[0].stages[0].order, edges), values, side="right")
+    assert (np.diff(steps) >= 0).all()
+    assert np.bincount(steps, minlength=8).min() > 30, "800 documents in 8 steps"
+    assert (np.diff(values) < 0).any()
+
+
 def test_simple_to_hard_without_any_grade_is_refused(stores: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="stage 'c' goes from simple to hard, but none"):
         schedule(stores, tmp_path / "s", [{"name": "c", "order": "simple_to_hard", "mixture": {"web": 1}}])
