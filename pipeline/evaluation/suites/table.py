@@ -14,12 +14,13 @@ from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.evaluation.suites.minimal_pairs import MinimalPairsSuite
+from pipeline.evaluation.suites.probes import ProbesSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
 from pipeline.evaluation.suites.suite import SuiteSettings
 from trainer.records import check, read_json, reason
 
 Suite = Annotated[
-    BitsPerByteSuite | LmEvalSuite | MinimalPairsSuite | LengthExtrapolationSuite | SamplesSuite,
+    BitsPerByteSuite | LmEvalSuite | MinimalPairsSuite | ProbesSuite | LengthExtrapolationSuite | SamplesSuite,
     Field(discriminator="kind"),
 ]
 """A suite of any kind, as profiles give it. A new kind joins this union, and nothing else."""

@@ -16,6 +16,7 @@ from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, Bits
 from pipeline.evaluation.suites.length import LENGTH_VERSION, LengthExtrapolationSuite, evaluate_length
 from pipeline.evaluation.suites.lm_eval import LM_EVAL_VERSION, LmEvalSuite, evaluate_lm_eval
 from pipeline.evaluation.suites.minimal_pairs import MINIMAL_PAIRS_VERSION, MinimalPairsSuite
+from pipeline.evaluation.suites.probes import PROBES_VERSION, ProbesSuite, evaluate_probes
 from pipeline.evaluation.suites.samples import SAMPLES_VERSION, SamplesSuite, evaluate_samples
 from pipeline.evaluation.suites.suite import SuiteInputs
 from trainer.model import GPT, ModelConfig
@@ -26,6 +27,7 @@ GOLDEN = {
     ("lm_eval", "3"): "c1b7fef487285c51",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("minimal_pairs", "1"): "22cdcd1df223a1e7",
+    ("probes", "1"): "0b2a61104bd6d7e0",
     ("samples", "1"): "1e19985e628f9b2b",
     ("scorecard", "5"): "610dedb32b40a184",
     ("training_items", "2"): "6116ed3af2517658",
@@ -46,7 +48,7 @@ def flat(scorer) -> Scorer:
 def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldout, archives, tmp_path):
     folders = heldout({"books": [(TEXT * 20, "en", "a"), (TEXT * 9, "es", "b")]})
     outs = {}
-    for name in ("bits", "tasks", "length", "samples", "pairs", "card", "items"):
+    for name in ("bits", "tasks", "length", "samples", "pairs", "probes", "card", "items"):
         outs[name] = tmp_path / name
         outs[name].mkdir()
     bits = evaluate_bits_per_byte(flat, folders, {}, BitsPerByteSuite(compressors=()), outs["bits"])
@@ -62,6 +64,7 @@ def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldo
         ("minimal_pairs", MINIMAL_PAIRS_VERSION): MinimalPairsSuite(pairs=2).evaluate(
             flat, SuiteInputs(), outs["pairs"]
         ),
+        ("probes", PROBES_VERSION): evaluate_probes(flat, ProbesSuite(items=2), outs["probes"]),
         ("samples", SAMPLES_VERSION): evaluate_samples(flat, once, outs["samples"]),
         ("scorecard", SCORECARD_VERSION): build_scorecard(suites, {}, outs["card"]),
         ("training_items", TRAINING_ITEMS_VERSION): build_training_items(
