@@ -82,7 +82,7 @@ def find_contamination(
     by_task: Counter[str] = Counter()
     by_corpus: Counter[str] = Counter()
     every = [path for folder in documents.values() for path in parts(folder)]
-    worth = sum(path.stat().st_size for path in every) > WORTH_BYTES // 3
+    worth = sum(path.stat().st_size for path in every) > WORTH_BYTES
     hashes = executor.share(index.hashes)
     scanned = list(executor.map(find_suspects, [(path, hashes) for path in every], worth=worth))
     suspects_of = {path: rows for path, (rows, _) in zip(every, scanned, strict=True)}
@@ -176,13 +176,16 @@ class ItemIndex:
         self.items = Counter(task for task, _, _ in items)
         self._settings, self._all = settings, items
         words, offsets = word_hashes([text for _, _, text in items])
-        sizes = np.minimum(np.diff(offsets), settings.ngram)
+        lengths = np.diff(offsets)
+        sizes = np.minimum(lengths, settings.ngram)
         self.hashes: dict[int, np.ndarray] = {}
         self._owners: list[tuple[np.ndarray, np.ndarray]] = []
         for size in np.unique(sizes[sizes >= settings.short_item_words]).tolist():
-            grams = ngrams(words, size)
-            owner = np.searchsorted(offsets, np.arange(len(grams)), side="right") - 1
-            whole = (sizes[owner] == size) & (np.arange(len(grams)) + size <= offsets[owner + 1])
+            of_size = sizes == size
+            grams = ngrams(words[np.repeat(of_size, lengths)], size)
+            owner = np.repeat(np.flatnonzero(of_size), lengths[of_size])[: len(grams)]
+            end = np.repeat(np.cumsum(lengths[of_size]), lengths[of_size])[: len(grams)]
+            whole = np.arange(len(grams)) + size <= end  # within one item
             self.hashes[size] = np.unique(grams[whole])
             self._owners.append((grams[whole], owner[whole]))
         self._holders: dict[int, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
