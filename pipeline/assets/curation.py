@@ -200,6 +200,7 @@ def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
         **({"files": summary.files} if summary.files else {}),
         "languages": bars(summary.languages, "documents"),
         **({"quarantined": table(rows)} if rows else {}),
+        **({"masked": bars(summary.masks, "masks")} if summary.masks else {}),
         **({"read_by_content": table(readers)} if readers else {}),
         **({"no_language_codes": bars(unknown, "records")} if unknown else {}),
         **rows_metadata(summary.documents, folder),

@@ -61,5 +61,8 @@ def provenance(
     print_rows(f"{store.profile}, model {made.model[:8]}: {made.tokens:,} training tokens", rows)
     print_rows("licences", [{"licence": name, "share": f"{part:.2%}"} for name, part in made.licenses.items()])
     print_rows("removed", removed_rows(made.corpora))
+    masks = [{"corpus": corpus.name, **corpus.masks} for corpus in made.corpora if corpus.masks]
+    if masks:
+        print_rows("masked", masks)
     if out is not None:
         console.print(f"written: {out}/provenance.json, croissant.json, training_content.md", highlight=False)

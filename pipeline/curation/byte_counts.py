@@ -63,6 +63,8 @@ class Tally:
 
     read: int = 0
     removed: Counter[str] = field(default_factory=Counter)
+    masks: Counter[str] = field(default_factory=Counter)
+    """What points at a person and was masked, by category."""
 
     def remove(self, removal: Removal, size: int) -> None:
         """Count bytes that a step took, or gave back."""
@@ -71,7 +73,17 @@ class Tally:
     @property
     def metadata(self) -> dict[str, str]:
         """For the metadata of a part's file."""
-        return {KEY: json.dumps({"read": self.read, "removed": self.removed})}
+        return {KEY: json.dumps({"read": self.read, "removed": self.removed, "masks": self.masks})}
+
+
+def mask_counts(parts: Iterable[Path]) -> dict[str, int]:
+    """How many masks the documents hold, by category; parts of before they were counted have none."""
+    counts: Counter[str] = Counter()
+    for path in parts:
+        facts = read_metadata(path).metadata or {}
+        with reading(path):
+            counts.update(json.loads(facts[KEY.encode()]).get("masks", {}))
+    return dict(counts.most_common())
 
 
 def byte_counts(

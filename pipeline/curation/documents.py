@@ -48,6 +48,7 @@ from pipeline.curation.tables import (
     TableWriter,
 )
 from pipeline.curation.text.normalizing import normalize
+from pipeline.curation.text.personal import count_masks
 from pipeline.curation.text.sizes import utf8_bytes
 from pipeline.curation.text.splitting import is_longer, split_document
 from pipeline.curation.text.words import forget_chunks
@@ -235,6 +236,8 @@ def _batches(unit: Unit, settings: DocumentsSettings, limit: TimeLimit, beside: 
             continue
         clean, pieces = new
         kept = sum(len(piece[1]) for piece in pieces)
+        for piece in pieces:
+            tally.masks.update(count_masks(piece[1]))
         tally.remove(Removal.CLEANING, raw - clean)
         tally.remove(Removal.SPLITTING, clean - kept)
         rows += pieces

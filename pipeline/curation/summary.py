@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.byte_counts import ByteCounts, Tally, byte_counts
+from pipeline.curation.byte_counts import ByteCounts, Tally, byte_counts, mask_counts
 from pipeline.curation.heldout import group_keys
 from pipeline.curation.losses import Losses
 from pipeline.curation.quarantine import Quarantined
@@ -52,6 +52,8 @@ class DocumentsSummary:
     """What rows said in place of a language's code, so that it was detected: the most frequent, with their records."""
     files: int = 0
     """Files, members of archives or shards that documents came from."""
+    masks: dict[str, int] = field(default_factory=dict)
+    """E-mail addresses, IP addresses and phone numbers that constants stand for in the documents."""
     byte_counts: ByteCounts | None = None
     """Where every byte of the sources is; None of documents that were built before it was counted."""
 
@@ -112,6 +114,7 @@ def summarise(
         readers=chosen_readers(corpus, out),
         unknown_languages=dict(unknown_languages.most_common(_MOST_SHOWN)),
         files=files,
+        masks=mask_counts(parts(out)),
         byte_counts=byte_counts(parts(out), _left_out(listing), quarantined.bytes, size, listing.unmeasured),
     )
 

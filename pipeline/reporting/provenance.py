@@ -61,6 +61,9 @@ class CorpusOrigin:
     """When the sources were read, UTC."""
     masked: bool
     """Whether addresses of persons were masked."""
+    masks: Mapping[str, int]
+    """How many of each category constants stand for, held-out text included; empty of documents of before they were
+    counted."""
     removed: tuple[Removed, ...]
     fingerprint: str
     """Of the selection."""
@@ -150,6 +153,7 @@ def _corpus(name: str, by_key: Mapping[str, Artifact], tokens: int, total: int) 
         bytes=selection.bytes,
         languages=selection.languages,
         read_at=documents.manifest.built.at,
+        masks=read.masks,
         masked=bool(identity.get("normalizing", {}).get("mask_personal")),
         removed=(*_before_documents(read), *_after(selection)),
         fingerprint=corpus.fingerprint,

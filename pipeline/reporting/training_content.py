@@ -166,6 +166,11 @@ def _processing(made: Provenance, used: Sequence[CorpusOrigin]) -> Iterator[str]
     masked = [corpus.name for corpus in used if corpus.masked]
     if masked:
         yield f"{_PERSONAL} in: {', '.join(masked)}."
+        counts: Counter[str] = Counter()
+        for corpus in used:
+            counts.update(corpus.masks)
+        if counts:
+            yield f"There are {', '.join(f'{count:,} {category}' for category, count in counts.most_common())}."
     if made.decontaminated:
         yield f"Documents that share long passages with {', '.join(made.decontaminated)} are removed."
     yield from ("What was removed, and why:", "")

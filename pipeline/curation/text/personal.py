@@ -1,8 +1,9 @@
-"""Masking of what points at a person: e-mail and public IP addresses, as FineWeb does (section 3.6).
+"""Masking of what points at a person: e-mail and public IP addresses, as FineWeb does (section 3.6), and phone numbers.
 
 In: text. Out: the text with constants in place of the addresses. The addresses are those that datatrove's patterns
 find. Its pattern for mail tries the name anew from every character before an `@`, which takes minutes where a base64
-image and an address stand in one document; here the name is read backwards from its `@`.
+image and an address stand in one document; here the name is read backwards from its `@`. Phone numbers are what is
+written like one: with a country's prefix, or in the North American form.
 """
 
 from __future__ import annotations
@@ -20,8 +21,17 @@ _DOMAIN = re.compile(
 )
 _MAYBE_IP = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?![\w.])")
+_MAYBE_PHONE = re.compile(r"\+\d|\d{3}[)./ -]{1,2}\d{3}")
+_PHONE = re.compile(
+    r"(?<![\w+./-])(?:\+(?=[1-9](?:[ .()-]{0,2}\d){6})\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{1,4}){2,5}"
+    r"|(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[ .-])\d{4})(?![\w-]|\.\d)"
+)
 _MASKED_EMAIL = "email@example.com"
 _MASKED_IP = "22.214.171.124"
+_MASKED_PHONE = "+1-202-555-0100"
+MASKS = {"e-mail addresses": _MASKED_EMAIL, "IP addresses": _MASKED_IP, "phone numbers": _MASKED_PHONE}
+"""By category, what stands in the text in place of one."""
+_MASKS = {category: mask.encode() for category, mask in MASKS.items()}
 
 
 def mask_personal(text: str) -> str:
@@ -29,6 +39,19 @@ def mask_personal(text: str) -> str:
     if "@" in text:
         text = _mask_emails(text)
     return _IP.sub(_mask_public_ip, text) if _MAYBE_IP.search(text) is not None else text
+
+
+def mask_phones(text: str) -> str:
+    """Replace phone numbers by a constant: with a `+` and a country's prefix, or as (202) 555-0100, 202-555-0100 and
+    202.555.0100 are written. Numbers without prefix in other countries' forms are told from other numbers by nothing,
+    and stay."""
+    return _PHONE.sub(_MASKED_PHONE, text) if _MAYBE_PHONE.search(text) is not None else text
+
+
+def count_masks(text: bytes) -> dict[str, int]:
+    """How often a text in UTF-8 holds the mask of each category that it holds at all."""
+    counts = {category: text.count(mask) for category, mask in _MASKS.items()}
+    return {category: count for category, count in counts.items() if count}
 
 
 def _mask_emails(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.base.settings import Settings
+from pipeline.base.settings import Settings, later
 
 
 class Normalizing(Settings):
@@ -21,3 +21,5 @@ class Normalizing(Settings):
     """Drop lines that mention javascript, cookies or policies, and citation marks, as C4 does."""
     mask_personal: bool = True
     """Replace e-mail addresses and public IP addresses, as FineWeb does."""
+    mask_phones: bool = later(False)
+    """Replace phone numbers: with a country's prefix (+44 20 7946 0958), or in the North American form."""

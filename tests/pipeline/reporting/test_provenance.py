@@ -28,7 +28,10 @@ from tests.pipeline.curation.stories import corpus, story
 def trained(tmp_path_factory):
     """A store with a model of two corpora: one under a licence, with three quarters of the tokens, one without."""
     root = tmp_path_factory.mktemp("home")
-    texts = {"books": [story(n) for n in range(30)], "web": [story(n) for n in range(100, 140)] + ["too short"]}
+    texts = {
+        "books": [story(n) for n in range(30)],
+        "web": [f"{story(n)} mail{n}@example.org" for n in range(100, 140)] + ["too short"],
+    }
     settings = {}
     for name, some in texts.items():
         path = root / f"{name}.jsonl"
@@ -101,6 +104,8 @@ def test_every_corpus_has_its_share_of_the_training_tokens_its_licence_and_what_
     web = made.corpora[1]
     assert web.sources[0].endswith("web.jsonl")
     assert web.masked
+    assert web.masks == {"e-mail addresses": 40}
+    assert made.corpora[0].masks == {}
     steps = {step.step: step.documents for step in web.removed}
     assert steps["too few words"] == 1
     assert steps["held out"] >= 1
@@ -136,6 +141,7 @@ def test_the_draft_fills_in_what_is_known_and_brackets_what_is_not(trained) -> N
     assert "CC-BY-4.0 75.00%, not stated 25.00%" in text
     assert "Of 25.00% of the training tokens no licence is stated: [to be filled in]" in text
     assert "- Provider, contact, authorised representative: [to be filled in]" in text
+    assert "There are 40 e-mail addresses." in text
     assert "E-mail and public IP addresses are replaced by constants in: web." in text
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert [line.split()[1] for line in headings[1:]] == [
