@@ -177,7 +177,7 @@ class TrainingConfig:
     price_per_device_hour: Number | None = runtime(None)
     """For the summary's cost, in whatever currency it is given."""
     peak_tflops: Positive | None = runtime(None)
-    """Of one device at `precision`, for MFU; none: looked up by the device's name."""
+    """Of one device at `precision`, for MFU; none: looked up by the device's name, of a CPU measured once."""
 
     def identity(self) -> dict[str, Any]:
         """The settings that change a run's result, as plain JSON values.

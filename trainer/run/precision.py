@@ -12,12 +12,8 @@ whatever machine.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trainer.config import RunConfig
-from trainer.files import write_json
 from trainer.process.abilities import BF16_SINCE
+from trainer.process.machine_notes import note, note_file, noted
 from trainer.process.processor import processor_name
 from trainer.process.ranks import Ranks
-from trainer.records import check, parse_json
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
@@ -76,14 +71,13 @@ def choose_precision(config: RunConfig, ranks: Ranks) -> Precision:
     if ranks.device.type == "cuda":
         return Precision("bf16" if ranks.minimum(float(_has_bf16(ranks))) else "float32")
     file = _cache_file(config.model, ranks)
-    known = _kept(file) if ranks.is_first else {}
+    known = noted(file, NAMES) if ranks.is_first else {}
     if not ranks.broadcast(float(bool(known))):
         fastest = _try_both(config.model, ranks)
         sums = ranks.sum([fastest[name] for name in NAMES])
         known = {name: total / ranks.world_size for name, total in zip(NAMES, sums, strict=True)}
         if ranks.is_first:
-            with contextlib.suppress(OSError):  # without a home to write to, the next run tries again
-                write_json(file, known)
+            note(file, known)
     seconds: dict[str, float] = {name: ranks.broadcast(known.get(name, 0.0)) for name in NAMES}
     chosen = min(NAMES, key=lambda name: seconds[name])
     if ranks.is_first:
@@ -95,21 +89,11 @@ def choose_precision(config: RunConfig, ranks: Ranks) -> Precision:
 def _cache_file(model: ModelConfig, ranks: Ranks) -> Path:
     import torch
 
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "squeeze" / "precision"
     depends_on = [
         _tried(model).to_dict(),
         *(processor_name(), torch.__version__, torch.get_num_threads(), ranks.world_size, ranks.device.type),
     ]
-    return folder / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.json"
-
-
-def _kept(file: Path) -> dict[Name, float]:
-    """Seconds that were found before; none where there are none, or what is there is not that."""
-    try:
-        values = check(dict[Name, float], parse_json(file.read_bytes()))
-    except (OSError, ValueError):
-        return {}
-    return values if set(values) == set(NAMES) and min(values.values()) > 0 else {}
+    return note_file("precision", depends_on)
 
 
 def _tried(model: ModelConfig) -> ModelConfig:

@@ -17,6 +17,7 @@ from trainer.process.ranks import Ranks
 from trainer.run.checkpoints.checkpoint import RunState
 from trainer.run.figures.hardware import hardware_named, utilisation
 from trainer.run.figures.metrics import StepFigures, StepLine
+from trainer.run.figures.peak import measured_peak
 from trainer.run.precision import Precision
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
@@ -90,7 +91,7 @@ class RunMeter:
         )
 
     def mfu(self, tokens_per_second: float) -> float | None:
-        """Model FLOPs utilisation, where the device's peak is known."""
+        """Model FLOPs utilisation, where the device's peak is known: a GPU's by its name, a CPU's as measured."""
         return utilisation(tokens_per_second, self.flops_per_token, self.ranks.world_size, self.peak_tflops)
 
     def mark(self, tokens: int, state: RunState) -> None:
@@ -106,6 +107,8 @@ class RunMeter:
         return (last - first) / max(now - then, 1e-9)
 
     def _known_peak(self) -> float | None:
+        if self.ranks.device.type == "cpu":
+            return measured_peak(self.ranks, self.precision.name)
         hardware = hardware_named(self.device_name)
         if hardware is None:
             return None
