@@ -13,6 +13,7 @@ from pipeline.base.numbers import size
 from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.machine import PROCESS_BYTES
+from pipeline.study.mixtures.search import proxy_plan
 from pipeline.study.plan import ArmPlan, StudyPlan
 from trainer.config import DataConfig, RunConfig
 from trainer.errors import TrainerError
@@ -24,7 +25,10 @@ def study(flight: Flight) -> Iterator[Finding]:
     plan = flight.profile.study_plan
     if plan is None:
         return
-    found = [(f"ablation/{name}", _arm(plan, plan.arm(name))) for name in flight.made("ablation")]
+    search = plan.settings.mixture_search
+    plans = [plan, *([proxy_plan(plan, search)] if search is not None else [])]
+    of_arm = {name: of for of in plans for name in of.settings.arms}
+    found = [(f"ablation/{name}", _arm(of_arm[name], of_arm[name].arm(name))) for name in flight.made("ablation")]
     heats = flight.made("race_heat")
     if heats and plan.settings.race is not None:
         sides = (plan.arm(plan.settings.baseline), plan.arm(plan.settings.race.entry))

@@ -67,3 +67,12 @@ def test_arms_that_do_not_fit_side_by_side_are_refused_with_what_to_lower(of_arm
 def test_a_flight_without_arms_has_no_word_on_them(own, tmp_path):
     profile = load_profile(str(own()))
     assert list(study(flight_of(profile, Store(tmp_path / "store", "own"), every_asset(profile), {}))) == []
+
+
+def test_the_small_runs_of_a_search_for_a_mixture_are_looked_at_too(of_arms, machine):
+    machine()
+    shares = "{mine: 0.5, other: 0.5}"
+    search = f"{{corpora: {shares}, weights: {{mine: 1}}, arm: as_is, mixtures: 6, tokens: 40_960, for_tokens: 100_000}}"
+    other = "corpora: {other: {sources: [{files: texts/b.txt, lang: en}]}}\n"
+    (finding,) = of_arms(f"  mixture_search: {search}\n{other}")
+    assert finding.text.startswith("8 arms can run; ")
