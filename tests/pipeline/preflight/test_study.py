@@ -72,7 +72,9 @@ def test_a_flight_without_arms_has_no_word_on_them(own, tmp_path):
 def test_the_small_runs_of_a_search_for_a_mixture_are_looked_at_too(of_arms, machine):
     machine()
     shares = "{mine: 0.5, other: 0.5}"
-    search = f"{{corpora: {shares}, weights: {{mine: 1}}, arm: as_is, mixtures: 6, tokens: 40_960, for_tokens: 100_000}}"
+    search = (
+        f"{{corpora: {shares}, weights: {{mine: 1}}, arm: as_is, mixtures: 6, tokens: 40_960, for_tokens: 100_000}}"
+    )
     other = "corpora: {other: {sources: [{files: texts/b.txt, lang: en}]}}\n"
     (finding,) = of_arms(f"  mixture_search: {search}\n{other}")
     assert finding.text.startswith("8 arms can run; ")
