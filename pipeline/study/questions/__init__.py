@@ -7,8 +7,9 @@ from pydantic import Field
 from pipeline.study.questions.as_good import AsGood
 from pipeline.study.questions.best_of_tuned import BestOfTuned
 from pipeline.study.questions.by_size import BySize
+from pipeline.study.questions.ladder import Ladder
 from pipeline.study.questions.reaches import Reaches
 
 __all__ = ["Question"]
 
-Question: TypeAlias = Annotated[AsGood | BestOfTuned | BySize | Reaches, Field(discriminator="kind")]
+Question: TypeAlias = Annotated[AsGood | BestOfTuned | BySize | Ladder | Reaches, Field(discriminator="kind")]

@@ -3,6 +3,7 @@
 import pytest
 from small_study import BASE, page, run, runs, small_study
 
+from pipeline.study.questions.ladder import rank_correlation
 from pipeline.study.settings import StudySettings
 
 
@@ -74,3 +75,68 @@ def test_the_question_of_a_third_of_the_tokens_is_answered_for_the_slowest_seed(
     assert f"**{answer}**" in line
     assert f"{worst:.2f} of the tokens in the slowest of 2 seeds" in line
     assert answer == "no" or f"{worst / 2:.2f} of the time" in line
+
+
+def ladder(study, effects):
+    """The page of a study with two rungs, each a baseline that ends at 3.0 and recipes that many bits from it."""
+    recipes = ["rope", "gate", "squeezed"]
+    above = {f"large_{name}": study.arms[name] for name in ("baseline", *recipes)}
+    rungs = [["baseline", *recipes], list(above)]
+    asked = [{"kind": "ladder", "rungs": rungs}]
+    wider = StudySettings.model_validate(study.model_dump() | {"arms": {**study.arms, **above}, "questions": asked})
+    noise = {1: -0.01, 2: 0.0, 3: 0.01}
+    items = [
+        run(name, seed, 3.0 + effect + noise[seed] * (1 + place))
+        for rung, worth in zip(rungs, effects, strict=True)
+        for place, (name, effect) in enumerate(zip(rung, (0.0, *worth), strict=True))
+        for seed in noise
+    ]
+    return page(wider, items)
+
+
+def test_a_ladder_says_what_holds_of_each_verdict_at_the_next_size(study):
+    text = ladder(study, [(-0.5, 0.001, -0.9), (-0.4, 0.3, 0.002)])
+    assert "from 0.60M to 0.60M parameters the rank correlation of 3 effects is +0.50." in text
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("  | `")}
+    assert "-0.5000 ±" in rows["`rope`"]
+    assert "helps at every size" in rows["`rope`"]
+    assert "hurts on the highest rung, not seen on every one" in rows["`gate`"]
+    assert "helps on the lowest rung, not seen on the highest" in rows["`squeezed`"]
+    assert "reverses" in ladder(study, [(-0.5, 0.1, 0.2), (0.5, 0.1, 0.2)])
+
+
+def test_a_ladder_says_nothing_before_two_rungs_have_run(study):
+    arms = {
+        **study.arms,
+        "large": study.arms["baseline"],
+        "large_rope": study.arms["rope"],
+        "large_gate": study.arms["gate"],
+    }
+    asked = [{"kind": "ladder", "rungs": [["baseline", "rope", "gate"], ["large", "large_rope", "large_gate"]]}]
+    wider = StudySettings.model_validate(study.model_dump() | {"arms": arms, "questions": asked})
+    items = [run(name, seed, 3.0) for name in ("baseline", "rope", "gate") for seed in (1, 2)]
+    assert "Up the ladder" not in page(wider, items)
+
+
+def test_rungs_of_a_ladder_hold_the_same_recipes(study):
+    asked = [{"kind": "ladder", "rungs": [["baseline", "rope", "gate"], ["baseline", "rope"]]}]
+    with pytest.raises(ValueError, match="the arms of the same recipes"):
+        StudySettings.model_validate(study.model_dump() | {"questions": asked})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        ((1, 2, 3, 4), (10, 20, 30, 40), 1.0),
+        ((1, 2, 3, 4), (4, 3, 2, 1), -1.0),
+        ((106, 100, 86, 101, 99, 103, 97, 113, 112, 110), (7, 27, 2, 50, 28, 29, 20, 12, 6, 17), -29 / 165),
+        ((1, 1, 2), (5, 5, 5), None),
+    ],
+)
+def test_rank_correlation_is_spearmans(one, other, wanted):
+    from scipy.stats import spearmanr
+
+    found = rank_correlation(one, other)
+    assert found is None if wanted is None else found == pytest.approx(wanted)
+    if wanted is not None:
+        assert found == pytest.approx(spearmanr(one, other).statistic)
