@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from pipeline.assets.evaluation import GROUP
 from pipeline.assets.metadata import chart, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset, from_here
 from pipeline.base.canonical import canonical_hash
-from pipeline.base.files import write_text
+from pipeline.base.files import sha256_of, write_text
 from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS, ANSWER_MARGIN
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, Earlier, Scorecard, build_scorecard
+from pipeline.evaluation.scores.tells import SIGNAL_TABLE
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import DEFAULT_PROFILE
 from pipeline.reporting.card import model_card
@@ -54,10 +56,13 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             description="Every score beside chance, compressors, earlier models and published baselines, with its "
             "lineage.",
             version=SCORECARD_VERSION,
-            settings={},
+            settings={
+                "signal_table": sha256_of(SIGNAL_TABLE),
+                **({"leave_out_noise": True} if (without := profile.evaluation.leave_out_noise) else {}),
+            },
             inputs=["model", *suites],
             summary=Scorecard,
-            make=_scorecard,
+            make=partial(_scorecard, leave_out_noise=without),
             metadata=_scorecard_metadata,
             missing=lambda card: "; ".join(f"{suite}: {why}" for suite, why in card.not_possible.items()),
             pictures=_scorecard_pictures,
@@ -78,7 +83,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     ]
 
 
-def _scorecard(build: Build) -> Scorecard:
+def _scorecard(build: Build, *, leave_out_noise: bool) -> Scorecard:
     ancestors: dict[str, Artifact] = {}
     for item in build.inputs.values():
         ancestors |= build.store.ancestry(item)
@@ -93,7 +98,14 @@ def _scorecard(build: Build) -> Scorecard:
     }
     model = build.inputs["model"]
     earlier = earlier_models(build.store, model, list(build.paths("eval")))
-    return build_scorecard(build.paths("eval"), lineage, build.out, earlier=earlier, model=model.summary["run"])
+    return build_scorecard(
+        build.paths("eval"),
+        lineage,
+        build.out,
+        earlier=earlier,
+        model=model.summary["run"],
+        leave_out_noise=leave_out_noise,
+    )
 
 
 def earlier_models(store: Store, model: Artifact, suites: Sequence[str]) -> dict[str, Earlier]:

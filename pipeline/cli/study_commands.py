@@ -104,11 +104,18 @@ def score(out: OutOption = Path("docs/results"), profile: StudyProfile = "study"
 
 
 @app.command()
-def signal(out: OutOption = Path("docs/results"), page: PageOption = None, profile: StudyProfile = "study") -> None:
+def signal(
+    out: OutOption = Path("docs/results"),
+    page: PageOption = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Table by which scorecards say what a score can tell; gets the study's rows.")
+    ] = None,
+    profile: StudyProfile = "study",
+) -> None:
     """What each metric can tell about models of this size: its noise over seeds, its signal over recipes, the verdicts
     it reproduces. From the folder's CSV files: what `export` wrote, and `score` where runs kept their weights."""
     from pipeline.study.report.page import write_between
-    from pipeline.study.report.signal_table import COLUMNS, SIGNAL_FILE, marks, rows_of, signal_markdown
+    from pipeline.study.report.signal_table import COLUMNS, SIGNAL_FILE, marks, rows_of, signal_markdown, write_known
     from pipeline.study.results.results import Results
     from pipeline.study.results.runs_table import read_csv, read_runs, write_csv
     from pipeline.study.results.signal import measures, signals
@@ -123,6 +130,9 @@ def signal(out: OutOption = Path("docs/results"), page: PageOption = None, profi
     if page is not None:
         with written_to("--page", page):
             write_between(page, *marks(settings.name), signal_markdown(found))
+    if table is not None:
+        with written_to("--table", table):
+            write_known(table, settings.name, found)
     console.print(f"{escape(str(out / SIGNAL_FILE))}: {len(found)} metrics, {sum(item.kept for item in found)} kept")
 
 

@@ -33,6 +33,9 @@ class EvaluationSettings(Settings):
     weights: Weights = AVERAGED
     """Which weights of the run are scored; `averaged`: the average where the run kept one (`ema_horizon`), else the
     last ones; `ema`: the average; `model`: the last ones; `lowest_loss`: those that evaluated best."""
+    leave_out_noise: bool = False
+    """Whether the scorecard leaves out scores that have less signal than noise in models of this size, by the rule of
+    `docs/evaluation.md`; a note names them. Otherwise they stand in it, marked."""
 
     strict: bool = runtime(False)
     """Whether a suite that is not possible here, such as one whose items cannot be reached, ends the run. Otherwise it

@@ -35,6 +35,7 @@ SCORE_COLUMNS: Final[Mapping[str, Callable[[Row], Any]]] = {
     "score": lambda row: with_error(row.value, row.stderr),
     "items": lambda row: row.count,
     "shots": lambda row: row.shots,
+    "can tell": lambda row: tells_words(row),
     "beside": lambda row: "\n".join(comparison_words(item) for item in row.comparisons),
 }
 """The scorecard's columns wherever it is shown: on the page, in the model card, and on its asset's page, which has a
@@ -105,6 +106,19 @@ def comparison_words(item: Comparison) -> str:
     else:
         verdict = "this is better" if item.better else "this is worse"
     return f"{item.name} {item.value:.4f} ({verdict})"
+
+
+def tells_words(row: Row) -> str | None:
+    """What a score can tell about a model of this size, in words; none where nothing is known of its noise."""
+    if row.tells is None:
+        return None
+    if row.tells.word == "differences" and row.tells.least_difference is not None:
+        return f"differences of {row.tells.least_difference:.2g}"
+    return {
+        "noise": "nothing (noise)",
+        "other_order": "another order",
+        "guessing": "nothing (guessing)",
+    }.get(row.tells.word)
 
 
 def plottable(rows: Sequence[Row]) -> list[dict[str, Any]]:

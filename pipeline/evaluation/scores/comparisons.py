@@ -53,10 +53,15 @@ class Known:
     baselines: Baselines
 
 
+def chance_of(score: Score, known: Known) -> float | None:
+    """What guessing gives, for a share of right answers of a task where that is known."""
+    return known.baselines.chance.get(score.task) if score.metric in ("acc", "acc_norm") else None
+
+
 def guessing(score: Score, known: Known) -> Iterator[Comparison]:
     """What chance gives on a task."""
-    chance = known.baselines.chance.get(score.task)
-    if chance is not None and score.metric in ("acc", "acc_norm"):
+    chance = chance_of(score, known)
+    if chance is not None:
         yield _against(score, "guessing", "chance", chance)
 
 

@@ -24,12 +24,13 @@ from pipeline.base.errors import EvaluationError
 from pipeline.base.files import write_text
 from pipeline.evaluation.results import rounded_hash
 from pipeline.evaluation.scores.baselines import read_baselines
-from pipeline.evaluation.scores.comparisons import EARLIER, Comparison, Known, comparisons
+from pipeline.evaluation.scores.comparisons import EARLIER, Comparison, Known, chance_of, comparisons
 from pipeline.evaluation.scores.paired import Scored
+from pipeline.evaluation.scores.tells import Tells, what_it_tells
 from pipeline.evaluation.suites.table import read_result
 from trainer.records import check, read_json, reason
 
-SCORECARD_VERSION: Final = "5"
+SCORECARD_VERSION: Final = "6"
 SCORECARD_FILE: Final = "scorecard.json"
 
 
@@ -47,6 +48,8 @@ class Row:
     shots: int | None = None
     version: str | None = None
     comparisons: tuple[Comparison, ...] = ()
+    tells: Tells | None = None
+    """What it can tell about a model of this size; none where nothing is known of its noise."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def build_scorecard(
     *,
     earlier: Mapping[str, Earlier] | None = None,
     model: Mapping[str, Any] | None = None,
+    leave_out_noise: bool = False,
 ) -> Scorecard:
     """Put all scores beside what they compare with; write `scorecard.json`.
 
@@ -90,6 +94,7 @@ def build_scorecard(
         lineage: fingerprints and content hashes of everything read, as the store knows them; kept as it is.
         earlier: earlier models by a name people know them by.
         model: facts about the model, kept as they are.
+        leave_out_noise: leave out scores that have less signal than noise in models of this size, and say so.
 
     Raises:
         EvaluationError: a suite's scores cannot be read.
@@ -101,14 +106,21 @@ def build_scorecard(
         label: {name: Scored(read_result(folder), folder) for name, folder in model.suites.items() if name in suites}
         for label, model in (earlier or {}).items()
     }
-    rows = [
-        Row(name, **dataclasses.asdict(score), comparisons=comparisons(score, Known(name, scored, before, baselines)))
-        for name, scored in results.items()
-        for score in scored.result.scores
-    ]
+    parameters = ((model or {}).get("parameters") or {}).get("total")
+    rows = []
+    for name, scored in results.items():
+        for score in scored.result.scores:
+            known = Known(name, scored, before, baselines)
+            told = what_it_tells(score, parameters, chance_of(score, known))
+            rows.append(Row(name, **dataclasses.asdict(score), comparisons=comparisons(score, known), tells=told))
     notes = tuple(f"{task}: {note}" for scored in results.values() for task, note in scored.result.details.remarks())
+    noisy = [row for row in rows if row.tells is not None and row.tells.word == "noise"] if leave_out_noise else []
+    if noisy:
+        rows = [row for row in rows if row not in noisy]
+        names = ", ".join(f"{row.task} {row.metric}" for row in noisy)
+        notes += (f"left out, since models of this size have less signal than noise in them: {names}",)
     why_not = {name: scored.result.not_possible for name, scored in results.items() if scored.result.not_possible}
-    names = {label: model.fingerprint for label, model in (earlier or {}).items()}
+    fingerprints = {label: model.fingerprint for label, model in (earlier or {}).items()}
     body = {
         "format": 1,
         "rows": [dataclasses.asdict(row) for row in rows],
@@ -116,7 +128,7 @@ def build_scorecard(
         "lineage": dict(lineage),
         "notes": list(notes),
         "not_possible": why_not,
-        "earlier": names,
+        "earlier": fingerprints,
     }
     write_text(out / SCORECARD_FILE, json.dumps(body, indent=1, ensure_ascii=False, sort_keys=True))
     return Scorecard(
@@ -126,7 +138,7 @@ def build_scorecard(
         model=model or {},
         notes=notes,
         not_possible=why_not,
-        earlier=names,
+        earlier=fingerprints,
         seconds=time.monotonic() - start,
     )
 

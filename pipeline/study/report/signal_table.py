@@ -1,19 +1,25 @@
-"""Signal and noise of a study's metrics as a table, a summary by kind of metric, and `signal.csv`."""
+"""Signal and noise of a study's metrics as a table, a summary by kind of metric, `signal.csv`, and the rows by which
+scorecards say what a score can tell."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from pipeline.evaluation.scores import tells
+from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.study.report.tables import table
-from pipeline.study.results.signal import BITS, LEAST_RATIO, Share, Signal
+from pipeline.study.results.runs_table import read_csv, write_csv
+from pipeline.study.results.signal import ALL_TEXT, BITS, LEAST_RATIO, Share, Signal
 
 SIGNAL_FILE: Final = "signal.csv"
 COLUMNS: Final = (
     *("of", "metric", "arms", "runs", "mean", "noise", "signal", "ratio", "told_apart"),
     *("verdicts", "of_verdicts", "pairs", "of_pairs", "decisions", "of_decisions", "kept"),
+    *("items", "least_parameters", "most_parameters"),
 )
 ACCURACY: Final = ("acc", "acc_norm")
 KINDS: Final = (
@@ -37,8 +43,34 @@ def rows_of(found: Sequence[Signal]) -> list[dict[str, Any]]:
         figures = (item.mean, item.noise, item.signal, item.ratio, item.told_apart)
         shares = (part for share in (item.verdicts, item.pairs, item.decisions) for part in (share.right, share.of))
         values = (item.group, item.metric, item.arms, item.runs, *map(_plain, figures), *shares, item.kept)
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
+        of_models = (item.items, item.least_parameters, item.most_parameters)
+        rows.append(dict(zip(COLUMNS, (*values, *of_models), strict=True)))
     return rows
+
+
+def write_known(path: Path, study: str, found: Sequence[Signal]) -> None:
+    """Put a study's rows into the table by which scorecards say what a score can tell, in place of those it had there.
+
+    Of held-out text it is all English alone: a study need not have been trained on the other texts it was scored on,
+    and a model that was does not spread as its runs do.
+    """
+    others = [row for row in read_csv(path) if row["study"] != study] if path.exists() else []
+    rows = [
+        {
+            "study": study,
+            "task": ENGLISH if item.group == ALL_TEXT else item.group,
+            "metric": item.metric.replace(" ", "_"),
+            "noise": f"{item.noise:.6g}",
+            "signal": f"{item.signal:.6g}",
+            "pairs": item.pairs.right,
+            "of_pairs": item.pairs.of,
+        }
+        | {name: getattr(item, name) for name in ("items", "arms", "runs", "kept")}
+        | {name: getattr(item, name) for name in ("least_parameters", "most_parameters")}
+        for item in found
+        if item.noise is not None and item.signal is not None and (item.metric != BITS or item.group == ALL_TEXT)
+    ]
+    write_csv(path, tells.COLUMNS, sorted([*others, *rows], key=lambda row: (row["study"], row["task"], row["metric"])))
 
 
 def signal_markdown(found: Sequence[Signal]) -> str:

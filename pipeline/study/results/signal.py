@@ -30,6 +30,7 @@ from pipeline.study.results.run_result import FINISHED, POOLED
 
 LEAST_RATIO: Final = 1.0
 BITS: Final = "bits per byte"
+ALL_TEXT: Final = "all held-out text"
 Ladders = Sequence[Sequence[Sequence[str]]]
 """Each several rungs, the lowest first; a rung is the arms of the same recipes in the same order."""
 _LESS_IS_BETTER: Final = ("bits_per_byte", "perplexity", "loss")
@@ -46,6 +47,8 @@ class Measure:
     values: Mapping[str, Mapping[int, float]]
     """By arm and seed."""
     higher_is_better: bool = True
+    items: int | None = None
+    """How many of its items a run was scored on, the fewest; none where that is not known."""
 
     @property
     def name(self) -> str:
@@ -86,6 +89,10 @@ class Signal:
     """The same of all pairs of arms that differ in bits per byte."""
     decisions: Share
     """Single runs of a lower rung that put two recipes in the order of the highest rung's bits per byte."""
+    items: int | None = None
+    least_parameters: int = 0
+    most_parameters: int = 0
+    """Of the models it was measured on."""
 
     @property
     def ratio(self) -> float | None:
@@ -112,26 +119,34 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
     """
     values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     less: dict[tuple[str, str], bool] = {}
+    items: dict[tuple[str, str], int] = {}
 
-    def add(group: str, metric: str, arm: str, seed: int, value: float, less_is_better: bool) -> None:
-        values.setdefault((group, metric), {}).setdefault(arm, {})[seed] = value
-        less[group, metric] = less_is_better
+    def add(
+        group: str, metric: str, arm: str, seed: int, value: float, less_is_better: bool, count: float | None = None
+    ) -> None:
+        key = (group, metric)
+        values.setdefault(key, {}).setdefault(arm, {})[seed] = value
+        less[key] = less_is_better
+        if count:
+            items[key] = min(items.get(key, int(count)), int(count))
 
     finished = [run for run in results.runs if run.state == FINISHED]
     for run in finished:
         for corpus, value in run.scores.items():
-            add("all held-out text" if corpus == POOLED else corpus, BITS, run.arm, run.seed, value, True)
+            add(ALL_TEXT if corpus == POOLED else corpus, BITS, run.arm, run.seed, value, True)
         for name, value in run.benchmarks.items():
             task, _, metric = name.partition(":")
             if metric != _NO_SCORES:
-                add(task, metric, run.arm, run.seed, value, metric.endswith(_LESS_IS_BETTER))
+                count = run.benchmarks.get(f"{task}:{_NO_SCORES}")
+                add(task, metric, run.arm, run.seed, value, metric.endswith(_LESS_IS_BETTER), count)
     known = {(run.arm, run.seed) for run in finished}
     for row in scores:
         if (row["arm"], int(row["seed"])) in known:
             less_is_better = str(row["higher_is_better"]) != "True"
-            add(row["task"], row["metric"], row["arm"], int(row["seed"]), float(row["value"]), less_is_better)
-    found = [Measure(*key, arms, not less[key]) for key, arms in values.items()]
-    return sorted(found, key=lambda item: (item.metric != BITS, item.group != "all held-out text"))
+            of_run = (row["task"], row["metric"], row["arm"], int(row["seed"]))
+            add(*of_run, float(row["value"]), less_is_better, float(row.get("count") or 0))
+    found = [Measure(*key, arms, not less[key], items.get(key)) for key, arms in values.items()]
+    return sorted(found, key=lambda item: (item.metric != BITS, item.group != ALL_TEXT))
 
 
 def signals(
@@ -177,6 +192,12 @@ def _signal(
 ) -> Signal:
     groups = {arm: list(seeds.values()) for arm, seeds in measure.values.items()}
     noise = pooled_deviation(list(groups.values()))
+    sizes = [
+        run.parameters
+        for arm, seeds in measure.values.items()
+        for seed, run in results.finished(arm).items()
+        if seed in seeds
+    ]
     return Signal(
         measure.group,
         measure.metric,
@@ -188,6 +209,9 @@ def _signal(
         verdicts=_reproduced(measure, verdicts),
         pairs=_reproduced(measure, pairs),
         decisions=_decisions(results, measure, ladders),
+        items=measure.items,
+        least_parameters=min(sizes),
+        most_parameters=max(sizes),
     )
 
 

@@ -29,7 +29,7 @@ GOLDEN = {
     ("minimal_pairs", "1"): "22cdcd1df223a1e7",
     ("probes", "1"): "0b2a61104bd6d7e0",
     ("samples", "1"): "1e19985e628f9b2b",
-    ("scorecard", "5"): "610dedb32b40a184",
+    ("scorecard", "6"): "effb7d4861e5da78",
     ("training_items", "2"): "6116ed3af2517658",
 }
 

@@ -6,7 +6,8 @@ import statistics
 import pytest
 from small_study import BASE, ROPE, results, run, small_study
 
-from pipeline.study.report.signal_table import rows_of, signal_markdown
+from pipeline.evaluation.scores.tells import read_table
+from pipeline.study.report.signal_table import rows_of, signal_markdown, write_known
 from pipeline.study.results.signal import LEAST_RATIO, Share, measures, pooled_deviation, signals
 from pipeline.study.settings import StudySettings
 
@@ -119,3 +120,17 @@ def test_a_ladder_has_rungs_of_as_many_recipes_that_are_arms(study):
     ):
         with pytest.raises(ValueError, match=said):
             StudySettings(**{**values, "ladders": ladders})
+
+
+def test_a_study_replaces_its_own_rows_in_the_table_that_scorecards_read(scored, tmp_path):
+    path = tmp_path / "table.csv"
+    found = signals(scored, measures(scored))
+    for study in ("mine", "yours", "mine"):
+        write_known(path, study, found)
+    rows = read_table(path)
+    assert sorted({row.study for row in rows}) == ["mine", "yours"]
+    assert len(rows) == 2 * len([item for item in found if item.metric != "bits per byte" or "all" in item.group])
+    (arc,) = [row for row in rows if (row.study, row.task, row.metric) == ("mine", "arc", "answer_bits_per_byte")]
+    assert (arc.items, arc.runs, arc.kept, arc.noise) == (50, 9, True, pytest.approx(0.1))
+    assert 0 < arc.least_parameters <= arc.most_parameters
+    assert {row.task for row in rows if row.metric == "bits_per_byte"} == {"english"}
