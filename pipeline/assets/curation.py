@@ -17,6 +17,7 @@ from pipeline.base.markdown import plain
 from pipeline.base.settings import identity_of
 from pipeline.curation.contamination import CONTAMINATION_VERSION, ContaminationSummary, find_contamination
 from pipeline.curation.documents import DOCUMENTS_VERSION, DocumentsSummary, build_documents
+from pipeline.curation.domain_caps import DomainCounts
 from pipeline.curation.duplicates.near_duplicates import (
     NEAR_DUPLICATES_VERSION,
     NearDuplicatesSummary,
@@ -26,6 +27,7 @@ from pipeline.curation.heldout import HELDOUT_VERSION, HeldoutSummary, split_hel
 from pipeline.curation.selection import SELECTION_VERSION, SelectionSummary, select_corpus
 from pipeline.curation.settings import DocumentsSettings
 from pipeline.curation.sources.unit_listing import local_files
+from pipeline.curation.text.hosts import list_version
 from pipeline.evaluation.lm_eval.item_texts import evaluation_items
 from pipeline.profile.profile import Profile
 
@@ -174,6 +176,7 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
         version=SELECTION_VERSION,
         # the thresholds of the others decide which copy of a cross-corpus duplicate stays
         settings=thresholds(name)
+        | _domain_cap(profile, name)
         | {"others": {other: thresholds(other) for other in profile.corpora if other != name}},
         inputs=[
             *(f"documents/{other}" for other in profile.corpora),
@@ -186,6 +189,14 @@ def _corpus(profile: Profile, name: str) -> StoredAsset[Any]:
         pictures=_waterfall_picture,
         kinds=frozenset({"parquet"}),
     )
+
+
+def _domain_cap(profile: Profile, name: str) -> dict[str, Any]:
+    """The cap, and the list by which domains are told; nothing where there is none."""
+    cap = profile.corpora[name].domain_cap
+    if cap is None:
+        return {}
+    return {"domain_cap": cap} | ({"public_suffix_list": list_version()} if cap.by == "domain" else {})
 
 
 def _documents_metadata(summary: DocumentsSummary, folder: Path) -> Metadata:
@@ -259,6 +270,28 @@ def _corpus_metadata(summary: SelectionSummary, folder: Path) -> Metadata:
         "bytes": summary.bytes,
         "steps": table(steps),
         "languages": bars(summary.languages, "bytes"),
+        **_domains_metadata(summary.domains),
         **rows_metadata(summary.documents, folder, "selection.parquet"),
         "removed_examples": dg.MetadataValue.md("\n\n".join(examples) or "none"),
+    }
+
+
+def _domains_metadata(counts: DomainCounts | None) -> Metadata:
+    if counts is None:
+        return {}
+    rows = [
+        {
+            "domain": row.domain,
+            "documents": row.documents,
+            "bytes": row.bytes,
+            "removed": row.removed_documents,
+            "removed bytes": row.removed_bytes,
+        }
+        for row in counts.largest
+    ]
+    return {
+        "domains": counts.domains,
+        "domains_capped": counts.capped,
+        "documents_without_domain": counts.documents_without,
+        "largest_domains": table(rows),
     }

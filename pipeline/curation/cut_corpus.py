@@ -86,7 +86,7 @@ def cut_corpus(
     languages = {lang: size for lang, size in work.languages.most_common() if size}
     write_croissant(corpus, settings, languages, kept.num_rows, digest, out)
     steps = [*summary.waterfall, *work.steps(summary.waterfall[-1])]
-    return SelectionSummary(digest, kept.num_rows, steps[-1].bytes, languages, steps)
+    return SelectionSummary(digest, kept.num_rows, steps[-1].bytes, languages, steps, summary.domains)
 
 
 def kept_rows(documents: Path, selected: Path) -> list[KeptRows]:

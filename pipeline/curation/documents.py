@@ -58,6 +58,8 @@ COMMITS: Final = "commits.json"
 SCHEMA: Final = pa.schema([*CORE_FIELDS, *SIGNAL_FIELDS])
 GIVEN_SCORE: Final = "given_score"
 """The column of what a `score_field` says, in documents whose sources have one."""
+HOST: Final = "host"
+"""The column of the host that a `url_field` names, in documents whose sources have one; empty where there is none."""
 _MOST_NAMED: Final = 200
 _EXCERPT: Final = 40
 _WORTH_WORKERS: Final = 8_000_000
@@ -106,9 +108,14 @@ def build_documents(
 
 
 def schema_of(settings: DocumentsSettings) -> pa.Schema:
-    """The columns of a corpus's documents: `SCHEMA`, and `GIVEN_SCORE` where a source says how good its text is."""
-    scored = any(source.score_field is not None for source in settings.sources)
-    return SCHEMA.append(pa.field(GIVEN_SCORE, pa.float32(), nullable=False)) if scored else SCHEMA
+    """The columns of a corpus's documents: `SCHEMA`, `GIVEN_SCORE` where a source says how good its text is, and `HOST`
+    where one says which address it is from."""
+    schema = SCHEMA
+    if any(source.score_field is not None for source in settings.sources):
+        schema = schema.append(pa.field(GIVEN_SCORE, pa.float32(), nullable=False))
+    if any(source.url_field is not None for source in settings.sources):
+        schema = schema.append(pa.field(HOST, pa.string(), nullable=False))
+    return schema
 
 
 def at_commits(settings: DocumentsSettings, cache: Path, record: Path | None = None) -> DocumentsSettings:
@@ -309,6 +316,8 @@ def _batch(
     schema = schema_of(settings)
     if GIVEN_SCORE in schema.names:
         columns[GIVEN_SCORE] = [record.score for _, _, record, _ in rows]
+    if HOST in schema.names:
+        columns[HOST] = [record.host for _, _, record, _ in rows]
     yield pa.RecordBatch.from_pydict(columns, schema=schema)
 
 

@@ -4,7 +4,7 @@ In: documents with their signals, the held-out split, the clusters of duplicates
 `selection.parquet` (row, doc_id), `removed.parquet` (row, doc_id, step, detail) and `croissant.json`. Each document
 is removed by the first step that applies, in this order: held out, exact duplicate, near duplicate, contaminated, then
 the filters in theirs; the waterfall counts what is left after each. A duplicate is one beside a copy that stays, in
-this corpus or another: so the filters of all corpora that share a cluster are looked at.
+this corpus or another: so the filters of all corpora that share a cluster are looked at. A cap on domains comes last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.contamination import CONTAMINATED_FILE
 from pipeline.curation.croissant import write_croissant
 from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
+from pipeline.curation.documents import HOST
+from pipeline.curation.domain_caps import DOMAIN_CAP, DomainCounts, over_cap
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
@@ -55,6 +57,8 @@ class SelectionSummary:
     bytes: int
     languages: dict[str, int]
     waterfall: list[WaterfallStep]
+    domains: DomainCounts | None = None
+    """Where there is a cap on domains."""
 
     def __post_init__(self) -> None:
         check_adds_up(self.waterfall, self.documents, self.bytes)
@@ -77,7 +81,7 @@ def select_corpus(
 
     Args:
         corpus: name.
-        corpora: settings of all corpora; only their thresholds, `filters` and `languages`, are looked at.
+        corpora: settings of all corpora; of the others only thresholds, `filters` and `languages`, are looked at.
         documents: folder of `documents/<corpus>` for each corpus.
         heldout, near_duplicates, contamination: folders of the assets before.
         out: output folder.
@@ -90,23 +94,23 @@ def select_corpus(
     settings, own = corpora[corpus], documents[corpus]
     scores = {name: QualityScores(folders) for name, folders in (quality or {}).items()}
     duplicates = find_duplicates(corpus, corpora, documents, near_duplicates, contamination, scores)
-    marks, held_out = _Marks(corpus, duplicates, contamination), heldout_ids(heldout)
-    waterfall, languages, start = Waterfall(), Counter[str](), 0
+    marks = _Marks(corpus, duplicates, contamination)
+    judge = _Judge(own, settings, heldout_ids(heldout), marks, scores.get(corpus))
+    over = over_cap(settings.domain_cap, judge.left(HOST)) if settings.domain_cap is not None else None
+    waterfall, languages = Waterfall(), Counter[str]()
     with (
         TableWriter(out / SELECTION_FILE, SCHEMA) as selection,
         TableWriter(out / "removed.parquet", REMOVED) as removed,
     ):
-        for batch in iter_parts(own, ("doc_id", "bytes", "lang", *SIGNALS)):
-            stop = start + batch.num_rows
-            judged = scores[corpus].beside(batch, np.arange(start, stop)) if corpus in scores else batch
-            reasons = _reasons(judged, held_out, marks.between(start, stop), settings)
+        for start, batch, reasons in judge.batches():
+            for place, detail in over.between(start, start + batch.num_rows) if over is not None else ():
+                reasons[place] = Reason(DOMAIN_CAP, detail)
             sizes, langs = batch.column("bytes").to_pylist(), batch.column("lang").to_pylist()
             for row, (reason, size, lang) in enumerate(zip(reasons, sizes, langs, strict=True), start):
                 waterfall.add(row, size, reason)
                 if reason is None:
                     languages[lang] += size
             _write_rows(batch, start, reasons, selection, removed)
-            start += batch.num_rows
     steps = waterfall.steps(own)
     kept = steps[-1].documents
     if not kept:
@@ -124,6 +128,7 @@ def select_corpus(
         bytes=steps[-1].bytes,
         languages=dict(languages.most_common()),
         waterfall=steps,
+        domains=over.counts if over is not None else None,
     )
 
 
@@ -194,6 +199,32 @@ def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> I
     """
     for part in selected_parts(documents, selection):
         yield from part.iter_batches(columns)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Reads a corpus and says of every document why it goes, if it does, but for the cap on domains."""
+
+    documents: Path
+    settings: CorpusSettings
+    held_out: np.ndarray
+    marks: _Marks
+    scores: QualityScores | None
+
+    def batches(self, *more: str) -> Iterator[tuple[int, pa.RecordBatch, list[Reason | None]]]:
+        """The first row of each batch, the batch, with `more` columns, and the reasons."""
+        start = 0
+        for batch in iter_parts(self.documents, ("doc_id", "bytes", "lang", *SIGNALS, *more)):
+            stop = start + batch.num_rows
+            judged = batch if self.scores is None else self.scores.beside(batch, np.arange(start, stop))
+            yield start, batch, _reasons(judged, self.held_out, self.marks.between(start, stop), self.settings)
+            start = stop
+
+    def left(self, *more: str) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+        """What has no reason to go, with its rows, int64 [N]."""
+        for start, batch, reasons in self.batches(*more):
+            kept = np.flatnonzero([reason is None for reason in reasons])
+            yield batch.take(pa.array(kept)), start + kept
 
 
 def _reasons(

@@ -8,7 +8,7 @@ near duplicates and contamination.
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,6 +43,25 @@ class DocumentsSettings(Settings):
     since this decides what is kept all the same, another value makes the documents anew."""
 
 
+class DomainCap(Settings):
+    """The most that a corpus takes from one domain; a document over any of these goes, as the last step of selecting.
+    It takes sources with a `url_field`; documents without an address are under no cap."""
+
+    most_documents: int | None = Field(None, ge=1)
+    most_bytes: int | None = Field(None, ge=1)
+    most_share: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Of the corpus's bytes, as they are before this step."""
+    by: Literal["domain", "host"] = "domain"
+    """`domain` is what is registered, such as `bbc.co.uk`, by the Public Suffix List (extra `[domains]`); `host` the
+    whole name, such as `news.bbc.co.uk`."""
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.most_documents is None and self.most_bytes is None and self.most_share is None:
+            raise ValueError("give most_documents, most_bytes or most_share")
+        return self
+
+
 class CorpusSettings(DocumentsSettings):
     """One corpus of the profile."""
 
@@ -55,6 +74,8 @@ class CorpusSettings(DocumentsSettings):
     """Thresholds over stored signals, for every document."""
     languages: dict[str, Filters] = Field(default_factory=dict)
     """Thresholds for documents of one language, in place of `filters` (an unset threshold keeps the one there)."""
+    domain_cap: DomainCap | None = later(None)
+    """The most that is taken from one domain of the web."""
     heldout_share: Share | None = None
     """Share of this corpus's bytes that is held out; `curation.heldout.share` where unset."""
     language_share: Share = runtime(0.9)

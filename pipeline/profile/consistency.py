@@ -54,6 +54,7 @@ def mistakes_between(profile: Sections, *, own_warmup: bool) -> Iterator[Mistake
     """
     yield from _mixtures(profile)
     yield from _quality(profile)
+    yield from _domain_caps(profile)
     for epoch in range(1, profile.schedule.epochs + 1):
         found = list(_stage_sizes(profile, epoch))
         if found:
@@ -112,6 +113,17 @@ def _quality(profile: Sections) -> Iterator[Mistake]:
                     ("corpora", name, "filters", "quality", model),
                     f"there is no model {model!r} under curation.quality{known or ': describe it there'}",
                 )
+
+
+def _domain_caps(profile: Sections) -> Iterator[Mistake]:
+    """Caps on domains of text that says no address."""
+    for name, corpus in profile.corpora.items():
+        if corpus.domain_cap is not None and all(source.url_field is None for source in corpus.sources):
+            yield Mistake(
+                ("corpora", name, "domain_cap"),
+                f"no source of {name!r} has a `url_field`, by which a document's domain is told: name its field of "
+                "addresses",
+            )
 
 
 def _stage_sizes(profile: Sections, epoch: int) -> Iterator[Mistake]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Final
 
 from pydantic import field_validator
 
 from pipeline.base.settings import Settings, later
 from pipeline.curation.sources.formats.encoding import known_encoding
 from pipeline.curation.text.languages import LanguageCode
+
+_NAMING: Final = ("text_field", "group_field", "lang_field", "score_field", "url_field")
+"""Settings that name a field or column."""
 
 
 class Layout(Settings):
@@ -24,6 +28,9 @@ class Layout(Settings):
     score_field: str | None = later(None)
     """Field or column with a number that says how good the document is, as FineWeb-Edu's `score`: it is kept beside the
     text, for `curation.quality` to learn. What is no number is none."""
+    url_field: str | None = later(None)
+    """Field or column with the address that the document is from, as FineWeb's `url`: its host is kept beside the text,
+    for `domain_cap`. What is no address is none."""
     separator: str = "<|endoftext|>"
     delimiter: str | None = later(None, min_length=1, max_length=1)
     """Character between the cells of a CSV file; where it is unset that of `,`, tab, `;` and `|` which the first row
@@ -53,11 +60,9 @@ class Layout(Settings):
     @property
     def columns(self) -> list[str]:
         """The columns of a table that are needed."""
-        named = (self.text_field, self.group_field, self.lang_field, self.score_field)
+        named = dict.fromkeys(getattr(self, setting) for setting in _NAMING)
         return [name for name in named if name is not None]
 
     def setting_of(self, column: str) -> str:
         """The setting that names a column."""
-        return next(
-            name for name in ("text_field", "group_field", "lang_field", "score_field") if getattr(self, name) == column
-        )
+        return next(setting for setting in _NAMING if getattr(self, setting) == column)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pipeline.curation.sources.formats.layout import Layout
 from pipeline.curation.sources.formats.reason import Reason
 from pipeline.curation.sources.formats.removal import Removal
+from pipeline.curation.text.hosts import host_of
 from pipeline.curation.text.languages import UNDETERMINED, known_language
 from pipeline.curation.text.sizes import utf8_bytes
 
@@ -43,6 +44,8 @@ class Record:
     """What the row says in place of a language's code."""
     score: float = math.nan
     """What the row says of its quality, not a number where it says nothing."""
+    host: str = ""
+    """Host of the address that the row names, empty where it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ def record_of(item: Fields, entry: str, layout: Layout) -> Record | Refused:
     lang = layout.lang or known_language(given) or ""
     unknown = "" if lang or given.lower() in UNDETERMINED else given
     score = _number(fields.get(layout.score_field)) if layout.score_field is not None else math.nan
-    return Record(text, group, lang, entry, row, size, unknown, score)
+    host = host_of(fields.get(layout.url_field)) if layout.url_field is not None else ""
+    return Record(text, group, lang, entry, row, size, unknown, score, host)
 
 
 def bad_bytes(data: bytes, error: UnicodeError, entry: str, row: int, layout: Layout) -> Refused:
