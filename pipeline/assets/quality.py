@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
+from pipeline.curation.quality.ranking import Agreement
 from pipeline.curation.quality.scoring import QUALITY_VERSION, QualitySummary, score_corpus
 from pipeline.curation.quality.training import QUALITY_MODEL_VERSION, QualityModelSummary, train_quality_model
 from pipeline.profile.profile import Profile
@@ -99,4 +100,14 @@ def _scores_metadata(summary: QualitySummary, folder: Path) -> Metadata:
         "bytes": summary.bytes,
         "mean": summary.mean,
         "score_at_quantile": bars(summary.quantiles, "score"),
+        **(_agreement(summary.agreement) if summary.agreement is not None else {}),
+    }
+
+
+def _agreement(agreement: Agreement) -> Metadata:
+    correlation = agreement.rank_correlation
+    return {
+        "documents_with_a_given_score": agreement.documents,
+        **({"rank_correlation_with_given_scores": correlation} if correlation is not None else {}),
+        "given_scores_by_fifth": table(agreement.ratings),
     }

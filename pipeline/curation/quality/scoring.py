@@ -7,7 +7,7 @@ reads them and no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,10 +19,12 @@ from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor
 from pipeline.base.files import remove_unfinished, whole_path
 from pipeline.base.finished import finish, is_finished
-from pipeline.base.parquet import read_table
+from pipeline.base.parquet import read_metadata, read_table
+from pipeline.curation.documents import GIVEN_SCORE
 from pipeline.curation.filters.quality_thresholds import quantile_column, score_column
 from pipeline.curation.quality.linear import LinearModel
 from pipeline.curation.quality.ngrams import ngram_blocks
+from pipeline.curation.quality.ranking import Agreement, agreement_of
 from pipeline.curation.quality.training import MODEL_FILE
 from pipeline.curation.settings import WORTH_BYTES
 from pipeline.curation.tables import hash_batches, iter_file, iter_parts, parts, write_table
@@ -45,6 +47,8 @@ class QualitySummary:
     mean: float
     """Over bytes."""
     quantiles: dict[str, float]
+    agreement: Agreement | None = None
+    """With the scores that documents came with, where the sources have a `score_field`."""
 
 
 def score_corpus(documents: Path, model: Path, out: Path, *, executor: Executor) -> QualitySummary:
@@ -80,7 +84,20 @@ def score_corpus(documents: Path, model: Path, out: Path, *, executor: Executor)
         quantiles={
             f"{share:g}": round(float(scores[order[place]]), 6) for share, place in zip(QUANTILES, at, strict=True)
         },
+        agreement=agreement_of(_given(there), scores),
     )
+
+
+def _given(files: Sequence[Path]) -> np.ndarray:
+    """The scores that documents came with, float32 [N]; not numbers where they came with none."""
+    given = [np.empty(0, np.float32)]
+    for part in files:
+        described = read_metadata(part)
+        if GIVEN_SCORE in described.schema.names:
+            given += [batch.column(GIVEN_SCORE).to_numpy() for batch in iter_file(part, (GIVEN_SCORE,))]
+        else:
+            given.append(np.full(described.num_rows, np.nan, np.float32))
+    return np.concatenate(given)
 
 
 def score_part(part: Path, model: Path, out: Path) -> None:

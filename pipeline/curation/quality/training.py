@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.base.errors import CurationError
 from pipeline.curation.quality.linear import LinearModel, fit, platt
+from pipeline.curation.quality.ranking import auc, spearman
 from pipeline.curation.quality.sample import Sample, read_sample
 from pipeline.curation.settings import QualityModelSettings
 
@@ -117,25 +118,11 @@ def _of_classifier(scores: np.ndarray, targets: np.ndarray, bins: list[dict[str,
 
 
 def _of_regression(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    spread = float(targets.var())
-    if not spread or not np.ptp(scores):
+    correlation = spearman(scores, targets)
+    if correlation is None:
         return {"explained": 0.0, "rank_correlation": 0.0}
-    explained = 1 - float(((scores - targets) ** 2).mean()) / spread
-    correlation = float(np.corrcoef(ranks(scores), ranks(targets))[0, 1])
+    explained = 1 - float(((scores - targets) ** 2).mean()) / float(targets.var())
     return {"explained": round(explained, 5), "rank_correlation": round(correlation, 5)}
-
-
-def auc(scores: np.ndarray, good: np.ndarray) -> float:
-    """Area under the curve of true over false positives (Mann-Whitney): equal scores count half."""
-    count = int(good.sum())
-    above = float(ranks(scores)[good].sum()) - count * (count - 1) / 2
-    return above / (count * (len(good) - count))
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value from 0, float64 [N]; equal ones share the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[which]
 
 
 def _require_enough(settings: QualityModelSettings, sample: Sample, classifies: bool) -> None:

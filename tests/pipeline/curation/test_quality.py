@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -24,9 +25,10 @@ from pipeline.curation.filters.filters import Filters
 from pipeline.curation.heldout import heldout_documents, split_heldout
 from pipeline.curation.quality.linear import LinearModel, fit, platt
 from pipeline.curation.quality.ngrams import ngrams_of
+from pipeline.curation.quality.ranking import agreement_of, auc
 from pipeline.curation.quality.sample import read_sample
 from pipeline.curation.quality.scoring import SCORES_FILE, quantiles_of, score_corpus, score_part
-from pipeline.curation.quality.training import MODEL_FILE, auc, train_quality_model
+from pipeline.curation.quality.training import MODEL_FILE, train_quality_model
 from pipeline.curation.selection import select_corpus
 from pipeline.curation.settings import CurationSettings, HeldoutSettings, QualityModelSettings
 from pipeline.curation.text.byte_words import hashed_words
@@ -255,6 +257,40 @@ def test_given_scores_are_kept_learned_and_predicted_in_their_own_units(curation
     assert 0 < scored.quantiles["0.05"] < scored.quantiles["0.95"] < 5.5
     model = LinearModel.read(curation.folder("quality_model") / MODEL_FILE)
     assert (model.bits, model.ngram, model.classifies) == (12, 2, False)
+    agreement = scored.agreement
+    assert agreement.documents == 270, "a tenth came without a score"
+    scores = pq.read_table(curation.folder("quality", "rated") / SCORES_FILE, columns=["score"]).column(0).to_numpy()
+    rated = ~np.isnan(given_)
+    assert agreement.rank_correlation == pytest.approx(spearmanr(given_[rated], scores[rated]).statistic, abs=1e-4)
+    assert agreement.rank_correlation > 0.7
+    lowest, *_, highest = agreement.ratings
+    assert (lowest["rating"], lowest["documents"]) == (1.0, 60)
+    assert lowest["fifth_1"] > 0.5 > lowest["fifth_5"]
+    assert highest["fifth_5"] > 0.5 > highest["fifth_1"]
+
+
+def test_agreement_is_one_where_rankings_are_equal_minus_one_where_turned_and_about_zero_between_strangers() -> None:
+    given_ = np.repeat(np.arange(5.0), 40)
+    same, turned = agreement_of(given_, given_ * 2 - 7), agreement_of(given_, -given_)
+    assert (same.rank_correlation, turned.rank_correlation) == (1.0, -1.0)
+    assert [row["rating"] for row in same.ratings] == [0, 1, 2, 3, 4]
+    table = [[row[f"fifth_{number}"] for number in range(1, 6)] for row in same.ratings]
+    np.testing.assert_array_equal(table, np.eye(5))
+    np.testing.assert_array_equal([row["mean"] for row in same.ratings], np.arange(5) * 2 - 7)
+    stranger = agreement_of(given_, np.random.default_rng(1).normal(size=200))
+    assert abs(stranger.rank_correlation) < 0.2
+    assert all(0.05 < row[f"fifth_{number}"] < 0.4 for row in stranger.ratings for number in range(1, 6))
+
+
+def test_agreement_leaves_out_what_has_no_score_and_cuts_other_scales_into_five() -> None:
+    assert agreement_of(np.full(3, np.nan), np.arange(3.0)) is None
+    some = agreement_of(np.array([np.nan, 1.0, 1.0]), np.arange(3.0))
+    assert (some.documents, some.rank_correlation) == (2, None), "all are rated the same"
+    for scale in (100.0, 0.4):
+        given_ = np.linspace(0, scale, 101)
+        rows = agreement_of(given_, given_).ratings
+        assert [row["rating"] for row in rows] == pytest.approx([scale * part for part in (0.1, 0.3, 0.5, 0.7, 0.9)])
+        assert sum(row["documents"] for row in rows) == 101
 
 
 def test_documents_without_a_score_field_have_no_such_column_and_the_fingerprint_they_had(curation, two_sides) -> None:
