@@ -31,7 +31,7 @@ from pipeline.base.parquet import read_table
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.quality.scoring import QualityScores, score_corpus
 from pipeline.curation.quality.training import train_quality_model
-from pipeline.curation.selection import SELECTION_FILE
+from pipeline.curation.selected import SELECTION_FILE
 from pipeline.curation.settings import QualityModelSettings
 from pipeline.curation.tables import write_table
 from pipeline.profile.profile import load_profile

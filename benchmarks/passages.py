@@ -22,7 +22,7 @@ from pipeline.base.executor import InProcess
 from pipeline.base.parquet import read_table
 from pipeline.curation.cut_corpus import kept_rows
 from pipeline.curation.passages.finding import PASSAGES_FILE, find_passages
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selected import iter_selected
 from pipeline.curation.settings import PassageSettings
 
 

@@ -18,7 +18,7 @@ from pipeline.base.archives import fetch_archive
 from pipeline.base.errors import EvaluationError, NotPossibleError
 from pipeline.base.executor import Executor
 from pipeline.base.files import files_below
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selected import iter_selected
 from pipeline.evaluation.heldout import TrainingText
 from pipeline.evaluation.lm_eval.item_texts import check_items
 from pipeline.evaluation.lm_eval.training_items import (

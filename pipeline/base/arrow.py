@@ -27,9 +27,10 @@ def as_strings(texts: Strings) -> pa.Array:
         raise TokenizerError(f"text to encode has {texts.null_count} nulls among {len(texts)} documents")
     if isinstance(texts, pa.ChunkedArray):
         # cast before joining: 2 GiB of text and more overflow the int32 offsets of `string`
-        texts = texts.cast(pa.large_string()).combine_chunks()
-        if isinstance(texts, pa.ChunkedArray):
-            return pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], pa.large_string())
+        large = texts.cast(pa.large_string())
+        if large.num_chunks == 1:
+            return large.chunk(0)
+        return pa.concat_arrays(large.chunks) if large.num_chunks else pa.array([], pa.large_string())
     return texts.cast(pa.large_string())
 
 

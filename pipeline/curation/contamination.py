@@ -23,8 +23,8 @@ from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor, Shared
 from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.doc_ids import DOC_ID
-from pipeline.curation.settings import WORTH_BYTES, ContaminationSettings
-from pipeline.curation.tables import hash_batches, iter_file, parts, write_table
+from pipeline.curation.settings import ContaminationSettings
+from pipeline.curation.tables import WORTH_BYTES, hash_batches, iter_file, parts, write_table
 from pipeline.curation.text.words import ngrams, word_hashes, words_of
 
 CONTAMINATION_VERSION: Final = "3"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.curation.heldout import iter_heldout
-from pipeline.curation.selection import SelectedPart, iter_selected, selected_parts
+from pipeline.curation.selected import SelectedPart, iter_selected, selected_parts
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from pipeline.curation.croissant import write_croissant
 from pipeline.curation.passages.cutting import CUTS_FILE, Cuts, without
 from pipeline.curation.passages.cutting import SCHEMA as CUTS
 from pipeline.curation.passages.finding import PASSAGES_FILE, KeptRows
-from pipeline.curation.selection import REMOVED, SCHEMA, SELECTION_FILE, SelectionSummary, iter_selected, selected_parts
+from pipeline.curation.selected import SCHEMA, SELECTION_FILE, iter_selected, selected_parts
+from pipeline.curation.selection import REMOVED, SelectionSummary
 from pipeline.curation.settings import CorpusSettings, PassageSettings
 from pipeline.curation.tables import hash_batches, iter_file, write_table
 from pipeline.curation.waterfall import Example, WaterfallStep

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,10 @@ from pipeline.base.errors import CurationError
 from pipeline.base.files import whole_path
 from pipeline.base.parquet import read_metadata
 from pipeline.curation.doc_ids import ids_of
-from pipeline.curation.settings import HeldoutSettings
 from pipeline.curation.tables import CORE_FIELDS, ColumnsHash, TableWriter, iter_file, iter_parts
+
+if TYPE_CHECKING:
+    from pipeline.curation.settings import HeldoutSettings
 
 HELDOUT_VERSION: Final = "1"
 HELDOUT_FILE: Final = "heldout.parquet"

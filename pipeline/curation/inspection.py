@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.curation.contamination import read_items
 from pipeline.curation.heldout import iter_heldout
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selected import iter_selected
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
 from pipeline.curation.signals.minhash import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
 from pipeline.curation.text.words import words_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,24 +20,22 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import CurationError
-from pipeline.base.parquet import read_metadata, read_table
+from pipeline.base.parquet import read_table
 from pipeline.curation.contamination import CONTAMINATED_FILE
 from pipeline.curation.croissant import write_croissant
-from pipeline.curation.doc_ids import DOC_ID, contains_ids, ids_of
+from pipeline.curation.doc_ids import contains_ids, ids_of
 from pipeline.curation.documents import HOST
 from pipeline.curation.domain_caps import DOMAIN_CAP, DomainCounts, over_cap
 from pipeline.curation.filters.verdicts import SIGNALS, Reason, verdicts
 from pipeline.curation.heldout import heldout_ids
 from pipeline.curation.kept_copies import Duplicates, find_duplicates
-from pipeline.curation.passages.cutting import Cuts
 from pipeline.curation.quality.scoring import QualityScores
+from pipeline.curation.selected import SCHEMA, SELECTION_FILE
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts, parts
+from pipeline.curation.tables import TableWriter, hash_batches, iter_file, iter_parts
 from pipeline.curation.waterfall import Waterfall, WaterfallStep, check_adds_up
 
 SELECTION_VERSION: Final = "3"
-SELECTION_FILE: Final = "selection.parquet"
-SCHEMA: Final = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("doc_id", DOC_ID, nullable=False)])
 REMOVED: Final = pa.schema(
     [*SCHEMA, pa.field("step", pa.string(), nullable=False), pa.field("detail", pa.string(), nullable=False)]
 )
@@ -130,75 +128,6 @@ def select_corpus(
         waterfall=steps,
         domains=over.counts if over is not None else None,
     )
-
-
-@dataclass(frozen=True)
-class SelectedPart:
-    """What is kept of one file of documents: all that a worker needs to read it."""
-
-    path: Path
-    rows: np.ndarray
-    """Places within the file, int64, ascending."""
-    ids: pa.Array
-    """The documents' ids, by which another file at this path is told."""
-    selection: Path
-    cuts: Cuts | None = None
-    """What is cut out of them, by places within the file."""
-
-    def iter_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time."""
-        start = 0
-        cut = self.cuts is not None and len(self.cuts.rows) > 0 and not {"text", "bytes"}.isdisjoint(columns)
-        for batch in iter_file(self.path, list(dict.fromkeys([*columns, "doc_id", *(["text"] if cut else [])]))):
-            low, high = np.searchsorted(self.rows, [start, start + batch.num_rows])
-            if low < high:
-                whole = high - low == batch.num_rows  # as where a corpus keeps nearly everything: nothing is copied
-                kept = batch if whole else batch.take(pa.array(self.rows[low:high] - start))
-                if not kept.column("doc_id").equals(self.ids.slice(low, high - low)):
-                    raise CurationError(
-                        f"{self.selection} selects other documents than {self.path.parent} holds: they do not belong "
-                        "together; materialize the corpus again"
-                    )
-                if cut and self.cuts is not None:
-                    kept = self.cuts.applied(kept, self.rows[low:high])
-                yield kept.select(list(columns))
-            start += batch.num_rows
-
-
-def selected_parts(documents: Path, selection: Path) -> list[SelectedPart]:
-    """The files of documents with what is kept of each, in their order; arguments and errors as `iter_selected`."""
-    path = selection / SELECTION_FILE
-    if not path.is_file():
-        raise CurationError(f"{path} is missing: the corpus was not built")
-    selected = read_table(path, columns=["row", "doc_id"])
-    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
-    found, start, cuts = [], 0, Cuts.of(selection)
-    for part in parts(documents):
-        stop = start + read_metadata(part).num_rows
-        low, high = np.searchsorted(rows, [start, stop])
-        of_part = None if cuts is None else cuts.between(start, stop)
-        found.append(SelectedPart(part, rows[low:high] - start, ids.slice(low, high - low), path, of_part))
-        start = stop
-    if len(rows) and rows[-1] >= start:
-        raise CurationError(
-            f"{path} selects row {rows[-1]}, but {documents} has {start} rows: they do not belong together"
-        )
-    return found
-
-
-def iter_selected(documents: Path, selection: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Batches of the documents that were kept, in their order, a row group (about 8 MB of text) at a time.
-
-    Args:
-        documents: folder of `documents/<corpus>`.
-        selection: folder of `corpus/<corpus>`, made from these documents.
-        columns: columns of the documents, see `pipeline.curation.documents.SCHEMA`.
-
-    Raises:
-        CurationError: a folder lacks its files, or the selection has rows past the documents' end.
-    """
-    for part in selected_parts(documents, selection):
-        yield from part.iter_batches(columns)
 
 
 @dataclass(frozen=True)

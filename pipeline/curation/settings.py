@@ -8,7 +8,7 @@ near duplicates and contamination.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,9 +19,6 @@ from pipeline.curation.sources.hub.kept import KEPT_BYTES
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.text.languages import language_code
 from pipeline.curation.text.settings import Normalizing
-
-WORTH_BYTES: Final = 24_000_000
-"""Starting processes takes about a second, in which one core reads this much text word by word."""
 
 
 class DocumentsSettings(Settings):

@@ -28,6 +28,8 @@ ROW_GROUP_BYTES: Final = 8 << 20
 """Text in one row group: what a reader holds at a time."""
 ROW_GROUP_ROWS: Final = 1 << 14
 """Most documents in one: what is worked out of a short one (its signature, its signals) is larger than its text."""
+WORTH_BYTES: Final = 24_000_000
+"""Starting processes takes about a second, in which one core reads this much text word by word."""
 
 CORE_FIELDS: Final = (
     pa.field("doc_id", DOC_ID, nullable=False),

@@ -38,8 +38,8 @@ from pipeline.curation.duplicates.clusters import Clusters
 from pipeline.curation.duplicates.document_rows import DocumentRows, load_rows
 from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_bitmap, write_prefixes
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
-from pipeline.curation.settings import WORTH_BYTES, NearDuplicateSettings
-from pipeline.curation.tables import TableWriter, hash_batches, iter_file
+from pipeline.curation.settings import NearDuplicateSettings
+from pipeline.curation.tables import WORTH_BYTES, TableWriter, hash_batches, iter_file
 
 NEAR_DUPLICATES_VERSION: Final = "3"
 CLUSTERS_FILE: Final = "clusters.parquet"

@@ -26,8 +26,8 @@ from pipeline.base.files import remove_unfinished
 from pipeline.base.parquet import read_metadata
 from pipeline.curation.heldout import heldout_file
 from pipeline.curation.passages.windows import ENTRY, write_windows
-from pipeline.curation.settings import WORTH_BYTES, PassageSettings
-from pipeline.curation.tables import TableWriter, hash_batches, iter_file
+from pipeline.curation.settings import PassageSettings
+from pipeline.curation.tables import WORTH_BYTES, TableWriter, hash_batches, iter_file
 
 PASSAGES_VERSION: Final = "1"
 PASSAGES_FILE: Final = "passages.parquet"

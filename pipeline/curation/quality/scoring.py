@@ -26,8 +26,7 @@ from pipeline.curation.quality.linear import LinearModel
 from pipeline.curation.quality.ngrams import ngram_blocks
 from pipeline.curation.quality.ranking import Agreement, agreement_of
 from pipeline.curation.quality.training import MODEL_FILE
-from pipeline.curation.settings import WORTH_BYTES
-from pipeline.curation.tables import hash_batches, iter_file, iter_parts, parts, write_table
+from pipeline.curation.tables import WORTH_BYTES, hash_batches, iter_file, iter_parts, parts, write_table
 
 QUALITY_VERSION: Final = "1"
 SCORES_FILE: Final = "scores.parquet"

@@ -32,7 +32,7 @@ from pipeline.base.files import write_text
 from pipeline.base.parquet import read_metadata
 from pipeline.base.progress import Progress
 from pipeline.curation.corpus import CuratedCorpus
-from pipeline.curation.settings import WORTH_BYTES
+from pipeline.curation.tables import WORTH_BYTES
 from pipeline.tokenization.corpus_tokens.chunks import skip_rows
 from pipeline.tokenization.corpus_tokens.encoded_parts import WORK_NAME, encode_elsewhere
 from pipeline.tokenization.corpus_tokens.encoding import GateError, encoded_chunks

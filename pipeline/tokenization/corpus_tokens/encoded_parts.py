@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipeline.base.executor import Executor
 from pipeline.base.files import files_below, whole_path, write_json
 from pipeline.base.finished import finish, is_finished
-from pipeline.curation.selection import SelectedPart
+from pipeline.curation.selected import SelectedPart
 from pipeline.tokenization.corpus_tokens.encoding import GateError, encoded_chunks
 from pipeline.tokenization.folder import load_tokenizer
 from trainer.records import check, parse_json

@@ -18,9 +18,11 @@ from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, text_byt
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.corpus_tokens.chunks import chunks
 from pipeline.tokenization.corpus_tokens.prefetch import prefetched
-from pipeline.tokenization.encoders.tokenizer import Tokenizer, sample_rows
+from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Tokenizer, sample_rows
 
-CHUNK_BYTES: Final = 16_000_000
+CHUNK_BYTES: Final = 4_000_000
+"""Large enough to keep every core busy, small enough that its text and ids fit a cache and memory is used again: four
+times as much costs 100 MB more of pages, which a virtual machine may take seconds to give."""
 GATE_SHARE: Final = 1 / 512
 
 
@@ -45,7 +47,8 @@ def encoded_chunks(
 
     Raises TokenizerError where a document's `bytes` is not its text's length.
     """
-    return prefetched(_encoded(prefetched(_texts(corpus, batches)), tokenizer, gate))
+    opening = gate.submit(tokenizer.bulk_encoder)  # the gate has nothing to compare yet, and text is read meanwhile
+    return prefetched(_encoded(prefetched(_texts(corpus, batches)), tokenizer, opening, gate))
 
 
 def _texts(corpus: str, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.Table, pa.Array]]:
@@ -56,10 +59,14 @@ def _texts(corpus: str, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.
 
 
 def _encoded(
-    read: Iterator[tuple[pa.Table, pa.Array]], tokenizer: Tokenizer, gate: ThreadPoolExecutor
+    read: Iterator[tuple[pa.Table, pa.Array]],
+    tokenizer: Tokenizer,
+    opening: Future[BulkEncoder | None],
+    gate: ThreadPoolExecutor,
 ) -> Iterator[Encoded]:
     at_start = True
     for chunk, texts in read:
+        opening.result()
         bulk = tokenizer.bulk_encoder()
         tokens = bulk(texts) if bulk else tokenizer.reference_arrow(texts)
         verdict = None

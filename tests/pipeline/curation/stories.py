@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from pipeline.curation.heldout import heldout_documents
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selected import iter_selected
 from pipeline.curation.settings import CorpusSettings
 from pipeline.curation.signals.minhash import SHINGLE_WORDS
 from pipeline.curation.text.words import shingles, word_hashes

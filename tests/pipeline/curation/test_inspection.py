@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.curation.inspection import inspect_contamination, inspect_duplicates, inspect_languages
-from pipeline.curation.selection import SCHEMA
+from pipeline.curation.selected import SCHEMA
 from pipeline.curation.settings import ContaminationSettings, CorpusSettings, NearDuplicateSettings
 from pipeline.curation.tables import iter_parts
 from tests.pipeline.curation.stories import corpus, jaccard, kept_texts, similar, story

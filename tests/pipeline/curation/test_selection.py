@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.selection import iter_selected
+from pipeline.curation.selected import iter_selected
 from tests.pipeline.curation.stories import corpus, heldout_texts, kept_texts, story
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -229,3 +233,30 @@ def test_a_long_document_does_not_push_the_others_out_of_the_gate() -> None:
     texts = ["a" * 300_000, *(f"short {i}" for i in range(10)), "b" * 300_000]
     assert sample_rows(pa.array(texts, pa.large_string())).to_pylist() == list(range(1, 11))
     assert sample_rows(pa.array([texts[0], texts[0][:-1]], pa.large_string())).to_pylist() == [1]
+
+
+def test_text_is_read_while_the_vocabulary_is_opened(
+    corpora: dict[str, CuratedCorpus], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, reading = load_tokenizer(build("small")), Event()
+    opens = tokenizer.bulk_encoder
+
+    def opens_last() -> object:
+        assert reading.wait(timeout=30), "nothing was read while the vocabulary was opened"
+        return opens()
+
+    def read_first() -> Iterator[pa.RecordBatch]:
+        reading.set()
+        yield from corpora["mixed"].iter_selected(("doc_id", "text", "bytes", "lang"))
+
+    monkeypatch.setattr(tokenizer, "bulk_encoder", opens_last)
+    with ThreadPoolExecutor(1) as gate:
+        chunks = list(encoding.encoded_chunks("mixed", read_first(), tokenizer, gate))
+    assert sum(len(chunk.tokens) for chunk in chunks) == 70
+
+
+def test_what_encodes_a_corpus_loads_no_filter_and_no_setting_of_curation() -> None:
+    loaded = "import pipeline.tokenization.corpus_tokens.encode, sys; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
+    assert "pipeline.curation.selected" in names
+    assert not {"pipeline.curation.settings", "pipeline.curation.filters.filters"} & set(names)
