@@ -16,6 +16,7 @@ from pipeline.assets.evaluation import items_asset
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.mixture_search import found_stages, search_assets, search_inputs
 from pipeline.assets.naming import TRAINING_POOL, Naming
+from pipeline.assets.sharding import cluster_folder, cluster_inputs
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs, curated
 from pipeline.engine.settings import ProcessesEngine
@@ -160,7 +161,8 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
     def make(build: Build) -> DataSummary:
         stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
-            return build_data(data, found_stages(stages, build), stores, build.out, executor)
+            clusters = cluster_folder(data.repeats_by_cluster, build)
+            return build_data(data, found_stages(stages, build), stores, build.out, executor, clusters)
 
     return StoredAsset(
         key=f"{DATA}/{name}",
@@ -168,7 +170,7 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
         description=f"Shards that arms train on: {data.epochs} epoch(s) of {data.tokens:,} tokens.",
         version=STUDY_DATA_VERSION,
         settings={"data": data, "stages": stages},
-        inputs=[tokens, *search_inputs(stages)],
+        inputs=[tokens, *search_inputs(stages), *cluster_inputs(data.repeats_by_cluster)],
         summary=DataSummary,
         make=make,
         metadata=_data_metadata,

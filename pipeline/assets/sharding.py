@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from pipeline.store import Artifact
 
 GROUP: Final = "shards"
 VALIDATION: Final = "validation"
+CLUSTERS: Final = "near_duplicates"
 AS_IN_THE_PLAN: Final = "as in the schedule"
 """Stands for the content hash of an epoch's token stores: its plan names the content of every one it reads, and the
 others do not matter to it. The words enter the fingerprint of every stored epoch, so they cannot change."""
@@ -35,7 +37,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
 
     def schedule(build: Build) -> ScheduleSummary:
         found = profile.schedule.model_copy(update={"stages": found_stages(profile.schedule.stages, build)})
-        return build_schedule(found, build.paths("tokens"), build.out)
+        return build_schedule(found, build.paths("tokens"), build.out, cluster_folder(found.repeats_by_cluster, build))
 
     def validation(build: Build) -> EpochSummary:
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
@@ -48,7 +50,11 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             description="Stages, mixture and repeats of every epoch, worked out in documents and tokens.",
             version=SCHEDULE_VERSION,
             settings=profile.schedule,
-            inputs=[*tokens, *search_inputs(profile.schedule.stages)],
+            inputs=[
+                *tokens,
+                *search_inputs(profile.schedule.stages),
+                *cluster_inputs(profile.schedule.repeats_by_cluster),
+            ],
             summary=ScheduleSummary,
             make=schedule,
             metadata=_schedule_metadata,
@@ -77,11 +83,22 @@ def epoch_key(epoch: int) -> str:
     return f"shards/epoch_{epoch:03d}"
 
 
+def cluster_inputs(repeats: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a schedule is built from beside tokens where it repeats documents by their clusters."""
+    return [CLUSTERS] if repeats else []
+
+
+def cluster_folder(repeats: Mapping[str, Mapping[str, int]], build: Build) -> Path | None:
+    """The folder of the clusters, where a schedule needs it."""
+    return build.path(CLUSTERS) if repeats else None
+
+
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:
     def make(build: Build) -> EpochSummary:
         plan = Schedule.read(build.path("schedule")).epoch(epoch)
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
-            return build_epoch(plan, build.paths("tokens"), profile.shards, build.out, executor)
+            folder = build.path("schedule")
+            return build_epoch(plan, build.paths("tokens"), profile.shards, build.out, executor, folder)
 
     def slices(inputs: Mapping[str, Artifact]) -> Mapping[str, str]:
         plan = Schedule.read(inputs["schedule"].path).epoch(epoch)
@@ -113,6 +130,7 @@ def _schedule_metadata(summary: ScheduleSummary, folder: Path) -> Metadata:
         "tokens": summary.tokens,
         "sources": bars(dict(tokens), "tokens"),
         "schedule": table([_row(row) for row in summary.rows]),
+        **({"repeats_by_cluster": table([asdict(row) for row in summary.copies])} if summary.copies else {}),
     }
 
 

@@ -84,11 +84,12 @@ def _mixtures(profile: Sections) -> Iterator[Mistake]:
             f"{', '.join(stages)} takes a searched mixture, and there is no study.mixture_search: describe the search "
             "there, or name weights under mixture",
         )
-    for corpus in profile.schedule.language_temperature.keys() - profile.corpora.keys():
-        yield Mistake(
-            ("schedule", "language_temperature", corpus),
-            f"there is no corpus {corpus!r}{did_you_mean(corpus, profile.corpora)}; there are {there}",
-        )
+    for key in ("language_temperature", "repeats_by_cluster"):
+        for corpus in getattr(profile.schedule, key).keys() - profile.corpora.keys():
+            yield Mistake(
+                ("schedule", key, corpus),
+                f"there is no corpus {corpus!r}{did_you_mean(corpus, profile.corpora)}; there are {there}",
+            )
 
 
 def _quality(profile: Sections) -> Iterator[Mistake]:

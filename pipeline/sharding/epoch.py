@@ -20,6 +20,7 @@ from pipeline.base.executor import Executor
 from pipeline.base.finished import finish, is_finished
 from pipeline.sharding.output.commit import EpochSummary, WrittenEpoch, WrittenStage, commit, summarize
 from pipeline.sharding.output.writer import ShardResult
+from pipeline.sharding.schedule.copies import beside_of
 from pipeline.sharding.schedule.schedule import EpochPlan
 from pipeline.sharding.settings import ShardSettings
 from pipeline.sharding.shuffle.modes import MODES
@@ -31,18 +32,24 @@ WORK_NAME: Final = "_work"
 
 
 def build_epoch(
-    epoch: EpochPlan, tokens: Mapping[str, Path], settings: ShardSettings, out: Path, executor: Executor
+    epoch: EpochPlan,
+    tokens: Mapping[str, Path],
+    settings: ShardSettings,
+    out: Path,
+    executor: Executor,
+    schedule: Path | None = None,
 ) -> EpochSummary:
     """Build the shards of one epoch under `out`, or finish what an earlier attempt left there.
 
-    `tokens` maps each of the plan's corpora to its token store. Raises `ShardError` for stores other than those the
+    `tokens` maps each of the plan's corpora to its token store; `schedule` is the folder that the plan is from, which a
+    plan needs that repeats documents by their clusters. Raises `ShardError` for stores other than those the
     schedule was made from and damaged stores, DiskFullError for a full disk.
     """
     files.remove_unfinished(out)
     if is_finished(out / MANIFEST_NAME):
         manifest = read_manifest(out / MANIFEST_NAME)
     else:
-        stores = _matching_stores(epoch, tokens)
+        stores = _matching_stores(epoch, tokens, schedule)
         with files.naming_full_disk(out, f"epoch {epoch.epoch}"):
             results = MODES[settings.mode](epoch, stores, settings, out, out / WORK_NAME, executor)
             packing = settings.packing.context if settings.packing else None
@@ -52,11 +59,14 @@ def build_epoch(
     return summarize(manifest, out)
 
 
-def _matching_stores(epoch: EpochPlan, tokens: Mapping[str, Path]) -> dict[str, TokenStore]:
+def _matching_stores(epoch: EpochPlan, tokens: Mapping[str, Path], schedule: Path | None) -> dict[str, TokenStore]:
     missing = sorted(set(epoch.corpora) - set(tokens))
     if missing:
         raise ShardError(f"epoch {epoch.epoch}: no token store given for {', '.join(missing)}")
-    stores = open_stores({name: tokens[name] for name in epoch.corpora})
+    if epoch.copies and schedule is None:
+        raise ShardError(f"epoch {epoch.epoch}: documents of {', '.join(epoch.copies)} repeat, as its schedule says")
+    beside = {name: beside_of(schedule, name) for name in epoch.copies} if schedule is not None else {}
+    stores = open_stores({name: tokens[name] for name in epoch.corpora}, beside=beside)
     for name, store in stores.items():
         if store.content_hash != epoch.corpora[name]:
             raise ShardError(

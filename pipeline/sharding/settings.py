@@ -6,14 +6,17 @@ corpora is checked here; what needs their sizes is checked by `pipeline.sharding
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.base.settings import Settings, later, runtime
 
 FEW_TOKENS: Final = 250_000_000
 """Work on fewer tokens than this ends before other processes have started."""
+FINEWEB2: Final = {"2": 2, "3": 3, "5": 5, "100": 8, "1000": 1}
+"""Times by the least size of a cluster (Penedo et al. 2025, as the data set's repository gives them)."""
+MOST_TIMES: Final = 100
 MEMORY_SETTINGS: Final = "shards.memory_mb or shards.workers"
 """What to lower where memory runs out."""
 
@@ -92,6 +95,26 @@ class StageSettings(Settings):
         return self.share is None and self.tokens is None and weighted
 
 
+def _table_of_repeats(value: object) -> object:
+    """A table as it is written, with its sizes as texts: keys of numbers have no one form in JSON."""
+    if value == "fineweb2":
+        return dict(FINEWEB2)
+    return {str(size): times for size, times in value.items()} if isinstance(value, dict) else value
+
+
+def _sizes_and_times(value: dict[str, int]) -> dict[str, int]:
+    for size, times in value.items():
+        if not size.isdecimal() or int(size) < 2 or not 1 <= times <= MOST_TIMES:
+            raise ValueError(
+                f"{size}: {times} is not a cluster's size, from 2, and how often a document is read, 1 to "
+                f"{MOST_TIMES}; write {{2: 2, 5: 3}}, or fineweb2"
+            )
+    return dict(sorted(value.items(), key=lambda row: int(row[0])))
+
+
+ClusterTable = Annotated[dict[str, int], BeforeValidator(_table_of_repeats), AfterValidator(_sizes_and_times)]
+
+
 class ScheduleSettings(Settings):
     """Stages, mixtures and repeats for every epoch."""
 
@@ -104,6 +127,10 @@ class ScheduleSettings(Settings):
     language_temperature: dict[str, float] = Field(default_factory=dict)
     """By corpus: its languages share its tokens in proportion to (tokens of the language) to the power of
     1 / temperature, so 1 changes nothing and a large number makes them equal (Arivazhagan et al. 2019, section 3)."""
+    repeats_by_cluster: dict[str, ClusterTable] = later({})
+    """By corpus: how often one pass reads what was kept of a cluster of near duplicates, by the documents that the
+    cluster had. In `{2: 2, 5: 3}` those of 2 to 4 are read twice and larger ones three times; `fineweb2` is FineWeb-2's
+    table, `{2: 2, 3: 3, 5: 5, 100: 8, 1000: 1}`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ScheduleSettings:

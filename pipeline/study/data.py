@@ -80,7 +80,12 @@ def encode_corpora(
 
 
 def build_data(
-    data: StudyData, stages: Sequence[StageSettings], tokens: Mapping[str, Path], out: Path, executor: Executor
+    data: StudyData,
+    stages: Sequence[StageSettings],
+    tokens: Mapping[str, Path],
+    out: Path,
+    executor: Executor,
+    near_duplicates: Path | None = None,
 ) -> DataSummary:
     """Shuffle the epochs of a data set into `out/epoch_<n>`.
 
@@ -90,14 +95,20 @@ def build_data(
         tokens: token store of each corpus.
         out: output folder; finished epochs in it are kept.
         executor: what maps the shuffle's parts.
+        near_duplicates: folder of the clusters, where the data set repeats documents by theirs.
 
     Raises:
         ShardError: a corpus that is missing, or a schedule that cannot be met.
     """
-    schedule = ScheduleSettings(seed=data.seed, tokens_per_epoch=data.tokens, stages=tuple(stages))
+    schedule = ScheduleSettings(
+        seed=data.seed,
+        tokens_per_epoch=data.tokens,
+        stages=tuple(stages),
+        repeats_by_cluster=data.repeats_by_cluster,
+    )
     mixed = {corpus for stage in stages for corpus in stage.mixture}
     used = {name: folder for name, folder in tokens.items() if name in mixed}
-    build_schedule(schedule, used, out)
+    build_schedule(schedule, used, out, near_duplicates)
     first_plan = Schedule.read(out).epoch(1)
     shards = ShardSettings(
         mode="within_shard" if data.shuffle == "within_shard" else "global",
@@ -106,7 +117,7 @@ def build_data(
     )
     distinct = 1 if data.shuffle == "once" else data.epochs
     built = [
-        build_epoch(replace(first_plan, epoch=epoch), used, shards, _made(out / f"epoch_{epoch:03d}"), executor)
+        build_epoch(replace(first_plan, epoch=epoch), used, shards, _made(out / f"epoch_{epoch:03d}"), executor, out)
         for epoch in range(1, distinct + 1)
     ]
     order = [1] * data.epochs if data.shuffle == "once" else list(range(1, data.epochs + 1))

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.base.settings import Settings, later, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.lm_eval.training_items import WhileTraining
-from pipeline.sharding.settings import StageSettings
+from pipeline.sharding.settings import ClusterTable, StageSettings
 from pipeline.study.mixture_settings import MixtureSearch
 from pipeline.study.questions import Question
 from pipeline.study.results.design import ArmDesign, Design
@@ -63,6 +63,8 @@ class StudyData(Settings):
     """Between epochs: all documents anew, shards of fixed membership anew inside, or the first epoch's order again."""
     tokens_per_shard: int = Field(1_000_000, ge=1)
     seed: int = Field(1, ge=0)
+    repeats_by_cluster: dict[str, ClusterTable] = later({})
+    """As `schedule.repeats_by_cluster`, which data sets do not take over."""
 
 
 class HeldoutSample(Settings):

@@ -28,8 +28,9 @@ from pipeline.sharding.keys import FRACTIONS, fractions
 from pipeline.sharding.orders.order import Order
 from pipeline.sharding.orders.table import ORDERS
 from pipeline.sharding.schedule.amounts import Part, StageAmounts, epoch_amounts
+from pipeline.sharding.schedule.copies import CopiesRow, beside_of, copies_of, write_copies
 from pipeline.sharding.schedule.schedule import EpochPlan, PartPlan, Point, Schedule, StagePlan
-from pipeline.sharding.settings import ScheduleSettings
+from pipeline.sharding.settings import MOST_TIMES, ScheduleSettings
 from pipeline.tokenization.corpus_tokens.store import TokenStore, open_stores, scan
 from trainer.data.shards import PERMUTATION
 
@@ -64,6 +65,8 @@ class ScheduleSummary:
     documents: int
     tokens: int
     rows: tuple[ScheduleRow, ...]
+    copies: tuple[CopiesRow, ...] = ()
+    """Of corpora whose clusters of near duplicates say how often a pass reads a document."""
 
 
 _BEGINNING: Final = Point(0, 0)
@@ -102,19 +105,27 @@ def _between(sums: np.ndarray, start: Point, end: Point) -> int:
     return int((end.passes - start.passes) * sums[-1] + sums[end.fraction] - sums[start.fraction])
 
 
-def build_schedule(settings: ScheduleSettings, tokens: Mapping[str, Path], out: Path) -> ScheduleSummary:
-    """Work out the schedule from the token stores (`tokens`: corpus -> folder) and write `out/schedule.json`.
+def build_schedule(
+    settings: ScheduleSettings, tokens: Mapping[str, Path], out: Path, near_duplicates: Path | None = None
+) -> ScheduleSummary:
+    """Work out the schedule from the token stores (`tokens`: corpus -> folder) and write `out/schedule.json`, and
+    beside it what the shuffle has to know of documents.
+
+    near_duplicates: folder of the clusters, which `repeats_by_cluster` goes by.
 
     Raises `ShardError` for a corpus that is missing or empty, a stage that comes out empty, or sizes that contradict.
     """
-    stores = open_stores(dict(tokens))
+    mixed = {name: tokens[name] for name in tokens if any(name in stage.mixture for stage in settings.stages)}
+    copies = write_copies(settings, mixed, near_duplicates, out)
+    stores = open_stores(dict(tokens), beside={name: beside_of(out, name) for name in copies})
     lines: dict[Part, _Line] = {}
-    for name in sorted({corpus for stage in settings.stages for corpus in stage.mixture} & set(stores)):
-        lines |= _lines(stores[name], settings)
+    repeated: list[CopiesRow] = []
+    for name in sorted(mixed):
+        lines |= _lines(stores[name], settings, repeated)
     available = {part: int(line.tokens[-1]) for part, line in lines.items()} | {
         Part(name, None): 0 for name, store in stores.items() if not store.documents
     }
-    epochs = tuple(_epoch(settings, epoch, stores, lines, available) for epoch in range(1, settings.epochs + 1))
+    epochs = tuple(_epoch(settings, epoch, stores, lines, available, copies) for epoch in range(1, settings.epochs + 1))
     schedule = Schedule(epochs)
     schedule.write(out)
     return ScheduleSummary(
@@ -123,29 +134,45 @@ def build_schedule(settings: ScheduleSettings, tokens: Mapping[str, Path], out: 
         documents=sum(epoch.documents for epoch in epochs),
         tokens=sum(epoch.tokens for epoch in epochs),
         rows=tuple(_rows(schedule)),
+        copies=tuple(repeated),
     )
 
 
-def _lines(store: TokenStore, settings: ScheduleSettings) -> dict[Part, _Line]:
-    """Scan a store: documents and tokens per part and fraction, and documents by the bins of the stages' orders."""
+def _lines(store: TokenStore, settings: ScheduleSettings, repeated: list[CopiesRow]) -> dict[Part, _Line]:
+    """Scan a store: documents and tokens per part and fraction, and documents by the bins of the stages' orders, each
+    as often as a pass reads it. repeated: takes how many documents that is how often, where clusters say so."""
     balanced = store.corpus in settings.language_temperature
     orders = [order for order in ORDERS.values() if order.bins and order.name in {s.order for s in settings.stages}]
     sums: dict[str | None, np.ndarray] = {}
     counts: dict[str | None, dict[type[Order], np.ndarray]] = {}
+    beside = store.files[0].beside if store.files else None
+    by_times = np.zeros((2, MOST_TIMES + 1), dtype=np.int64)
     for documents in scan(store):
-        fraction = fractions(id64(documents.ids), settings.seed, store.corpus)
+        ids = id64(documents.ids)
+        fraction = fractions(ids, settings.seed, store.corpus)
+        copies = np.ones(len(ids), dtype=np.int64) if beside is None else copies_of(beside, ids)
+        if beside is not None:
+            np.add.at(by_times[0], copies, 1)
+            np.add.at(by_times[1], copies, documents.lengths)
         bins = {order: order.bins_of(documents) for order in orders}
         groups: list[tuple[str | None, Any]] = (
             [(name, documents.langs == i) for i, name in enumerate(documents.lang_names)] if balanced else []
         )
         for name, rows in groups or [(None, slice(None))]:
             total = sums.setdefault(name, np.zeros((2, FRACTIONS), dtype=np.int64))
-            np.add.at(total[0], fraction[rows], 1)
-            np.add.at(total[1], fraction[rows], documents.lengths[rows])
+            np.add.at(total[0], fraction[rows], copies[rows])
+            np.add.at(total[1], fraction[rows], copies[rows] * documents.lengths[rows])
             by_order = counts.setdefault(name, {order: np.zeros(order.bins, dtype=np.int64) for order in orders})
             for order in orders:
                 counted = bins[order][rows]
-                by_order[order] += np.bincount(counted[counted >= 0], minlength=order.bins)
+                there = counted >= 0
+                by_order[order] += np.bincount(
+                    counted[there], weights=copies[rows][there], minlength=order.bins
+                ).astype(np.int64)
+    repeated += [
+        CopiesRow(store.corpus, times, *(int(count) for count in by_times[:, times]))
+        for times in np.flatnonzero(by_times[0]).tolist()
+    ]
     zero = np.zeros((2, 1), dtype=np.int64)
     cumulated = {name: np.concatenate([zero, total.cumsum(axis=1)], axis=1) for name, total in sums.items()}
     return {Part(store.corpus, name): _Line(total[0], total[1], counts[name]) for name, total in cumulated.items()}
@@ -157,6 +184,7 @@ def _epoch(
     stores: Mapping[str, TokenStore],
     lines: Mapping[Part, _Line],
     available: Mapping[Part, int],
+    copies: Mapping[str, str],
 ) -> EpochPlan:
     stages = tuple(
         _stage(epoch, index, amounts, lines) for index, amounts in enumerate(epoch_amounts(settings, epoch, available))
@@ -169,6 +197,7 @@ def _epoch(
         tokenizer=stores[corpora[0]].tokenizer,
         corpora={name: stores[name].content_hash for name in corpora},
         stages=stages,
+        copies={name: copies[name] for name in corpora if name in copies},
     )
 
 

@@ -10,7 +10,7 @@ what enters their fingerprint: with one epoch more, the plans of the others stay
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -111,6 +111,8 @@ class EpochPlan:
     corpora: Mapping[str, str]
     """Content hashes of the token stores it reads, sorted by corpus."""
     stages: tuple[StagePlan, ...]
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of how often a pass reads documents, of the corpora that repeat some, sorted by corpus."""
 
     @property
     def documents(self) -> int:
@@ -137,7 +139,8 @@ class EpochPlan:
     def to_json(self) -> dict[str, Any]:
         head = {"epoch": self.epoch, "seed": self.seed, "permutation": self.permutation}
         read = {"tokenizer": asdict(self.tokenizer), "sources": dict(self.corpora)}
-        return head | read | {"stages": [stage.to_json() for stage in self.stages]}
+        repeating = {"copies": dict(self.copies)} if self.copies else {}
+        return head | read | repeating | {"stages": [stage.to_json() for stage in self.stages]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochPlan:
@@ -145,8 +148,9 @@ class EpochPlan:
         head = check(
             tuple[int, int, str, TokenizerRef], [data[key] for key in ("epoch", "seed", "permutation", "tokenizer")]
         )
-        plan = cls(*head, dict(sorted(check(dict[str, str], data["sources"]).items())), stages)
-        strange = {part.corpus for stage in stages for part in stage.parts} - plan.corpora.keys()
+        copies = dict(sorted(check(dict[str, str], data.get("copies", {})).items()))
+        plan = cls(*head, dict(sorted(check(dict[str, str], data["sources"]).items())), stages, copies)
+        strange = {*copies, *(part.corpus for stage in stages for part in stage.parts)} - plan.corpora.keys()
         if strange or plan.tokenizer.dtype not in DTYPE_BYTES:
             found = f"the corpus {min(strange)!r}" if strange else f"tokens of type {plan.tokenizer.dtype!r}"
             raise ValueError(f"epoch {plan.epoch}: {found} is none that it knows")

@@ -54,8 +54,11 @@ def pieces(stores: Mapping[str, TokenStore], epoch: EpochPlan, piece_bytes: int)
     """Divide the stores into pieces (whole record batches) whose documents, all copies of them, take `piece_bytes`."""
     result: list[Piece] = []
     for corpus, store in stores.items():
-        repeats = [part.repeats for stage in epoch.stages for part in stage.parts_of(corpus)]
-        copies = math.ceil(max(repeats, default=1))
+        parts = [stage.parts_of(corpus) for stage in epoch.stages]
+        repeats = max((part.repeats for some in parts for part in some), default=1)
+        if corpus in epoch.copies:  # a pass is more than all documents
+            repeats = max(repeats, *(sum(part.documents for part in some) / store.documents for some in parts))
+        copies = math.ceil(repeats)
         for file in store.files:
             batches = read_batches(file, store.tokenizer.dtype)
             first = places = tokens = 0
@@ -89,7 +92,7 @@ def scatter(piece: Piece, epoch: EpochPlan, work: Path, run_bytes: int, copying:
     counts: list[np.ndarray] = []
     runs: list[Path] = []
     for stage in epoch.stages:
-        places = _selected(piece.corpus, batches, whole, epoch, stage)
+        places = _selected(piece, batches, whole, epoch, stage)
         if places is None:
             continue
         for run in _runs(places, run_bytes if copying else None):
@@ -149,14 +152,15 @@ def _count(places: Places, itemsize: int) -> np.ndarray:
 
 
 def _selected(
-    corpus: str, batches: list[pa.RecordBatch], whole: pa.Buffer, epoch: EpochPlan, stage: StagePlan
+    piece: Piece, batches: list[pa.RecordBatch], whole: pa.Buffer, epoch: EpochPlan, stage: StagePlan
 ) -> Places | None:
     """The batches' documents in a stage, copies included, in order of their keys; none where it takes none."""
+    corpus = piece.corpus
     if not batches or not stage.parts_of(corpus):
         return None
     of_batches = []
     for batch in batches:
-        chosen, sort_keys = select(batch, corpus, epoch, stage)
+        chosen, sort_keys = select(batch, piece.file, corpus, epoch, stage)
         starts, sizes = token_bytes(batch.column("tokens"), whole, epoch.itemsize)
         of_batches.append(
             Places(

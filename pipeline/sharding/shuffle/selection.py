@@ -1,8 +1,8 @@
 """Which of a token store's documents a stage reads, how often, and by which sort keys.
 
-In: a record batch of the store and the stage's plan. Out: positions in the batch, one for each copy, and their keys.
-Both depend on the document alone (its id, its language, what its order looks at), so any division of the work comes to
-the same.
+In: a record batch of the store, the file that it is of and the stage's plan. Out: positions in the batch, one for each
+copy, and their keys. Both depend on the document alone (its id, its language, what its order looks at), so any division
+of the work comes to the same.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import pyarrow as pa
 
 from pipeline.base.ids import id64
 from pipeline.sharding.keys import fractions, keys
+from pipeline.sharding.schedule.copies import copies_of
 from pipeline.sharding.schedule.schedule import EpochPlan, StagePlan
-from pipeline.tokenization.corpus_tokens.store import Described, describe
+from pipeline.tokenization.corpus_tokens.store import Described, StoreFile, describe
 
 
-def select(batch: pa.RecordBatch, corpus: str, epoch: EpochPlan, stage: StagePlan) -> tuple[np.ndarray, np.ndarray]:
+def select(
+    batch: pa.RecordBatch, file: StoreFile, corpus: str, epoch: EpochPlan, stage: StagePlan
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the documents that the stage selects, int64 [m], and their sort keys, uint64 [m]."""
     documents = describe(batch)
     ids = id64(documents.ids)
@@ -26,6 +29,9 @@ def select(batch: pa.RecordBatch, corpus: str, epoch: EpochPlan, stage: StagePla
         rows = slice(None) if plan.part.lang is None else _of_language(documents, plan.part.lang)
         first_copy[rows] = plan.start.passes + (fraction[rows] < plan.start.fraction)
         count[rows] = plan.end.passes + (fraction[rows] < plan.end.fraction) - first_copy[rows]
+    if corpus in epoch.copies and file.beside is not None:
+        each = copies_of(file.beside, ids)
+        first_copy, count = first_copy * each, count * each
     chosen = np.repeat(np.arange(len(ids)), count)
     copies = np.arange(len(chosen)) - np.repeat(np.cumsum(count) - count, count) + first_copy[chosen]
     sort_keys = keys(ids[chosen], epoch.seed, epoch.epoch, stage.index, corpus, copies)

@@ -143,7 +143,7 @@ def _selected(stretch: Stretch, epoch: EpochPlan, stage: StagePlan) -> list[Rows
         offsets = offsets_of(batch.column("tokens")).astype(np.int64)
         starts = begins + offsets - offsets[0]
         begins = int(starts[-1])
-        chosen, sort_keys = select(batch, stretch.corpus, epoch, stage)
+        chosen, sort_keys = select(batch, stretch.file, stretch.corpus, epoch, stage)
         inside = (starts[chosen] >= stretch.start) & (starts[chosen] < stretch.stop)
         rows = rows_of(batch, epoch.source_id(stretch.corpus), epoch.itemsize).take(chosen[inside])
         result.append(replace(rows, keys=sort_keys[inside]))

@@ -7,8 +7,8 @@ lengths as numpy arrays. Tokens are not copied and hardly touched here: scanning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ class StoreFile(NamedTuple):
     documents: int
     tokens: int
     bytes: int
+    beside: Path | None = None
+    """Folder of what whoever opened the store knows of its documents beside their tokens."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,15 @@ def open_store(folder: Path, split: Split = "train") -> TokenStore:
     )
 
 
-def open_stores(folders: dict[str, Path], split: Split = "train") -> dict[str, TokenStore]:
-    """Stores by corpus, sorted by name; all must be of one tokenizer."""
+def open_stores(
+    folders: dict[str, Path], split: Split = "train", beside: Mapping[str, Path] | None = None
+) -> dict[str, TokenStore]:
+    """Stores by corpus, sorted by name; all must be of one tokenizer. beside: what their files' `beside` is, for those
+    that have one."""
     stores = {name: open_store(folders[name], split) for name in sorted(folders)}
+    for name, folder in (beside or {}).items():
+        files = tuple(file._replace(beside=folder) for file in stores[name].files)
+        stores[name] = replace(stores[name], files=files)
     hashes = {store.tokenizer.content_hash: name for name, store in stores.items()}
     if len(hashes) > 1:
         listed = ", ".join(f"{name} {value[:12]}" for value, name in hashes.items())
