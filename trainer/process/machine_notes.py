@@ -18,10 +18,14 @@ from trainer.files import write_json
 from trainer.records import check, parse_json
 
 
+def machine_folder(kind: str) -> Path:
+    """Folder of what one kind of work found out on this machine; it may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "squeeze" / kind
+
+
 def note_file(kind: str, depends_on: list[Any]) -> Path:
     """Where the numbers of a measurement are kept, whether they are there or not."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "squeeze" / kind
-    return folder / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.json"
+    return machine_folder(kind) / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.json"
 
 
 def noted(file: Path, names: Collection[str]) -> dict[str, float]:

@@ -10,6 +10,7 @@ bounded on a stream without end, at the price of some 50 milliseconds and of lea
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +19,24 @@ import pyarrow as pa
 
 from pipeline.base.arrow import list_array, text_bytes
 from pipeline.base.errors import TokenizerError
+from pipeline.base.made_once import made_once
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder
 
 if TYPE_CHECKING:
     import gigatoken
 
 RENEW_BYTES: Final = 1 << 28
+JSON_VERSION: Final = "1"
+"""Of what the kinds of tokenizers make for gigatoken of their files; moves where one makes another text of the same."""
+
+
+def kept_json(kind: str, data: bytes, make: Callable[[], str]) -> Callable[[], gigatoken.Tokenizer]:
+    """What loads gigatoken from the `tokenizer.json` that `make` makes of a kind's file, once a machine."""
+    import gigatoken
+
+    key = (JSON_VERSION, kind, hashlib.sha256(data).hexdigest())
+    text = made_once("vocabularies", key, lambda: make().encode())
+    return lambda: gigatoken.Tokenizer.from_json(bytes(text))
 
 
 def bulk_encoder(load: Callable[[], gigatoken.Tokenizer], dtype: str) -> BulkEncoder:

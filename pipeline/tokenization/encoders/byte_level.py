@@ -22,8 +22,9 @@ from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.encoders.bulk import bulk_encoder
 from pipeline.tokenization.encoders.digits import needs_detour, regroup, three_digit_form
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
-from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs, WrittenPairs
+from pipeline.tokenization.formats.byte_level_vocabulary import BytePairs
 from pipeline.tokenization.formats.card import AGAIN, CARD_NAME, TokenizerCard
+from pipeline.tokenization.formats.written_pairs import WrittenPairs
 from trainer.process.cores import core_count
 from trainer.records import reason
 
@@ -66,9 +67,10 @@ class ByteLevelTokenizer(Tokenizer):
         pattern, reference = (card.details.get(name) for name in ("pattern", "reference"))
         if pattern is None or reference not in get_args(Reference):
             raise TokenizerError(f"{folder / CARD_NAME}: pattern {pattern!r}, reference {reference!r}; {AGAIN}")
-        written = WrittenPairs(data, pattern, card.end_of_text, card.vocab_size)
+        digest = hashlib.sha256(data).hexdigest()
+        written = WrittenPairs(data, pattern, card.end_of_text, card.vocab_size, digest)
         # the file's hash vouches for the content's, which takes as long to work out as encoding 20 MB
-        whole = hashlib.sha256(data).hexdigest() == card.details.get("tokenizer_json_sha256")
+        whole = digest == card.details.get("tokenizer_json_sha256")
         try:
             count, _ = (written.count, written.eot_id) if whole else (len(written.pairs.tokens), written.pairs.eot_id)
         except (ValueError, KeyError, TypeError) as error:

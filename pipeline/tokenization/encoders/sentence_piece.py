@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.base.arrow import from_rows
 from pipeline.base.errors import TokenizerError
-from pipeline.tokenization.encoders.bulk import bulk_encoder
+from pipeline.tokenization.encoders.bulk import bulk_encoder, kept_json
 from pipeline.tokenization.encoders.tokenizer import BulkEncoder, Export, Tokenizer, checked_text, reference_batches
 from pipeline.tokenization.formats.card import TokenizerCard
 from pipeline.tokenization.formats.sentence_piece_json import (
@@ -116,10 +116,10 @@ class SentencePieceTokenizer(Tokenizer):
         return from_rows(rows, self.dtype)
 
     def _make_bulk(self) -> BulkEncoder:
-        import gigatoken
+        def ordinary() -> str:
+            model = SentencePieceModel.parse(self.model)
+            if model.model_type != BPE or not model.byte_fallback:
+                raise TokenizerError("gigatoken takes sentencepiece models that are BPE with byte fallback, no others")
+            return tokenizer_json(model, special=False)
 
-        model = SentencePieceModel.parse(self.model)
-        if model.model_type != BPE or not model.byte_fallback:
-            raise TokenizerError("gigatoken takes sentencepiece models that are BPE with byte fallback, no others")
-        data = tokenizer_json(model, special=False)
-        return bulk_encoder(lambda: gigatoken.Tokenizer.from_json(data), self.dtype)
+        return bulk_encoder(kept_json(self.kind, self.model, ordinary), self.dtype)

@@ -154,53 +154,6 @@ class BytePairs:
         return cls(tokens, merges, pattern, end_of_text, eot_id, vocab_size)
 
 
-@dataclass(frozen=True)
-class WrittenPairs:
-    """A `tokenizer.json` that `BytePairs` wrote and a hash vouches for, taken apart only as far as it is asked for.
-
-    Encoders want it as text or as ranks, which is a tenth of the work that tokens and merges as bytes are; and opening
-    a large vocabulary weighs as much as encoding 20 MB. Raises ValueError, KeyError or TypeError for another file.
-    """
-
-    data: bytes
-    pattern: str
-    end_of_text: str
-    vocab_size: int
-
-    @cached_property
-    def pairs(self) -> BytePairs:
-        """All of it."""
-        return BytePairs.from_tokenizer_json(
-            self.data, pattern=self.pattern, end_of_text=self.end_of_text, vocab_size=self.vocab_size
-        )
-
-    @cached_property
-    def _file(self) -> dict[str, Any]:
-        file: dict[str, Any] = json.loads(self.data)
-        return file
-
-    @cached_property
-    def eot_id(self) -> int:
-        return int(self._file["model"]["vocab"][self.end_of_text])
-
-    @property
-    def count(self) -> int:
-        """Tokens without the special one."""
-        return len(self._file["model"]["vocab"]) - 1
-
-    def ranks(self) -> dict[bytes, int]:
-        """As `BytePairs.ranks`."""
-        return {from_characters(token): i for token, i in self._ordinary().items()}
-
-    def ordinary_json(self) -> str:
-        """As `BytePairs.ordinary_json`."""
-        model = {**self._file["model"], "vocab": self._ordinary()}
-        return json.dumps({**self._file, "added_tokens": [], "model": model}, ensure_ascii=False) + "\n"
-
-    def _ordinary(self) -> dict[str, int]:
-        return {token: i for token, i in self._file["model"]["vocab"].items() if token != self.end_of_text}
-
-
 def parse_rank_file(data: bytes, *, where: str) -> dict[bytes, int]:
     """Token to rank of a tiktoken rank file. Raises TokenizerError naming the line."""
     ranks: dict[bytes, int] = {}

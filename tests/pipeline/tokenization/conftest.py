@@ -95,6 +95,13 @@ ENGLISH = [
 FRENCH = [(text.replace("The", "Le").replace("had", "avait").replace("they", "été"), "fr") for text, _ in ENGLISH[:60]]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this machine would keep tables of vocabularies; the user's own folder is left alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
+    return tmp_path / "machine" / "squeeze" / "vocabularies"
+
+
 @pytest.fixture(scope="session")
 def english() -> list[Document]:
     return ENGLISH

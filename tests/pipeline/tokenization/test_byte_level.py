@@ -23,12 +23,12 @@ from pipeline.tokenization.encoders.byte_level import ByteLevelTokenizer
 from pipeline.tokenization.formats.byte_level_vocabulary import (
     BYTE_TO_CHARACTER,
     BytePairs,
-    WrittenPairs,
     merges_of,
     parse_gpt2,
     parse_rank_file,
     to_characters,
 )
+from pipeline.tokenization.formats.written_pairs import WrittenPairs
 from pipeline.tokenization.specs import parse_spec
 from pipeline.tokenization.training.build import build_tokenizer
 
