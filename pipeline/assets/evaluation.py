@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.assets.metadata import table
+from pipeline.assets.sharding import epoch_key
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.assets.tokenization import corpus_inputs
 from pipeline.assets.unchanged import require_unchanged
@@ -111,11 +112,13 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
     evaluation = profile.evaluation
     keys = [key for corpus in profile.corpora for key in corpus_inputs(corpus)]
     heldout = [key for key in keys if suite.needs_heldout and key.startswith("heldout/")]
+    shards = [epoch_key(epoch) for epoch in range(1, profile.schedule.epochs + 1)] if suite.needs_shards else []
 
     def make(build: Build) -> SuiteResult:
         inputs = SuiteInputs(
             heldout=build.paths("heldout"),
             training=_training_text(build, profile) if suite.needs_training_text else {},
+            shards=build.paths("shards") if suite.needs_shards else {},
             archive=evaluation.archive,
             cache=build.store.cache,
         )
@@ -146,7 +149,7 @@ def _suite(profile: Profile, name: str, suite: Suite) -> StoredAsset[Any]:
         version=suite.version,
         settings=evaluation.identity_of_suite(suite),
         override=lambda settings, _: settings | suite.local_files(),
-        inputs=["model", "tokenizer", *(keys if suite.needs_training_text else heldout)],
+        inputs=["model", "tokenizer", *(keys if suite.needs_training_text else heldout), *shards],
         summary=SuiteResult,
         make=make,
         metadata=_suite_metadata,

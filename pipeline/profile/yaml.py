@@ -140,15 +140,23 @@ def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
     What a built-in profile names lies where the command runs, as it has no texts beside it."""
     corpora = plain.get("corpora")
     for corpus in corpora.values() if isinstance(corpora, Mapping) else ():
-        sources = corpus.get("sources") if isinstance(corpus, Mapping) else None
-        for source in sources if isinstance(sources, list) else ():
-            if isinstance(source, dict) and "files" in source:
-                source["folder"] = str(folder / str(source.get("folder", "")))
+        _place_sources(corpus, folder)
     evaluation = plain.get("evaluation")
     suites = evaluation.get("suites") if isinstance(evaluation, Mapping) else None
     for suite in suites.values() if isinstance(suites, Mapping) else ():
         if isinstance(suite, dict) and isinstance(tasks := suite.get("include_path"), str):
             suite["include_path"] = str(folder / Path(tasks).expanduser())
+        domains = suite.get("domains") if isinstance(suite, Mapping) else None
+        for domain in domains.values() if isinstance(domains, Mapping) else ():
+            _place_sources(domain, folder)
+
+
+def _place_sources(holder: Any, folder: Path) -> None:
+    """Have the sources of a corpus or a domain look for their relative `files` in a folder."""
+    sources = holder.get("sources") if isinstance(holder, Mapping) else None
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and "files" in source:
+            source["folder"] = str(folder / str(source.get("folder", "")))
 
 
 def _parse(path: Path) -> Mapping[str, Any]:

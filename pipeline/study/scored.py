@@ -58,7 +58,7 @@ def score_runs(plan: StudyPlan, store: Store, evaluation: EvaluationSettings) ->
 
 
 def _reads_text(suite: SuiteSettings) -> bool:
-    return suite.needs_heldout or suite.needs_training_text
+    return suite.needs_heldout or suite.needs_training_text or suite.needs_shards
 
 
 def _with_weights(plan: StudyPlan, store: Store, arm: ArmPlan) -> Iterator[tuple[int, Artifact]]:

@@ -60,6 +60,20 @@ def windows_of(document: int, tokens: int, context: int) -> Iterator[Window]:
         yield Window(document, end - context, end, scored)
 
 
+def batches_of(tokens: Sequence[int], context: int, batch_tokens: int) -> list[list[Window]]:
+    """The windows of documents of so many tokens in batches for the model, the longest first.
+
+    batch_tokens: inputs of one batch, padding included; a single window may have more.
+    """
+    windows = [window for document, count in enumerate(tokens) for window in windows_of(document, count, context)]
+    windows.sort(key=lambda window: (-window.length, window.document, window.start))
+    batches, first = [], 0
+    while first < len(windows):
+        batches.append(windows[first : first + max(1, batch_tokens // windows[first].length)])
+        first += len(batches[-1])
+    return batches
+
+
 def score_documents(
     model: Any,
     documents: Sequence[Sequence[int]],
@@ -87,18 +101,14 @@ def score_documents(
     if context < 2:
         raise DataError(f"a context of {context} tokens cannot score documents: it must be at least 2")
     sequences = [np.concatenate([[eot_id], np.asarray(ids, dtype=np.int64), [eot_id]]) for ids in documents]
-    windows = [w for i, ids in enumerate(sequences) for w in windows_of(i, len(ids) - 2, context)]
-    windows.sort(key=lambda w: (-w.length, w.document, w.start))
+    batches = batches_of([len(ids) - 2 for ids in sequences], context, batch_tokens)
     nats_text = np.zeros(len(sequences), dtype=np.float64)
     nats_eot = np.zeros(len(sequences), dtype=np.float64)
-    batches, first = [], 0
-    while first < len(windows):
-        batches.append(windows[first : first + max(1, batch_tokens // windows[first].length)])
-        first += len(batches[-1])
     with evaluating(model) as device, torch.inference_mode():
 
         def add(batch: list[Window]) -> None:
-            nats_N = _nats(model, sequences, batch, device)
+            scored_N, _ = score_targets(model, *scored_positions(model, sequences, batch, device))
+            nats_N = scored_N.cpu().double().numpy()
             at = 0
             for window in batch:
                 scored = nats_N[at : at + window.end - window.first_scored]
@@ -153,8 +163,13 @@ class evaluating:  # noqa: N801 (reads as a verb in `with evaluating(model) as d
             self.model.train()
 
 
-def _nats(model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device) -> np.ndarray:
-    """Nats of every scored target, window after window, float64[N]."""
+def scored_positions(
+    model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Hidden states before every target of a batch that is scored, window after window (N, C), and the targets (N).
+
+    sequences: token ids of each document between two end-of-text tokens.
+    """
     import torch
 
     longest = batch[0].length
@@ -165,6 +180,4 @@ def _nats(model: Any, sequences: Sequence[np.ndarray], batch: Sequence[Window], 
         scored[row, window.first_scored - window.start : window.length] = True
     targets = np.concatenate([sequences[w.document][w.first_scored + 1 : w.end + 1] for w in batch])
     hidden_BTC = model.hidden(torch.from_numpy(inputs).to(device))
-    hidden_NC = hidden_BTC[torch.from_numpy(scored).to(device)]
-    nats_N, _ = score_targets(model, hidden_NC, torch.from_numpy(targets).to(device))
-    return nats_N.cpu().double().numpy()
+    return hidden_BTC[torch.from_numpy(scored).to(device)], torch.from_numpy(targets).to(device)

