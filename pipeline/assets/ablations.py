@@ -63,7 +63,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         for each in plans
         for name in each.settings.data
         for stage in each.stages_of(name)
-        for corpus in stage.mixture
+        for corpus in (*stage.mixture, *each.settings.data[name].loss_model.corpora)
     }
     corpora = sorted(mixed)
     tokenizers = dict.fromkeys(each.tokenizer_of(name) for each in plans for name in each.settings.data)

@@ -15,6 +15,7 @@ from pipeline.assets.mixture_search import found_stages, search_inputs
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
+from pipeline.sharding.losses.build import LOSSES_VERSION, LossesSummary, build_losses
 from pipeline.sharding.output.commit import EpochSummary
 from pipeline.sharding.schedule.build import SCHEDULE_VERSION, ScheduleRow, ScheduleSummary, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
@@ -25,6 +26,7 @@ from pipeline.store import Artifact
 GROUP: Final = "shards"
 VALIDATION: Final = "validation"
 CLUSTERS: Final = "near_duplicates"
+LOSSES: Final = "losses"
 AS_IN_THE_PLAN: Final = "as in the schedule"
 """Stands for the content hash of an epoch's token stores: its plan names the content of every one it reads, and the
 others do not matter to it. The words enter the fingerprint of every stored epoch, so they cannot change."""
@@ -32,12 +34,15 @@ others do not matter to it. The words enter the fingerprint of every stored epoc
 
 def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     """The schedule, the validation set and the shards of every epoch."""
-    mixed = {corpus for stage in profile.schedule.stages for corpus in stage.mixture}
+    mixed = profile.schedule.corpora
     tokens = [f"tokens/{name}" for name in profile.corpora if name in mixed]
+    ordered = any(stage.takes_losses for stage in profile.schedule.stages)
 
     def schedule(build: Build) -> ScheduleSummary:
         found = profile.schedule.model_copy(update={"stages": found_stages(profile.schedule.stages, build)})
-        return build_schedule(found, build.paths("tokens"), build.out, cluster_folder(found.repeats_by_cluster, build))
+        clusters = cluster_folder(found.repeats_by_cluster, build)
+        losses = build.path(LOSSES) if ordered else None
+        return build_schedule(found, build.paths("tokens"), build.out, clusters, losses)
 
     def validation(build: Build) -> EpochSummary:
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
@@ -54,6 +59,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
                 *tokens,
                 *search_inputs(profile.schedule.stages),
                 *cluster_inputs(profile.schedule.repeats_by_cluster),
+                *([LOSSES] if ordered else []),
             ],
             summary=ScheduleSummary,
             make=schedule,
@@ -74,6 +80,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             pictures=_validation_pictures,
             kinds=frozenset({"arrow"}),
         ),
+        *([_losses(profile)] if ordered else []),
         *(_epoch(profile, tokens, epoch) for epoch in range(1, profile.schedule.epochs + 1)),
     ]
 
@@ -91,6 +98,41 @@ def cluster_inputs(repeats: Mapping[str, Mapping[str, int]]) -> list[str]:
 def cluster_folder(repeats: Mapping[str, Mapping[str, int]], build: Build) -> Path | None:
     """The folder of the clusters, where a schedule needs it."""
     return build.path(CLUSTERS) if repeats else None
+
+
+def _losses(profile: Profile) -> StoredAsset[Any]:
+    schedule = profile.schedule
+    scored = {corpus for stage in schedule.stages if stage.takes_losses for corpus in stage.mixture}
+    learned = schedule.loss_model.corpora or schedule.corpora
+    read = [name for name in profile.corpora if name in scored or name in learned]
+    # by its name, so that what it learns from is not what else is read
+    model = schedule.loss_model.model_copy(update={"corpora": tuple(name for name in read if name in learned)})
+
+    def make(build: Build) -> LossesSummary:
+        with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
+            return build_losses(model, build.paths("tokens"), scored, build.out, executor)
+
+    return StoredAsset(
+        key=LOSSES,
+        group=GROUP,
+        description=f"How hard each document is for a model of {model.ngram}-grams that has not seen it.",
+        version=LOSSES_VERSION,
+        settings={"model": model, "scored": sorted(scored)},
+        inputs=[f"tokens/{name}" for name in read],
+        summary=LossesSummary,
+        make=make,
+        metadata=_losses_metadata,
+        kinds=frozenset({"numpy"}),
+    )
+
+
+def _losses_metadata(summary: LossesSummary, folder: Path) -> Metadata:
+    rows = [
+        {"corpus": name, "documents": row.documents, "bits per byte": row.mean}
+        | {f"at {share}": value for share, value in row.quantiles.items()}
+        for name, row in summary.corpora.items()
+    ]
+    return {"learned_from_tokens": summary.tokens, "losses": table(rows)}
 
 
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:

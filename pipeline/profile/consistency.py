@@ -84,6 +84,12 @@ def _mixtures(profile: Sections) -> Iterator[Mistake]:
             f"{', '.join(stages)} takes a searched mixture, and there is no study.mixture_search: describe the search "
             "there, or name weights under mixture",
         )
+    for number, corpus in enumerate(profile.schedule.loss_model.corpora):
+        if corpus not in profile.corpora:
+            yield Mistake(
+                ("schedule", "loss_model", "corpora", number),
+                f"there is no corpus {corpus!r}{did_you_mean(corpus, profile.corpora)}; there are {there}",
+            )
     for key in ("language_temperature", "repeats_by_cluster"):
         for corpus in getattr(profile.schedule, key).keys() - profile.corpora.keys():
             yield Mistake(

@@ -51,6 +51,15 @@ def read_beside(folder: Path, name: str, ids: np.ndarray, default: float) -> np.
     return result
 
 
+def copy_beside(start: Path, to: Path, name: str) -> str:
+    """Copy the numbers to another folder; returns their hash. Raises `ShardError` where they are missing or damaged."""
+    try:
+        columns = [np.load(path, allow_pickle=False) for path in (_ids(start, name), _values(start, name))]
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{start}: {name} of documents: {error}; materialize it again") from None
+    return write_beside(to, name, *columns)
+
+
 def _ids(folder: Path, name: str) -> Path:
     return folder / f"{name}.ids.npy"
 

@@ -41,9 +41,9 @@ def build_epoch(
 ) -> EpochSummary:
     """Build the shards of one epoch under `out`, or finish what an earlier attempt left there.
 
-    `tokens` maps each of the plan's corpora to its token store; `schedule` is the folder that the plan is from, which a
-    plan needs that repeats documents by their clusters. Raises `ShardError` for stores other than those the
-    schedule was made from and damaged stores, DiskFullError for a full disk.
+    `tokens` maps each of the plan's corpora to its token store; `schedule` is the folder that the plan is from, for
+    plans that repeat documents by their clusters or order them by their losses. Raises `ShardError` for stores other
+    than those the schedule was made from and damaged stores, DiskFullError for a full disk.
     """
     files.remove_unfinished(out)
     if is_finished(out / MANIFEST_NAME):
@@ -63,9 +63,10 @@ def _matching_stores(epoch: EpochPlan, tokens: Mapping[str, Path], schedule: Pat
     missing = sorted(set(epoch.corpora) - set(tokens))
     if missing:
         raise ShardError(f"epoch {epoch.epoch}: no token store given for {', '.join(missing)}")
-    if epoch.copies and schedule is None:
-        raise ShardError(f"epoch {epoch.epoch}: documents of {', '.join(epoch.copies)} repeat, as its schedule says")
-    beside = {name: beside_of(schedule, name) for name in epoch.copies} if schedule is not None else {}
+    known = sorted({*epoch.copies, *epoch.losses})
+    if known and schedule is None:
+        raise ShardError(f"epoch {epoch.epoch}: documents of {', '.join(known)} are read as its schedule's folder says")
+    beside = {name: beside_of(schedule, name) for name in known} if schedule is not None else {}
     stores = open_stores({name: tokens[name] for name in epoch.corpora}, beside=beside)
     for name, store in stores.items():
         if store.content_hash != epoch.corpora[name]:

@@ -54,9 +54,12 @@ class StageSettings(Settings):
     """Size in tokens, instead of a share."""
     epochs: tuple[int, ...] | None = None
     """Epochs, from 1, in which the stage occurs; all by default."""
-    order: Literal["shuffled", "simple_to_hard", "common_to_rare", "short_to_long"] = "shuffled"
+    order: Literal["shuffled", "simple_to_hard", "common_to_rare", "short_to_long", "easy_to_hard"] = "shuffled"
     """`simple_to_hard` sorts by reading grade, `common_to_rare` by tokens a byte, of which rare words take more,
-    `short_to_long` by length; each in `grade_steps` equal steps that are shuffled inside."""
+    `short_to_long` by length, `easy_to_hard` by the loss of a small model (`schedule.loss_model`); each in
+    `grade_steps` equal steps that are shuffled inside."""
+    descending: bool = later(False)
+    """Whether an order other than `shuffled` goes the other way: from hard to simple, from long to short."""
     grade_steps: int = Field(16, ge=2, le=1024)
     """Steps of an order other than `shuffled`; each holds about the same number of documents."""
 
@@ -82,6 +85,10 @@ class StageSettings(Settings):
             raise ValueError(f"stage {self.name!r}: give share or tokens, not both")
         if self.epochs is not None and (not self.epochs or min(self.epochs) < 1):
             raise ValueError(f"stage {self.name!r}: epochs are numbered from 1, found {list(self.epochs)}")
+        if self.descending and self.order == "shuffled":
+            raise ValueError(
+                f"stage {self.name!r}: shuffled documents have no order to turn: name one, or no descending"
+            )
         if self.searched and any(mix.weight is None for mix in self.mixture.values()):
             raise ValueError(f"stage {self.name!r}: a searched mixture is of weights, not of tokens or repeats")
         if all(mix.weight == 0 or mix.tokens == 0 or mix.repeats == 0 for mix in self.mixture.values()):
@@ -89,10 +96,28 @@ class StageSettings(Settings):
         return self
 
     @property
+    def takes_losses(self) -> bool:
+        """Whether its documents need losses to be put in order."""
+        return self.order == "easy_to_hard"
+
+    @property
     def takes_the_rest(self) -> bool:
         """Whether the stage's size is what the other stages leave."""
         weighted = any(mix.weight for mix in self.mixture.values())
         return self.share is None and self.tokens is None and weighted
+
+
+class LossModel(Settings):
+    """The model of counts by whose loss `easy_to_hard` sorts: n-grams of tokens, hashed, in two halves of the text,
+    each of which scores the other."""
+
+    corpora: tuple[str, ...] = ()
+    """What it learns from; by default all corpora that the schedule mixes."""
+    ngram: int = Field(3, ge=1, le=5)
+    """Tokens of the longest n-grams."""
+    bits: int = Field(22, ge=8, le=28)
+    """Buckets of a table of counts: 2 to the power of this. There are 4 tables of 4-byte counts for each length of
+    n-grams from 2."""
 
 
 def _table_of_repeats(value: object) -> object:
@@ -131,6 +156,8 @@ class ScheduleSettings(Settings):
     """By corpus: how often one pass reads what was kept of a cluster of near duplicates, by the documents that the
     cluster had. In `{2: 2, 5: 3}` those of 2 to 4 are read twice and larger ones three times; `fineweb2` is FineWeb-2's
     table, `{2: 2, 3: 3, 5: 5, 100: 8, 1000: 1}`."""
+    loss_model: LossModel = later(LossModel())
+    """What `order: easy_to_hard` sorts by."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ScheduleSettings:
@@ -150,6 +177,11 @@ class ScheduleSettings(Settings):
             if sum(stage.share or 0 for stage in active) > 1 + 1e-9:
                 raise ValueError(f"epoch {epoch}: the shares of its stages add up to more than 1")
         return self
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """What its stages mix."""
+        return tuple(dict.fromkeys(corpus for stage in self.stages for corpus in stage.mixture))
 
     def stages_of(self, epoch: int) -> list[StageSettings]:
         """The stages of `epoch` (from 1), in order."""

@@ -18,6 +18,7 @@ from pipeline.base.executor import Executor
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.heldout import HeldoutDocument, heldout_documents, write_heldout_sample
 from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.losses.build import build_losses
 from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
@@ -108,7 +109,12 @@ def build_data(
     )
     mixed = {corpus for stage in stages for corpus in stage.mixture}
     used = {name: folder for name, folder in tokens.items() if name in mixed}
-    build_schedule(schedule, used, out, near_duplicates)
+    ordered = {corpus for stage in stages if stage.takes_losses for corpus in stage.mixture}
+    losses = _made(out / "losses") if ordered else None
+    if losses is not None:
+        learned = {name: tokens[name] for name in sorted({*used, *data.loss_model.corpora})}
+        build_losses(data.loss_model, learned, ordered, losses, executor)
+    build_schedule(schedule, used, out, near_duplicates, losses)
     first_plan = Schedule.read(out).epoch(1)
     shards = ShardSettings(
         mode="within_shard" if data.shuffle == "within_shard" else "global",

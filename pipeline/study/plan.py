@@ -109,6 +109,13 @@ class StudyPlan:
                 raise ValueError(f"study.data.{name}.tokenizer: {data.tokenizer!r} is not in tokenizers.candidates")
             for corpus in {corpus for stage in data.stages or () for corpus in stage.mixture} - set(self.corpora):
                 raise ValueError(f"study.data.{name} mixes {corpus!r}, which is not in corpora")
+            for key, named in (
+                ("repeats_by_cluster", data.repeats_by_cluster),
+                ("loss_model", data.loss_model.corpora),
+            ):
+                for corpus in set(named) - set(self.corpora):
+                    known = did_you_mean(corpus, self.corpora)
+                    raise ValueError(f"study.data.{name}.{key}: {corpus!r} is not in corpora{known}")
         for corpus in study.heldout.bytes.keys() - set(self.corpora):
             known = did_you_mean(corpus, self.corpora)
             raise ValueError(f"study.heldout.bytes: {corpus!r} is not in corpora{known}")

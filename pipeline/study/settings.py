@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.base.settings import Settings, later, runtime
 from pipeline.base.suggestions import did_you_mean
 from pipeline.evaluation.lm_eval.training_items import WhileTraining
-from pipeline.sharding.settings import ClusterTable, StageSettings
+from pipeline.sharding.settings import ClusterTable, LossModel, StageSettings
 from pipeline.study.mixture_settings import MixtureSearch
 from pipeline.study.questions import Question
 from pipeline.study.results.design import ArmDesign, Design
@@ -65,6 +65,8 @@ class StudyData(Settings):
     seed: int = Field(1, ge=0)
     repeats_by_cluster: dict[str, ClusterTable] = later({})
     """As `schedule.repeats_by_cluster`, which data sets do not take over."""
+    loss_model: LossModel = later(LossModel())
+    """What stages whose order is `easy_to_hard` sort by, as `schedule.loss_model`."""
 
 
 class HeldoutSample(Settings):

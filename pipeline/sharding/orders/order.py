@@ -27,6 +27,8 @@ class Order:
     """As in a stage's `order:`."""
     bins: ClassVar[int] = 0
     """Bins in which the schedule counts documents for this order; 0 where it needs no count."""
+    beside: ClassVar[str] = ""
+    """Name of the numbers of documents (`pipeline.sharding.beside`) that it takes as `Described.beside`, if it does."""
 
     @classmethod
     def bins_of(cls, documents: Described) -> np.ndarray:

@@ -24,7 +24,9 @@ import numpy as np
 
 from pipeline.base.errors import ShardError
 from pipeline.base.ids import id64
+from pipeline.sharding.beside import read_beside
 from pipeline.sharding.keys import FRACTIONS, fractions
+from pipeline.sharding.losses.build import take_losses
 from pipeline.sharding.orders.order import Order
 from pipeline.sharding.orders.table import ORDERS
 from pipeline.sharding.schedule.amounts import Part, StageAmounts, epoch_amounts
@@ -106,26 +108,34 @@ def _between(sums: np.ndarray, start: Point, end: Point) -> int:
 
 
 def build_schedule(
-    settings: ScheduleSettings, tokens: Mapping[str, Path], out: Path, near_duplicates: Path | None = None
+    settings: ScheduleSettings,
+    tokens: Mapping[str, Path],
+    out: Path,
+    near_duplicates: Path | None = None,
+    losses: Path | None = None,
 ) -> ScheduleSummary:
     """Work out the schedule from the token stores (`tokens`: corpus -> folder) and write `out/schedule.json`, and
     beside it what the shuffle has to know of documents.
 
-    near_duplicates: folder of the clusters, which `repeats_by_cluster` goes by.
+    near_duplicates: folder of the clusters, which `repeats_by_cluster` goes by; losses: of the documents' losses, which
+    `easy_to_hard` goes by.
 
     Raises `ShardError` for a corpus that is missing or empty, a stage that comes out empty, or sizes that contradict.
     """
     mixed = {name: tokens[name] for name in tokens if any(name in stage.mixture for stage in settings.stages)}
     copies = write_copies(settings, mixed, near_duplicates, out)
-    stores = open_stores(dict(tokens), beside={name: beside_of(out, name) for name in copies})
+    lost = take_losses(settings, losses, out)
+    stores = open_stores(dict(tokens), beside={name: beside_of(out, name) for name in (*copies, *lost)})
     lines: dict[Part, _Line] = {}
     repeated: list[CopiesRow] = []
     for name in sorted(mixed):
-        lines |= _lines(stores[name], settings, repeated)
+        lines |= _lines(stores[name], settings, repeated if name in copies else None)
     available = {part: int(line.tokens[-1]) for part, line in lines.items()} | {
         Part(name, None): 0 for name, store in stores.items() if not store.documents
     }
-    epochs = tuple(_epoch(settings, epoch, stores, lines, available, copies) for epoch in range(1, settings.epochs + 1))
+    epochs = tuple(
+        _epoch(settings, epoch, stores, lines, available, copies, lost) for epoch in range(1, settings.epochs + 1)
+    )
     schedule = Schedule(epochs)
     schedule.write(out)
     return ScheduleSummary(
@@ -138,9 +148,9 @@ def build_schedule(
     )
 
 
-def _lines(store: TokenStore, settings: ScheduleSettings, repeated: list[CopiesRow]) -> dict[Part, _Line]:
+def _lines(store: TokenStore, settings: ScheduleSettings, repeated: list[CopiesRow] | None) -> dict[Part, _Line]:
     """Scan a store: documents and tokens per part and fraction, and documents by the bins of the stages' orders, each
-    as often as a pass reads it. repeated: takes how many documents that is how often, where clusters say so."""
+    as often as a pass reads it. repeated: takes how many documents that is how often; none where each is read once."""
     balanced = store.corpus in settings.language_temperature
     orders = [order for order in ORDERS.values() if order.bins and order.name in {s.order for s in settings.stages}]
     sums: dict[str | None, np.ndarray] = {}
@@ -150,11 +160,15 @@ def _lines(store: TokenStore, settings: ScheduleSettings, repeated: list[CopiesR
     for documents in scan(store):
         ids = id64(documents.ids)
         fraction = fractions(ids, settings.seed, store.corpus)
-        copies = np.ones(len(ids), dtype=np.int64) if beside is None else copies_of(beside, ids)
-        if beside is not None:
+        copies = np.ones(len(ids), dtype=np.int64)
+        if beside is not None and repeated is not None:
+            copies = copies_of(beside, ids)
             np.add.at(by_times[0], copies, 1)
             np.add.at(by_times[1], copies, documents.lengths)
-        bins = {order: order.bins_of(documents) for order in orders}
+        bins = {}
+        for order in orders:
+            known = read_beside(beside, order.beside, ids, np.nan) if order.beside and beside is not None else None
+            bins[order] = order.bins_of(documents._replace(beside=known))
         groups: list[tuple[str | None, Any]] = (
             [(name, documents.langs == i) for i, name in enumerate(documents.lang_names)] if balanced else []
         )
@@ -169,10 +183,11 @@ def _lines(store: TokenStore, settings: ScheduleSettings, repeated: list[CopiesR
                 by_order[order] += np.bincount(
                     counted[there], weights=copies[rows][there], minlength=order.bins
                 ).astype(np.int64)
-    repeated += [
-        CopiesRow(store.corpus, times, *(int(count) for count in by_times[:, times]))
-        for times in np.flatnonzero(by_times[0]).tolist()
-    ]
+    if repeated is not None:
+        repeated += [
+            CopiesRow(store.corpus, times, *(int(count) for count in by_times[:, times]))
+            for times in np.flatnonzero(by_times[0]).tolist()
+        ]
     zero = np.zeros((2, 1), dtype=np.int64)
     cumulated = {name: np.concatenate([zero, total.cumsum(axis=1)], axis=1) for name, total in sums.items()}
     return {Part(store.corpus, name): _Line(total[0], total[1], counts[name]) for name, total in cumulated.items()}
@@ -185,11 +200,13 @@ def _epoch(
     lines: Mapping[Part, _Line],
     available: Mapping[Part, int],
     copies: Mapping[str, str],
+    losses: Mapping[str, str],
 ) -> EpochPlan:
     stages = tuple(
         _stage(epoch, index, amounts, lines) for index, amounts in enumerate(epoch_amounts(settings, epoch, available))
     )
     corpora = sorted({part.corpus for stage in stages for part in stage.parts})
+    ordered = {part.corpus for stage in stages for part in stage.parts if stage.order.beside}
     return EpochPlan(
         epoch=epoch,
         seed=settings.seed,
@@ -198,6 +215,7 @@ def _epoch(
         corpora={name: stores[name].content_hash for name in corpora},
         stages=stages,
         copies={name: copies[name] for name in corpora if name in copies},
+        losses={name: losses[name] for name in sorted(ordered) if name in losses},
     )
 
 
@@ -218,7 +236,7 @@ def _stage(epoch: int, index: int, amounts: StageAmounts, lines: Mapping[Part, _
     for part in parts if order.bins else ():
         counts += part.repeats * lines[part.part].counts[order]
     documents = sum(part.documents for part in parts)
-    return StagePlan(index, stage.name, order.settle(stage, counts), documents, tokens, parts)
+    return StagePlan(index, stage.name, order.settle(stage, counts), documents, tokens, parts, stage.descending)
 
 
 def _rows(schedule: Schedule) -> list[ScheduleRow]:

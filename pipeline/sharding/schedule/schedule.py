@@ -75,6 +75,8 @@ class StagePlan:
     documents: int
     tokens: int
     parts: tuple[PartPlan, ...]
+    descending: bool = False
+    """Whether the order goes the other way."""
 
     def parts_of(self, corpus: str) -> list[PartPlan]:
         """The parts that are the corpus or a language of it."""
@@ -88,6 +90,7 @@ class StagePlan:
 
     def to_json(self) -> dict[str, Any]:
         head = {"index": self.index, "name": self.name} | self.order.to_json()
+        head |= {"descending": True} if self.descending else {}
         parts = [part.to_json() for part in self.parts]
         return head | {"documents": self.documents, "tokens": self.tokens, "parts": parts}
 
@@ -96,7 +99,8 @@ class StagePlan:
         order = check(ORDERS[data["order"]], data)
         parts = tuple(PartPlan.from_json(part) for part in data["parts"])
         head = check(tuple[int, str], (data["index"], data["name"]))
-        return cls(*head, order, *check(tuple[int, int], (data["documents"], data["tokens"])), parts)
+        descending = check(bool, data.get("descending", False))
+        return cls(*head, order, *check(tuple[int, int], (data["documents"], data["tokens"])), parts, descending)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class EpochPlan:
     stages: tuple[StagePlan, ...]
     copies: Mapping[str, str] = field(default_factory=dict)
     """Hashes of how often a pass reads documents, of the corpora that repeat some, sorted by corpus."""
+    losses: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the documents' losses, of the corpora that an order puts by them, sorted by corpus."""
 
     @property
     def documents(self) -> int:
@@ -139,8 +145,8 @@ class EpochPlan:
     def to_json(self) -> dict[str, Any]:
         head = {"epoch": self.epoch, "seed": self.seed, "permutation": self.permutation}
         read = {"tokenizer": asdict(self.tokenizer), "sources": dict(self.corpora)}
-        repeating = {"copies": dict(self.copies)} if self.copies else {}
-        return head | read | repeating | {"stages": [stage.to_json() for stage in self.stages]}
+        beside = {name: dict(of) for name, of in (("copies", self.copies), ("losses", self.losses)) if of}
+        return head | read | beside | {"stages": [stage.to_json() for stage in self.stages]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochPlan:
@@ -148,9 +154,11 @@ class EpochPlan:
         head = check(
             tuple[int, int, str, TokenizerRef], [data[key] for key in ("epoch", "seed", "permutation", "tokenizer")]
         )
-        copies = dict(sorted(check(dict[str, str], data.get("copies", {})).items()))
-        plan = cls(*head, dict(sorted(check(dict[str, str], data["sources"]).items())), stages, copies)
-        strange = {*copies, *(part.corpus for stage in stages for part in stage.parts)} - plan.corpora.keys()
+        copies, losses = (
+            dict(sorted(check(dict[str, str], data.get(key, {})).items())) for key in ("copies", "losses")
+        )
+        plan = cls(*head, dict(sorted(check(dict[str, str], data["sources"]).items())), stages, copies, losses)
+        strange = {*copies, *losses, *(part.corpus for stage in stages for part in stage.parts)} - plan.corpora.keys()
         if strange or plan.tokenizer.dtype not in DTYPE_BYTES:
             found = f"the corpus {min(strange)!r}" if strange else f"tokens of type {plan.tokenizer.dtype!r}"
             raise ValueError(f"epoch {plan.epoch}: {found} is none that it knows")

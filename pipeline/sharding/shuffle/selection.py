@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.ids import id64
+from pipeline.sharding.beside import read_beside
 from pipeline.sharding.keys import fractions, keys
 from pipeline.sharding.schedule.copies import copies_of
 from pipeline.sharding.schedule.schedule import EpochPlan, StagePlan
@@ -35,7 +36,10 @@ def select(
     chosen = np.repeat(np.arange(len(ids)), count)
     copies = np.arange(len(chosen)) - np.repeat(np.cumsum(count) - count, count) + first_copy[chosen]
     sort_keys = keys(ids[chosen], epoch.seed, epoch.epoch, stage.index, corpus, copies)
-    return chosen, stage.order.arrange(sort_keys, documents, chosen)
+    if stage.order.beside and file.beside is not None:
+        documents = documents._replace(beside=read_beside(file.beside, stage.order.beside, ids, np.nan))
+    arranged = stage.order.arrange(sort_keys, documents, chosen)
+    return chosen, ~arranged if stage.descending else arranged
 
 
 def _of_language(documents: Described, lang: str) -> np.ndarray:

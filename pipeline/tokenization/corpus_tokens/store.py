@@ -153,6 +153,8 @@ class Described(NamedTuple):
     """Reading grade, float64 [n]; NaN where there is none, or the store has no such column."""
     sizes: np.ndarray
     """UTF-8 bytes, int64 [n]."""
+    beside: np.ndarray | None = None
+    """A number of each that is not in the store, [n], where whoever reads it knows one."""
 
 
 def describe(batch: pa.RecordBatch) -> Described:

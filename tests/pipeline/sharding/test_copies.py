@@ -119,7 +119,7 @@ def test_what_is_missing_is_named(stores: dict[str, Path], clusters: Path, tmp_p
         schedule_of(stores, tmp_path / "none", None)
     schedule_of(stores, tmp_path / "schedule", clusters)
     plan = Schedule.read(tmp_path / "schedule").epoch(1)
-    with pytest.raises(ShardError, match="documents of web repeat, as its schedule says"):
+    with pytest.raises(ShardError, match="documents of web are read as its schedule's folder says"):
         build_epoch(plan, stores, ShardSettings(), tmp_path / "a", InProcess())
     (tmp_path / "schedule" / "documents" / "web" / "copies.npy").unlink()
     with pytest.raises(ShardError, match=r"copies of documents: .*; materialize the schedule again"):
