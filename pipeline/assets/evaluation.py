@@ -30,6 +30,7 @@ from pipeline.evaluation.lm_eval.training_items import (
 )
 from pipeline.evaluation.loading import usable_device
 from pipeline.evaluation.results import SuiteResult, not_possible
+from pipeline.evaluation.suites.few_shot import FewShotDetails
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, evaluate_suite
 from pipeline.evaluation.suites.table import Suite, read_result
@@ -219,8 +220,11 @@ def _suite_metadata(summary: SuiteResult, folder: Path) -> Metadata:
 
 def _suite_pictures(summary: SuiteResult, folder: Path) -> Mapping[str, bytes]:
     from pipeline.reporting.plots.length import length_png
+    from pipeline.reporting.plots.shots import shots_png
 
     details = read_result(folder).details
-    if not isinstance(details, LengthDetails):
-        return {}
-    return {"loss_by_position": length_png(details.curves, details.trained_context)}
+    if isinstance(details, LengthDetails):
+        return {"loss_by_position": length_png(details.curves, details.trained_context)}
+    if isinstance(details, FewShotDetails):
+        return {f"by_shots_{unit}": shots_png(curves) for unit, curves in details.by_unit().items()}
+    return {}

@@ -84,6 +84,11 @@ class Details:
         """What else was measured on the same text, by the name people read, in the score's unit."""
         return {}
 
+    def benchmark(self, task: str) -> str:
+        """The benchmark that a score's task is of, by the name that others know: the task itself, unless a suite scores
+        one in several ways."""
+        return task
+
     def unlike_published(self, task: str) -> str:
         """In two words, why published scores of a task are of something else; empty where they are not."""
         return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pipeline.base.archives import Archive
 from pipeline.evaluation.lm_eval.tasks import load_tasks
+from pipeline.evaluation.suites.few_shot import FewShotSuite
+from pipeline.evaluation.suites.fresh_text import FreshTextSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.reach import tokenizer_archives
@@ -16,6 +18,9 @@ def packages_of(flight: Flight) -> list[Archive]:
     archives = [source.archive for source in sources if source.archive is not None]
     archives += tokenizer_archives(flight)
     made = [profile.evaluation.suites[name] for name in flight.made("eval") if name in profile.evaluation.suites]
+    domains = [domain for suite in made if isinstance(suite, FreshTextSuite) for domain in suite.domains.values()]
+    of_domains = (source for domain in domains for source in domain.sources)
+    archives += [source.archive for source in of_domains if source.archive is not None]
     trains = flight.trains and profile.evaluation.while_training.data == "archive"
     decontaminates = bool(profile.curation.decontaminate_against) and "contamination" in flight.makes
     if trains or decontaminates or any(suite.reads_archive() for suite in made):
@@ -25,8 +30,14 @@ def packages_of(flight: Flight) -> list[Archive]:
 
 def benchmarks_of(flight: Flight) -> dict[str, LmEvalSuite]:
     """Suites whose items `datasets` fetches from the hub, by name."""
-    suites = ((name, flight.profile.evaluation.suites.get(name)) for name in flight.made("eval"))
-    return {name: suite for name, suite in suites if isinstance(suite, LmEvalSuite) and not suite.reads_archive()}
+    found = {}
+    for name in flight.made("eval"):
+        suite = flight.profile.evaluation.suites.get(name)
+        if isinstance(suite, FewShotSuite):
+            suite = suite.at(suite.shots[-1])
+        if isinstance(suite, LmEvalSuite) and not suite.reads_archive():
+            found[name] = suite
+    return found
 
 
 def fetch_benchmark(suite: LmEvalSuite) -> None:

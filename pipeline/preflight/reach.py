@@ -25,6 +25,7 @@ from pipeline.base.errors import SourceError
 from pipeline.base.redaction import address_of
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.sources.unit_listing import local_paths
+from pipeline.evaluation.suites.few_shot import FewShotSuite
 from pipeline.evaluation.suites.lm_eval import LmEvalSuite
 from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
@@ -112,6 +113,8 @@ def _benchmarks(flight: Flight, *, strict: bool) -> Iterator[Benchmark]:
             tasks = plan.settings.benchmarks.tasks
             yield Benchmark(f"ablation_items/{name}", "study.benchmarks", tasks, None, True)
     for name, suite in evaluation.suites.items():
+        if isinstance(suite, FewShotSuite):
+            suite = suite.at(suite.shots[-1])
         if isinstance(suite, LmEvalSuite) and not suite.reads_archive() and f"eval/{name}" in flight.makes:
             where = f"evaluation.suites.{name}"
             yield Benchmark(f"eval/{name}", where, suite.tasks, suite.own_tasks, strict or evaluation.strict)

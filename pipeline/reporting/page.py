@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.numbers import figure, minutes_or_hours, short, with_error
 from pipeline.evaluation.lm_eval.gold_answers import ANSWER_BITS, ANSWER_MARGIN
+from pipeline.evaluation.suites.few_shot import FewShotDetails
 from pipeline.evaluation.suites.length import LengthDetails
 from pipeline.evaluation.suites.samples import SamplesDetails
 from pipeline.reporting.facts import Facts
@@ -21,6 +22,7 @@ from pipeline.reporting.plots.length import length_png
 from pipeline.reporting.plots.loss import loss_curve_png
 from pipeline.reporting.plots.mixture import mixture_png
 from pipeline.reporting.plots.scores import scores_png
+from pipeline.reporting.plots.shots import shots_png
 from pipeline.reporting.plots.tokenizers import tokenizer_png
 from pipeline.reporting.plots.waterfall import waterfall_png
 from pipeline.reporting.scores import best_beside, headline, not_possible_rows, plottable, score_name, score_rows
@@ -47,6 +49,9 @@ def report_html(facts: Facts) -> str:
         score_tables=list(_score_tables(facts)),
         not_possible=not_possible_rows(facts.scorecard) if facts.scorecard is not None else [],
         length_pictures=[length_png(it.curves, it.trained_context) for it in details if isinstance(it, LengthDetails)],
+        shots_pictures=[
+            shots_png(curves) for it in details if isinstance(it, FewShotDetails) for curves in it.by_unit().values()
+        ],
         loss_picture=loss_curve_png(facts.metrics, validation, corpora) if facts.metrics else None,
         choices=list(_choices(facts.run)) if facts.run else [],
         mixture_picture=mixture_png(facts.stages, corpora=corpora) if facts.stages else None,

@@ -55,7 +55,8 @@ class Known:
 
 def chance_of(score: Score, known: Known) -> float | None:
     """What guessing gives, for a share of right answers of a task where that is known."""
-    return known.baselines.chance.get(score.task) if score.metric in ("acc", "acc_norm") else None
+    task = known.scored.result.details.benchmark(score.task)
+    return known.baselines.chance.get(task) if score.metric in ("acc", "acc_norm") else None
 
 
 def guessing(score: Score, known: Known) -> Iterator[Comparison]:
@@ -89,7 +90,7 @@ def earlier_models(score: Score, known: Known) -> Iterator[Comparison]:
 def published(score: Score, known: Known) -> Iterator[Comparison]:
     """Numbers from papers and model cards, also those that were taken in another way."""
     differs = known.scored.result.details.unlike_published(score.task)
-    for item in known.baselines.of(score.task, score.metric):
+    for item in known.baselines.of(known.scored.result.details.benchmark(score.task), score.metric):
         yield _against(
             *(score, item.model, "published", item.value),
             stderr=item.stderr,
