@@ -13,13 +13,13 @@ from pipeline.evaluation.scores import tells
 from pipeline.evaluation.suites.bits_per_byte import ENGLISH
 from pipeline.study.report.tables import table
 from pipeline.study.results.runs_table import read_csv, write_csv
-from pipeline.study.results.signal import ALL_TEXT, BITS, LEAST_RATIO, Share, Signal
+from pipeline.study.results.signal import ALL_TEXT, BITS, LAST_CHECKPOINTS, LEAST_RATIO, Share, Signal
 
 SIGNAL_FILE: Final = "signal.csv"
 COLUMNS: Final = (
     *("of", "metric", "arms", "runs", "mean", "noise", "signal", "ratio", "told_apart"),
     *("verdicts", "of_verdicts", "pairs", "of_pairs", "decisions", "of_decisions", "kept"),
-    *("items", "least_parameters", "most_parameters"),
+    *("items", "least_parameters", "most_parameters", "checkpoint_noise"),
 )
 ACCURACY: Final = ("acc", "acc_norm")
 KINDS: Final = (
@@ -27,6 +27,10 @@ KINDS: Final = (
     ("accuracy", ACCURACY),
     ("bits per byte of right answers", ("answer_bits_per_byte",)),
     ("margin of right answers", ("answer_margin",)),
+)
+OF_CHECKPOINTS: Final = (
+    f"*Of checkpoints*: one standard deviation of a run's last {LAST_CHECKPOINTS} checkpoints about a straight line, "
+    "pooled over runs: of held-out text by the smaller sample that is scored on the way. "
 )
 
 
@@ -43,7 +47,7 @@ def rows_of(found: Sequence[Signal]) -> list[dict[str, Any]]:
         figures = (item.mean, item.noise, item.signal, item.ratio, item.told_apart)
         shares = (part for share in (item.verdicts, item.pairs, item.decisions) for part in (share.right, share.of))
         values = (item.group, item.metric, item.arms, item.runs, *map(_plain, figures), *shares, item.kept)
-        of_models = (item.items, item.least_parameters, item.most_parameters)
+        of_models = (item.items, item.least_parameters, item.most_parameters, item.checkpoint_noise)
         rows.append(dict(zip(COLUMNS, (*values, *of_models), strict=True)))
     return rows
 
@@ -85,11 +89,14 @@ def signal_markdown(found: Sequence[Signal]) -> str:
             shares = (_together([getattr(item, name) for item in items]) for name in ("verdicts", "pairs", "decisions"))
             kept = f"{sum(item.kept for item in items)}"
             summary.append([words, str(len(items)), kept, middle, *map(_percent, shares)])
-    columns = ["of", "metric", "arms", "runs", "mean", "noise", "signal", "signal/noise", "told apart"]
+    checkpoints = any(item.checkpoint_noise is not None for item in found)
+    columns = ["of", "metric", "arms", "runs", "mean", "noise", "signal"]
+    columns += [*(["of checkpoints"] if checkpoints else []), "signal/noise", "told apart"]
     rows = [
         [
             *(item.group, item.metric, str(item.arms), str(item.runs)),
             *map(_figure, (item.mean, item.noise, item.signal)),
+            *([_figure(item.checkpoint_noise)] if checkpoints else []),
             "-" if item.ratio is None else f"{item.ratio:.2f}",
             *(_figure(item.told_apart), str(item.verdicts), str(item.pairs), str(item.decisions)),
             "yes" if item.kept else "no",
@@ -99,7 +106,9 @@ def signal_markdown(found: Sequence[Signal]) -> str:
     return (
         f"{table(head, summary)}\n\n{table([*columns, 'verdicts', 'pairs', 'decisions', 'kept'], rows)}\n\n"
         "*Noise*: one standard deviation over seeds within an arm, pooled. *Signal*: one standard deviation of the "
-        "arms' means, without what that noise adds to it. *Told apart*: the smallest difference of two arms' means "
+        "arms' means, without what that noise adds to it. "
+        f"{OF_CHECKPOINTS if checkpoints else ''}"
+        "*Told apart*: the smallest difference of two arms' means "
         "over three seeds that is twice its standard error. *Verdicts*: arms whose difference from their reference "
         "in bits per byte is significant, and how many of them differ in the same sense by this metric; *pairs*: "
         "the same of all pairs of arms. *Decisions*: single runs of a lower rung that put two recipes in the order "

@@ -5,6 +5,9 @@ In: runs with what they were scored by. Out: a row a metric.
 - Noise is how far runs of one recipe spread over seeds, pooled over the arms; signal how far the arms' means spread,
   less what that noise alone would spread them (Heineman et al. 2025, "Signal and Noise", whose signal is the largest
   difference of two models and whose noise that of a run's last checkpoints).
+- Noise of checkpoints is how far a run's last `LAST_CHECKPOINTS` scores lie from a straight line through them, pooled
+  over runs (the noise of Heineman et al.; the line takes away what training still gained between them). It needs no
+  second seed, and says how much of a difference is where a run happened to stop.
 - Verdicts are the study's own in bits per byte: arms whose difference from their reference, or from each other, is
   significant. A metric reproduces one where its own difference of the means has the sign that says the same; a
   difference of nothing reproduces nothing.
@@ -29,6 +32,8 @@ from pipeline.study.results.results import Results, difference, ends
 from pipeline.study.results.run_result import FINISHED, POOLED
 
 LEAST_RATIO: Final = 1.0
+LAST_CHECKPOINTS: Final = 5
+"""Of each run, as many or those there are; at least three tell a spread from a line."""
 BITS: Final = "bits per byte"
 ALL_TEXT: Final = "all held-out text"
 Ladders = Sequence[Sequence[Sequence[str]]]
@@ -49,6 +54,8 @@ class Measure:
     higher_is_better: bool = True
     items: int | None = None
     """How many of its items a run was scored on, the fewest; none where that is not known."""
+    courses: Sequence[Sequence[tuple[float, float]]] = ()
+    """Of each run that was scored at several checkpoints: (tokens, value), in order."""
 
     @property
     def name(self) -> str:
@@ -81,6 +88,8 @@ class Signal:
     mean: float
     noise: float | None
     """Standard deviation over seeds, pooled; none without two seeds of one arm."""
+    checkpoint_noise: float | None
+    """Standard deviation of runs' last checkpoints about a line, pooled; none where no run has three."""
     signal: float | None
     """Standard deviation of the arms' means without the noise in them; none with fewer than two arms."""
     verdicts: Share
@@ -119,6 +128,7 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
     """
     values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     less: dict[tuple[str, str], bool] = {}
+    courses: dict[tuple[str, str], list[list[tuple[float, float]]]] = {}
     items: dict[tuple[str, str], int] = {}
 
     def add(
@@ -133,7 +143,9 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
     finished = [run for run in results.runs if run.state == FINISHED]
     for run in finished:
         for corpus, value in run.scores.items():
-            add(ALL_TEXT if corpus == POOLED else corpus, BITS, run.arm, run.seed, value, True)
+            group = ALL_TEXT if corpus == POOLED else corpus
+            add(group, BITS, run.arm, run.seed, value, True)
+            courses.setdefault((group, BITS), []).append([*run.curves.get(corpus, ())])
         for name, value in run.benchmarks.items():
             task, _, metric = name.partition(":")
             if metric != _NO_SCORES:
@@ -145,7 +157,7 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
             less_is_better = str(row["higher_is_better"]) != "True"
             of_run = (row["task"], row["metric"], row["arm"], int(row["seed"]))
             add(*of_run, float(row["value"]), less_is_better, float(row.get("count") or 0))
-    found = [Measure(*key, arms, not less[key], items.get(key)) for key, arms in values.items()]
+    found = [Measure(*key, arms, not less[key], items.get(key), courses.get(key, ())) for key, arms in values.items()]
     return sorted(found, key=lambda item: (item.metric != BITS, item.group != ALL_TEXT))
 
 
@@ -205,6 +217,7 @@ def _signal(
         runs=sum(map(len, groups.values())),
         mean=statistics.fmean(value for group in groups.values() for value in group),
         noise=noise,
+        checkpoint_noise=spread_about_lines([course[-LAST_CHECKPOINTS:] for course in measure.courses]),
         signal=_spread(list(groups.values()), noise),
         verdicts=_reproduced(measure, verdicts),
         pairs=_reproduced(measure, pairs),
@@ -221,6 +234,19 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> float | None:
     squares = math.fsum(statistics.variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
     freedom = sum(len(group) - 1 for group in groups)
     return math.sqrt(squares / freedom) if freedom else None
+
+
+def spread_about_lines(courses: Iterable[Sequence[tuple[float, float]]]) -> float | None:
+    """The root of the mean squared distance of values from the least-squares line of their own course, each course
+    weighted by its degrees of freedom; none where no course has three points at different places."""
+    squares, freedom = [], 0
+    for course in courses:
+        if len({at for at, _ in course}) > 2:
+            places, values = zip(*course, strict=True)
+            line = statistics.linear_regression(places, values)
+            squares += [(value - line.intercept - line.slope * at) ** 2 for at, value in course]
+            freedom += len(course) - 2
+    return math.sqrt(math.fsum(squares) / freedom) if freedom else None
 
 
 def _spread(groups: Sequence[Sequence[float]], noise: float | None) -> float | None:

@@ -8,7 +8,7 @@ from small_study import BASE, ROPE, results, run, small_study
 
 from pipeline.evaluation.scores.tells import read_table
 from pipeline.study.report.signal_table import rows_of, signal_markdown, write_known
-from pipeline.study.results.signal import LEAST_RATIO, Share, measures, pooled_deviation, signals
+from pipeline.study.results.signal import LEAST_RATIO, Share, measures, pooled_deviation, signals, spread_about_lines
 from pipeline.study.settings import StudySettings
 
 BENCHMARKS = {  # by arm and seed: the right answers' bits fall as the held-out text's do, accuracy says nothing
@@ -134,3 +134,33 @@ def test_a_study_replaces_its_own_rows_in_the_table_that_scorecards_read(scored,
     assert (arc.items, arc.runs, arc.kept, arc.noise) == (50, 9, True, pytest.approx(0.1))
     assert 0 < arc.least_parameters <= arc.most_parameters
     assert {row.task for row in rows if row.metric == "bits_per_byte"} == {"english"}
+
+
+def test_noise_of_checkpoints_is_about_a_line_and_of_the_last_ones_alone():
+    line = [(1.0, 3.0), (2.0, 2.5), (3.0, 2.0)]
+    assert spread_about_lines([line]) == pytest.approx(0.0)
+    assert spread_about_lines([line[:2], [(1.0, 3.0)] * 4]) is None
+    bent = [(0.0, 0.0), (1.0, 3.0), (2.0, 0.0)]  # about the line at 1: -1, 2, -1, with one degree of freedom
+    assert spread_about_lines([bent, line]) == pytest.approx((6 / 2) ** 0.5)
+
+
+def test_held_out_text_has_the_noise_of_its_curve_and_a_benchmark_of_which_one_score_is_known_has_none(study):
+    def bent(seed, end):
+        at = run("baseline", seed, end)
+        early = [(tokens, 9.0 + tokens % 7) for tokens in (100, 200)]  # before the last five, whatever they are
+        curve = [(tokens, 2.0 + 0.3 * (number == 2)) for number, tokens in enumerate((2000, 3000, 4000, 5000, 6000))]
+        return dataclasses.replace(at, curves={"all": [*early, *curve]}, benchmarks={"arc:acc": 0.25})
+
+    scored = results(study, [bent(1, 3.0), bent(2, 3.1)])
+    found = {item.group: item for item in signals(scored, measures(scored))}
+    squares = 4 * 0.06**2 + 0.24**2  # about the mean, since the middle one tilts no line
+    assert found["all held-out text"].checkpoint_noise == pytest.approx((squares / 3) ** 0.5)
+    assert (found["arc"].checkpoint_noise, found["books"].checkpoint_noise) == (None, None)
+    text = signal_markdown(list(found.values()))
+    assert "| of checkpoints | signal/noise |" in text
+    assert "last 5 checkpoints about a straight line" in text
+
+
+def test_a_study_without_curves_has_no_column_of_checkpoints(study):
+    flat = results(study, [dataclasses.replace(run("baseline", seed, 3.0), curves={}) for seed in (1, 2)])
+    assert "of checkpoints" not in signal_markdown(signals(flat, measures(flat)))
