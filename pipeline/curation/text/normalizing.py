@@ -16,6 +16,7 @@ from pipeline.curation.text.gutenberg import strip_gutenberg
 from pipeline.curation.text.markup import has_tags, strip_tables, strip_tags
 from pipeline.curation.text.normal_form import normal_form
 from pipeline.curation.text.personal import mask_personal, mask_phones
+from pipeline.curation.text.personal_numbers import mask_numbers
 from pipeline.curation.text.settings import Normalizing
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u2060\ufeff\ufff9-\ufffb]")
@@ -82,6 +83,8 @@ def normalize(text: str, settings: Normalizing) -> str:
         text = mask_personal(text)
     if settings.mask_phones:
         text = mask_phones(text)
+    if settings.mask_numbers is not None:
+        text = mask_numbers(text, settings.mask_numbers)
     return text
 
 

@@ -29,7 +29,13 @@ _PHONE = re.compile(
 _MASKED_EMAIL = "email@example.com"
 _MASKED_IP = "22.214.171.124"
 _MASKED_PHONE = "+1-202-555-0100"
-MASKS = {"e-mail addresses": _MASKED_EMAIL, "IP addresses": _MASKED_IP, "phone numbers": _MASKED_PHONE}
+MASKS = {
+    "e-mail addresses": _MASKED_EMAIL,
+    "IP addresses": _MASKED_IP,
+    "phone numbers": _MASKED_PHONE,
+    "bank accounts": "GB33 BUKB 2020 1555 5555 55",
+    "payment cards": "4111 1111 1111 1111",
+}
 """By category, what stands in the text in place of one."""
 _MASKS = {category: mask.encode() for category, mask in MASKS.items()}
 

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from pipeline.base.settings import Settings, later
+
+
+class PersonalNumbers(Settings):
+    """Numbers that point at a person, told by their digits (extra `[personal]`)."""
+
+    phones: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
+    """Countries (ISO 3166, such as DE) whose phone numbers are replaced as they are written there, without a prefix."""
+    bank_accounts: bool = True
+    """IBANs."""
+    payment_cards: bool = True
+    """Numbers of 15 and 16 digits as cards have them, whose last digit fits; one in ten of other numbers' does too."""
 
 
 class Normalizing(Settings):
@@ -23,3 +38,5 @@ class Normalizing(Settings):
     """Replace e-mail addresses and public IP addresses, as FineWeb does."""
     mask_phones: bool = later(False)
     """Replace phone numbers: with a country's prefix (+44 20 7946 0958), or in the North American form."""
+    mask_numbers: PersonalNumbers | None = later(None)
+    """Replace phone numbers in countries' own forms, bank accounts and payment cards; `{}` has the defaults."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import CurationError
+from pipeline.base.settings import identity_of
+from pipeline.curation.text.normalizing import normalize
 from pipeline.curation.text.personal import MASKS, count_masks, mask_personal, mask_phones
+from pipeline.curation.text.personal_numbers import mask_numbers
+from pipeline.curation.text.settings import Normalizing, PersonalNumbers
 
 
 def test_mail_and_public_ip_addresses_are_masked() -> None:
@@ -57,3 +64,67 @@ def test_addresses_are_those_of_datatrove(text: str) -> None:
 
     formatter = PIIFormatter(email_replacement="email@example.com", ip_replacement="22.214.171.124")
     assert mask_personal(text) == formatter.format(text)
+
+
+ALL = PersonalNumbers(phones=("DE", "GB", "FR"))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Konto DE89 3704 0044 0532 0130 00, bitte", "Konto {bank accounts}, bitte"),
+        ("to GB82WEST12345698765432 TODAY", "to {bank accounts} TODAY"),
+        ("to GB82 WEST 1234 5698 7654 32 BY NOON", "to {bank accounts} BY NOON"),
+        ("card 5555 5555 5555 4444.", "card {payment cards}."),
+        ("card 378282246310005", "card {payment cards}"),
+        ("Tel. 030 901820 oder (089) 233-00", "Tel. {phone numbers} oder {phone numbers}"),
+        ("ring 020 7946 0958 now", "ring {phone numbers} now"),
+        ("au 01 42 68 53 00", "au {phone numbers}"),
+    ],
+)
+def test_numbers_that_a_country_a_bank_or_a_card_has_are_masked(text: str, masked: str) -> None:
+    pytest.importorskip("phonenumbers")
+    pytest.importorskip("stdnum")
+    done = mask_numbers(text, ALL)
+    assert done == masked.format(**MASKS)
+    assert mask_numbers(done, ALL) == done
+    assert count_masks(done.encode()) == {
+        category: masked.count(f"{{{category}}}") for category in MASKS if f"{{{category}}}" in masked
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in 1914 and 1918, at 10:30 on 12.05.2024, 3.14159265",
+        "DE89 3704 0044 0532 0130 01 is one digit off",
+        "order 5555 5555 5555 4445",
+        "page 12, pp. 100-123, ISBN 978-3-16-148410-0",
+        "a 4111111111111111a token",
+        "no number at all",
+    ],
+)
+def test_numbers_that_are_none_of_these_stay(text: str) -> None:
+    pytest.importorskip("phonenumbers")
+    pytest.importorskip("stdnum")
+    assert mask_numbers(text, ALL) == text
+
+
+def test_each_kind_of_number_is_a_switch_of_its_own_in_what_is_cleaned() -> None:
+    pytest.importorskip("phonenumbers")
+    pytest.importorskip("stdnum")
+    text = "DE89370400440532013000, 5555555555554444, Tel. 030 901820"
+    given_ = {"phones": ["DE"], "bank_accounts": False, "payment_cards": False}
+    cleaned = normalize(text, Normalizing.model_validate({"mask_numbers": given_}))
+    assert cleaned == f"DE89370400440532013000, 5555555555554444, Tel. {MASKS['phone numbers']}"
+    assert normalize(text, Normalizing()) == text
+    assert "mask_numbers" not in identity_of(Normalizing())
+    with pytest.raises(CurationError, match="'ZZ' is no country whose phone numbers are known"):
+        mask_numbers(text, PersonalNumbers(phones=("ZZ",)))
+
+
+def test_without_the_packages_it_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "stdnum", None)
+    monkeypatch.setitem(sys.modules, "stdnum.luhn", None)
+    with pytest.raises(CurationError, match=r"pip install 'squeeze-gpt\[personal\]'"):
+        mask_numbers("5555555555554444", PersonalNumbers())
