@@ -2,14 +2,19 @@
 
 The one shape of encoded text everywhere in the project is `large_list<uint16 | uint32>`: int64 offsets over one
 contiguous buffer of ids. These functions only make, extend and cut such arrays; nothing here knows a tokenizer.
+
+Numbers pass between numpy and Arrow as buffers (`numbers`, `from_numbers`). `to_numpy`, `np.asarray` and `pa.array` do
+the same, but Arrow imports pandas for the first of them, where that is installed: as long as encoding 30 MB takes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.base.errors import TokenizerError
 
@@ -30,7 +35,7 @@ def as_strings(texts: Strings) -> pa.Array:
         large = texts.cast(pa.large_string())
         if large.num_chunks == 1:
             return large.chunk(0)
-        return pa.concat_arrays(large.chunks) if large.num_chunks else pa.array([], pa.large_string())
+        return pa.concat_arrays(large.chunks) if large.num_chunks else pa.nulls(0, pa.large_string())
     return texts.cast(pa.large_string())
 
 
@@ -48,18 +53,57 @@ def offsets_of(array: Any) -> np.ndarray[Any, Any]:
     return np.frombuffer(array.buffers()[1], dtype=dtype, count=end)[array.offset :]
 
 
+def numbers(column: Strings) -> np.ndarray[Any, Any]:
+    """A column of integers or floats, as a view; one of several chunks is joined. Raises ValueError for nulls."""
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks == 1:
+            return numbers(column.chunk(0))
+        dtype = np.dtype(column.type.to_pandas_dtype())
+        return np.concatenate([np.empty(0, dtype), *map(numbers, column.chunks)])
+    if column.null_count:
+        raise ValueError(f"{column.null_count} of {len(column)} numbers are missing")
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    if not len(column):  # whose buffer may be missing
+        return np.empty(0, dtype)
+    return np.frombuffer(column.buffers()[1], dtype, column.offset + len(column))[column.offset :]
+
+
+def from_numbers(values: np.ndarray[Any, Any]) -> pa.Array:
+    """The inverse of `numbers`, without a copy where the values are contiguous: they must not change afterwards."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def filled(column: Strings, value: Any) -> Strings:
+    """The column with `value` for what is missing; the same object where nothing is."""
+    return pc.fill_null(column, value) if column.null_count else column
+
+
+def joined_strings(chunks: Sequence[pa.Array]) -> pa.Array:
+    """String arrays without nulls as one, whose buffers hold nothing else and begin at 0."""
+    lengths = [np.diff(offsets_of(chunk)) for chunk in chunks]
+    starts = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths])).astype(np.int32)
+    data = []
+    for chunk in chunks:
+        first, last = offsets_of(chunk)[[0, -1]].tolist()
+        if last > first:
+            data.append(memoryview(chunk.buffers()[2])[first:last])
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(b"".join(data))]
+    return pa.Array.from_buffers(pa.string(), len(starts) - 1, buffers)
+
+
 def list_array(offsets: np.ndarray[Any, Any], values: np.ndarray[Any, Any], dtype: str) -> pa.Array:
     """Ids of N documents as `large_list<dtype>`: offsets int64 (N + 1), values any unsigned dtype (tokens)."""
     return pa.LargeListArray.from_arrays(
-        pa.array(np.ascontiguousarray(offsets, dtype=np.int64)),
-        pa.array(values.astype(dtype, copy=False)),
+        from_numbers(offsets.astype(np.int64, copy=False)),
+        from_numbers(values.astype(dtype, copy=False)),
     )
 
 
 def list_parts(lists: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Offsets (int64, starting at 0) and values of a list array, as views; slices are honoured."""
-    offsets = np.asarray(lists.offsets)
-    values = np.asarray(lists.values)
+    offsets = numbers(lists.offsets)
+    values = numbers(lists.values)
     first = int(offsets[0]) if len(offsets) else 0
     return (offsets - first if first else offsets), values[first : int(offsets[-1])]
 

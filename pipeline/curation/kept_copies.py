@@ -22,11 +22,10 @@ from pipeline.base.arrow import fixed_bytes
 from pipeline.base.parquet import read_table
 from pipeline.curation.contamination import contaminated_rows
 from pipeline.curation.doc_ids import contains_ids, ids_of
-from pipeline.curation.duplicates.near_duplicates import CLUSTERS_FILE
 from pipeline.curation.filters.verdicts import SIGNALS, verdicts
 from pipeline.curation.quality.scoring import QualityScores
 from pipeline.curation.settings import CorpusSettings
-from pipeline.curation.tables import iter_rows
+from pipeline.curation.tables import CLUSTERS_FILE, iter_rows
 
 _COLUMNS: Final = ("corpus", "row", "doc_id", "cluster", "size", "heldout")
 

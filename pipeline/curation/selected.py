@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import from_numbers, numbers
 from pipeline.base.errors import CurationError
 from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.doc_ids import DOC_ID
@@ -46,7 +47,7 @@ class SelectedPart:
             low, high = np.searchsorted(self.rows, [start, start + batch.num_rows])
             if low < high:
                 whole = high - low == batch.num_rows  # as where a corpus keeps nearly everything: nothing is copied
-                kept = batch if whole else batch.take(pa.array(self.rows[low:high] - start))
+                kept = batch if whole else batch.take(from_numbers(self.rows[low:high] - start))
                 if not kept.column("doc_id").equals(self.ids.slice(low, high - low)):
                     raise CurationError(
                         f"{self.selection} selects other documents than {self.path.parent} holds: they do not belong "
@@ -64,7 +65,7 @@ def selected_parts(documents: Path, selection: Path) -> list[SelectedPart]:
     if not path.is_file():
         raise CurationError(f"{path} is missing: the corpus was not built")
     selected = read_table(path, columns=["row", "doc_id"])
-    rows, ids = selected.column("row").to_numpy(), selected.column("doc_id").combine_chunks()
+    rows, ids = numbers(selected.column("row")), selected.column("doc_id").combine_chunks()
     found, start, cuts = [], 0, Cuts.of(selection)
     for part in parts(documents):
         stop = start + read_metadata(part).num_rows

@@ -31,6 +31,8 @@ ROW_GROUP_ROWS: Final = 1 << 14
 WORTH_BYTES: Final = 24_000_000
 """Starting processes takes about a second, in which one core reads this much text word by word."""
 
+CLUSTERS_FILE: Final = "clusters.parquet"
+"""Of near duplicates: its name is here for those who read it without finding any."""
 CORE_FIELDS: Final = (
     pa.field("doc_id", DOC_ID, nullable=False),
     pa.field("text", pa.string(), nullable=False),

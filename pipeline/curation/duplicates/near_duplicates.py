@@ -39,10 +39,9 @@ from pipeline.curation.duplicates.document_rows import DocumentRows, load_rows
 from pipeline.curation.duplicates.heldout_join import candidate_pairs, scan_part, write_bitmap, write_prefixes
 from pipeline.curation.duplicates.shingle_sets import SetStore, write_sets
 from pipeline.curation.settings import NearDuplicateSettings
-from pipeline.curation.tables import WORTH_BYTES, TableWriter, hash_batches, iter_file
+from pipeline.curation.tables import CLUSTERS_FILE, WORTH_BYTES, TableWriter, hash_batches, iter_file
 
 NEAR_DUPLICATES_VERSION: Final = "3"
-CLUSTERS_FILE: Final = "clusters.parquet"
 SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.base.arrow import offsets_of
+from pipeline.base.arrow import from_numbers, offsets_of
 from trainer.data.shards import Packing, ShardEntry, rows_schema
 from trainer.data.streams import open_batches
 
@@ -85,8 +85,9 @@ def _batches(out: Path, shards: Sequence[ShardEntry], dtype: str) -> Iterator[tu
 def _rows_batch(rows: list[Row], first_token: int) -> pa.RecordBatch:
     offsets = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int32)
     spans = np.array([span for row in rows for span in row], dtype=np.int64).reshape(-1, 2)
+    starts, lengths = from_numbers(first_token + spans[:, 0]), from_numbers(spans[:, 1].astype(np.int32))
     columns = [
-        pa.ListArray.from_arrays(pa.array(offsets), pa.array(column), type=field.type)
-        for column, field in zip((first_token + spans[:, 0], spans[:, 1].astype(np.int32)), rows_schema(), strict=True)
+        pa.ListArray.from_arrays(from_numbers(offsets), column, type=field.type)
+        for column, field in zip((starts, lengths), rows_schema(), strict=True)
     ]
     return pa.record_batch(columns, schema=rows_schema())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import fixed_bytes, from_fixed_bytes, offsets_of
+from pipeline.base.arrow import fixed_bytes, from_fixed_bytes, from_numbers, numbers, offsets_of
 from trainer.data.shards import DTYPE_BYTES, shard_schema
 
 
@@ -40,7 +40,7 @@ class Rows:
     def take(self, order: np.ndarray) -> Rows:
         """The documents at positions `order`, copied."""
         keys, ids, sources, sizes = (column[order] for column in (self.keys, self.ids, self.sources, self.bytes))
-        return Rows(keys, ids, sources, sizes, self.tokens.take(pa.array(order)))
+        return Rows(keys, ids, sources, sizes, self.tokens.take(from_numbers(order)))
 
     def slice(self, start: int, stop: int) -> Rows:
         """The documents [start, stop), as views."""
@@ -84,7 +84,7 @@ def rows_of(batch: pa.RecordBatch, source_id: int, itemsize: int) -> Rows:
 
 def bytes_of(batch: pa.RecordBatch) -> np.ndarray:
     """UTF-8 lengths of the documents, uint32 [n]."""
-    return batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.uint32, copy=False)
+    return numbers(batch.column("bytes")).astype(np.uint32, copy=False)
 
 
 def list_as_binary(column: Any, itemsize: int) -> pa.LargeBinaryArray:
@@ -106,7 +106,7 @@ def binary_as_list(array: pa.LargeBinaryArray, dtype: str) -> pa.ListArray:
         size // itemsize,
         [None, values.slice(int(offsets[0]), size) if size else pa.py_buffer(b"")],
     )
-    starts = pa.array(((offsets - offsets[0]) // itemsize).astype(np.int32))
+    starts = from_numbers(((offsets - offsets[0]) // itemsize).astype(np.int32))
     return pa.ListArray.from_arrays(starts, tokens, type=shard_schema(dtype).field("tokens").type)
 
 
@@ -114,8 +114,8 @@ def shard_batch(rows: Rows, dtype: str) -> pa.RecordBatch:
     """The documents as a record batch of a shard: no keys."""
     columns = [
         from_fixed_bytes(rows.ids),
-        pa.array(np.ascontiguousarray(rows.sources)),
-        pa.array(np.ascontiguousarray(rows.bytes)),
+        from_numbers(rows.sources),
+        from_numbers(rows.bytes),
         binary_as_list(rows.tokens, dtype),
     ]
     return pa.record_batch(columns, schema=shard_schema(dtype))

@@ -18,7 +18,7 @@ from pipeline.base.arrow import fixed_bytes
 from pipeline.base.errors import ShardError
 from pipeline.base.ids import id64
 from pipeline.base.parquet import read_table
-from pipeline.curation.duplicates.near_duplicates import CLUSTERS_FILE
+from pipeline.curation.tables import CLUSTERS_FILE
 from pipeline.sharding.beside import read_beside, write_beside
 from pipeline.sharding.settings import ScheduleSettings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import fixed_bytes, from_fixed_bytes
+from pipeline.base.arrow import fixed_bytes, from_fixed_bytes, from_numbers, numbers
 from pipeline.base.errors import ShardError
 from pipeline.sharding.output.rows import Rows, reading_order
 
@@ -99,12 +99,12 @@ def copy_stretches(places: Places, maps: Sequence[memoryview], out: memoryview) 
 def write_run(places: Places, path: Path) -> None:
     """The documents as a run, the shuffle's temporary format; `files` is left out: a run's tokens are in one file."""
     columns = [
-        pa.array(places.keys),
+        from_numbers(places.keys),
         from_fixed_bytes(places.ids),
-        pa.array(places.sources),
-        pa.array(places.bytes),
-        pa.array(places.starts),
-        pa.array(places.sizes),
+        from_numbers(places.sources),
+        from_numbers(places.bytes),
+        from_numbers(places.starts),
+        from_numbers(places.sizes),
     ]
     batch = pa.record_batch(columns, schema=RUN_SCHEMA)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
@@ -118,11 +118,11 @@ def read_run(path: Path, number: int) -> Places:
     """
     try:
         with pa.memory_map(str(path)) as source:
-            key, ids, *numbers = pa.ipc.open_file(source).get_batch(0).columns
+            key, ids, *others = pa.ipc.open_file(source).get_batch(0).columns
     except (OSError, pa.ArrowException) as error:
         raise ShardError(
             f"{path}: a temporary run of the shuffle is damaged ({error}); delete its folder, run again"
         ) from None
-    source, size, start, length = (column.to_numpy(zero_copy_only=True) for column in numbers)
+    source, size, start, length = map(numbers, others)
     files = np.broadcast_to(np.int64(number), len(key))  # takes no memory
-    return Places(key.to_numpy(zero_copy_only=True), fixed_bytes(ids), source, size, start, length, files)
+    return Places(numbers(key), fixed_bytes(ids), source, size, start, length, files)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.arrow import numbers
+
 
 def skip_rows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """The batches without their first `rows` rows."""
@@ -23,7 +25,7 @@ def chunks(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
     pending: list[pa.RecordBatch] = []
     pending_bytes = 0
     for batch in batches:
-        ends = np.cumsum(np.asarray(batch.column("bytes")).astype(np.int64))
+        ends = np.cumsum(numbers(batch.column("bytes")).astype(np.int64))
         start = 0
         while start < batch.num_rows:
             before = int(ends[start - 1]) if start else 0

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, text_bytes
+from pipeline.base.arrow import as_strings, end_documents, fixed_bytes, from_numbers, numbers, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.corpus_tokens.chunks import chunks
 from pipeline.tokenization.corpus_tokens.prefetch import prefetched
@@ -72,7 +72,7 @@ def _encoded(
         verdict = None
         if bulk is not None:
             rows = np.flatnonzero(_id_share(chunk.column("doc_id")) < GATE_SHARE)
-            compared = pa.array(np.union1d(rows, np.asarray(sample_rows(texts))) if at_start else rows)
+            compared = from_numbers(np.union1d(rows, numbers(sample_rows(texts))) if at_start else rows)
             verdict = gate.submit(_compare, tokenizer, texts.take(compared), tokens.take(compared))
         at_start = False
         yield Encoded(chunk, end_documents(tokens, tokenizer.eot_id), verdict)
@@ -86,7 +86,7 @@ def _compare(tokenizer: Tokenizer, texts: pa.Array, tokens: pa.Array) -> int:
 
 
 def _check_bytes(corpus: str, chunk: pa.Table, texts: pa.Array) -> None:
-    wrong = np.flatnonzero(np.asarray(chunk.column("bytes")) != text_bytes(texts))
+    wrong = np.flatnonzero(numbers(chunk.column("bytes")) != text_bytes(texts))
     if len(wrong):
         row = int(wrong[0])
         raise TokenizerError(
@@ -98,5 +98,5 @@ def _check_bytes(corpus: str, chunk: pa.Table, texts: pa.Array) -> None:
 
 def _id_share(doc_ids: pa.ChunkedArray) -> np.ndarray:
     """Each document's place in [0, 1) by the first four bytes of its id, which is a hash: uniform and fixed."""
-    ids = pa.concat_arrays(doc_ids.chunks) if doc_ids.num_chunks else pa.array([], pa.binary(16))
+    ids = pa.concat_arrays(doc_ids.chunks) if doc_ids.num_chunks else pa.nulls(0, pa.binary(16))
     return fixed_bytes(ids)[:, :4].copy().view("<u4").ravel() / 2.0**32

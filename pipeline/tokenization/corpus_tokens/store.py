@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.arrow import fixed_bytes, offsets_of
+from pipeline.base.arrow import filled, fixed_bytes, numbers, offsets_of
 from pipeline.base.errors import ShardError
 from pipeline.base.exhaustion import is_out_of_memory
 from pipeline.tokenization.corpus_tokens.index import Split, TokenStoreIndex
@@ -160,15 +160,15 @@ class Described(NamedTuple):
 def describe(batch: pa.RecordBatch) -> Described:
     """Ids, lengths and languages of a batch's documents."""
     column = batch.column("lang")
-    encoded = pc.dictionary_encode(pc.fill_null(column, ""))
+    encoded = pc.dictionary_encode(filled(column, ""))
     names = encoded.dictionary.to_pylist()
-    langs = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    langs = numbers(encoded.indices).astype(np.int64)
     lengths = np.diff(offsets_of(batch.column("tokens"))).astype(np.int64)
     if "grade" in batch.schema.names:
-        grades = pc.fill_null(batch.column("grade"), float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
+        grades = numbers(filled(batch.column("grade"), float("nan"))).astype(np.float64)
     else:
         grades = np.full(batch.num_rows, np.nan)
-    sizes = batch.column("bytes").to_numpy(zero_copy_only=False).astype(np.int64)
+    sizes = numbers(batch.column("bytes")).astype(np.int64)
     return Described(fixed_bytes(batch.column("doc_id")), lengths, langs, names, grades, sizes)
 
 

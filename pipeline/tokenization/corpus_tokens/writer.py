@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import list_parts
+from pipeline.base.arrow import filled, fixed_bytes, from_fixed_bytes, from_numbers, joined_strings, list_parts, numbers
 from pipeline.base.files import TEMPORARY, whole_path
 from pipeline.base.finished import finish, is_finished
 from pipeline.tokenization.corpus_tokens.index import FileCounts, Split, SplitCounts
@@ -115,8 +115,8 @@ class TokenWriter:
     def _batch(self, columns: Sequence[Any], offsets: Any, values: Any) -> pa.RecordBatch:
         first, last = int(offsets[0]), int(offsets[-1])
         lists = pa.ListArray.from_arrays(
-            pa.array((offsets - first).astype(np.int32)),
-            pa.array(values[first:last]),
+            from_numbers((offsets - first).astype(np.int32)),
+            from_numbers(values[first:last]),
             type=self._schema.field("tokens").type,
         )
         return pa.RecordBatch.from_arrays([*map(_as_array, columns), lists], schema=self._schema)
@@ -138,15 +138,17 @@ class TokenWriter:
     def _canonical(self, table: pa.Table) -> pa.RecordBatch:
         """One batch with the same buffers for the same rows: no validity bitmaps, no slack, offsets from 0."""
         lists = table.column("tokens").chunks
-        lengths = np.concatenate([np.diff(np.asarray(part.offsets)) for part in lists])
+        lengths = np.concatenate([np.diff(numbers(part.offsets)) for part in lists])
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         values = np.concatenate([list_parts(part)[1] for part in lists])
         columns = [
-            pa.array(table.column("doc_id").to_pylist(), pa.binary(16)),
-            pa.array(np.concatenate([np.asarray(part) for part in table.column("bytes").chunks])),
-            pa.array(table.column("lang").to_pylist(), pa.string()),
+            from_fixed_bytes(np.concatenate([fixed_bytes(part) for part in table.column("doc_id").chunks])),
+            from_numbers(numbers(table.column("bytes"))),
+            joined_strings(table.column("lang").chunks),
             *(_floats(table.column(name)) for name in self._grade),
-            pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self._schema.field("tokens").type),
+            pa.ListArray.from_arrays(
+                from_numbers(offsets), from_numbers(values), type=self._schema.field("tokens").type
+            ),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
@@ -172,14 +174,14 @@ class TokenWriter:
     def _digest(self, batch: pa.RecordBatch) -> tuple[int, int, int]:
         """Feed a batch to the hashes; its documents, tokens and bytes."""
         offsets, values = list_parts(batch.column("tokens"))
-        sizes = np.asarray(batch.column("bytes"))
+        sizes = numbers(batch.column("bytes"))
         langs = "\n".join(batch.column("lang").to_pylist()) + "\n"
         self._hashes["doc_id"].update(b"".join(batch.column("doc_id").to_pylist()))
         self._hashes["bytes"].update(sizes.astype("<u4").data)
         self._hashes["lang"].update(langs.encode())
         self._hashes["lengths"].update(np.diff(offsets).astype("<i8").data)
         for name in self._grade:
-            self._hashes[name].update(np.asarray(batch.column(name)).astype("<f4").data)
+            self._hashes[name].update(numbers(batch.column(name)).astype("<f4").data)
         self._hashes["tokens"].update(np.ascontiguousarray(values).data)
         return batch.num_rows, len(values), int(sizes.sum())
 
@@ -188,7 +190,7 @@ class TokenWriter:
 
 
 def _floats(column: pa.ChunkedArray) -> pa.Array:
-    return pa.array(np.concatenate([np.asarray(part) for part in column.chunks]), pa.float32())
+    return from_numbers(numbers(filled(column, float("nan"))).astype(np.float32, copy=False))
 
 
 def _as_array(column: Any) -> pa.Array:

@@ -20,7 +20,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.arrow import Strings, as_strings, differing_rows, list_parts, offsets_of, text_bytes
+from pipeline.base.arrow import Strings, as_strings, differing_rows, from_numbers, list_parts, offsets_of, text_bytes
 from pipeline.base.errors import TokenizerError
 from pipeline.tokenization.formats.card import TokenizerCard
 from trainer.data.shards import dtype_for
@@ -111,7 +111,7 @@ class Tokenizer(ABC):
         if table is None:
             return pa.array([self.decode_bytes(ids) for ids in lists.to_pylist()], pa.large_binary())
         offsets, values = list_parts(lists)
-        pieces = table.take(pa.array(values))
+        pieces = table.take(from_numbers(values))
         starts = pa.py_buffer(np.ascontiguousarray(offsets_of(pieces)[offsets]))
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lists), [None, starts, pieces.buffers()[2]])
 
@@ -192,7 +192,7 @@ def sample_rows(texts: pa.Array) -> pa.Array:
         if size + length <= GATE_BYTES:
             kept.append(row)
             size += length
-    return pa.array(kept or [int(rows[lengths.argmin()])], pa.int64())
+    return from_numbers(np.array(kept or [int(rows[lengths.argmin()])], np.int64))
 
 
 def reference_batches(texts: pa.Array) -> Iterator[list[str]]:

@@ -32,6 +32,24 @@ from pipeline.tokenization.training.build import build_tokenizer
 
 Document = tuple[str, str]
 Build = Callable[..., Path]
+TEXT_TO_SHARDS = """
+import sys
+from pathlib import Path
+from pipeline.base.executor import InProcess
+from pipeline.curation.corpus import CuratedCorpus
+from pipeline.sharding.epoch import build_epoch
+from pipeline.sharding.schedule.build import build_schedule
+from pipeline.sharding.schedule.schedule import Schedule
+from pipeline.sharding.settings import ScheduleSettings, ShardSettings
+from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+
+tokenizer, documents, selection, heldout, tokens, schedule, epoch = map(Path, sys.argv[1:])
+encode_corpus("a", CuratedCorpus(documents, selection, heldout), tokenizer, tokens, executor=InProcess())
+stages = [{"name": "all", "mixture": {"a": {"repeats": 1}}}]
+build_schedule(ScheduleSettings.model_validate({"stages": stages}), {"a": tokens}, schedule)
+build_epoch(Schedule.read(schedule).epoch(1), {"a": tokens}, ShardSettings(), epoch, InProcess())
+print(*sys.modules)
+"""
 
 
 def read(folder: Path, part: str) -> pa.Table:
@@ -255,8 +273,17 @@ def test_text_is_read_while_the_vocabulary_is_opened(
     assert sum(len(chunk.tokens) for chunk in chunks) == 70
 
 
-def test_what_encodes_a_corpus_loads_no_filter_and_no_setting_of_curation() -> None:
-    loaded = "import pipeline.tokenization.corpus_tokens.encode, sys; print(*sys.modules)"
-    names = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
-    assert "pipeline.curation.selected" in names
-    assert not {"pipeline.curation.settings", "pipeline.curation.filters.filters"} & set(names)
+def test_from_text_to_shards_nothing_heavy_is_loaded_that_does_no_work(
+    tmp_path: Path, corpora: dict[str, CuratedCorpus], build: Build
+) -> None:
+    corpus, folders = corpora["mixed"], [tmp_path / name for name in ("tokens", "schedule", "epoch")]
+    for folder in folders:
+        folder.mkdir()
+    paths = [build("small"), corpus.documents, corpus.selection, corpus.heldout, *folders]
+    script = [sys.executable, "-c", TEXT_TO_SHARDS, *map(str, paths)]
+    done = subprocess.run(script, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert (folders[-1] / "shards.json").is_file()
+    assert "pipeline.curation.selected" in loaded
+    # a filter decides nothing here; Arrow loads the others for what it could do with their types
+    assert not {"pipeline.curation.settings", "pipeline.curation.filters.filters", "pandas", "pyarrow.dataset"} & loaded
