@@ -89,6 +89,10 @@ class Details:
         one in several ways."""
         return task
 
+    def chance(self, task: str) -> float | None:
+        """What guessing gives on a task, where the suite knows it by itself."""
+        return None
+
     def unlike_published(self, task: str) -> str:
         """In two words, why published scores of a task are of something else; empty where they are not."""
         return ""

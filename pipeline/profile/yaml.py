@@ -136,7 +136,8 @@ def beside_its_file(data: dict[str, Any], locations: Locations, section: str, ke
 
 
 def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
-    """Have each source look for its relative `files`, and each suite for its `include_path`, in the profile's folder.
+    """Have each source look for its relative `files`, and each suite for its `include_path` or `bundle`, in the
+    profile's folder.
     What a built-in profile names lies where the command runs, as it has no texts beside it."""
     corpora = plain.get("corpora")
     for corpus in corpora.values() if isinstance(corpora, Mapping) else ():
@@ -144,8 +145,9 @@ def _place_files(plain: Mapping[str, Any], folder: Path) -> None:
     evaluation = plain.get("evaluation")
     suites = evaluation.get("suites") if isinstance(evaluation, Mapping) else None
     for suite in suites.values() if isinstance(suites, Mapping) else ():
-        if isinstance(suite, dict) and isinstance(tasks := suite.get("include_path"), str):
-            suite["include_path"] = str(folder / Path(tasks).expanduser())
+        for name in ("include_path", "bundle"):
+            if isinstance(suite, dict) and isinstance(place := suite.get(name), str):
+                suite[name] = str(folder / Path(place).expanduser())
         domains = suite.get("domains") if isinstance(suite, Mapping) else None
         for domain in domains.values() if isinstance(domains, Mapping) else ():
             _place_sources(domain, folder)

@@ -86,6 +86,16 @@ class SqueezeLM(TemplateLM):
         self._warn(asked)
         return answers
 
+    def loglikelihoods_of(self, requests: Sequence[Request], tasks: Sequence[str]) -> list[tuple[float, bool]]:
+        """Log-likelihood in nats of each continuation of token ids, and whether greedy decoding would give it.
+
+        tasks: what each request is of, for counts of what does not fit.
+        """
+        self._asked_by = list(tasks)
+        answers = self._loglikelihood_tokens(requests)
+        self._warn(Counter(tasks))
+        return answers
+
     def _warn(self, asked: Counter[str | None]) -> None:
         for task in asked:
             if task is not None and (cut := self.cut[task]):

@@ -55,8 +55,11 @@ class Known:
 
 def chance_of(score: Score, known: Known) -> float | None:
     """What guessing gives, for a share of right answers of a task where that is known."""
-    task = known.scored.result.details.benchmark(score.task)
-    return known.baselines.chance.get(task) if score.metric in ("acc", "acc_norm") else None
+    if score.metric not in ("acc", "acc_norm"):
+        return None
+    details = known.scored.result.details
+    own = details.chance(score.task)
+    return known.baselines.chance.get(details.benchmark(score.task)) if own is None else own
 
 
 def guessing(score: Score, known: Known) -> Iterator[Comparison]:

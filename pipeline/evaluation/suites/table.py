@@ -11,6 +11,7 @@ from pydantic import Field
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.results import SCORES_FILE, Details, Score, SuiteResult, rounded_hash
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite
+from pipeline.evaluation.suites.core import CoreSuite
 from pipeline.evaluation.suites.few_shot import FewShotSuite
 from pipeline.evaluation.suites.fresh_text import FreshTextSuite
 from pipeline.evaluation.suites.length import LengthExtrapolationSuite
@@ -28,6 +29,7 @@ Suite = Annotated[
     | MemorisationSuite
     | LmEvalSuite
     | FewShotSuite
+    | CoreSuite
     | MinimalPairsSuite
     | ProbesSuite
     | LengthExtrapolationSuite
