@@ -36,6 +36,7 @@ class Items:
     """Paths by split; `{config}` is filled in. Their ending says what they are, Parquet or JSON lines."""
     configs: tuple[str, ...] = ("default",)
     license: str | None = None
+    gated: bool = False
 
     def readme(self) -> str:
         header: Item = {} if self.license is None else {"license": self.license}
@@ -105,11 +106,51 @@ def _xnli(made: random.Random, config: str) -> Item:
     return {"premise": _text(made), "hypothesis": _text(made), "label": made.randrange(3)}
 
 
+def _blimp(made: random.Random, config: str) -> Item:
+    noun = made.choice(("dogs", "foxes", "rivers"))
+    return {
+        "sentence_good": f"The {noun} sleep {_text(made).lower()}",
+        "sentence_bad": f"The {noun} sleeps {_text(made).lower()}",
+        "field": "syntax",
+        "linguistics_term": "subject_verb_agreement",
+        "UID": config,
+        "simple_LM_method": True,
+        "one_prefix_method": False,
+        "two_prefix_method": False,
+        "lexically_identical": False,
+        "pair_id": made.randrange(1000),
+    }
+
+
+def _ewok(made: random.Random, config: str) -> Item:
+    number = made.randrange(10**6)
+    return {
+        "Domain": "spatial-relations",
+        "ConceptA": "left",
+        "ConceptB": "right",
+        "TargetDiff": "concept swap",
+        "ContextDiff": "variable swap",
+        "ContextType": "direct",
+        "Target1": f"The fox {number} turns left.",
+        "Target2": f"The fox {number} turns right.",
+        "Context1": f"{_text(made)} The dog is on the left.",
+        "Context2": f"{_text(made)} The dog is on the right.",
+    }
+
+
 def _parquet(folder: str, *splits: str) -> dict[str, str]:
     return {split: f"{folder}/{split}-00000-of-00001.parquet" for split in splits}
 
 
 BENCHMARKS = (
+    Items(
+        "nyu-mll/blimp",
+        _blimp,
+        _parquet("{config}", "train"),
+        configs=("causative", "regular_plural_subject_verb_agreement_1"),
+        license="cc-by-4.0",
+    ),
+    Items("ewok-core/ewok-core-1.0", _ewok, _parquet("data", "test"), gated=True),
     Items("Rowan/hellaswag", _hellaswag, _parquet("data", "train", "validation", "test")),
     Items("baber/piqa", _piqa, {split: f"piqa_{split}.parquet" for split in ("train", "validation", "test")}),
     Items(
@@ -151,7 +192,7 @@ def add_benchmarks(hub: Hub, folder: Path, *, items: int = 6) -> None:
                     pq.write_table(pa.Table.from_pylist(rows), lying[path])
                 else:
                     lying[path].write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-        hub.add(benchmark.id, lying, readme=benchmark.readme())
+        hub.add(benchmark.id, lying, readme=benchmark.readme(), gated=benchmark.gated)
     hub.add(
         "juletxara/xstory_cloze", {"xstory_cloze.py": "import datasets\n"}, readme="---\nlicense: cc-by-sa-4.0\n---\n"
     )

@@ -21,6 +21,8 @@ from pipeline.evaluation.lm_eval.archive_data import served, serves
 _NAMED: Final = re.compile(rb"""^["']?(task|group|tag)["']?\s*:\s*["']?([\w.\-/ ]+?)["']?\s*(?:#.*)?$""", re.MULTILINE)
 _TAGS: Final = re.compile(rb"^tag\s*:\s*\n((?:\s*-\s*\S+\s*\n)+)", re.MULTILINE)
 
+MORE_TASKS: Final = Path(__file__).with_name("more_tasks")
+"""Task files of benchmarks that lm-eval has none for."""
 COMMON: Final = frozenset(
     "hellaswag arc_easy arc_challenge piqa winogrande openbookqa boolq sciq copa lambada_openai mmlu truthfulqa_mc1 "
     "truthfulqa_mc2 wikitext blimp xstorycloze belebele".split()
@@ -38,8 +40,9 @@ class Named:
 
 @cache
 def stock_names() -> dict[str, tuple[Named, ...]]:
-    """Every task, group and tag of the installed lm-eval, with the files that define it (a tag has several)."""
-    return _names_in(stock_folder())
+    """Every task, group and tag of the installed lm-eval, with the files that define it (a tag has several), and those
+    of the project's own that it lacks."""
+    return _names_in(MORE_TASKS) | _names_in(stock_folder())
 
 
 def stock_folder() -> Path:

@@ -27,6 +27,10 @@ ROWS = {
         {"question": "What does water do?", "mc1_targets": TRUTHS, "mc2_targets": TRUTHS | {"labels": [1, 1, 0]}},
         {"question": "What do foxes do?", "mc1_targets": TRUTHS, "mc2_targets": TRUTHS},
     ],
+    "ewok-core/ewok-core-1.0": [
+        {"Context1": f"The {n} is left.", "Context2": f"The {n} is right.", "Target1": "Turn left.", "Target2": "Stay."}
+        for n in ("dog", "fox", "man")
+    ],
     "facebook/xnli": [
         {"premise": "Le renard dort.", "hypothesis": "Il est éveillé.", "label": 2},
         {"premise": "Le chien aboie.", "hypothesis": "Il fait du bruit.", "label": 0},
@@ -83,6 +87,20 @@ def test_truthfulqa_scores_the_best_answer_and_the_share_of_true_ones(scorer, hu
     assert values["truthfulqa_mc1"] in (0.0, 0.5, 1.0)
     assert 0 < values["truthfulqa_mc2"] < 1
     assert {item.count for item in result.scores} == {2}
+
+
+def test_ewok_asks_which_of_two_ends_fits_the_first_context(scorer, hub, tmp_path):
+    result = score(scorer, tmp_path, tmp_path, "ewok")
+    items = pq.read_table(tmp_path / "items.parquet").to_pylist()
+    right = [item["loglikelihoods"][0] > item["loglikelihoods"][1] for item in items]
+    values = {item.metric: item.value for item in result.scores}
+    assert (values["acc"], len(items)) == (pytest.approx(sum(right) / 3), 3)
+    prompt, ends = scorer.tokenizer.encode("The dog is left."), [" Turn left.", " Stay."]
+    from pipeline.evaluation.lm_eval.model import SqueezeLM
+
+    requests = [(None, prompt, scorer.tokenizer.encode(end)) for end in ends]
+    alone = [value for value, _ in SqueezeLM(scorer).loglikelihoods_of(requests, ["ewok"] * 2)]
+    assert items[0]["loglikelihoods"] == pytest.approx(alone, rel=1e-5)
 
 
 @pytest.mark.parametrize(
