@@ -25,7 +25,8 @@ from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.doc_ids import DOC_ID
 from pipeline.curation.settings import ContaminationSettings
 from pipeline.curation.tables import WORTH_BYTES, hash_batches, iter_file, parts, write_table
-from pipeline.curation.text.words import ngrams, word_hashes, words_of
+from pipeline.curation.text.segments import words_of
+from pipeline.curation.text.words import ngrams, word_hashes
 
 CONTAMINATION_VERSION: Final = "3"
 SCHEMA: Final = pa.schema(

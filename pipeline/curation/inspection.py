@@ -25,7 +25,7 @@ from pipeline.curation.heldout import iter_heldout
 from pipeline.curation.selected import iter_selected
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
 from pipeline.curation.signals.minhash import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
-from pipeline.curation.text.words import words_of
+from pipeline.curation.text.segments import words_of
 
 INSPECTION_VERSION: Final = "2"
 """Moves when a finding may come out differently: findings that held are kept."""

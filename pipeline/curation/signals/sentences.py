@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from pipeline.curation.text.chunks import Chunked, ChunkTable
+from pipeline.curation.text.chunks import ChunkTable, chunk_texts
 from pipeline.curation.text.normalizing import CITATION, POLICIES
 from pipeline.curation.text.words import Tokens, tokens_of
 
@@ -23,20 +22,13 @@ class Lines:
 
     def __init__(self, texts: Sequence[str], chunks: ChunkTable) -> None:
         self.texts = texts
-        number_of = chunks.__getitem__
-        numbers, ends, text_ends = array("q"), array("q", [0]), array("q", [0])
-        for text in texts:
-            for line in text.splitlines():
-                numbers.extend(map(number_of, line.split()))
-                ends.append(len(numbers))
-            text_ends.append(len(ends) - 1)
-        self.ends = np.array(ends)
-        self.text_ends = np.array(text_ends)
+        self.chunked = chunk_texts(texts, chunks)
+        self.ends = self.chunked.line_offsets
+        self.text_ends = self.chunked.text_lines
         """int64 [N + 1]: text i has lines [text_ends[i], text_ends[i + 1])"""
-        self.chunked = Chunked(chunks, np.array(numbers, dtype=np.int64), self.ends[self.text_ends])
 
 
-def c4_sentences(lines: Lines, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
+def c4_sentences(lines: Lines, tokens: Tokens, sentences: Sentences) -> tuple[np.ndarray, np.ndarray]:
     """Sentences on the lines that C4 keeps, and whether it drops the document for a placeholder or a bracket.
 
     Without the rule that lines must end in punctuation, which FineWeb found to cost too much (section 3.5). A line's
@@ -57,10 +49,10 @@ def c4_sentences(lines: Lines, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
             if keep[number]:
                 keep[number], drops = _judge_line(raw.strip(), number, changed)
                 dropped[row] |= drops
-    each = count_sentences(tokens.chunks[lines.ends], tokens.sentence_end, tokens.punctuation)
+    each = sentences.count(tokens.chunks[lines.ends])
     if changed:
         again = tokens_of(Lines(list(changed.values()), lines.chunked.table).chunked)
-        each[list(changed)] = count_sentences(again.offsets, again.sentence_end, again.punctuation)
+        each[list(changed)] = Sentences(again).count(again.offsets)
     total = np.concatenate([[0], np.cumsum(each * keep)])
     return total[lines.text_ends[1:]] - total[lines.text_ends[:-1]], dropped
 
@@ -78,34 +70,33 @@ def _judge_line(line: str, number: int, changed: dict[int, str]) -> tuple[bool, 
     return not any(policy in lowered for policy in POLICIES), lorem or "{" in line
 
 
-def reading_grade(tokens: Tokens, words: np.ndarray, syllables: np.ndarray) -> np.ndarray:
+def reading_grade(sentences: np.ndarray, words: np.ndarray, syllables: np.ndarray) -> np.ndarray:
     """Flesch-Kincaid grade level of English texts (Kincaid et al. 1975); NaN without words.
 
     Syllables are groups of vowels; a sentence ends at a token of `SENTENCE_ENDS`, and the text's end ends one.
 
     Args:
-        tokens: of N texts.
-        words, syllables: how many each text has, [N].
+        sentences, words, syllables: how many each text has, [N].
     """
-    sentences = np.maximum(count_sentences(tokens.offsets, tokens.sentence_end, tokens.punctuation), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 0.39 * words / sentences + 11.8 * syllables / words - 15.59
+        return 0.39 * words / np.maximum(sentences, 1) + 11.8 * syllables / words - 15.59
 
 
-def count_sentences(offsets: np.ndarray, ends: np.ndarray, punctuation: np.ndarray) -> np.ndarray:
-    """Sentences of each text as spaCy's sentencizer cuts them: after an end and the marks that follow it."""
-    count = len(ends)
-    if count == 0:
-        return np.zeros(len(offsets) - 1, dtype=np.int64)
-    starts_word = ~(ends | punctuation)
-    first = np.zeros(count, dtype=bool)
-    first[offsets[:-1][offsets[:-1] < offsets[1:]]] = True
-    place = np.arange(count)
-    text_start = np.maximum.accumulate(np.where(first, place, 0))
-    last_end = np.maximum.accumulate(np.where(ends, place, -1))
-    before = np.concatenate([[-1], last_end[:-1]])
-    last_word = np.maximum.accumulate(np.where(starts_word, place, -1))
-    word_before = np.concatenate([[-1], last_word[:-1]])
-    opens = first | (starts_word & (before >= text_start) & (before > word_before))
-    total = np.concatenate([[0], np.cumsum(opens)])
-    return total[offsets[1:]] - total[offsets[:-1]]
+class Sentences:
+    """Where sentences begin as spaCy's sentencizer cuts them: after an end and the marks that follow it.
+
+    Ends are few, so only the next word after each is looked for, once for all that the tokens are counted in.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        ends = np.flatnonzero(tokens.sentence_end)
+        words = np.flatnonzero(~(tokens.sentence_end | tokens.punctuation))
+        following = np.searchsorted(words, ends)
+        last = np.diff(following, append=len(words)) > 0  # of several ends before a word the last may be of its text
+        self._ends, self._openers = ends[last], words[following[last]]
+
+    def count(self, offsets: np.ndarray) -> np.ndarray:
+        """Sentences of each of N texts or lines, given as offsets of their tokens, int64 [N + 1]."""
+        texts = np.searchsorted(offsets, self._openers, side="right") - 1
+        inside = (self._ends >= offsets[np.maximum(texts, 0)]) & (texts >= 0) & (self._openers < offsets[-1])
+        return np.bincount(texts[inside], minlength=len(offsets) - 1) + (np.diff(offsets) > 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.curation.signals.repetition import repetition
-from pipeline.curation.signals.sentences import Lines, c4_sentences, reading_grade
+from pipeline.curation.signals.sentences import Lines, Sentences, c4_sentences, reading_grade
 from pipeline.curation.text.words import tokens_of
 
 
@@ -22,13 +22,14 @@ def token_signals(lines: Lines, *, english: bool) -> dict[str, np.ndarray]:
     newlines = np.array([text.count("\n") for text in texts])
     ellipses = np.array([text.count("...") + text.count("…") for text in texts])
     stop_words = np.zeros(len(texts), dtype=np.int64)
-    if tokens.stop_word.any():
-        for bit in range(8):
-            stop_words += sum_of((tokens.stop_word >> bit) & 1) > 0
+    filled = count > 0
+    if filled.any():
+        stop_words[filled] = np.bitwise_count(np.bitwise_or.reduceat(tokens.stop_word, tokens.offsets[:-1][filled]))
+    sentences = Sentences(tokens)
     grade = np.full(len(texts), np.nan)
     if english:
-        grade = reading_grade(tokens, sum_of(tokens.alphabetic), sum_of(tokens.syllables))
-    sentences, dropped = c4_sentences(lines, tokens)
+        grade = reading_grade(sentences.count(tokens.offsets), sum_of(tokens.alphabetic), sum_of(tokens.syllables))
+    c4, dropped = c4_sentences(lines, tokens, sentences)
     return {
         "words": words,
         "word_length": sum_of(tokens.length * plain) / np.maximum(words, 1),
@@ -37,7 +38,7 @@ def token_signals(lines: Lines, *, english: bool) -> dict[str, np.ndarray]:
         "alphabetic_words": sum_of(tokens.alphabetic) / per_word,
         "newlines_per_word": newlines / per_word,
         "stop_words": stop_words,
-        "c4_sentences": sentences,
+        "c4_sentences": c4,
         "lorem_or_bracket": dropped,
         "grade": grade,
         **repetition(tokens, characters),

@@ -11,19 +11,25 @@ from __future__ import annotations
 import json
 import re
 import string
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 _RULES: Final = Path(__file__).with_name("english_tokens.json")
-_OPENING: Final = frozenset('"(“')
-_CLOSING: Final = frozenset('.,;:!?")”')
 _LONGEST_CHUNK: Final = 10_000
 """Longer chunks are no words and stay whole."""
 _WINDOW: Final = 32
 """Characters at either end that the rules look at: but for rows of dots they and what they look back on are shorter."""
 _NO_PREFIX: Final = frozenset(string.ascii_letters + string.digits) - frozenset("UCA")
 """Characters that no prefix begins with (US$, C$ and A$ are prefixes)."""
+_LONGEST_SUFFIX: Final = 5
+"""Characters of a suffix that is no row of dots."""
+_ALPHANUMERIC: Final = frozenset(string.ascii_letters + string.digits)
+_BEFORE_LETTERS: Final = re.compile("[0-9'’]")
+"""What a suffix that ends in a letter begins with or follows: units follow a digit, others are 's and ’s."""
+_MARK: Final = re.compile("[^A-Za-z0-9]")
+"""What every infix begins with."""
 _ANY_USER: Final = r"(?:\S+(?::\S*)?@)?"
 _LINEAR_USER: Final = r"(?:\S+@)?"
 """What stands before the `@` of a URL: the same strings, without trying every `:` in them anew."""
@@ -45,36 +51,19 @@ class EnglishTokenizer:
             by_rules = tuple(self._affixes(text, {}))
             if by_rules != tuple(tokens) or len(by_rules) > 1:
                 self._merged[by_rules] = tokens
+        self._merged_firsts = {tokens[0] for tokens in self._merged}
         self._longest = max(map(len, self._merged))
+
+    @property
+    def special_cases(self) -> Collection[str]:
+        """The texts that are cut in a way of their own."""
+        return self._special.keys()
 
     def __call__(self, chunk: str) -> list[str]:
         """The tokens of a chunk without blanks."""
-        simple = self._simple(chunk)
-        if simple is not None:
-            return simple
         if len(chunk) > _LONGEST_CHUNK:
             return [chunk]
         return self._merge(self._affixes(chunk, self._special))
-
-    def _simple(self, chunk: str) -> list[str] | None:
-        """Most chunks are a word or a number, perhaps after a mark and before one or two: no rule cuts the word."""
-        special = self._special
-        if chunk in special:
-            return None
-        if chunk.isascii() and chunk.isalpha():
-            return [chunk]
-        start = 1 if chunk[0] in _OPENING else 0
-        stop = len(chunk)
-        while stop > start and chunk[stop - 1] in _CLOSING:
-            stop -= 1
-        word, after = chunk[start:stop], chunk[stop:]
-        if len(word) < 2 or len(after) > 2 or not word.isascii() or (len(after) == 2 and after[0] == after[1]):
-            return None
-        if not ((word.isalpha() and word[-1].islower()) or (word.isdigit() and not start)):
-            return None
-        if word in special or after in special or chunk[start:] in special or chunk[start : stop + 1] in special:
-            return None
-        return [chunk[0], word, *after] if start else [word, *after]
 
     def _affixes(self, chunk: str, special: dict[str, list[str]]) -> list[str]:
         tokens: list[str] = []
@@ -116,7 +105,10 @@ class EnglishTokenizer:
 
     def _suffix_length(self, chunk: str, start: int, stop: int) -> int:
         window = chunk[max(start, stop - _WINDOW) : stop]
-        suffix = self._suffix(window)
+        near = max(0, len(window) - _LONGEST_SUFFIX)
+        if window[-1:] in _ALPHANUMERIC and _BEFORE_LETTERS.search(window, near) is None:
+            return 0
+        suffix = self._suffix(window, 0 if window.endswith("..") else near)
         if suffix is None:
             return 0
         if suffix.start() == 0 and len(window) == _WINDOW:
@@ -128,9 +120,12 @@ class EnglishTokenizer:
             return special[rest]
         if "." in rest and self._url(rest):
             return [rest]
+        mark = _MARK.search(rest)
+        if mark is None:
+            return [rest]
         tokens: list[str] = []
         start = 0
-        for match in self._infix(rest):
+        for match in self._infix(rest, mark.start()):
             if match.start() == match.end() or match.start() == 0:
                 continue
             if match.start() != start:
@@ -144,6 +139,10 @@ class EnglishTokenizer:
         merged: list[str] = []
         place = 0
         while place < len(tokens):
+            if tokens[place] not in self._merged_firsts:
+                merged.append(tokens[place])
+                place += 1
+                continue
             for size in range(min(self._longest, len(tokens) - place), 1, -1):
                 whole = self._merged.get(tuple(tokens[place : place + size]))
                 if whole is not None:

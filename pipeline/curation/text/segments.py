@@ -14,6 +14,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+from pipeline.curation.text.normal_form import normal_form
+
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
@@ -29,6 +31,13 @@ def tokens_and_symbols(text: str) -> list[str]:
     """Words as they are written, one with its apostrophes and hyphens, and every symbol between them."""
     tokens: list[str] = _patterns()[0].findall(text)
     return _cut_unspaced(tokens) if _UNSPACED_START.search(text) else tokens
+
+
+def words_of(text: str) -> list[str]:
+    """The plain words of a text."""
+    if text.isascii():
+        return [text.lower()] if text.isalnum() else plain_words(text.lower())
+    return plain_words(normal_form("NFKC", text).lower())
 
 
 def plain_words(text: str) -> list[str]:

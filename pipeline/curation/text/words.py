@@ -15,18 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.base.ids import GAMMA, splitmix64
-from pipeline.curation.text.chunks import (
-    ALPHABETIC,
-    PUNCTUATED,
-    SENTENCE_END,
-    SYMBOL,
-    Chunked,
-    ChunkTable,
-    chunk_texts,
-)
-from pipeline.curation.text.english import english_tokenizer
-from pipeline.curation.text.normal_form import normal_form
-from pipeline.curation.text.segments import plain_words, tokens_and_symbols
+from pipeline.curation.text.analysis import english_tokens, other_tokens, plain_word_hashes
+from pipeline.curation.text.chunks import Chunked, ChunkTable, chunk_texts
+from pipeline.curation.text.spelling import ALPHABETIC, PUNCTUATED, SENTENCE_END, SYMBOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ def chunk_table(*, english: bool) -> ChunkTable:
     """This process's table of English chunks, or of all others; a fresh one when it is full."""
     table = _tables.get(english)
     if table is None or table.full:
-        table = ChunkTable(english_tokenizer() if english else tokens_and_symbols, words_of)
+        table = ChunkTable(english_tokens if english else other_tokens, plain_word_hashes)
         _tables[english] = table
     return table
 
@@ -71,13 +62,6 @@ def chunk_table(*, english: bool) -> ChunkTable:
 def forget_chunks() -> None:
     """Start this process's tables afresh: one whose learning was broken off may be half changed."""
     _tables.clear()
-
-
-def words_of(text: str) -> list[str]:
-    """The plain words of a text."""
-    if text.isascii():
-        return [text.lower()] if text.isalnum() else plain_words(text.lower())
-    return plain_words(normal_form("NFKC", text).lower())
 
 
 def tokens_of(chunked: Chunked) -> Tokens:

@@ -21,9 +21,10 @@ from pipeline.curation.sources.formats.titled import Titled
 from pipeline.curation.sources.formats.wiki_dump import WikiDump
 from pipeline.curation.sources.settings import Source
 from pipeline.curation.text.normalizing import normalize
+from pipeline.curation.text.segments import words_of
 from pipeline.curation.text.settings import Normalizing
 from pipeline.curation.text.splitting import split_document
-from pipeline.curation.text.words import forget_chunks, words_of
+from pipeline.curation.text.words import forget_chunks
 
 Make = Callable[[int], str]
 SIZE = 5_000

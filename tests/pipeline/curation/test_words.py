@@ -2,12 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import random
+from itertools import pairwise
+from pathlib import Path
+from re import _parser  # type: ignore[attr-defined]
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.curation.text.english import EnglishTokenizer, english_tokenizer
-from pipeline.curation.text.words import tokenize, word_hashes, words_of
+from pipeline.curation.text import english
+from pipeline.curation.text.analysis import english_tokens, plain_word_hashes
+from pipeline.curation.text.cutting import cut_texts
+from pipeline.curation.text.english import _LONGEST_SUFFIX, EnglishTokenizer, english_tokenizer
+from pipeline.curation.text.segments import words_of
+from pipeline.curation.text.words import tokenize, word_hashes
+
+BLANKS = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+CHARACTERS = [*BLANKS, "\r\n", *"ab\r\n\n\u2028é€“漢の\u200b\ud800😀\u2030\u3001\u1681"]
+
+
+@given(st.lists(st.lists(st.sampled_from(CHARACTERS), max_size=12).map("".join), max_size=6), st.integers(1, 20))
+def test_texts_are_cut_where_python_cuts_lines_and_at_blanks(texts: list[str], block: int) -> None:
+    found: list[list[list[str]]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.curation.text.cutting._BLOCK", block)
+        for cut in cut_texts(texts):
+            assert len(set(cut.distinct)) == len(cut.distinct)
+            chunks = [cut.distinct[place] for place in cut.which.tolist()]
+            lines = [chunks[start:stop] for start, stop in pairwise(cut.line_chunks.tolist())]
+            some = [lines[start:stop] for start, stop in pairwise(cut.text_lines.tolist())]
+            wholes = [chunks[start:stop] for start, stop in pairwise(cut.text_chunks.tolist())]
+            assert wholes == [[chunk for line in text for chunk in line] for text in some]
+            found += some
+    assert found == [[line.split() for line in text.splitlines()] for text in texts]
+
+
+MARKS = st.lists(st.sampled_from([*'.,;:!?")”(“…-’', "'s", "--"]), max_size=3).map("".join)
+CASES = "word Word WORD don't im Mr e.g a.m 60 5km 3.5 U.S I wörd it’s a/b".split()
+ENGLISH = st.builds("{}{}{}".format, MARKS, st.sampled_from(CASES) | st.text("aB1.’-:/m", min_size=1), MARKS)
+
+
+@given(st.lists(ENGLISH | st.sampled_from(sorted(english_tokenizer().special_cases))))
+def test_tokens_cut_all_at_once_are_those_of_the_whole_rules(chunks: list[str]) -> None:
+    tokenizer = english_tokenizer()
+    expected = [whole_rules(tokenizer, chunk) for chunk in chunks]
+    (lengths, *_), counts = english_tokens(chunks)
+    assert counts.tolist() == list(map(len, expected))
+    assert lengths.tolist() == [len(token) for tokens in expected for token in tokens]
+    assert ["".join(tokens) for tokens in expected] == chunks
+
+
+@given(st.lists(st.text("aB1_.-’é漢ทไ", min_size=1, max_size=8), max_size=8))
+def test_plain_words_of_all_chunks_are_those_of_each(chunks: list[str]) -> None:
+    (hashes,), counts = plain_word_hashes(chunks)
+    assert counts.tolist() == [len(words_of(chunk)) for chunk in chunks]
+    alone = [plain_word_hashes([chunk])[0][0] for chunk in chunks]
+    assert hashes.tolist() == [value for values in alone for value in values.tolist()]
+
+
+def test_no_suffix_but_a_row_of_dots_is_longer_than_is_looked_for() -> None:
+    rules = json.loads(Path(english.__file__).with_name("english_tokens.json").read_text(encoding="utf-8"))
+    ((_, (_, endings)),) = _parser.parse(rules["suffix"])
+    longest = sorted(ending.getwidth()[1] for ending in endings)
+    assert longest[-2] == _LONGEST_SUFFIX < longest[-1]
 
 
 def test_common_chunks_are_cut_as_the_whole_rules_cut_them() -> None:

@@ -17,9 +17,9 @@ from pipeline.curation.filters.filters import Filters
 from pipeline.curation.filters.verdicts import signals_of
 from pipeline.curation.signals.signals import compute_quality
 from pipeline.curation.text.normalizing import normalize
-from pipeline.curation.text.segments import plain_words, tokens_and_symbols
+from pipeline.curation.text.segments import plain_words, tokens_and_symbols, words_of
 from pipeline.curation.text.settings import Normalizing
-from pipeline.curation.text.words import tokenize, word_hashes, words_of
+from pipeline.curation.text.words import tokenize, word_hashes
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 BOOKS = (
