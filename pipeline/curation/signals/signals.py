@@ -67,8 +67,8 @@ def compute_quality(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any
             for name, values in token_signals(lines, english=flag).items():
                 arrays[name][rows] = values
             minhash[rows] = signatures(*lines.chunked.words())
-    for row, text in enumerate(texts):
-        for name, value in line_signals(text).items():
-            arrays[name][row] = value
+    of_lines = list(map(line_signals, texts))
+    for name in of_lines[0] if of_lines else ():
+        arrays[name][:] = [values[name] for values in of_lines]
     arrays["minhash"] = [row.tobytes() for row in minhash]
     return arrays

@@ -37,7 +37,7 @@ def english_tokens(chunks: Sequence[str]) -> tuple[Columns, np.ndarray]:
     lengths = np.ones(counts.sum(), dtype=np.int64)
     starts = np.cumsum(counts) - counts
     lengths[(starts + opened)[plain]] = word[plain]
-    lengths[stretches(starts[~plain], counts[~plain])] = [length for token in by_rules for length in token]
+    lengths[stretches(starts[~plain], _offsets(counts[~plain]))] = [length for token in by_rules for length in token]
     return token_features(Spelled(spelled.codes, lengths)), counts  # the tokens of a chunk joined are the chunk
 
 
@@ -58,8 +58,12 @@ def plain_word_hashes(chunks: Sequence[str]) -> tuple[Columns, np.ndarray]:
     starts = np.cumsum(counts) - counts
     hashes = np.empty(counts.sum(), dtype=np.uint64)
     for group, ((values,), each) in zip(places, found, strict=True):
-        hashes[stretches(starts[group], each)] = values
+        hashes[stretches(starts[group], _offsets(each))] = values
     return (hashes,), counts
+
+
+def _offsets(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts)])
 
 
 def _by_rules(strings: list[list[str]], features: Callable[[Spelled], Columns]) -> tuple[Columns, np.ndarray]:

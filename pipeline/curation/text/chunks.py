@@ -36,8 +36,9 @@ class View:
         """Features of what the chunks `numbers` (int64 [C]) are cut into, and the chunks' offsets, int64 [C + 1]."""
         self._learn(chunks[len(self._starts) - 1 :])
         lengths = np.diff(self._starts)[numbers]
-        places = stretches(self._starts[numbers], lengths)
-        return tuple(column[places] for column in self._columns), np.concatenate([[0], np.cumsum(lengths)])
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = stretches(self._starts[numbers], offsets)
+        return tuple(column.take(places) for column in self._columns), offsets
 
     def _learn(self, chunks: Sequence[str]) -> None:
         if not chunks:

@@ -153,6 +153,11 @@ def _looks_bad(text: str) -> bool:
     """What ftfy's own look at all of the text finds, from looks around its unusual characters alone."""
     from ftfy.badness import is_bad
 
+    unusual = text
+    for mark in HARMLESS:
+        unusual = unusual.replace(mark, "")
+    if unusual.isascii():
+        return False
     places = [(match.start(), match.end()) for match in _UNUSUAL.finditer(text)]
     if len(places) * 4 * _AROUND > len(text):
         return bool(is_bad(text))

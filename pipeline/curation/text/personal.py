@@ -19,7 +19,8 @@ _DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
     r"|\[(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\]"
 )
-_MAYBE_IP = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
+_MAYBE_IP = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
+"""Begins with a character that is found faster than a class of them."""
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?![\w.])")
 _MAYBE_PHONE = re.compile(r"\+\d|\d{3}[)./ -]{1,2}\d{3}")
 _PHONE = re.compile(

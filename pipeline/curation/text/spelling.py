@@ -51,15 +51,16 @@ class Spelled:
         return np.cumsum(self.lengths) - self.lengths
 
 
-def stretches(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The places [start, start + length) of one stretch after the other, int64."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+def stretches(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The places from `starts` on of S stretches one after the other, given as offsets, int64 [S + 1]."""
+    places = np.arange(offsets[-1])
+    places += np.repeat(starts - offsets[:-1], np.diff(offsets))
+    return places
 
 
 def token_features(tokens: Spelled) -> Columns:
-    """Of T tokens: length (int64), spelling hash (uint64) and the multiplier that appends the token to another hash
-    (uint64), flags (uint8, see `SYMBOL`), stop word (uint8, a bit for each), syllables (int64)."""
+    """Of T tokens: length (int32), spelling hash (uint64) and the multiplier that appends the token to another hash
+    (uint64), flags (uint8, see `SYMBOL`), stop word (uint8, a bit for each), syllables (int32)."""
     starts, lengths = tokens.starts, tokens.lengths
     distinct, which = _distinct(tokens.codes)
     characters = np.array([_character(code) for code in distinct.tolist()], dtype=np.uint8)[which]
@@ -76,7 +77,8 @@ def token_features(tokens: Spelled) -> Columns:
     stop = np.zeros(len(lengths), dtype=np.uint8)
     for bit, (size, spelled) in enumerate(_stop_words()):
         stop[(hashes == spelled) & (lengths == size)] = 1 << bit
-    return lengths, hashes, powers, flags.astype(np.uint8), stop, np.where(letters > 0, np.maximum(syllables, 1), 0)
+    syllables = np.where(letters > 0, np.maximum(syllables, 1), 0)
+    return lengths.astype(np.int32), hashes, powers, flags.astype(np.uint8), stop, syllables.astype(np.int32)
 
 
 def word_features(words: Spelled) -> Columns:

@@ -29,7 +29,7 @@ class Tokens:
     chunks: np.ndarray
     """int64 [C + 1], offsets of the blank-separated chunks"""
     length: np.ndarray
-    """int64 [T], characters"""
+    """int32 [T], characters"""
     concatenable: np.ndarray
     """uint64 [T], a polynomial hash of the characters, and `power`, the multiplier to append it to another hash."""
     power: np.ndarray
@@ -44,7 +44,7 @@ class Tokens:
     stop_word: np.ndarray
     """uint8 [T], bit mask of the English stop words"""
     syllables: np.ndarray
-    """int64 [T], groups of vowels, at least 1 in a token with a letter"""
+    """int32 [T], groups of vowels, at least 1 in a token with a letter"""
 
 
 _tables: dict[bool, ChunkTable] = {}
