@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.arrow import from_numbers, numbers
+
 _BLOCK: Final = 2 << 20
 """Bytes of text taken together, whole texts."""
 _BLANK, _LINE_END = 1, 2
@@ -85,9 +87,9 @@ def _numbered(data: np.ndarray, lengths: np.ndarray) -> tuple[list[str], np.ndar
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     encoded = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lengths), buffers).dictionary_encode()
-    every = pa.LargeListArray.from_arrays(pa.array([0, len(encoded.dictionary)], pa.int64()), encoded.dictionary)
+    every = pa.LargeListArray.from_arrays(from_numbers(np.array([0, len(encoded.dictionary)])), encoded.dictionary)
     joined: bytes = pc.binary_join(every, pa.scalar(b"\n", pa.large_binary()))[0].as_py()
-    which = encoded.indices.to_numpy().astype(np.int64)
+    which = numbers(encoded.indices).astype(np.int64)
     return joined.decode("utf-8", errors="surrogatepass").split("\n"), which
 
 
