@@ -133,7 +133,7 @@ class PackedRows:
 
 
 def _pieces(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    return _offsets(column, np.int32), column.values.to_numpy(zero_copy_only=True)
+    return _offsets(column, np.int32), _values(column)
 
 
 def _rows_fit(batch: Any, tokens: int, capacity: int) -> bool:
@@ -207,8 +207,26 @@ def _map(path: Path, schema: Any) -> list[Any]:
 
 def tokens_of(column: Any) -> np.ndarray:
     """The tokens of a list column's rows, joined: a view of Arrow's own buffer."""
-    offsets = _offsets(column, np.int64 if column.type.id == _LARGE_LIST else np.int32)
-    return column.values.to_numpy(zero_copy_only=True)[offsets[0] : offsets[-1]]
+    offsets = _list_offsets(column)
+    return _values(column)[offsets[0] : offsets[-1]]
+
+
+def _values(column: Any) -> np.ndarray:
+    """A list column's numbers: a view of Arrow's own buffer. Raises ValueError for nulls.
+
+    Not by `to_numpy`, at whose first use Arrow imports pandas, where that is installed, in every rank.
+    """
+    values = column.values
+    if values.null_count:
+        raise ValueError(f"{values.null_count} of {len(values)} numbers are missing")
+    dtype = np.dtype(values.type.to_pandas_dtype())
+    if not len(values):  # whose buffer may be missing
+        return np.empty(0, dtype)
+    return np.frombuffer(values.buffers()[1], dtype, values.offset + len(values))[values.offset :]
+
+
+def _list_offsets(column: Any) -> np.ndarray:
+    return _offsets(column, np.int64 if column.type.id == _LARGE_LIST else np.int32)
 
 
 def _offsets(column: Any, dtype: Any) -> np.ndarray:
@@ -251,7 +269,8 @@ def stage_documents(folder: Path, stage: StageEntry, tokenizer: TokenizerRef) ->
         for batch in open_batches(folder / shard.path, tokenizer.dtype):
             column = batch.column("tokens")
             tokens = tokens_of(column)
-            ends = np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+            offsets = _list_offsets(column)
+            ends = (offsets[1:] - offsets[0]).tolist()
             start = 0
             for doc_id, size, end in zip(batch["doc_id"].to_pylist(), batch["bytes"].to_pylist(), ends, strict=True):
                 yield TokenDocument(doc_id, size, tokens[start:end])
