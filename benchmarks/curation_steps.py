@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CURATION = "pipeline.curation"
 STEPS = {
     "language": ("signals.signals:detect_language",),
-    "cutting lines and looking chunks up": ("signals.sentences:Lines.__init__",),
+    "cutting lines and looking chunks up": ("signals.sentences:chunk_texts", "signals.sentences:Lines.__init__"),
     "learning new chunks": ("text.chunks:View._learn",),
     "widening what is known of chunks to the text": ("text.chunks:View.expand",),
     "repeated n-grams": ("signals.token_signals:repetition",),
@@ -41,7 +41,7 @@ STEPS = {
     "MinHash": ("signals.signals:signatures",),
     "normalising": ("text.normalizing:normalize",),
 }
-"""By what the page calls it, the functions of a step as they are looked up by their callers."""
+"""By what the page calls it, the functions of a step as their callers look them up; one that a commit lacks is none."""
 _BATCH = 8 << 20
 
 
@@ -146,7 +146,8 @@ class Spent:
         owner: Any = importlib.import_module(f"{CURATION}.{module}")
         for each in owners:
             owner = getattr(owner, each)
-        setattr(owner, last, self._timed(step, getattr(owner, last)))
+        if hasattr(owner, last):
+            setattr(owner, last, self._timed(step, getattr(owner, last)))
 
     def _timed(self, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from pipeline.curation.text.chunks import ChunkTable, chunk_texts
+from pipeline.curation.text.chunks import Chunked, ChunkTable, chunk_texts
 from pipeline.curation.text.normalizing import CITATION, POLICIES
 from pipeline.curation.text.words import Tokens, tokens_of
 
@@ -20,12 +20,17 @@ _UNWANTED: Final = ("javascript", "lorem ipsum", *POLICIES)
 class Lines:
     """Texts cut into lines and chunks in one go; line n has chunks [ends[n], ends[n + 1])."""
 
-    def __init__(self, texts: Sequence[str], chunks: ChunkTable) -> None:
-        self.texts = texts
-        self.chunked = chunk_texts(texts, chunks)
-        self.ends = self.chunked.line_offsets
-        self.text_ends = self.chunked.text_lines
+    def __init__(self, texts: Sequence[str], chunked: Chunked) -> None:
+        self.texts, self.chunked = texts, chunked
+        self.ends = chunked.line_offsets
+        self.text_ends = chunked.text_lines
         """int64 [N + 1]: text i has lines [text_ends[i], text_ends[i + 1])"""
+
+
+def cut_lines(texts: Sequence[str], table: ChunkTable) -> Iterator[tuple[int, int, Lines]]:
+    """Runs of texts [start, stop), some after the other, with their lines."""
+    for start, stop, chunked in chunk_texts(texts, table).parts():
+        yield start, stop, Lines(texts[start:stop], chunked)
 
 
 def c4_sentences(lines: Lines, tokens: Tokens, sentences: Sentences) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +56,7 @@ def c4_sentences(lines: Lines, tokens: Tokens, sentences: Sentences) -> tuple[np
                 dropped[row] |= drops
     each = sentences.count(tokens.chunks[lines.ends])
     if changed:
-        again = tokens_of(Lines(list(changed.values()), lines.chunked.table).chunked)
+        again = tokens_of(chunk_texts(list(changed.values()), lines.chunked.table))
         each[list(changed)] = Sentences(again).count(again.offsets)
     total = np.concatenate([[0], np.cumsum(each * keep)])
     return total[lines.text_ends[1:]] - total[lines.text_ends[:-1]], dropped

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline.curation.signals.language import detect_language
 from pipeline.curation.signals.line_signals import line_signals
 from pipeline.curation.signals.minhash import MINHASH_PERMUTATIONS, signatures
-from pipeline.curation.signals.sentences import Lines
+from pipeline.curation.signals.sentences import cut_lines
 from pipeline.curation.signals.token_signals import token_signals
 from pipeline.curation.text.words import chunk_table
 
@@ -62,11 +62,11 @@ def compute_quality(texts: Sequence[str], langs: Sequence[str]) -> dict[str, Any
     english = np.array([lang == "en" for lang in langs], dtype=bool)
     for flag in (True, False):
         rows = np.flatnonzero(english == flag)
-        if len(rows):
-            lines = Lines([texts[row] for row in rows.tolist()], chunk_table(english=flag))
+        for start, stop, lines in cut_lines([texts[row] for row in rows.tolist()], chunk_table(english=flag)):
+            some = rows[start:stop]
             for name, values in token_signals(lines, english=flag).items():
-                arrays[name][rows] = values
-            minhash[rows] = signatures(*lines.chunked.words())
+                arrays[name][some] = values
+            minhash[some] = signatures(*lines.chunked.words())
     of_lines = list(map(line_signals, texts))
     for name in of_lines[0] if of_lines else ():
         arrays[name][:] = [values[name] for values in of_lines]

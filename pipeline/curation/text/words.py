@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from pipeline.base.ids import GAMMA, splitmix64
 from pipeline.curation.text.analysis import english_tokens, other_tokens, plain_word_hashes
 from pipeline.curation.text.chunks import Chunked, ChunkTable, chunk_texts
 from pipeline.curation.text.spelling import ALPHABETIC, PUNCTUATED, SENTENCE_END, SYMBOL
+
+_BLOCK: Final = 1 << 14
+"""Words whose n-grams are worked out together, in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +104,15 @@ def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:
     """Hash of the `size` values from each place on; the last `size` - 1 places have none."""
-    if len(hashes) < size:
-        return np.empty(0, dtype=np.uint64)
-    count = len(hashes) - size + 1
-    total = hashes[:count].copy()
-    for step in range(1, size):
-        total = total * GAMMA + hashes[step : step + count]
-    return splitmix64(total)
+    grams = np.empty(max(0, len(hashes) - size + 1), dtype=np.uint64)
+    for start in range(0, len(grams), _BLOCK):
+        block = grams[start : start + _BLOCK]
+        block[:] = hashes[start : start + len(block)]
+        for step in range(start + 1, start + size):
+            block *= GAMMA
+            block += hashes[step : step + len(block)]
+        block[:] = splitmix64(block)
+    return grams
 
 
 def shingles(hashes: np.ndarray, offsets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from pipeline.curation.text import english
 from pipeline.curation.text.analysis import english_tokens, plain_word_hashes
+from pipeline.curation.text.chunks import chunk_texts
 from pipeline.curation.text.cutting import cut_texts
 from pipeline.curation.text.english import _LONGEST_SUFFIX, EnglishTokenizer, english_tokenizer
 from pipeline.curation.text.segments import words_of
-from pipeline.curation.text.words import tokenize, word_hashes
+from pipeline.curation.text.words import chunk_table, ngrams, tokenize, word_hashes
 
 BLANKS = [chr(code) for code in range(0x110000) if chr(code).isspace()]
 CHARACTERS = [*BLANKS, "\r\n", *"ab\r\n\n\u2028é€“漢の\u200b\ud800😀\u2030\u3001\u1681"]
@@ -79,6 +80,28 @@ def test_common_chunks_are_cut_as_the_whole_rules_cut_them() -> None:
 
 def whole_rules(tokenizer: EnglishTokenizer, chunk: str) -> list[str]:
     return tokenizer._merge(tokenizer._affixes(chunk, tokenizer._special))
+
+
+def test_texts_counted_in_parts_are_cut_as_they_are_together(monkeypatch) -> None:
+    texts = ["One. Two\nthree", "", "four five six seven\n\neight", "\n", "nine", "ten\neleven"]
+    monkeypatch.setattr("pipeline.curation.text.chunks._PART", 3)
+    parts = list(chunk_texts(texts, chunk_table(english=True)).parts())
+    assert len(parts) > 2
+    assert [start for start, _, _ in parts] == [0, *(stop for _, stop, _ in parts[:-1])]
+    assert parts[-1][1] == len(texts)
+    for start, stop, part in parts:
+        alone = chunk_texts(texts[start:stop], part.table)
+        for name in ("numbers", "offsets", "line_offsets", "text_lines"):
+            assert np.array_equal(getattr(part, name), getattr(alone, name)), name
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(1, 6), st.integers(1, 9))
+def test_ngrams_are_of_the_words_from_each_place_on(words: list[int], size: int, block: int) -> None:
+    hashes = np.array(words, dtype=np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.curation.text.words._BLOCK", block)
+        found = ngrams(hashes, size)
+    assert found.tolist() == [ngrams(hashes[at : at + size], size)[0] for at in range(len(words) - size + 1)]
 
 
 def test_what_was_looked_up_before_changes_no_token_and_no_word(monkeypatch) -> None:
