@@ -33,6 +33,8 @@ class ArmPlan(NamedTuple):
     teachers: tuple[str, ...] = ()
     """Arms that it learns from."""
     keep_weights: bool = False
+    keep_checkpoints: int = 0
+    """How many of the last points of the curve have their weights kept."""
     teaches: bool = False
     """Whether another arm learns from its runs."""
 
@@ -85,6 +87,7 @@ class StudyPlan:
             seeds=seeds,
             teachers=study.teachers_of(name),
             keep_weights=study.arms[name].keep_weights,
+            keep_checkpoints=study.arms[name].keep_checkpoints,
             teaches=study.teaches(name),
         )
 

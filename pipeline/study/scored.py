@@ -1,6 +1,7 @@
 """What suites say of the study's models: every finished run that kept its weights, scored by the profile's suites.
 
-In: the plan, the store, the suites. Out: rows of `scores.csv`, one a run and score. Each run's result of a suite is an
+In: the plan, the store, the suites. Out: rows of `scores.csv`, one a run and score, and one for each checkpoint on its
+way whose weights it kept (`keep_checkpoints`). Each run's result of a suite is an
 artifact of its own (`ablation_scores/<arm>/<seed>/<suite>`), so that what was scored once is not scored again.
 """
 
@@ -18,6 +19,7 @@ from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings, evaluat
 from pipeline.evaluation.suites.table import read_result
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import FINISHED, RunResult
+from pipeline.study.runs.seed_process import POINTS
 from pipeline.study.runs.seeds import seed_artifacts, seed_key
 from trainer.run.folder import MODEL_FILE
 
@@ -25,7 +27,19 @@ if TYPE_CHECKING:
     from pipeline.store import Artifact, Built, Store
 
 SCORES_FILE: Final = "scores.csv"
-COLUMNS: Final = ("arm", "seed", "suite", "task", "metric", "value", "stderr", "count", "higher_is_better")
+COLUMNS: Final = (
+    "arm",
+    "seed",
+    "suite",
+    "task",
+    "metric",
+    "value",
+    "stderr",
+    "count",
+    "higher_is_better",
+    "checkpoint",
+)
+"""`checkpoint`: tokens after which the run was scored; nothing at its end."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +61,8 @@ def score_runs(plan: StudyPlan, store: Store, evaluation: EvaluationSettings) ->
         for name in plan.settings.arms
         for seed, run in _with_weights(plan, store, plan.arm(name))
         for suite, settings in suites.items()
-        for row in _rows(plan, store, evaluation, (name, seed, run), (suite, settings))
+        for tokens in (None, *_checkpoints(run))
+        for row in _rows(plan, store, evaluation, (name, seed, run, tokens), (suite, settings))
     ]
     if not rows:
         raise StudyError(
@@ -67,29 +82,35 @@ def _with_weights(plan: StudyPlan, store: Store, arm: ArmPlan) -> Iterator[tuple
             yield seed, run
 
 
+def _checkpoints(run: Artifact) -> list[int]:
+    """Tokens after which a run's weights were kept on its way."""
+    return sorted(int(place.name) for place in (run.path / POINTS).glob("[0-9]*"))
+
+
 def _rows(
     plan: StudyPlan,
     store: Store,
     evaluation: EvaluationSettings,
-    of_run: tuple[str, int, Artifact],
+    of_run: tuple[str, int, Artifact, int | None],
     named: tuple[str, SuiteSettings],
 ) -> Iterator[dict[str, Any]]:
     from pipeline.store import Built
 
-    (arm, seed, run), (name, suite) = of_run, named
+    (arm, seed, run, tokens), (name, suite) = of_run, named
+    model = run.path if tokens is None else run.path / POINTS / str(tokens)
     tokenizer_key = f"tokenizer/{plan.tokenizer_of(plan.arm(arm).data_of(seed))}"
     tokenizer = store.input_of(run, tokenizer_key)
 
     def build(out: Path) -> Built:
         inputs = SuiteInputs(archive=evaluation.archive, cache=store.cache)
-        return Built(evaluate_suite(suite, run.path, tokenizer.path, inputs, out).content_hash)
+        return Built(evaluate_suite(suite, model, tokenizer.path, inputs, out).content_hash)
 
     log.info(f"{arm}, seed {seed}: {name}")
     try:
         outcome = store.ensure(
-            f"ablation_scores/{arm}/{seed}/{name}",
+            f"ablation_scores/{arm}/{seed}/{name}" + ("" if tokens is None else f"/{tokens}"),
             code_version=suite.version,
-            identity=_identity(evaluation, suite),
+            identity={**_identity(evaluation, suite), **({} if tokens is None else {"checkpoint": tokens})},
             inputs={seed_key(arm, seed): run, tokenizer_key: tokenizer},
             build=build,
         )
@@ -97,7 +118,7 @@ def _rows(
         log.warning("%s: not possible here: %s", name, error)
         return
     for score in read_result(outcome.artifact.path).scores:
-        values = (score.task, score.metric, score.value, score.stderr, score.count, score.higher_is_better)
+        values = (score.task, score.metric, score.value, score.stderr, score.count, score.higher_is_better, tokens)
         yield dict(zip(COLUMNS, (arm, seed, name, *values), strict=True))
 
 

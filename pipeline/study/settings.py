@@ -8,7 +8,7 @@ share one share its shards. The profile's `model` and `training` are the study's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -113,6 +113,16 @@ class Arm(Settings):
     keep_weights: bool = runtime(False)
     """Keep what its runs end with, 4 bytes a parameter a run, for `squeeze study sizes`. Runs that kept none are
     trained once more. Not handed on to arms that extend this one."""
+    keep_checkpoints: int = runtime(0, ge=0)
+    """Keep the weights at so many of the last points of its curve before the end too, so that `squeeze study score` and
+    `squeeze study signal` say how far suites' scores spread over them; with `keep_weights`. Runs that kept fewer are
+    trained once more. Not handed on to arms that extend this one."""
+
+    @model_validator(mode="after")
+    def _checkpoints_beside_the_end(self) -> Self:
+        if self.keep_checkpoints and not self.keep_weights:
+            raise ValueError("keep_checkpoints is kept beside what a run ends with: set keep_weights too")
+        return self
 
 
 class Idea(Settings):

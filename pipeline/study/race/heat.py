@@ -28,11 +28,11 @@ from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import FINISHED, RunResult
 from pipeline.study.runs.arm import seed_task
 from pipeline.study.runs.in_bits import FileFigures, file_name, score_in_bits
+from pipeline.study.runs.seed_process import WEIGHTS
 from pipeline.study.runs.seeds import (
     DATA,
     HELDOUT,
     RESULT_FILE,
-    WEIGHTS,
     run_seed,
     seed_identity,
     seed_inputs,

@@ -128,7 +128,7 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
     """
     values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     less: dict[tuple[str, str], bool] = {}
-    courses: dict[tuple[str, str], list[list[tuple[float, float]]]] = {}
+    courses: dict[tuple[str, str], dict[tuple[str, int], list[tuple[float, float]]]] = {}
     items: dict[tuple[str, str], int] = {}
 
     def add(
@@ -145,19 +145,27 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
         for corpus, value in run.scores.items():
             group = ALL_TEXT if corpus == POOLED else corpus
             add(group, BITS, run.arm, run.seed, value, True)
-            courses.setdefault((group, BITS), []).append([*run.curves.get(corpus, ())])
+            courses.setdefault((group, BITS), {})[run.arm, run.seed] = [*run.curves.get(corpus, ())]
         for name, value in run.benchmarks.items():
             task, _, metric = name.partition(":")
             if metric != _NO_SCORES:
                 count = run.benchmarks.get(f"{task}:{_NO_SCORES}")
                 add(task, metric, run.arm, run.seed, value, metric.endswith(_LESS_IS_BETTER), count)
-    known = {(run.arm, run.seed) for run in finished}
+    known = {(run.arm, run.seed): run.tokens for run in finished}
     for row in scores:
-        if (row["arm"], int(row["seed"])) in known:
+        run_of = (row["arm"], int(row["seed"]))
+        if run_of in known:
+            on_the_way = row.get("checkpoint")
+            course = courses.setdefault((row["task"], row["metric"]), {}).setdefault(run_of, [])
+            course.append((float(on_the_way or known[run_of]), float(row["value"])))
+            if on_the_way:
+                continue
             less_is_better = str(row["higher_is_better"]) != "True"
-            of_run = (row["task"], row["metric"], row["arm"], int(row["seed"]))
-            add(*of_run, float(row["value"]), less_is_better, float(row.get("count") or 0))
-    found = [Measure(*key, arms, not less[key], items.get(key), courses.get(key, ())) for key, arms in values.items()]
+            add(row["task"], row["metric"], *run_of, float(row["value"]), less_is_better, float(row.get("count") or 0))
+    found = [
+        Measure(*key, arms, not less[key], items.get(key), [sorted(one) for one in courses.get(key, {}).values()])
+        for key, arms in values.items()
+    ]
     return sorted(found, key=lambda item: (item.metric != BITS, item.group != ALL_TEXT))
 
 

@@ -90,6 +90,7 @@ def seed_task(plan: StudyPlan, arm: ArmPlan, inputs: Mapping[str, Artifact], see
         apart=list(study.heldout.apart),
         benchmarks={name: items / f"{name}.json" for name in study.benchmarks.tasks},
         keeps=kept_files(arm),
+        keeps_points=arm.keep_checkpoints,
     )
 
 

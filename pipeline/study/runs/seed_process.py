@@ -14,6 +14,7 @@ import dataclasses
 import json
 import logging
 import math
+import shutil
 import sys
 import time
 from collections.abc import Collection, Sequence
@@ -30,7 +31,7 @@ from trainer.config import RunConfig
 from trainer.errors import DivergedError, TrainerError
 from trainer.process.signals import EXIT_UNFINISHED, StopRequest, die_with_parent
 from trainer.run.figures.summary import RunSummary, read_summary
-from trainer.run.folder import METRICS_FILE
+from trainer.run.folder import CONFIG_FILE, EMA_FILE, METRICS_FILE, MODEL_FILE
 
 if TYPE_CHECKING:
     from pipeline.evaluation.loading import Scorer
@@ -39,6 +40,10 @@ SEED_FILE: Final = "seed.json"
 RESULT_FILE: Final = "result.json"
 SCORES_FILE: Final = "scores.json"
 ERROR_FILE: Final = "error.txt"
+POINTS: Final = "points"
+"""Folder of a run with a folder for each point of its curve whose weights stay, named by its tokens."""
+WEIGHTS: Final = (CONFIG_FILE, MODEL_FILE, EMA_FILE)
+"""Files that a model is loaded from; a teacher is known by its summary too."""
 SCORE_TOKENS: Final = 8192
 EXIT_ERROR: Final = 2
 
@@ -65,6 +70,8 @@ class SeedTask:
     """Files of multiple-choice items by task, in the format of `trainer.scoring.choices`."""
     keeps: list[str] = dataclasses.field(default_factory=list)
     """Files of the run's end that stay when its others are removed."""
+    keeps_points: int = 0
+    """How many of the curve's last points before the end keep their weights, in `POINTS`."""
     teachers: list[Path] = dataclasses.field(default_factory=list)
     """Folders of the finished runs that it learns from."""
 
@@ -126,6 +133,7 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
     whole = not summary.resumed_from
     score = partial(_score, folder, context=model.context, tokenizer=tokenizer, task=task)
     curve = []
+    places = []
     for place in sorted_checkpoints(folder / CHECKPOINTS):
         step = step_of(place)
         if stop:
@@ -133,6 +141,9 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         if step % every == 0 and step < summary.steps:  # others were left by an interruption
             tokens = (read_state(place)[0].sequences or 0) * model.context
             curve.append({"tokens": tokens, **score(place, part=CURVE)})
+            places.append((tokens, place))
+    for tokens, place in places[-task.keeps_points :] if task.keeps_points else ():
+        _keep(folder, place, folder / POINTS / str(tokens))
     curve.append({"tokens": summary.tokens, **score(folder, part=CURVE)})
     ends = score(folder, part=FINAL)
     if not all(map(math.isfinite, ends.values())):
@@ -150,6 +161,14 @@ def run(folder: Path, task: SeedTask, stop: StopRequest) -> RunResult | None:
         cpu_seconds=cpu_seconds if whole else None,
         tokens_per_second=summary.tokens / cpu_seconds if whole else None,
     )
+
+
+def _keep(run: Path, checkpoint: Path, to: Path) -> None:
+    """Copy what a model is loaded from: a checkpoint's weights, and the configuration of its run."""
+    to.mkdir(parents=True, exist_ok=True)
+    for source in (run / CONFIG_FILE, checkpoint / MODEL_FILE, checkpoint / EMA_FILE):
+        if source.exists():
+            shutil.copyfile(source, to / source.name)
 
 
 def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, Any]]:

@@ -25,8 +25,16 @@ from pipeline.launch.local import LocalLauncher
 from pipeline.store import Artifact, Store
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import RunResult
-from pipeline.study.runs.seed_process import ERROR_FILE, RESULT_FILE, SCORES_FILE, SEED_FILE, SeedTask
-from trainer.run.folder import CONFIG_FILE, EMA_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE
+from pipeline.study.runs.seed_process import (
+    ERROR_FILE,
+    POINTS,
+    RESULT_FILE,
+    SCORES_FILE,
+    SEED_FILE,
+    WEIGHTS,
+    SeedTask,
+)
+from trainer.run.folder import METRICS_FILE, SUMMARY_FILE
 
 SEED_VERSION: Final = "2"
 HELDOUT: Final = "ablation_heldout"
@@ -36,8 +44,6 @@ OUTPUT_FILE: Final = "output.txt"
 LOCK_FILE: Final = "lock"
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 POLL_SECONDS: Final = 0.2
-WEIGHTS: Final = (CONFIG_FILE, MODEL_FILE, EMA_FILE)
-"""Files that a model is loaded from; a teacher is known by its summary too."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -87,11 +93,12 @@ def seed_identity(plan: StudyPlan, arm: ArmPlan, seed: int) -> dict[str, Any]:
     }
 
 
-def kept_weights(arm: ArmPlan) -> dict[str, str]:
+def kept_weights(arm: ArmPlan) -> dict[str, Any]:
     """What of its runs' ends an arm keeps, as its identity has it; empty where it keeps none."""
+    checkpoints = {"checkpoints": arm.keep_checkpoints} if arm.keep_checkpoints else {}
     if arm.teaches:
-        return {"weights": "kept to teach"}
-    return {"weights": "kept"} if arm.keep_weights else {}
+        return {"weights": "kept to teach", **checkpoints}
+    return {"weights": "kept", **checkpoints} if arm.keep_weights else {}
 
 
 def kept_files(arm: ArmPlan) -> list[str]:
@@ -170,7 +177,8 @@ def run_seed(task: SeedTask, out: Path, launcher: Launcher, log: logging.Logger,
     kept = (RESULT_FILE, SCORES_FILE, METRICS_FILE, *task.keeps)
     for item in out.iterdir():
         if item.is_dir():
-            shutil.rmtree(item)
+            if item.name != POINTS:
+                shutil.rmtree(item)
         elif item.name not in kept and item.suffix != RECORD:
             item.unlink()
     return result

@@ -51,7 +51,7 @@ study:
     twice: {tokens: 6_000, epochs: 2}
   arms:
     plain:
-    fast: {idea: 7, keep_weights: true, change: {training.optimizer.learning_rate: 1e-2}}
+    fast: {idea: 7, keep_weights: true, keep_checkpoints: 2, change: {training.optimizer.learning_rate: 1e-2}}
     wild:
       change:
         {training.optimizer.learning_rate: 10, training.optimizer.clip_norm: null, training.optimizer.weight_decay: 1}
@@ -134,6 +134,21 @@ def test_a_run_has_its_points_and_the_pooled_score_is_that_of_all_bytes(finished
     assert run["curve"][-1]["all"] < run["curve"][0]["all"] < 8
     files = {file.name for file in store.current("ablation_seed/plain/1").path.iterdir()}
     assert not any(name.endswith(".safetensors") for name in files)  # metrics, not weights
+
+
+def test_the_last_points_before_the_end_keep_the_weights_that_were_scored_there(finished):
+    from pipeline.evaluation.loading import load_scorer
+    from pipeline.study.runs.seed_process import POINTS, score_sample
+
+    store, _ = finished
+    run = store.current("ablation_seed/fast/1")
+    assert sorted(place.name for place in (run.path / POINTS).iterdir()) == ["5120", "7680"]
+    tokenizer = next(store.input_of(run, key) for key in run.manifest.inputs if key.startswith("tokenizer/"))
+    scorer = load_scorer(run.path / POINTS / "5120", tokenizer.path)
+    sample = store.current("ablation_heldout").path / "curve"
+    point = run.summary["curve"][1]
+    assert score_sample(scorer, sample, [])["all"] == pytest.approx(point["all"], abs=1e-5)
+    assert not (store.current("ablation_seed/plain/1").path / POINTS).exists()
 
 
 def test_runs_that_keep_their_weights_are_scored_again_from_files_of_few_bits(project, finished):

@@ -11,6 +11,7 @@ from pipeline.base.errors import StudyError
 from pipeline.profile.profile import load_profile
 from pipeline.store import Built, Store
 from pipeline.study.results.run_result import DIVERGED, FINISHED, RunResult
+from pipeline.study.runs.seed_process import POINTS
 from pipeline.study.runs.seeds import DATA, HELDOUT, SEED_VERSION, seed_identity, seed_inputs, seed_key
 from pipeline.study.scored import COLUMNS, score_runs
 
@@ -70,10 +71,13 @@ def store(tmp_path, profile, tokenizer):
     counts = {"total": 1, "embedding": 1, "active": 1}
     result = RunResult(counts, 1.0, 1.0, 280, 1, 1, FINISHED, bits_per_byte={"all": 2.0})
 
-    def build_run(state, *, weights):
+    def build_run(state, *, weights, points):
         def build(out):
             if weights:
                 write_model(out)
+            if points:
+                (out / POINTS / "500").mkdir(parents=True)
+                write_model(out / POINTS / "500")
             return Built("run", dataclasses.replace(result, state=state).to_json())
 
         return build
@@ -84,7 +88,7 @@ def store(tmp_path, profile, tokenizer):
         inputs = {key: parents[key] for key in seed_inputs(plan, arm, seed)}
         made(
             seed_key(name, seed),
-            build_run(state, weights=weights),
+            build_run(state, weights=weights, points=name == "rope"),
             code_version=SEED_VERSION,
             identity=seed_identity(plan, arm, seed),
             inputs=inputs,
@@ -105,10 +109,14 @@ def test_finished_runs_with_weights_are_scored_and_are_not_scored_again(profile,
     rows = score_runs(profile.study_plan, store, suites)
     assert {(row["arm"], row["seed"], row["suite"]) for row in rows} == {("baseline", 1, "pairs"), ("rope", 3, "pairs")}
     assert all(tuple(row) == COLUMNS for row in rows)
-    (score,) = [row for row in rows if (row["arm"], row["task"], row["metric"]) == ("rope", "minimal_pairs", "acc")]
+    of_rope = [row for row in rows if (row["arm"], row["task"], row["metric"]) == ("rope", "minimal_pairs", "acc")]
+    score, on_the_way = of_rope
+    assert (score["checkpoint"], on_the_way["checkpoint"]) == (None, 500)
+    assert on_the_way["value"] == score["value"]  # the same weights
     assert (score["count"], score["higher_is_better"]) == (14, True)
     before = sorted(store.root.glob("ablation_scores/*/*/*/*/scores.json"))
-    assert len(before) == 2
+    before += sorted(store.root.glob("ablation_scores/*/*/*/500/*/scores.json"))
+    assert len(before) == 3
     times = [file.stat().st_mtime_ns for file in before]
     assert score_runs(profile.study_plan, store, suites) == rows
     assert [file.stat().st_mtime_ns for file in before] == times

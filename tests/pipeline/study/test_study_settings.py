@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.base.errors import ProfileError
 from pipeline.profile.profile import load_profile
-from pipeline.study.runs.seeds import arm_inputs, seed_inputs
+from pipeline.study.runs.seeds import arm_inputs, kept_weights, seed_inputs
 from pipeline.study.settings import Budget
 
 
@@ -110,3 +110,14 @@ def test_a_tokenizer_is_the_same_whether_a_data_set_names_it_or_the_profile_sele
     named = {"bpe_2k": {"tokenizer": "bpe_2k", "tokens": 3_150_000}}
     profile = study(data=named, arms={"swiglu": {"data": ["base", "bpe_2k"]}, "rope": {"teachers": ["swiglu"]}})
     assert resolved(profile, "rope").teachers == ("swiglu",)
+
+
+def test_checkpoints_are_kept_beside_the_end_and_make_the_run_another():
+    with pytest.raises(
+        ProfileError, match="keep_checkpoints is kept beside what a run ends with: set keep_weights too"
+    ):
+        study(arms={"rope": {"keep_checkpoints": 2}})
+    kept = [
+        resolved(study(arms={"rope": {"keep_weights": True, "keep_checkpoints": count}}), "rope") for count in (0, 2)
+    ]
+    assert [kept_weights(arm) for arm in kept] == [{"weights": "kept"}, {"weights": "kept", "checkpoints": 2}]

@@ -164,3 +164,18 @@ def test_held_out_text_has_the_noise_of_its_curve_and_a_benchmark_of_which_one_s
 def test_a_study_without_curves_has_no_column_of_checkpoints(study):
     flat = results(study, [dataclasses.replace(run("baseline", seed, 3.0), curves={}) for seed in (1, 2)])
     assert "of checkpoints" not in signal_markdown(signals(flat, measures(flat)))
+
+
+def test_a_benchmark_has_the_noise_of_the_checkpoints_that_were_scored_and_the_end_alone_is_its_score(scored):
+    values = {"2000": 0.2, "4000": 0.5, "6000": 0.2, "": 0.5}
+    rows = [
+        {"arm": "rope", "seed": "1", "task": "pairs", "metric": "acc", "value": value, "higher_is_better": "True"}
+        | {"checkpoint": tokens}
+        for tokens, value in values.items()
+    ]
+    (found,) = [item for item in measures(scored, rows) if item.group == "pairs"]
+    assert found.values == {"rope": {1: 0.5}}
+    assert found.courses == [[(2000.0, 0.2), (4000.0, 0.5), (6000.0, 0.2), (8000.0, 0.5)]]
+    assert signal_of(scored, "pairs", "acc", scores=rows).checkpoint_noise == pytest.approx(
+        spread_about_lines(found.courses)
+    )
