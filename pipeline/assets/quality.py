@@ -45,15 +45,21 @@ def _key(model: str, corpus: str) -> str:
 def _model(profile: Profile, name: str) -> StoredAsset[Any]:
     settings = profile.curation.quality[name]
     learned = " and ".join(", ".join(side) for side in (settings.like, settings.unlike, settings.rated) if side)
+    seen = "hashed n-grams" if settings.embedding is None else f"the vectors of {settings.embedding.archive.package}"
+
+    def make(build: Build) -> QualityModelSummary:
+        folders = build.paths("documents"), build.paths("heldout")
+        return train_quality_model(settings, *folders, build.out, cache=build.store.cache)
+
     return StoredAsset(
         key=f"quality_model/{name}",
         group=_GROUP,
-        description=f"A linear model over hashed n-grams, learned from {learned}.",
+        description=f"A linear model over {seen}, learned from {learned}.",
         version=QUALITY_MODEL_VERSION,
         settings=settings,
         inputs=[f"{asset}/{corpus}" for corpus in settings.corpora for asset in ("documents", "heldout")],
         summary=QualityModelSummary,
-        make=lambda build: train_quality_model(settings, build.paths("documents"), build.paths("heldout"), build.out),
+        make=make,
         metadata=_model_metadata,
         kinds=frozenset({"numpy"}),
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.base.archives import Archive
 from pipeline.base.settings import Settings, later, runtime
 from pipeline.curation.filters.filter import Share
 from pipeline.curation.filters.filters import Filters
@@ -165,6 +166,16 @@ class ContaminationSettings(Settings):
     """Shortest item, in words, that is looked for as a whole when it is shorter than `ngram`."""
 
 
+class StaticEmbedding(Settings):
+    """A table of vectors, one a token, of a pinned package, which is read and never installed."""
+
+    archive: Archive
+    weights: str
+    """The package's file with the table, in the form of safetensors."""
+    tokenizer: str
+    """Its file with the tokenizer, in that of `tokenizers`."""
+
+
 class QualityModelSettings(Settings):
     """A linear classifier, or regression, over hashed word n-grams, trained in seconds on a CPU. What it learns is
     either `like` against `unlike`, or the score of the `rated` corpora."""
@@ -187,6 +198,8 @@ class QualityModelSettings(Settings):
     penalty: float = Field(1e-5, gt=0.0)
     """Times half the squared length of the weights, added to the mean loss: more of it trusts rare n-grams less."""
     seed: int = Field(1, ge=0, lt=2**63)
+    embedding: StaticEmbedding | None = later(None)
+    """Means of tokens' vectors in place of n-grams (`ngram` and `bits` do not count then): fewer examples teach it."""
 
     @model_validator(mode="after")
     def _one_thing_to_learn(self) -> Self:

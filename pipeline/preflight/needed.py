@@ -17,6 +17,8 @@ def packages_of(flight: Flight) -> list[Archive]:
     sources = (source for name in flight.made("documents") for source in profile.corpora[name].sources)
     archives = [source.archive for source in sources if source.archive is not None]
     archives += tokenizer_archives(flight)
+    judges = (profile.curation.quality[name].embedding for name in flight.made("quality_model"))
+    archives += [embedding.archive for embedding in judges if embedding is not None]
     made = [profile.evaluation.suites[name] for name in flight.made("eval") if name in profile.evaluation.suites]
     domains = [domain for suite in made if isinstance(suite, FreshTextSuite) for domain in suite.domains.values()]
     of_domains = (source for domain in domains for source in domain.sources)

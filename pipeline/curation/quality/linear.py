@@ -35,6 +35,8 @@ class LinearModel:
     slope: float = 1.0
     offset: float = 0.0
     """The calibration: slope * margin + offset."""
+    embedded: bool = False
+    """Whether the weights are of tokens and a text counts as their mean; otherwise they are of hashed n-grams."""
 
     @property
     def bits(self) -> int:
@@ -42,7 +44,8 @@ class LinearModel:
 
     def margins(self, ngrams: Ngrams) -> np.ndarray:
         """float64 [N], before calibration."""
-        return ngrams.sums(self.weights) * _scale(ngrams) + self.bias
+        scale = _mean_scale(ngrams) if self.embedded else _scale(ngrams)
+        return ngrams.sums(self.weights) * scale + self.bias
 
     def scores(self, ngrams: Ngrams) -> np.ndarray:
         """Probabilities of being good, or predicted scores, float64 [N]."""
@@ -52,7 +55,7 @@ class LinearModel:
     def write(self, path: Path) -> None:
         """Keep it as one file."""
         numbers = np.array([self.bias, self.slope, self.offset], dtype=np.float64)
-        kind = np.array([self.ngram, self.classifies], dtype=np.int64)
+        kind = np.array([self.ngram, self.classifies, *([1] if self.embedded else [])], dtype=np.int64)
         with whole_path(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, weights=self.weights, numbers=numbers, kind=kind)
 
@@ -61,8 +64,8 @@ class LinearModel:
         """The inverse of `write`."""
         with np.load(path, allow_pickle=False) as file:
             bias, slope, offset = file["numbers"].tolist()
-            ngram, classifies = file["kind"].tolist()
-            return cls(file["weights"], bias, ngram, bool(classifies), slope, offset)
+            ngram, classifies, *embedded = file["kind"].tolist()
+            return cls(file["weights"], bias, ngram, bool(classifies), slope, offset, embedded=bool(embedded))
 
 
 def fit(
@@ -78,9 +81,40 @@ def fit(
         classifies: by logistic loss; otherwise by half the squared error, in units of the targets' spread.
         penalty: times half the squared length of the weights, added to the mean loss.
     """
+    weights, bias = _least_loss(_bags(ngrams, bits), targets, importance, classifies=classifies, penalty=penalty)
+    return LinearModel(np.append(weights, 0.0).astype(np.float32), bias, ngrams.buckets.shape[1], classifies)
+
+
+def fit_embedded(
+    tokens: Ngrams,
+    vectors: np.ndarray,
+    targets: np.ndarray,
+    importance: np.ndarray,
+    *,
+    classifies: bool,
+    penalty: float,
+) -> LinearModel:
+    """The same over the means of tokens' vectors (float32 [V, D]), each of whose numbers is in units of its spread, as
+    one weight a token."""
+    from scipy.sparse import csr_matrix
+
+    scale = np.repeat(_mean_scale(tokens), tokens.counts)
+    shape = len(tokens.counts), len(vectors)
+    means = csr_matrix((scale, tokens.buckets[:, 0].astype(np.int32), tokens.offsets), shape=shape) @ vectors
+    middle, spread = means.mean(axis=0), np.maximum(means.std(axis=0), 1e-6)
+    found, bias = _least_loss((means - middle) / spread, targets, importance, classifies=classifies, penalty=penalty)
+    of_tokens = vectors @ (found / spread)
+    bias -= float(middle @ (found / spread))
+    return LinearModel(np.append(of_tokens, 0.0).astype(np.float32), bias, 1, classifies, embedded=True)
+
+
+def _least_loss(
+    bags: Any, targets: np.ndarray, importance: np.ndarray, *, classifies: bool, penalty: float
+) -> tuple[np.ndarray, float]:
+    """Weights and bias of the least loss over texts as rows of numbers, [N, F], dense or sparse."""
     from scipy.optimize import minimize
 
-    bags, size = _bags(ngrams, bits), 1 << bits
+    size = bags.shape[1]
     middle, spread = (0.0, 1.0) if classifies else (float(targets.mean()), float(targets.std()) or 1.0)
     wanted, counted = (targets - middle) / spread, importance / len(targets)
 
@@ -98,8 +132,7 @@ def fit(
 
     limits = {"maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS, "ftol": 1e-7, "gtol": 1e-7}
     found = minimize(loss, np.zeros(size + 1), jac=True, method="L-BFGS-B", options=limits).x
-    weights = np.append(found[:-1] * spread, 0.0).astype(np.float32)
-    return LinearModel(weights, float(found[-1] * spread + middle), ngrams.buckets.shape[1], classifies)
+    return found[:-1] * spread, float(found[-1] * spread + middle)
 
 
 def _bags(ngrams: Ngrams, bits: int) -> Any:
@@ -136,6 +169,10 @@ def platt(margins: np.ndarray, good: np.ndarray, importance: np.ndarray) -> tupl
 def sigmoid(values: np.ndarray) -> np.ndarray:
     """The logistic function, without overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * values))
+
+
+def _mean_scale(tokens: Ngrams) -> np.ndarray:
+    return 1.0 / np.maximum(np.diff(tokens.offsets), 1)
 
 
 def _scale(ngrams: Ngrams) -> np.ndarray:

@@ -7,7 +7,7 @@ by a hash of their ids, and groups (books, articles) by a hash of their names, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,9 +54,10 @@ def read_sample(
     documents: Mapping[str, Path],
     heldout: Mapping[str, Path],
     keep: list[str] | None = None,
+    view: Callable[[pa.Array], Ngrams] | None = None,
 ) -> Sample:
     """The texts of a model. documents, heldout: folders of these assets for each of its corpora; keep: takes the texts
-    themselves, for who compares.
+    themselves, for who compares; view: what the model sees of some texts, by default their n-grams.
 
     Raises CurationError where a side has no text, or no scores.
     """
@@ -71,7 +72,7 @@ def read_sample(
             for some in _documents(settings, corpus, documents[corpus], heldout[corpus], most / max(total, 1)):
                 if keep is not None:
                     keep += some.texts.to_pylist()
-                texts.append(ngrams_of(some.texts, settings.ngram, settings.bits))
+                texts.append(view(some.texts) if view else ngrams_of(some.texts, settings.ngram, settings.bits))
                 given = np.full(len(some.texts), float(side == "like"))
                 targets.append(some.scores if side == "rated" else given)
                 validation.append(some.validation)

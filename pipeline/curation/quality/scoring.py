@@ -7,7 +7,7 @@ reads them and no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,9 @@ from pipeline.base.finished import finish, is_finished
 from pipeline.base.parquet import read_metadata, read_table
 from pipeline.curation.documents import GIVEN_SCORE
 from pipeline.curation.filters.quality_thresholds import quantile_column, score_column
+from pipeline.curation.quality.embedding import TOKENIZER_FILE, TokenReader
 from pipeline.curation.quality.linear import LinearModel
-from pipeline.curation.quality.ngrams import ngram_blocks
+from pipeline.curation.quality.ngrams import Ngrams, ngram_blocks
 from pipeline.curation.quality.ranking import Agreement, agreement_of
 from pipeline.curation.quality.training import MODEL_FILE
 from pipeline.curation.tables import WORTH_BYTES, hash_batches, iter_file, iter_parts, parts, write_table
@@ -102,14 +103,20 @@ def _given(files: Sequence[Path]) -> np.ndarray:
 def score_part(part: Path, model: Path, out: Path) -> None:
     """Write the scores of one file of documents, float32 [N]."""
     linear = LinearModel.read(model / MODEL_FILE)
+    view = TokenReader((model / TOKENIZER_FILE).read_text(encoding="utf-8")).read if linear.embedded else None
     scores = [
         linear.scores(block).astype(np.float32)
         for batch in iter_file(part, ("text",))
-        for block in ngram_blocks(batch.column("text"), linear.ngram, linear.bits)
+        for block in _seen(batch.column("text"), linear, view)
     ]
     with whole_path(out) as unfinished, unfinished.open("wb") as file:
         np.save(file, np.concatenate([np.empty(0, np.float32), *scores]))
     finish(out)
+
+
+def _seen(texts: pa.Array, linear: LinearModel, view: Callable[[pa.Array], Ngrams] | None) -> Iterator[Ngrams]:
+    """What a model sees of texts, a block of them after the other."""
+    return ngram_blocks(texts, linear.ngram, linear.bits) if view is None else iter([view(texts)])
 
 
 def quantiles_of(scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:

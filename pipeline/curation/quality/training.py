@@ -17,7 +17,9 @@ from typing import Final
 import numpy as np
 
 from pipeline.base.errors import CurationError
-from pipeline.curation.quality.linear import LinearModel, fit, platt
+from pipeline.base.files import write_text
+from pipeline.curation.quality.embedding import TOKENIZER_FILE, Embedding
+from pipeline.curation.quality.linear import LinearModel, fit, fit_embedded, platt
 from pipeline.curation.quality.ranking import auc, spearman
 from pipeline.curation.quality.sample import Sample, read_sample
 from pipeline.curation.settings import QualityModelSettings
@@ -52,31 +54,37 @@ class QualityModelSummary:
 
 
 def train_quality_model(
-    settings: QualityModelSettings, documents: Mapping[str, Path], heldout: Mapping[str, Path], out: Path
+    settings: QualityModelSettings,
+    documents: Mapping[str, Path],
+    heldout: Mapping[str, Path],
+    out: Path,
+    *,
+    cache: Path | None = None,
 ) -> QualityModelSummary:
-    """Learn the model and write `out/model.npz`.
+    """Learn the model and write `out/model.npz`, and beside it the tokenizer of one over an embedding.
 
     Args:
         settings: what it learns.
         documents, heldout: folders of these assets for each corpus that the settings name.
         out: output folder.
+        cache: folder of downloaded package archives, `out` by default.
 
     Raises:
         CurationError: too little text on a side to learn from and to judge by.
     """
-    sample = read_sample(settings, documents, heldout)
+    embedding = Embedding.read(settings.embedding, cache or out) if settings.embedding is not None else None
+    sample = read_sample(settings, documents, heldout, view=embedding.tokens.read if embedding is not None else None)
     classifies = not settings.rated
     _require_enough(settings, sample, classifies)
     importance = sample.importance if classifies else np.ones(len(sample.targets))
     learned, seen = ~sample.validation, sample.validation
-    model = fit(
-        sample.ngrams.of(np.flatnonzero(learned)),
-        sample.targets[learned],
-        importance[learned],
-        bits=settings.bits,
-        classifies=classifies,
-        penalty=settings.penalty,
-    )
+    texts, wanted = sample.ngrams.of(np.flatnonzero(learned)), (sample.targets[learned], importance[learned])
+    penalty = settings.penalty
+    if embedding is None:
+        model = fit(texts, *wanted, bits=settings.bits, classifies=classifies, penalty=penalty)
+    else:
+        model = fit_embedded(texts, embedding.vectors, *wanted, classifies=classifies, penalty=penalty)
+        write_text(out / TOKENIZER_FILE, embedding.tokens.description)
     judged, targets, weights = sample.ngrams.of(np.flatnonzero(seen)), sample.targets[seen], importance[seen]
     model = calibrated(model, model.margins(judged), targets, weights)
     scores = model.scores(judged)
@@ -108,7 +116,8 @@ def keep_model(model: LinearModel, folder: Path) -> str:
     """Write `folder/model.npz`; returns the content hash. A fit's last bits may differ from machine to machine."""
     model.write(folder / MODEL_FILE)
     numbers = np.array([model.bias, model.slope, model.offset, model.ngram, model.classifies], dtype="<f8")
-    return hashlib.sha256(model.weights.astype("<f4").tobytes() + numbers.tobytes()).hexdigest()
+    kind = b"embedded" if model.embedded else b""
+    return hashlib.sha256(model.weights.astype("<f4").tobytes() + numbers.tobytes() + kind).hexdigest()
 
 
 def _of_classifier(scores: np.ndarray, targets: np.ndarray, bins: list[dict[str, float]]) -> dict[str, float]:
