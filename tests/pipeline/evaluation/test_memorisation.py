@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import torch
 
+from pipeline.assets.every import full_train_assets
 from pipeline.base.errors import NotPossibleError
 from pipeline.evaluation.heldout import Heldout
 from pipeline.evaluation.loading import Scorer
@@ -13,6 +14,7 @@ from pipeline.evaluation.scores.paired import Scored, paired
 from pipeline.evaluation.suites.memorisation import MemorisationSuite
 from pipeline.evaluation.suites.suite import SuiteInputs
 from pipeline.evaluation.suites.table import read_result
+from pipeline.profile.profile import load_profile
 from tests.trainer.run.tiny_shards import write_epoch
 
 READ = {"z" * 40: [1, 2, 63], "z" * 90: [3, 63], "z" * 60: [4, 4, 63]}
@@ -97,3 +99,16 @@ def test_a_corpus_of_which_nothing_was_read_is_not_compared(repeats, heldout, tm
     inputs = SuiteInputs(heldout=heldout({"numbers": [("ab", "en", "a")]}), training={"numbers": training})
     with pytest.raises(NotPossibleError, match="numbers: nothing of it"):
         MemorisationSuite().evaluate(repeats, inputs, tmp_path)
+
+
+def test_its_asset_reads_the_shards_that_the_model_was_trained_on(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "extends: sample\nevaluation:\n  suites:\n    memorisation: {kind: memorisation}\n"
+    )
+    assets = {item.key: item for item in full_train_assets(load_profile(str(tmp_path / "mine.yaml")))}
+    inputs = assets["eval/memorisation"].inputs
+    shards = [key for key in assets if key.startswith("shards/")]
+    assert len(shards) == 2
+    assert set(shards) <= set(inputs)
+    assert {"heldout/books", "documents/books", "corpus/books"} <= set(inputs)
+    assert not set(shards) & set(assets["eval/bits_per_byte"].inputs)
