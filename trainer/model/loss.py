@@ -25,6 +25,9 @@ IGNORE = -100  # a target that is not scored
 # float32 numbers at once, of the logits and of what is added to the weight's gradient: a CPU's cache, a GPU's memory
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 FEWEST_ROWS = 128
+PRODUCT_ROWS = {
+    "cpu": 512
+}  # at least; a CPU's products of fewer rows spend their time on writing the weight's gradient
 ROW_MULTIPLE = {"cuda": 128}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
 
@@ -51,10 +54,10 @@ def cross_entropy_sum(
 
     `rows` is how many tokens' logits are held at once, and `multiple` what the products' vocabulary dimension is
     padded to (none: both by the device). Products run in the autocast dtype where autocast is on, the softmax in
-    float32.
+    float32, on a CPU over fewer rows at a time, which fit its cache.
     """
     kind = hidden_NC.device.type
-    rows = rows or chunk_rows(weight_VC.shape[0], hidden_NC.device)
+    rows = rows or max(chunk_rows(weight_VC.shape[0], hidden_NC.device), PRODUCT_ROWS.get(kind, 0))
     multiple = multiple or ROW_MULTIPLE.get(kind, 1)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VC.dtype
     with torch.autocast(kind, enabled=False):
@@ -88,34 +91,24 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         weight_rows = chunk_rows(weight_VC.shape[1], weight_VC.device)
-        powers = hidden_NC.new_empty(min(rows, len(hidden_NC)), V, dtype=torch.float32)
+        softmax_rows = min(rows, len(hidden_NC), chunk_rows(V, weight_VC.device))
+        powers = hidden_NC.new_empty(softmax_rows, V, dtype=torch.float32)
         for part in _parts(len(hidden_NC), rows):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
-            scored_n1 = targets_n1 != IGNORE
-            safe_n1 = targets_n1.clamp_min(0)
             raw_nP = product(chunk_nC, weight_PC)
-            logits_nV = raw_nP[:, :V] if cap is None else soft_cap(raw_nP[:, :V].float(), cap)
-            largest_n1 = logits_nV.amax(-1, keepdim=True).float()
-            target_n1 = logits_nV.gather(1, safe_n1).float()
-            powers_nV = torch.sub(logits_nV, largest_n1, out=powers[: len(chunk_nC)]).exp_()
-            sum_n1 = powers_nV.sum(-1, keepdim=True)
-            total += ((largest_n1 + sum_n1.log() - target_n1) * scored_n1).sum()
-            if not (need_hidden or need_weight):
-                continue
-            # softmax less one at the target, times the sum: that is divided out of the few numbers of a token's hidden
-            # state and not of its V probabilities
-            powers_nV.scatter_add_(1, safe_n1, -sum_n1)
-            if cap is not None:
-                powers_nV.mul_(1 - (logits_nV / cap).square())
-            scale_n1 = scored_n1 / sum_n1
-            grad_nP = raw_nP
-            grad_nP[:, :V] = powers_nV  # the padding's logits are products with zeros, and so the zeros it needs
+            scale_n1 = targets_n1.new_empty(targets_n1.shape, dtype=torch.float32)
+            for some in _parts(len(chunk_nC), softmax_rows):
+                loss, scale_n1[some] = _softmax(
+                    raw_nP[some, :V], targets_n1[some], powers, cap, gradient=need_hidden or need_weight
+                )
+                total += loss
+            # the padding's logits are products with zeros, and so the zeros that its gradient needs
             if grad_hidden_NC is not None:
-                grad_hidden_NC[part] = product(grad_nP, weight_PC.T) * scale_n1
+                grad_hidden_NC[part] = product(raw_nP, weight_PC.T) * scale_n1
             if grad_weight_VC is not None:
                 scaled_nC = (chunk_nC * scale_n1).to(dtype)
                 for some in _parts(V, weight_rows):  # a product of all rows would be as large as the sum
-                    grad_weight_VC[some] += weight_gradient(grad_nP[:, some], scaled_nC)
+                    grad_weight_VC[some] += weight_gradient(raw_nP[:, some], scaled_nC)
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
@@ -127,3 +120,29 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         hidden = None if grad_hidden_NC is None else grad_hidden_NC.mul_(grad)
         weight = None if grad_weight_VC is None else grad_weight_VC.mul_(grad)
         return hidden, weight, *(None,) * 5
+
+
+def _softmax(
+    raw_nV: Tensor, targets_n1: Tensor, powers: Tensor, cap: float | None, *, gradient: bool
+) -> tuple[Tensor, Tensor]:
+    """The tokens' summed loss, and what their gradient is to be multiplied by, [n, 1]: where it is wanted, it is
+    written over their logits without that scale. `powers` [at least n, V], float32, is room to work in."""
+    scored_n1 = targets_n1 != IGNORE
+    safe_n1 = targets_n1.clamp_min(0)
+    powers_nV = powers[: len(raw_nV)].copy_(raw_nV if cap is None else soft_cap(raw_nV.float(), cap))
+    largest_n1 = powers_nV.amax(-1, keepdim=True)
+    target_n1 = powers_nV.gather(1, safe_n1)
+    slope_nV = 1 - (powers_nV / cap).square() if gradient and cap is not None else None
+    powers_nV.sub_(largest_n1).exp_()
+    sum_n1 = powers_nV.sum(-1, keepdim=True)
+    loss = ((largest_n1 + sum_n1.log() - target_n1) * scored_n1).sum()
+    scale_n1 = scored_n1 / sum_n1
+    if not gradient:
+        return loss, scale_n1
+    # softmax less one at the target, times the sum: that is divided out of the few numbers of a token's hidden state
+    # and not of its V probabilities
+    powers_nV.scatter_add_(1, safe_n1, -sum_n1)
+    if slope_nV is not None:
+        powers_nV.mul_(slope_nV)
+    raw_nV.copy_(powers_nV)
+    return loss, scale_n1

@@ -37,8 +37,9 @@ class Ladder(QuestionSettings):
         yield from (("rungs", name) for rung in self.rungs for name in rung)
 
     def answer(self, results: Results) -> str | None:
-        """A table of effects, with the rank correlation between neighbouring rungs; none before two rungs have run."""
-        ran = [rung for rung in self.rungs if all(results.finished(name) for name in rung)]
+        """A table of effects, with the rank correlation between neighbouring rungs; none before two rungs have a
+        baseline and a recipe that ran. What has not run is a dash."""
+        ran = [rung for rung in self.rungs if results.finished(rung[0]) and any(map(results.finished, rung[1:]))]
         if len(ran) < 2:
             return None
         baselines = [next(iter(results.finished(rung[0]).values())) for rung in ran]
@@ -54,7 +55,9 @@ class Ladder(QuestionSettings):
 def verdict(effects: Sequence[Interval | None]) -> str:
     """What holds, up the ladder, of an effect seen on its lowest rung: by the sign of each interval that leaves out
     zero."""
-    signs = [_sign(effect) for effect in effects]
+    signs = [_sign(effect) for effect in effects if effect is not None]
+    if len(signs) < 2:
+        return "too few sizes"
     first, last, seen = signs[0], signs[-1], set(signs) - {0}
     if len(seen) > 1:
         return "reverses"
@@ -68,8 +71,8 @@ def verdict(effects: Sequence[Interval | None]) -> str:
     return f"{word} on the highest rung, not seen on every one" if last else f"{word} on a rung between alone"
 
 
-def _sign(effect: Interval | None) -> int:
-    if effect is None or effect.low <= 0 <= effect.high:
+def _sign(effect: Interval) -> int:
+    if effect.low <= 0 <= effect.high:
         return 0
     return 1 if effect.mean > 0 else -1
 

@@ -40,7 +40,7 @@ def test_it_says_what_is_fetched_and_written_and_where_the_time_box_cuts(plan):
 def test_sizes_of_no_corpus_and_devices_of_no_number_are_refused(plan):
     with pytest.raises(SqueezeError, match=r"--size nope=2GB: there is no corpus 'nope'.*the profile has fineweb_edu"):
         plan("--profile", "sample", "--size", "nope=2GB")
-    with pytest.raises(ConfigError, match="--devices must be from 1 to the 32 sequences"):
+    with pytest.raises(ConfigError, match="--devices must be from 1 to the 16 sequences"):
         plan("--profile", "sample", "--devices", "0")
 
 

@@ -54,8 +54,8 @@ def test_the_environment_chooses_the_profile(monkeypatch, tmp_path):
 
 
 def test_the_preset_fills_what_is_left_out(profile_with):
-    profile = profile_with("model: {layers: 2}\n")
-    assert (profile.model.layers, profile.model.width) == (2, 96)
+    profile = profile_with("model: {layers: 3}\n")
+    assert (profile.model.layers, profile.model.norm) == (3, "layernorm")
 
 
 @pytest.mark.parametrize(
