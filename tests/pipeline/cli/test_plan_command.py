@@ -56,12 +56,12 @@ def test_local_files_are_as_large_as_they_lie(plan, tmp_path):
 
 def test_the_vocabulary_is_that_of_the_tokenizer_and_not_what_a_preset_fills_in(plan, tmp_path):
     profile = tmp_path / "mine.yaml"
-    profile.write_text("extends: sample\ntokenizers: {candidates: [bpe_2k, bpe_8k], select: bpe_8k}\n")
+    profile.write_text("extends: sample\ntokenizers: {candidates: [bpe_2k, bpe_4k], select: bpe_2k}\n")
     parameters = [
         int(re.search(r"([\d,]+) embedding", plan("--profile", name))[1].replace(",", ""))
         for name in ("sample", str(profile))
     ]
-    assert parameters[1] == 4 * parameters[0]
+    assert parameters[0] == 4 * parameters[1]
 
 
 def test_this_machines_processor_is_tried_once_and_stands_beside_gpus(plan, tried):
@@ -86,5 +86,5 @@ def test_a_damaged_measurement_of_the_processor_is_made_anew(plan, tried, tmp_pa
 def test_json_has_all_that_the_tables_say(plan):
     told = json.loads(plan("--profile", "sample", "--no-probe", "--json"))
     assert told.keys() == {"schedule", "notes", "training", "to_fetch", "to_write"}
-    assert told["training"]["steps"] == 488
+    assert told["training"]["steps"] == 756
     assert set(told["to_fetch"]) == {"fineweb_edu", "wikipedia", "books", "childrens_books", "multilingual"}

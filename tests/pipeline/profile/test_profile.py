@@ -74,7 +74,7 @@ def test_the_preset_fills_what_is_left_out(profile_with):
             "training: {optimizer: {lerning_rate: 1}}\n",
             r"mine.yaml, line 2: training.optimizer.lerning_rate: unknown key; did you mean 'learn",
         ),
-        ("model: {heads: 5}\n", r"mine.yaml, line 2: model.*heads \(5\) must divide width \(96\)"),
+        ("model: {heads: 5}\n", r"mine.yaml, line 2: model.*heads \(5\) must divide width \(128\)"),
         ("model: {mlp: swigloo}\n", r"mine.yaml, line 2: model.mlp: .*'swiglu'.*found 'swigloo'"),
         (
             "corpora: {books: {estimated_byte: 1}}\n",
