@@ -60,6 +60,7 @@ def draw(out: OutOption = Path("docs/results"), page: PageOption = None, profile
 def sizes(
     out: OutOption = Path("docs/results"),
     bits: Annotated[list[int] | None, typer.Option(help="Bits a weight; default 32, 16, 8, 6 and 4.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Measure this arm alone; rows of others stay.")] = None,
     profile: StudyProfile = "study",
 ) -> None:
     """Bits per byte against bytes on disk, tokenizer included, of the runs that kept their weights: CSV and picture.
@@ -69,13 +70,15 @@ def sizes(
     from pipeline.base.files import whole_file
     from pipeline.store import Store
     from pipeline.store.home import squeeze_home
-    from pipeline.study.results.runs_table import write_csv
-    from pipeline.study.sizes import BITS, COLUMNS, PICTURE_FILE, SIZES_FILE, measure_sizes, sizes_png
+    from pipeline.study.results.runs_table import read_csv, write_csv
+    from pipeline.study.sizes import BITS, COLUMNS, PICTURE_FILE, SIZES_FILE, beside, measure_sizes, sizes_png
 
     settings, plan = _load(profile)
     store = Store(squeeze_home(), settings.name, origin=settings.origin).open()
     with follow_log():
-        rows = measure_sizes(plan, store, bits or BITS)
+        rows = measure_sizes(plan, store, bits or BITS, arm or ())
+    if arm and (out / SIZES_FILE).is_file():
+        rows = beside(rows, read_csv(out / SIZES_FILE))
     with written_to("--out", out):
         out.mkdir(parents=True, exist_ok=True)
         write_csv(out / SIZES_FILE, COLUMNS, rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.base.errors import StudyError
+from pipeline.base.suggestions import did_you_mean
 from pipeline.study.data import FINAL, DataSummary
 from pipeline.study.plan import ArmPlan, StudyPlan
 from pipeline.study.results.run_result import FINISHED, POOLED, RunResult
@@ -31,9 +32,16 @@ BITS: Final = (32, 16, 8, 6, 4)
 log = logging.getLogger(__name__)
 
 
-def measure_sizes(plan: StudyPlan, store: Store, bits: Sequence[int] = BITS) -> list[dict[str, Any]]:
-    """A row for every finished run with weights, and every number of bits. Raises StudyError where there is none."""
-    arms = [plan.arm(name) for name in plan.settings.arms]
+def measure_sizes(
+    plan: StudyPlan, store: Store, bits: Sequence[int] = BITS, only: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """A row for every finished run with weights, of the arms named alone where any are, and every number of bits.
+
+    Raises StudyError where there is none, and for an arm that the study has not."""
+    for name in only:
+        if name not in plan.settings.arms:
+            raise StudyError(f"--arm: there is no arm {name!r}{did_you_mean(name, plan.settings.arms)}")
+    arms = [plan.arm(name) for name in plan.settings.arms if not only or name in only]
     rows = [row for arm in arms if arm.keep_weights for row in _of_arm(plan, arm, store, bits)]
     if not rows:
         raise StudyError(
@@ -41,6 +49,13 @@ def measure_sizes(plan: StudyPlan, store: Store, bits: Sequence[int] = BITS) -> 
             "`dagster job execute -j ablations`"
         )
     return rows
+
+
+def beside(rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Measured rows with those known of other arms, arm by arm as the first of each stood."""
+    measured = {row["arm"] for row in rows}
+    arms = dict.fromkeys(row["arm"] for row in (*known, *rows))
+    return [row for arm in arms for row in (rows if arm in measured else known) if row["arm"] == arm]
 
 
 def _of_arm(plan: StudyPlan, arm: ArmPlan, store: Store, bits: Sequence[int]) -> Iterator[dict[str, Any]]:
