@@ -51,7 +51,7 @@ def measure_sizes(
     return rows
 
 
-def beside(rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def beside(rows: Sequence[dict[str, Any]], known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Measured rows with those known of other arms, arm by arm as the first of each stood."""
     measured = {row["arm"] for row in rows}
     arms = dict.fromkeys(row["arm"] for row in (*known, *rows))
