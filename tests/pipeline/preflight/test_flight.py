@@ -95,7 +95,7 @@ def test_a_finished_model_of_equal_settings_may_be_all_that_is_needed(trained):
     flight = flight_of(profile, store, assets, {})
     assert {"documents/mine", "model"} <= flight.makes
     assert flight.may_reuse == {"heldout/mine", "model"}
-    other = flight_of(profile, store, assets, {"model": {"batch_tokens": 4096}})
+    other = flight_of(profile, store, assets, {"model": {"batch_tokens": 8192}})
     assert other.may_reuse == {"heldout/mine"}
 
 
@@ -108,5 +108,5 @@ def test_what_would_end_its_training_is_a_note_then(trained, machine, monkeypatc
     assert memory.text.endswith(
         "(the store has model of these settings; only if it is made anew does this end the run)"
     )
-    other = preflight(flight_of(profile, store, assets, {"model": {"batch_tokens": 4096}}))
+    other = preflight(flight_of(profile, store, assets, {"model": {"batch_tokens": 8192}}))
     assert [item.verdict for item in other if item.check == "memory"] == ["refused"]

@@ -48,14 +48,14 @@ def failure_of(result):
 
 
 def test_a_refused_run_starts_no_step_and_ends_with_what_to_set(run, own):
-    result = run(own("launch: {ranks: 30}\ntraining: {device: cpu}\n"), "full_train")
+    result = run(own("launch: {ranks: 12}\ntraining: {device: cpu}\n"), "full_train")
     assert not result.success
     assert [event for event in result.all_events if event.step_key] == []
     assert "set launch.ranks to auto" in failure_of(result)
 
 
 def test_assets_alone_are_looked_at_for_what_they_need(run, own):
-    profile = own("launch: {ranks: 30}\n")
+    profile = own("launch: {ranks: 12}\n")
     assert run(profile, "curate", ["documents/mine"]).success  # nothing is trained
     refused = run(profile, "full_train", ["tokens/mine"])
     assert [event for event in refused.all_events if event.step_key] == []

@@ -128,11 +128,11 @@ AT_LOAD = {
     ),
     "more ranks than sequences": (
         "launch: {ranks: 64}",
-        "64 ranks cannot share a batch of 32 sequences: set it to auto",
+        "64 ranks cannot share a batch of 16 sequences: set it to auto",
     ),
     "more ranks on all nodes than sequences": (
         "launch: {kind: slurm, nodes: 4, ranks: 16}",
-        "64 ranks on 4 nodes cannot share a batch of 32 sequences: set fewer",
+        "64 ranks on 4 nodes cannot share a batch of 16 sequences: set fewer",
     ),
     "nodes where there is one machine": (
         "launch: {nodes: 2}",
@@ -144,9 +144,9 @@ AT_LOAD = {
     ),
     "warm-up over the epochs": (
         "schedule: {tokens_per_epoch: 100_000}\ntraining: {schedule: {warmup_steps: 100000}}",
-        "are no shorter than the run of 48",
+        "are no shorter than the run of 97",
     ),
-    "heads and width": ("model: {heads: 7}", "heads (7) must divide width (96)"),
+    "heads and width": ("model: {heads: 7}", "heads (7) must divide width (128)"),
     "packing of another context": (
         "shards: {packing: {context: 99}}",
         "shards.packing.context: it is 99, model.context",
