@@ -17,6 +17,7 @@ from pipeline.planning.disk import to_write
 from pipeline.planning.schedule import plan
 from pipeline.planning.training import steps_of, training_figures
 from pipeline.preflight import place
+from pipeline.preflight.extras import extras
 from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.machine import machine
@@ -30,7 +31,8 @@ MANY_PASSES: Final = 40
 
 
 def preflight(flight: Flight) -> list[Finding]:
-    """Every finding, in the order of the work: inputs, store, sources, text, machine. Empty where nothing is made."""
+    """Every finding, in the order of the work: inputs, store, packages, text, machine, sources. Empty where nothing is
+    made."""
     if not flight.makes:
         return []
     if bound := list(place.addresses()):
@@ -40,7 +42,7 @@ def preflight(flight: Flight) -> list[Finding]:
     asking.start()
     rows, schedule = _schedule(flight)
     steps = steps_of(flight.profile, rows) if rows else None
-    here = [*place.inputs(flight), place.writable(flight), *schedule]
+    here = [*place.inputs(flight), place.writable(flight), *extras(flight), *schedule]
     here += [only_if_made(item, "model", flight.may_reuse) for item in machine(flight, steps)] if flight.trains else []
     here += study(flight)
     here.append(place.disk(flight, _sizes(flight, rows)))
