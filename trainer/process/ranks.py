@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trainer.errors import ConfigError
+from trainer.process.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,8 @@ class Ranks:
 
 
 def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
-    """Join the process group that torchrun's environment describes, if any, and choose the device.
+    """Join the process group that torchrun's environment describes, if any, and choose the device; a process that
+    computes on its CPU keeps the memory that it frees from now on.
 
     Raises `ConfigError` for a device that is not there, or more ranks on this machine than GPUs.
     """
@@ -105,6 +107,7 @@ def join_ranks(device: Literal["auto", "cpu", "cuda", "mps"]) -> Ranks:
         torch.cuda.set_device(place)
     else:
         place = torch.device(chosen)
+        keep_freed_memory()
     if world_size > 1:
         if chosen == "mps":
             raise ConfigError(
