@@ -112,8 +112,10 @@ def _architecture(config: ModelConfig, name: str) -> str:
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ExportError(f"a GGUF file is written of {known}; this model is a {name}: export it with transformers")
-    if config.mlp == "relu2":
-        raise ExportError(f"llama.cpp's {ARCHITECTURES[name]} cannot hold mlp 'relu2'; no GGUF file for this model")
+    if config.mlp in ("gelu_erf", "relu2"):  # its GELU is the tanh form
+        raise ExportError(
+            f"llama.cpp's {ARCHITECTURES[name]} cannot hold mlp {config.mlp!r}; no GGUF file for this model"
+        )
     if config.window is not None:
         raise ExportError(f"llama.cpp's {ARCHITECTURES[name]} cannot hold window {config.window!r}")
     if config.rope_scaling is not None and config.rope_scaling.kind == "yarn":

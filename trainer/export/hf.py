@@ -90,7 +90,7 @@ _HELD_BY_ALL = ("qk_gain", "recurrence", "predict_ahead", "ahead_weight")
 """Switches of the speedruns that an export writes as something else, a gain as larger norms and layers that run again
 as more layers, or leaves to training."""
 _HELD_BY = {"Qwen3NextForCausalLM": ("rope_share",), "Qwen3ForCausalLM": ("window", "window_pattern")}
-_ACTIVATIONS = {"gelu": "gelu_new", "relu2": "relu2"}
+_ACTIVATIONS = {"gelu": "gelu_new", "gelu_erf": "gelu", "relu2": "relu2"}
 
 
 def hf_class(config: ModelConfig) -> str:
@@ -106,14 +106,14 @@ def _class_of_shape(config: ModelConfig) -> str:
     if config.position == "learned":
         wrong = {
             "norm": config.norm != "layernorm",
-            "mlp": config.mlp not in ("gelu", "relu2"),
+            "mlp": config.mlp not in _ACTIVATIONS,
             "attention_input": config.attention_input != "3n",
             "qk_norm": config.qk_norm,
             "kv_heads": config.key_value_heads != config.heads,
         }
         _refuse(config, wrong, "GPT2LMHeadModel, the class with position 'learned',")
         return "GPT2LMHeadModel"
-    if config.norm == "layernorm" and config.mlp in ("gelu", "relu2"):
+    if config.norm == "layernorm" and config.mlp in _ACTIVATIONS:
         wrong = {"attention_input": config.attention_input != "3n", "qk_norm": config.qk_norm}
         _refuse(config, wrong, "Starcoder2ForCausalLM, the class with RoPE and layernorm,")
         return "Starcoder2ForCausalLM"

@@ -55,7 +55,7 @@ def from_hf(hf_model: Any) -> GPT:
     return model.eval()
 
 
-_ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu2": "relu2"}
+_ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu": "gelu_erf", "relu2": "relu2"}
 
 
 def _gpt2_config(hf: Any, source: dict[str, Tensor]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ModelConfig:
 
     position: Literal["learned", "rope"] = "rope"
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
-    mlp: Literal["gelu", "swiglu", "relu2", "moe"] = "swiglu"
+    mlp: Literal["gelu", "gelu_erf", "swiglu", "relu2", "moe"] = "swiglu"
     attention_input: Literal["3n", "4n"] = "4n"
     """`3n`: q, k, v. `4n`: also a sigmoid gate on the attention's output, before its projection."""
     qk_norm: bool = True
@@ -194,7 +194,7 @@ class ModelConfig:
         return self.heads if self.kv_heads is None else self.kv_heads
 
     @property
-    def activation(self) -> Literal["gelu", "swiglu", "relu2"]:
+    def activation(self) -> Literal["gelu", "gelu_erf", "swiglu", "relu2"]:
         """That of the MLP, or of each expert."""
         return self.experts.activation if self.mlp == "moe" else self.mlp
 

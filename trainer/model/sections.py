@@ -23,7 +23,7 @@ class MoEConfig:
     is the twin of equal active parameters (rounded down to a multiple of 8, which grouped products need)."""
     shared_expert: bool = False
     """One more expert of the same width that every token passes (DeepSeekMoE)."""
-    activation: Literal["gelu", "swiglu", "relu2"] = "swiglu"
+    activation: Literal["gelu", "gelu_erf", "swiglu", "relu2"] = "swiglu"
     """That of the dense twin, or the comparison says nothing."""
     normalize_top_k: bool = True
     """The chosen experts' weights sum to `top_k`: each weighs 1 on average, like the part of the dense MLP that it

@@ -31,7 +31,9 @@ ARMS = {
         "GPT2LMHeadModel",
         GPT2_LIKE | {"mlp": "relu2", "bias": False, "tied": False},
     ),
+    "gpt2, exact gelu": ("GPT2LMHeadModel", GPT2_LIKE | {"mlp": "gelu_erf"}),
     "starcoder2": ("Starcoder2ForCausalLM", STARCODER2_LIKE),
+    "starcoder2, exact gelu": ("Starcoder2ForCausalLM", STARCODER2_LIKE | {"mlp": "gelu_erf"}),
     "starcoder2 without biases, one key head, relu2, untied": (
         "Starcoder2ForCausalLM",
         STARCODER2_LIKE | {"bias": False, "kv_heads": 1, "mlp": "relu2", "tied": False},
@@ -233,7 +235,8 @@ def test_checkpoints_of_transformers_load_with_the_same_logits(make, tmp_path):
 @pytest.mark.parametrize(
     "arm",
     [
-        *("gpt2", "starcoder2", "starcoder2 without biases, one key head, relu2, untied"),
+        *("gpt2", "gpt2, exact gelu", "starcoder2", "starcoder2, exact gelu"),
+        "starcoder2 without biases, one key head, relu2, untied",
         *("llama, one key head, biases, untied", "qwen3, grouped heads", "yarn scaling"),
     ],
 )

@@ -187,6 +187,7 @@ def test_a_pattern_has_llama_cpps_name(pattern, name, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"mlp": "gelu_erf"}, "llama.cpp's gpt2 cannot hold mlp 'gelu_erf'"),
         ({"mlp": "relu2"}, "llama.cpp's gpt2 cannot hold mlp 'relu2'"),
         ({"position": "rope", "rope_scaling": RopeScaling("yarn", 2.0, 16)}, "rope_scaling 'yarn' is not written"),
         ({"smear": True}, "cannot hold smear True"),
