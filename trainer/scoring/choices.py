@@ -30,7 +30,7 @@ from trainer.errors import DataError
 from trainer.files import write_text
 from trainer.process.ranks import Ranks
 from trainer.records import parse_json
-from trainer.scoring.documents import evaluating, score_targets
+from trainer.scoring.documents import evaluating, nats_of_targets
 from trainer.scoring.evaluation import ChoiceScore
 from trainer.scoring.interruption import Each, each_in_turn
 from trainer.settings import STRICT_KEYS, from_mapping
@@ -197,7 +197,7 @@ def choice_nats(
                 scored_BT[row, len(seen) - len(choice) : len(seen)] = True
             targets_N = torch.tensor([token for number in batch for token in rows[number][1]], device=device)
             hidden_NC = model.hidden(ids_BT.to(device))[scored_BT.to(device)]
-            nats_N, _ = score_targets(model, hidden_NC, targets_N)
+            nats_N = nats_of_targets(model, hidden_NC, targets_N)
             lengths = [len(rows[number][1]) for number in batch]
             for number, part in zip(batch, nats_N.cpu().double().split(lengths), strict=True):
                 answers[number] = float(part.sum())

@@ -107,7 +107,7 @@ def score_documents(
     with evaluating(model) as device, torch.inference_mode():
 
         def add(batch: list[Window]) -> None:
-            scored_N, _ = score_targets(model, *scored_positions(model, sequences, batch, device))
+            scored_N = nats_of_targets(model, *scored_positions(model, sequences, batch, device))
             nats_N = scored_N.cpu().double().numpy()
             at = 0
             for window in batch:
@@ -123,24 +123,41 @@ def score_documents(
 
 
 def score_targets(model: Any, hidden_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Nats of each target after its hidden state, float32 (N), and whether it is the likeliest token, bool (N).
-
-    The logits of at most `LOGITS_AT_ONCE` numbers are held at a time, whatever N and the vocabulary.
-    """
+    """Nats of each target after its hidden state, float32 (N), and whether it is the likeliest token, bool (N)."""
     import torch
 
     nats, likeliest = [], []
+    for logits_nV, targets_n in _logits(model, hidden_NC, targets_N):
+        nats.append(torch.nn.functional.cross_entropy(logits_nV, targets_n, reduction="none"))
+        likeliest.append(logits_nV.argmax(dim=-1) == targets_n)
+    return torch.cat(nats), torch.cat(likeliest)
+
+
+def nats_of_targets(model: Any, hidden_NC: Tensor, targets_N: Tensor) -> Tensor:
+    """Nats of each target after its hidden state, float32 (N): those of `score_targets`, without a second pass over
+    all logits for the likeliest."""
+    import torch
+
+    nats = [
+        torch.nn.functional.cross_entropy(logits_nV, targets_n, reduction="none")
+        for logits_nV, targets_n in _logits(model, hidden_NC, targets_N)
+    ]
+    return torch.cat(nats)
+
+
+def _logits(model: Any, hidden_NC: Tensor, targets_N: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits of a few hidden states and their targets, in turn.
+
+    The logits of at most `LOGITS_AT_ONCE` numbers are held at a time, whatever N and the vocabulary.
+    """
     rows = 64
     start = 0
     while start < len(hidden_NC):
         logits_nV = model.logits(hidden_NC[start : start + rows]).float()
-        targets_n = targets_N[start : start + rows]
-        nats.append(torch.nn.functional.cross_entropy(logits_nV, targets_n, reduction="none"))
-        likeliest.append(logits_nV.argmax(dim=-1) == targets_n)
+        yield logits_nV, targets_N[start : start + rows]
         start += rows
         limit = LOGITS_AT_ONCE.get(hidden_NC.device.type, LOGITS_AT_ONCE["cpu"])
         rows = max(64, limit // logits_nV.shape[-1])
-    return torch.cat(nats), torch.cat(likeliest)
 
 
 class evaluating:  # noqa: N801 (reads as a verb in `with evaluating(model) as device:`)

@@ -29,6 +29,12 @@ def archives() -> Path:
     return cache
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept_by_this_machine(tmp_path_factory, monkeypatch) -> None:
+    """Compressors' figures are worked out, not found from an earlier run of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "machine"))
+
+
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory) -> Path:
     import pyarrow as pa

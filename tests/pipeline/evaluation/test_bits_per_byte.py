@@ -18,7 +18,6 @@ from pipeline.evaluation.heldout import Heldout, encode_exactly, read_heldout, t
 from pipeline.evaluation.loading import Scorer
 from pipeline.evaluation.scores.scorecard import build_scorecard
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite, evaluate_bits_per_byte
-from pipeline.evaluation.suites.compressors import added_bytes, compressed_bytes
 from pipeline.evaluation.suites.scored_documents import DOCUMENTS_FILE
 
 EMOJI = "A family 👨‍👩‍👧‍👦 waves 🏴󠁧󠁢󠁳󠁣󠁴󠁿 and says <|endoftext|> ¡olé! \u0000 नमस्ते\r\n\ttabs"
@@ -209,9 +208,3 @@ def test_all_english_is_primed_with_an_equal_share_of_each_corpus(uniform, heldo
     result = evaluate_bits_per_byte(uniform, heldout(CORPORA), training, BitsPerByteSuite(prime_bytes=1000), tmp_path)
     primed = {row.name: row.primed_with_bytes for row in result.details.rows}
     assert (primed["books"], primed["web"], primed["english"]) == (1000, 1000, 1000)
-
-
-@pytest.mark.parametrize("compressor", ["xz", "zstd"])
-def test_text_seen_before_adds_little(compressor):
-    text = bytes(range(256)) * 4
-    assert added_bytes(compressor, text, text) < compressed_bytes(compressor, text) / 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer.errors import DataError
 from trainer.model import GPT, ModelConfig
-from trainer.scoring.documents import score_documents, windows_of
+from trainer.scoring.documents import nats_of_targets, score_documents, score_targets, windows_of
 
 EOT = 0
 
@@ -101,3 +101,11 @@ def test_the_model_keeps_its_mode(model):
 def test_a_context_that_cannot_score_anything_is_refused(model):
     with pytest.raises(DataError, match="at least 2"):
         score_documents(model, [[1]], eot_id=EOT, context=1)
+
+
+def test_nats_alone_are_those_beside_the_likeliest_and_the_likeliest_is_what_greedy_decoding_takes(model):
+    hidden_NC = torch.randn(500, 32, generator=torch.Generator().manual_seed(2))
+    targets_N = torch.arange(500) % 61
+    nats_N, likeliest_N = score_targets(model, hidden_NC, targets_N)
+    assert torch.equal(nats_of_targets(model, hidden_NC, targets_N), nats_N)
+    assert torch.equal(likeliest_N, model.logits(hidden_NC).argmax(-1) == targets_N)
