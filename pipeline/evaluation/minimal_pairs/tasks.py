@@ -2,7 +2,7 @@
 
 In: languages, how many pairs of each phenomenon, a seed. Out: a folder of task files, for a suite or for lm-eval's own
 command line, whose items are made as they are loaded: no data are fetched. A task is `minimal_pairs_fr_agreement`,
-its language's group `minimal_pairs_fr`, and `minimal_pairs` the group of all.
+its language's group `minimal_pairs_fr`, and `minimal_pairs` the group of all; `minimal_pairs_supplement` is beside it.
 
 lm-eval takes the first of two equally likely choices, so the well-formed sentence comes second: a tie counts as wrong.
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.base.errors import EvaluationError
 from pipeline.base.files import write_text
-from pipeline.evaluation.minimal_pairs import english, french, german, italian, spanish
+from pipeline.evaluation.minimal_pairs import english, french, german, italian, spanish, supplement
 from pipeline.evaluation.minimal_pairs.rules import Pair, Rules, draw_pairs
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ LANGUAGES: Final[Mapping[Language, Rules]] = {
     "de": german.RULES,
     "it": italian.RULES,
 }
+SUPPLEMENT: Final = "supplement"
+RULES: Final[Mapping[str, Rules]] = {**LANGUAGES, SUPPLEMENT: supplement.RULES}
 GROUP: Final = "minimal_pairs"
+SUPPLEMENT_GROUP: Final = f"{GROUP}_{SUPPLEMENT}"
+"""Which stands beside the group of all languages, and not in it."""
 PAIRS_VERSION: Final = "1.0"
 """Of the items: moves with the rules and the words."""
 PAIRS: Final = 100
@@ -59,12 +63,12 @@ metadata: {{version: {version}}}
 """
 
 
-def pairs_of(language: Language, phenomenon: str, count: int, seed: int) -> list[Pair]:
-    """`count` different pairs. Raises EvaluationError where the rule has no more."""
-    return draw_pairs(LANGUAGES[language][phenomenon], count, f"{seed}/{language}/{phenomenon}")
+def pairs_of(language: str, phenomenon: str, count: int, seed: int) -> list[Pair]:
+    """`count` different pairs of a language or of the supplement. Raises EvaluationError where the rule has no more."""
+    return draw_pairs(RULES[language][phenomenon], count, f"{seed}/{language}/{phenomenon}")
 
 
-def load(language: Language, phenomenon: str, pairs: int, seed: int, **_: Any) -> DatasetDict:
+def load(language: str, phenomenon: str, pairs: int, seed: int, **_: Any) -> DatasetDict:
     """A task's items, for lm-eval's `custom_dataset` (which also passes the task's metadata along)."""
     from datasets import Dataset, DatasetDict
 
@@ -73,9 +77,9 @@ def load(language: Language, phenomenon: str, pairs: int, seed: int, **_: Any) -
 
 
 def write_tasks(folder: Path, languages: Sequence[Language], *, pairs: int = PAIRS, seed: int = SEED) -> None:
-    """Write a file for each task, each language's group, and the group of all."""
-    for language in languages:
-        names = {f"{GROUP}_{language}_{phenomenon}": phenomenon for phenomenon in LANGUAGES[language]}
+    """Write a file for each task, each language's group, the group of all, and the same of the supplement."""
+    for language in (*languages, SUPPLEMENT):
+        names = {f"{GROUP}_{language}_{phenomenon}": phenomenon for phenomenon in RULES[language]}
         for name, phenomenon in names.items():
             values = {"language": language, "phenomenon": phenomenon, "pairs": pairs, "seed": seed}
             write_text(folder / f"{name}.yaml", TASK.format(task=name, version=PAIRS_VERSION, **values))
@@ -105,7 +109,7 @@ def main() -> int:
     except EvaluationError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"{folder}: {GROUP}, {', '.join(f'{GROUP}_{language}' for language in LANGUAGES)}")
+    print(f"{folder}: {GROUP}, {', '.join(f'{GROUP}_{language}' for language in RULES)}")
     return 0
 
 

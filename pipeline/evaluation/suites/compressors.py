@@ -128,7 +128,8 @@ def _work_out(
         for chain in chains(list(primed.values())):
             names = [list(primed)[number] for number in chain]
             pairs = {name: (primed[name], texts[name]) for name in names}
-            tasks.append((sum(map(len, (primed[names[-1]], *map(texts.get, names)))), partial(_primed_xz, pairs)))
+            size = len(primed[names[-1]]) + sum(len(texts[name]) for name in names)
+            tasks.append((size, partial(_primed_xz, pairs)))
     if not tasks:
         return {}
     tasks.sort(key=lambda task: -task[0])  # the longest first, so that none is waited for alone

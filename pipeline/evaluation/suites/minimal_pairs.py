@@ -21,10 +21,20 @@ from pipeline.evaluation.lm_eval.item_table import ITEMS_FILE
 from pipeline.evaluation.lm_eval.tasks import load_tasks
 from pipeline.evaluation.lm_eval.templates import templates_once
 from pipeline.evaluation.loading import Scorer
-from pipeline.evaluation.minimal_pairs.tasks import GROUP, LANGUAGES, MOST_PAIRS, PAIRS, SEED, Language, write_tasks
+from pipeline.evaluation.minimal_pairs.tasks import (
+    GROUP,
+    LANGUAGES,
+    MOST_PAIRS,
+    PAIRS,
+    SEED,
+    SUPPLEMENT_GROUP,
+    Language,
+    write_tasks,
+)
 from pipeline.evaluation.results import Details, SuiteResult, finish
 from pipeline.evaluation.suites.lm_eval import score_tasks
 from pipeline.evaluation.suites.suite import SuiteInputs, SuiteSettings
+from trainer.settings import later
 
 MINIMAL_PAIRS_VERSION: Final = "1"
 
@@ -43,6 +53,9 @@ class MinimalPairsSuite(SuiteSettings):
     """Pairs of each phenomenon of each language."""
     seed: int = Field(SEED, ge=0)
     """Another seed draws other pairs from the same rules."""
+    supplement: bool = later(False)
+    """Also what BabyLM's supplement to BLiMP is about, in English: kinds of things, answers that fit their question,
+    questions about clauses, who speaks. They are a group of their own, which the others' figure does not hold."""
     batch_tokens: int = runtime(8192, gt=0)
 
     def evaluate(self, scorer: Scorer, inputs: SuiteInputs, out: Path) -> SuiteResult:
@@ -50,7 +63,8 @@ class MinimalPairsSuite(SuiteSettings):
 
         start = time.monotonic()
         model = SqueezeLM(scorer, batch_tokens=self.batch_tokens)
+        groups = [GROUP, SUPPLEMENT_GROUP] if self.supplement else [GROUP]
         with tempfile.TemporaryDirectory(prefix="squeeze-pairs-") as folder, quiet(), templates_once():
             write_tasks(Path(folder), self.languages, pairs=self.pairs, seed=self.seed)
-            scores, details = score_tasks(model, load_tasks([GROUP], include=Path(folder)), out)
+            scores, details = score_tasks(model, load_tasks(groups, include=Path(folder)), out)
         return finish(*(out, self.kind, scores, details), seconds=time.monotonic() - start, files=[ITEMS_FILE])

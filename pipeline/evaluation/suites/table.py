@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.base.errors import EvaluationError
 from pipeline.evaluation.results import SCORES_FILE, Details, Score, SuiteResult, rounded_hash
+from pipeline.evaluation.suites.babylm import BabylmSuite
 from pipeline.evaluation.suites.bits_per_byte import BitsPerByteSuite
 from pipeline.evaluation.suites.core import CoreSuite
 from pipeline.evaluation.suites.few_shot import FewShotSuite
@@ -30,6 +31,7 @@ Suite = Annotated[
     | LmEvalSuite
     | FewShotSuite
     | CoreSuite
+    | BabylmSuite
     | MinimalPairsSuite
     | ProbesSuite
     | LengthExtrapolationSuite

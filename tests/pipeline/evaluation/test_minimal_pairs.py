@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import re
 
 import pytest
 from lm_eval.api.model import LM
@@ -14,6 +15,9 @@ from pipeline.evaluation.minimal_pairs.tasks import (
     LANGUAGES,
     MOST_PAIRS,
     PAIRS_VERSION,
+    RULES,
+    SUPPLEMENT,
+    SUPPLEMENT_GROUP,
     main,
     pairs_of,
     write_tasks,
@@ -22,12 +26,16 @@ from pipeline.evaluation.suites.minimal_pairs import MinimalPairsSuite
 from pipeline.evaluation.suites.suite import SuiteInputs, evaluate_suite
 
 ALL = [(language, phenomenon) for language, rules in LANGUAGES.items() for phenomenon in rules]
-GOLDEN = {"1.0": "348bea12a63750ff"}
+OF_SUPPLEMENT = [(SUPPLEMENT, phenomenon) for phenomenon in RULES[SUPPLEMENT]]
+GOLDEN = {"1.0": ("348bea12a63750ff", "64186eea910e7734")}
 
 
 def test_pairs_move_only_with_their_version():
-    pairs = [pair for rule in ALL for pair in pairs_of(*rule, count=100, seed=1)]
-    assert {PAIRS_VERSION: hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]} == GOLDEN
+    digests = []
+    for rules in (ALL, OF_SUPPLEMENT):
+        pairs = [pair for rule in rules for pair in pairs_of(*rule, count=100, seed=1)]
+        digests.append(hashlib.sha256(repr(pairs).encode()).hexdigest()[:16])
+    assert {PAIRS_VERSION: tuple(digests)} == GOLDEN
 
 
 @pytest.mark.parametrize(("language", "phenomenon"), ALL)
@@ -43,6 +51,40 @@ def test_a_rule_has_as_many_different_pairs_as_may_be_asked_for(language, phenom
     else:  # one word apart
         for good, bad in pairs:
             assert sum(a != b for a, b in zip(good.split(), bad.split(), strict=True)) == 1
+
+
+@pytest.mark.parametrize(("group", "phenomenon"), OF_SUPPLEMENT)
+def test_the_supplement_s_pairs_differ_in_what_they_are_about_alone(group, phenomenon):
+    pairs = pairs_of(group, phenomenon, MOST_PAIRS, seed=2)
+    assert len(set(pairs)) == MOST_PAIRS
+    assert not {pair.good for pair in pairs} & {pair.bad for pair in pairs}
+    for good, bad in pairs:
+        if phenomenon in ("hypernym", "subject_aux_inversion"):  # the same words in another order
+            words = [sorted(re.findall(r"\w+", text)) for text in (good, bad)]
+            assert words[0] == words[1]
+        else:  # the same question, and one word of its answer
+            (asked, right), (again, wrong) = good.split("\n"), bad.split("\n")
+            assert asked == again
+            assert sum(a != b for a, b in zip(right.split(), wrong.split(), strict=True)) == 1
+
+
+def test_the_supplement_is_scored_beside_the_languages_and_does_not_move_their_figure(
+    model_folder, tokenizer_folder, tmp_path
+):
+    results = []
+    for supplement in (False, True):
+        out = tmp_path / str(supplement)
+        out.mkdir()
+        suite = MinimalPairsSuite(languages=("en",), pairs=2, supplement=supplement)
+        result = evaluate_suite(suite, model_folder, tokenizer_folder, SuiteInputs(), out)
+        results.append({(score.task, score.metric): (score.value, score.count) for score in result.scores})
+    plain, with_it = results
+    assert plain.items() <= with_it.items()
+    assert with_it[SUPPLEMENT_GROUP, "acc"][1] == 5 * 2
+    assert {task for task, _ in with_it.keys() - plain.keys()} == {
+        SUPPLEMENT_GROUP,
+        *(f"{SUPPLEMENT_GROUP}_{phenomenon}" for phenomenon in RULES[SUPPLEMENT]),
+    }
 
 
 def test_another_seed_draws_other_pairs_and_another_language_does_not_move_them():
@@ -111,6 +153,6 @@ def test_the_command_writes_task_files_for_lm_evals_own(tmp_path, monkeypatch, c
     monkeypatch.setattr("sys.argv", ["tasks", str(tmp_path / "tasks")])
     assert main() == 0
     assert "minimal_pairs_de" in capsys.readouterr().out
-    assert len(list((tmp_path / "tasks").glob("*.yaml"))) == 1 + 5 + 35
+    assert len(list((tmp_path / "tasks").glob("*.yaml"))) == 1 + 5 + 35 + 1 + 5
     monkeypatch.setattr("sys.argv", ["tasks"])
     assert main() == 1
