@@ -34,9 +34,7 @@ class BabylmSuite(SuiteSettings):
     """BLiMP, its supplement and EWoK from BabyLM's evaluation data."""
 
     version: ClassVar[str] = BABYLM_VERSION
-    description: ClassVar[str] = (
-        "BLiMP, its supplement and EWoK, filtered by BabyLM's vocabulary."
-    )
+    description: ClassVar[str] = "BLiMP, its supplement and EWoK, filtered by BabyLM's vocabulary."
     details: ClassVar[type[Details]] = LmEvalDetails
 
     kind: Literal["babylm"] = "babylm"
