@@ -114,7 +114,8 @@ def load(file: str, folder: str, limit: int | None, **_: Any) -> DatasetDict:
     """
     from datasets import Dataset, DatasetDict
 
-    rows, columns = [], FOLDERS[folder].columns
+    rows: list[dict[str, str]] = []
+    columns = FOLDERS[folder].columns
     with Path(file).open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if limit is not None and len(rows) == limit:

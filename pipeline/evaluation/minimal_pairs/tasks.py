@@ -35,7 +35,7 @@ LANGUAGES: Final[Mapping[Language, Rules]] = {
     "it": italian.RULES,
 }
 SUPPLEMENT: Final = "supplement"
-RULES: Final[Mapping[str, Rules]] = {**LANGUAGES, SUPPLEMENT: supplement.RULES}
+RULES: Final[Mapping[str, Rules]] = dict[str, Rules](LANGUAGES.items()) | {SUPPLEMENT: supplement.RULES}
 GROUP: Final = "minimal_pairs"
 SUPPLEMENT_GROUP: Final = f"{GROUP}_{SUPPLEMENT}"
 """Which stands beside the group of all languages, and not in it."""
