@@ -31,23 +31,41 @@ class View:
 
     def __init__(self, analyse: Analysis) -> None:
         self._analyse = analyse
-        self._columns, self._counts = analyse([])
-        self._starts = self._counts
+        columns, counts = analyse([])
+        self._columns = tuple(map(_Growing, columns))
+        self._counts, self._starts = _Growing(counts), _Growing(counts)
 
     def expand(self, chunks: Sequence[str], numbers: np.ndarray) -> tuple[Columns, np.ndarray]:
         """Features of what the chunks `numbers` (int64 [C]) are cut into, and the chunks' offsets, int64 [C + 1]."""
-        self._learn(chunks[len(self._counts) :])
-        offsets = np.concatenate([[0], np.cumsum(self._counts[numbers])])
-        places = stretches(self._starts[numbers], offsets)
-        return tuple(column.take(places) for column in self._columns), offsets
+        self._learn(chunks[len(self._counts.values) :])
+        offsets = np.concatenate([[0], np.cumsum(self._counts.values[numbers])])
+        places = stretches(self._starts.values[numbers], offsets)
+        return tuple(column.values.take(places) for column in self._columns), offsets
 
     def _learn(self, chunks: Sequence[str]) -> None:
         if not chunks:
             return
         new, counts = self._analyse(chunks)
-        self._counts = np.concatenate([self._counts, counts])
-        self._starts = np.cumsum(self._counts) - self._counts
-        self._columns = tuple(np.concatenate(pair) for pair in zip(self._columns, new, strict=True))
+        self._starts.extend(len(self._columns[0].values) + np.cumsum(counts) - counts)
+        self._counts.extend(counts)
+        for column, values in zip(self._columns, new, strict=True):
+            column.extend(values)
+
+
+class _Growing:
+    """An array that grows at its end, with room for more, so that it is not copied whenever it does."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = self._room = values
+
+    def extend(self, more: np.ndarray) -> None:
+        """Append values."""
+        size = len(self.values)
+        if size + len(more) > len(self._room):
+            self._room = np.empty(max(2 * size, size + len(more)), dtype=self.values.dtype)
+            self._room[:size] = self.values
+        self.values = self._room[: size + len(more)]
+        self.values[size:] = more
 
 
 class ChunkTable:
@@ -123,6 +141,11 @@ class Chunked:
 
 def chunk_texts(texts: Sequence[str], table: ChunkTable) -> Chunked:
     """Number the chunks of texts."""
+    return chunk_encoded([text.encode("utf-8", errors="surrogatepass") for text in texts], table)
+
+
+def chunk_encoded(texts: Sequence[bytes], table: ChunkTable) -> Chunked:
+    """The same of texts in UTF-8."""
     numbers = [np.empty(0, dtype=np.int64)]
     ends, lines, text_lines = ([np.zeros(1, dtype=np.int64)] for _ in range(3))
     for cut in cut_texts(texts):

@@ -7,7 +7,7 @@ stays in a processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -41,14 +41,13 @@ class Cut:
     """int64 [N + 1]: text i has lines [text_lines[i], text_lines[i + 1])"""
 
 
-def cut_texts(texts: Sequence[str]) -> Iterator[Cut]:
-    """Cut texts, a block of them after the other."""
+def cut_texts(texts: Iterable[bytes]) -> Iterator[Cut]:
+    """Cut texts in UTF-8, a block of them after the other."""
     block: list[bytes] = []
     size = 0
     for text in texts:
-        data = text.encode("utf-8", errors="surrogatepass")
-        block.append(data)
-        size += len(data) + 1
+        block.append(text)
+        size += len(text) + 1
         if size >= _BLOCK:
             yield _cut(block)
             block, size = [], 0
@@ -57,9 +56,13 @@ def cut_texts(texts: Sequence[str]) -> Iterator[Cut]:
 
 
 def _cut(texts: list[bytes]) -> Cut:
-    """Cut texts in UTF-8. Each is given a line end, which `kinds` says nothing of where it would end an empty line."""
-    data = np.frombuffer(b"\n".join(texts) + b"\n", dtype=np.uint8)
     offsets = np.concatenate([[0], np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)])
+    return cut_bytes(np.frombuffer(b"\n".join(texts) + b"\n", dtype=np.uint8), offsets)
+
+
+def cut_bytes(data: np.ndarray, offsets: np.ndarray) -> Cut:
+    """Cut N texts in UTF-8 (uint8 [B]), each with a line end behind it, where they begin and the last ends (int64
+    [N + 1]). Of the line end `kinds` says nothing where it would end an empty line."""
     kinds = _kinds(data)
     added = offsets[1:] - 1
     needless = (added == offsets[:-1]) | (kinds[added - 1] == _LINE_END)

@@ -19,6 +19,7 @@ from pipeline.base.ids import GAMMA, splitmix64
 from pipeline.curation.text.analysis import english_tokens, other_tokens, plain_word_hashes
 from pipeline.curation.text.chunks import Chunked, ChunkTable, chunk_texts
 from pipeline.curation.text.spelling import ALPHABETIC, PUNCTUATED, SENTENCE_END, SYMBOL
+from pipeline.curation.text.word_hashing import hash_words
 
 _BLOCK: Final = 1 << 14
 """Words whose n-grams are worked out together, in a processor's cache."""
@@ -97,9 +98,10 @@ def tokenize(texts: Sequence[str], *, english: bool) -> Tokens:
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Hashes (uint64) of the plain words of all texts, one after the other, and the offsets of each text in them.
 
-    Plain words are the same in either table: this is the one in which most of them were met before, for signals.
+    For texts that are not also cut into tokens: of those `Chunked.words` gives the same. Plain words are the same in
+    either table.
     """
-    return chunk_texts(texts, chunk_table(english=True)).words()
+    return hash_words(texts, chunk_table(english=True))
 
 
 def ngrams(hashes: np.ndarray, size: int) -> np.ndarray:

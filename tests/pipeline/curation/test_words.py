@@ -10,15 +10,16 @@ from re import _parser  # type: ignore[attr-defined]
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.text import english
-from pipeline.curation.text.analysis import english_tokens, plain_word_hashes
-from pipeline.curation.text.chunks import chunk_texts
+from pipeline.curation.text.analysis import english_tokens, other_tokens, plain_word_hashes
+from pipeline.curation.text.chunks import View, chunk_texts
 from pipeline.curation.text.cutting import cut_texts
 from pipeline.curation.text.english import _LONGEST_SUFFIX, EnglishTokenizer, english_tokenizer
 from pipeline.curation.text.segments import words_of
+from pipeline.curation.text.spelling import Spelled, word_features
 from pipeline.curation.text.words import chunk_table, ngrams, tokenize, word_hashes
 
 BLANKS = [chr(code) for code in range(0x110000) if chr(code).isspace()]
@@ -30,7 +31,7 @@ def test_texts_are_cut_where_python_cuts_lines_and_at_blanks(texts: list[str], b
     found: list[list[list[str]]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.curation.text.cutting._BLOCK", block)
-        for cut in cut_texts(texts):
+        for cut in cut_texts(text.encode("utf-8", errors="surrogatepass") for text in texts):
             assert len(set(cut.distinct)) == len(cut.distinct)
             chunks = [cut.distinct[place] for place in cut.which.tolist()]
             lines = [chunks[start:stop] for start, stop in pairwise(cut.line_chunks.tolist())]
@@ -56,12 +57,52 @@ def test_tokens_cut_all_at_once_are_those_of_the_whole_rules(chunks: list[str]) 
     assert ["".join(tokens) for tokens in expected] == chunks
 
 
+WORDS = st.text("aB1_.-’é漢ทไ\x00\u2028\ud800", max_size=8) | st.sampled_from(
+    ["Word", "a_b-C", "it’s", "naïve", "x" * 40]
+)
+TEXTS = st.lists(st.tuples(WORDS, st.sampled_from([*BLANKS, ""])).map("".join), max_size=12).map("".join)
+
+
+@settings(max_examples=60)
+@given(st.lists(TEXTS, max_size=6), st.integers(1, 30), st.integers(1, 60), st.integers(20, 60))
+def test_words_hashed_from_bytes_are_those_of_the_rules(texts: list[str], segment: int, block: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("_SEGMENT", segment), ("_TOGETHER", block), ("_LONGEST", most)):
+            patch.setattr(f"pipeline.curation.text.word_hashing.{name}", value)
+        hashes, offsets = word_hashes(texts)
+    words = [words_of(chunk) for text in texts for chunk in text.split()]
+    by_rules = word_features(Spelled.of([word for some in words for word in some]))[0]
+    assert hashes.tolist() == by_rules.tolist()
+    assert np.diff(offsets).tolist() == [sum(len(words_of(chunk)) for chunk in text.split()) for text in texts]
+
+
 @given(st.lists(st.text("aB1_.-’é漢ทไ", min_size=1, max_size=8), max_size=8))
 def test_plain_words_of_all_chunks_are_those_of_each(chunks: list[str]) -> None:
     (hashes,), counts = plain_word_hashes(chunks)
     assert counts.tolist() == [len(words_of(chunk)) for chunk in chunks]
     alone = [plain_word_hashes([chunk])[0][0] for chunk in chunks]
     assert hashes.tolist() == [value for values in alone for value in values.tolist()]
+
+
+def test_words_of_texts_beside_one_without_blanks_stay_theirs(monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.curation.text.word_hashing._SEGMENT", 8)
+    monkeypatch.setattr("pipeline.curation.text.word_hashing._LONGEST", 20)
+    _, offsets = word_hashes(["ab", "x" * 30, "a-b", "y" * 9 + " z"])
+    assert offsets.tolist() == [0, 1, 2, 4, 6]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.text("aB1.-’", min_size=1, max_size=6), unique=True, max_size=8), st.randoms())
+def test_features_of_chunks_met_one_by_one_are_those_of_all_at_once(chunks: list[str], draw: random.Random) -> None:
+    slowly, at_once = View(other_tokens), View(other_tokens)
+    order = draw.sample(range(len(chunks)), len(chunks))
+    for upto in range(1, len(order) + 1):
+        slowly.expand([chunks[place] for place in order[:upto]], np.arange(upto))
+    numbers = np.argsort(order) if chunks else np.arange(0)
+    one, ends = slowly.expand([chunks[place] for place in order], numbers)
+    two, other_ends = at_once.expand(chunks, np.arange(len(chunks)))
+    assert ends.tolist() == other_ends.tolist()
+    assert [column.tolist() for column in one] == [column.tolist() for column in two]
 
 
 def test_no_suffix_but_a_row_of_dots_is_longer_than_is_looked_for() -> None:
