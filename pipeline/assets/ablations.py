@@ -13,6 +13,7 @@ import dagster as dg
 
 from pipeline.assets.curation import WORKERS
 from pipeline.assets.evaluation import items_asset
+from pipeline.assets.losses import losses_asset
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.mixture_search import found_stages, search_assets, search_inputs
 from pipeline.assets.naming import TRAINING_POOL, Naming
@@ -47,6 +48,7 @@ GROUP: Final = "ablations"
 JOB: Final = "ablations"
 SEEDS_AT_ONCE: Final = "study.seeds_at_once"
 REPORT: Final = "ablation_report"
+LOSSES: Final = "ablation_losses"
 
 
 def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
@@ -82,6 +84,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         ),
         *(_tokens(profile, name, corpora) for name in tokenizers),
         *(_items(profile, plan, name) for name in tokenizers if study.benchmarks.tasks),
+        *(_losses(profile, each, name) for each in plans for name in dict.fromkeys(_sorted_as(each).values())),
         *(_data(profile, each, name) for each in plans for name in each.settings.data),
         # all below 0, or the first arms whose data are there would run before the data of the arms that come first
         *(_arm(profile, plan, name, -number) for number, name in enumerate(study.arms, start=1)),
@@ -157,12 +160,14 @@ def _items(profile: Profile, plan: StudyPlan, tokenizer: str) -> StoredAsset[Any
 def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
     data, stages = plan.settings.data[name], plan.stages_of(name)
     tokens = f"ablation_tokens/{plan.tokenizer_of(name)}"
+    losses = _losses_of(plan, name)
 
     def make(build: Build) -> DataSummary:
-        stores = {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
         with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
             clusters = cluster_folder(data.repeats_by_cluster, build)
-            return build_data(data, found_stages(stages, build), stores, build.out, executor, clusters)
+            lost = build.path(losses[0]) if losses else None
+            found = found_stages(stages, build)
+            return build_data(data, found, _stores(build, tokens), build.out, executor, clusters, lost)
 
     return StoredAsset(
         key=f"{DATA}/{name}",
@@ -170,12 +175,54 @@ def _data(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
         description=f"Shards that arms train on: {data.epochs} epoch(s) of {data.tokens:,} tokens.",
         version=STUDY_DATA_VERSION,
         settings={"data": data, "stages": stages},
-        inputs=[tokens, *search_inputs(stages), *cluster_inputs(data.repeats_by_cluster)],
+        inputs=[tokens, *search_inputs(stages), *cluster_inputs(data.repeats_by_cluster), *losses],
         summary=DataSummary,
         make=make,
         metadata=_data_metadata,
         kinds=frozenset({"arrow"}),
     )
+
+
+def _sorted_as(plan: StudyPlan) -> dict[str, str]:
+    """The data sets that go from easy to hard, each with the first that sorts the same documents by the same model."""
+    first: dict[object, str] = {}
+    found = {}
+    for name, data in plan.settings.data.items():
+        stages = plan.stages_of(name)
+        scored = frozenset(corpus for stage in stages if stage.takes_losses for corpus in stage.mixture)
+        learned = frozenset(data.loss_model.learned(corpus for stage in stages for corpus in stage.mixture))
+        if scored:
+            what = (plan.tokenizer_of(name), data.loss_model.model_copy(update={"corpora": ()}), scored, learned)
+            found[name] = first.setdefault(what, name)
+    return found
+
+
+def _losses_of(plan: StudyPlan, name: str) -> list[str]:
+    """Key of the losses that a data set is sorted by; none where it is not."""
+    first = _sorted_as(plan).get(name)
+    return [f"{LOSSES}/{first}"] if first is not None else []
+
+
+def _losses(profile: Profile, plan: StudyPlan, name: str) -> StoredAsset[Any]:
+    data, stages = plan.settings.data[name], plan.stages_of(name)
+    learned = data.loss_model.learned(corpus for stage in stages for corpus in stage.mixture)
+    scored = {corpus for stage in stages if stage.takes_losses for corpus in stage.mixture}
+    tokens = f"ablation_tokens/{plan.tokenizer_of(name)}"
+    return losses_asset(
+        profile,
+        key=f"{LOSSES}/{name}",
+        group=GROUP,
+        model=data.loss_model.model_copy(update={"corpora": tuple(sorted(set(learned)))}),
+        setting=f"study.data.{name}.loss_model",
+        scored=scored,
+        inputs=[tokens],
+        stores=lambda build: {corpus: _stores(build, tokens)[corpus] for corpus in sorted({*scored, *learned})},
+    )
+
+
+def _stores(build: Build, tokens: str) -> dict[str, Path]:
+    """The token stores of the study's corpora, by name."""
+    return {folder.name: folder for folder in build.path(tokens).iterdir() if folder.is_dir()}
 
 
 def _arm(profile: Profile, plan: StudyPlan, name: str, priority: int) -> StoredAsset[Any]:

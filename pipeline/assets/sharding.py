@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipeline.assets.losses import losses_asset
 from pipeline.assets.metadata import bars, table
 from pipeline.assets.mixture_search import found_stages, search_inputs
 from pipeline.assets.stored_asset import Build, Metadata, StoredAsset
 from pipeline.profile.profile import Profile
 from pipeline.sharding.epoch import SHARDS_VERSION, build_epoch
-from pipeline.sharding.losses.build import LOSSES_VERSION, LossesSummary, build_losses
 from pipeline.sharding.output.commit import EpochSummary
 from pipeline.sharding.schedule.build import SCHEDULE_VERSION, ScheduleRow, ScheduleSummary, build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
@@ -103,36 +103,20 @@ def cluster_folder(repeats: Mapping[str, Mapping[str, int]], build: Build) -> Pa
 def _losses(profile: Profile) -> StoredAsset[Any]:
     schedule = profile.schedule
     scored = {corpus for stage in schedule.stages if stage.takes_losses for corpus in stage.mixture}
-    learned = schedule.loss_model.corpora or schedule.corpora
+    learned = schedule.loss_model.learned(schedule.corpora)
     read = [name for name in profile.corpora if name in scored or name in learned]
     # by its name, so that what it learns from is not what else is read
     model = schedule.loss_model.model_copy(update={"corpora": tuple(name for name in read if name in learned)})
-
-    def make(build: Build) -> LossesSummary:
-        with build.executor(profile.engine, profile.shards.workers, MEMORY_SETTINGS) as executor:
-            return build_losses(model, build.paths("tokens"), scored, build.out, executor)
-
-    return StoredAsset(
+    return losses_asset(
+        profile,
         key=LOSSES,
         group=GROUP,
-        description=f"How hard each document is for a model of {model.ngram}-grams that has not seen it.",
-        version=LOSSES_VERSION,
-        settings={"model": model, "scored": sorted(scored)},
+        model=model,
+        setting="schedule.loss_model",
+        scored=scored,
         inputs=[f"tokens/{name}" for name in read],
-        summary=LossesSummary,
-        make=make,
-        metadata=_losses_metadata,
-        kinds=frozenset({"numpy"}),
+        stores=lambda build: build.paths("tokens"),
     )
-
-
-def _losses_metadata(summary: LossesSummary, folder: Path) -> Metadata:
-    rows = [
-        {"corpus": name, "documents": row.documents, "bits per byte": row.mean}
-        | {f"at {share}": value for share, value in row.quantiles.items()}
-        for name, row in summary.corpora.items()
-    ]
-    return {"learned_from_tokens": summary.tokens, "losses": table(rows)}
 
 
 def _epoch(profile: Profile, tokens: list[str], epoch: int) -> StoredAsset[Any]:

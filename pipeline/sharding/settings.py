@@ -6,6 +6,7 @@ corpora is checked here; what needs their sizes is checked by `pipeline.sharding
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -108,9 +109,12 @@ class StageSettings(Settings):
 
 
 class LossModel(Settings):
-    """The model of counts by whose loss `easy_to_hard` sorts: n-grams of tokens, hashed, in two halves of the text,
-    each of which scores the other."""
+    """The model by whose loss `easy_to_hard` sorts. By default one of counts: n-grams of tokens, hashed, in two halves
+    of the text, each of which scores the other."""
 
+    model: str | None = runtime(None)
+    """A finished model of the store that scores in place of n-grams: a profile, whose current model is meant, or the
+    fingerprint of a model. Its tokenizer must be this one's. What it was trained on is easier for it."""
     corpora: tuple[str, ...] = ()
     """What it learns from; by default all corpora that the schedule mixes."""
     ngram: int = Field(3, ge=1, le=5)
@@ -118,6 +122,16 @@ class LossModel(Settings):
     bits: int = Field(22, ge=8, le=28)
     """Buckets of a table of counts: 2 to the power of this. There are 4 tables of 4-byte counts for each length of
     n-grams from 2."""
+
+    @model_validator(mode="after")
+    def _one_model(self) -> LossModel:
+        if self.model is not None and (self.corpora or (self.ngram, self.bits) != (3, 22)):
+            raise ValueError("model: a finished model has learned already: leave out corpora, ngram and bits, or it")
+        return self
+
+    def learned(self, mixed: Iterable[str]) -> tuple[str, ...]:
+        """The corpora that it learns from, where these are mixed; a finished model from none."""
+        return () if self.model is not None else self.corpora or tuple(mixed)
 
 
 def _table_of_repeats(value: object) -> object:

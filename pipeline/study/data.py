@@ -18,7 +18,6 @@ from pipeline.base.executor import Executor
 from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.heldout import HeldoutDocument, heldout_documents, write_heldout_sample
 from pipeline.sharding.epoch import build_epoch
-from pipeline.sharding.losses.build import build_losses
 from pipeline.sharding.schedule.build import build_schedule
 from pipeline.sharding.schedule.schedule import Schedule
 from pipeline.sharding.settings import ScheduleSettings, ShardSettings, StageSettings
@@ -87,6 +86,7 @@ def build_data(
     out: Path,
     executor: Executor,
     near_duplicates: Path | None = None,
+    losses: Path | None = None,
 ) -> DataSummary:
     """Shuffle the epochs of a data set into `out/epoch_<n>`.
 
@@ -97,9 +97,10 @@ def build_data(
         out: output folder; finished epochs in it are kept.
         executor: what maps the shuffle's parts.
         near_duplicates: folder of the clusters, where the data set repeats documents by theirs.
+        losses: folder of the documents' losses, where a stage goes by them.
 
     Raises:
-        ShardError: a corpus that is missing, or a schedule that cannot be met.
+        ShardError: a corpus or losses that are missing, or a schedule that cannot be met.
     """
     schedule = ScheduleSettings(
         seed=data.seed,
@@ -109,11 +110,6 @@ def build_data(
     )
     mixed = {corpus for stage in stages for corpus in stage.mixture}
     used = {name: folder for name, folder in tokens.items() if name in mixed}
-    ordered = {corpus for stage in stages if stage.takes_losses for corpus in stage.mixture}
-    losses = _made(out / "losses") if ordered else None
-    if losses is not None:
-        learned = {name: tokens[name] for name in sorted({*used, *data.loss_model.corpora})}
-        build_losses(data.loss_model, learned, ordered, losses, executor)
     build_schedule(schedule, used, out, near_duplicates, losses)
     first_plan = Schedule.read(out).epoch(1)
     shards = ShardSettings(

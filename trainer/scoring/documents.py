@@ -76,7 +76,7 @@ def batches_of(tokens: Sequence[int], context: int, batch_tokens: int) -> list[l
 
 def score_documents(
     model: Any,
-    documents: Sequence[Sequence[int]],
+    documents: Sequence[Sequence[int] | np.ndarray],
     *,
     eot_id: int,
     context: int,

@@ -1,8 +1,9 @@
 """The asset `losses`: how hard each document is for a small model, in bits a byte.
 
-In: token stores and `LossModel`. Out: for each corpus a loss a document, found by its id (`pipeline.sharding.beside`).
-What a document is scored by has not seen it. Memory, and disk until it is done: the model's tables, 16 bytes times
-`ngram` - 1 for each of its buckets; and a batch of a store.
+In: token stores and `LossModel`, and the finished model that it names, if it does. Out: for each corpus a loss a
+document, found by its id (`pipeline.sharding.beside`). Counts that a document is scored by have not seen it. Memory,
+and disk until it is done: the model's tables, 16 bytes times `ngram` - 1 for each of its buckets; and a batch of a
+store.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from pipeline.base.ids import id64
 from pipeline.base.progress import Progress
 from pipeline.sharding.beside import copy_beside, write_beside
 from pipeline.sharding.losses.ngrams import NgramModel, Tokens, halves_of
-from pipeline.sharding.settings import FEW_TOKENS, LossModel, ScheduleSettings
+from pipeline.sharding.losses.trained import TrainedModel, tokens_read_by
+from pipeline.sharding.settings import LossModel, ScheduleSettings
 from pipeline.tokenization.corpus_tokens.store import StoreFile, TokenStore, describe, open_stores, read_batches
+from trainer.data.shards import TokenizerRef
 
 LOSSES_VERSION: Final = "1"
 LOSS: Final = "loss"
@@ -50,44 +53,59 @@ class CorpusLosses:
 
 @dataclass(frozen=True)
 class LossesSummary:
-    """What the documents take by a model of n-grams that was learned from `tokens` tokens."""
+    """What the documents take by a model that was learned from `tokens` tokens."""
 
     content_hash: str
     tokens: int
     corpora: dict[str, CorpusLosses]
+    read_before: tuple[str, ...] = ()
+    """Corpora of whose documents, as they are here, the finished model that scored them was trained."""
 
 
 def build_losses(
-    settings: LossModel, tokens: Mapping[str, Path], scored: set[str], out: Path, executor: Executor
+    settings: LossModel,
+    tokens: Mapping[str, Path],
+    scored: set[str],
+    out: Path,
+    executor: Executor,
+    model: Path | None = None,
 ) -> LossesSummary:
-    """Count the n-grams of the corpora that the settings name, of all by default, and score each of `scored`.
+    """Score each document of the corpora `scored`, by the n-grams of the corpora that the settings name, of all by
+    default, or by a finished model.
 
     Args:
-        settings: the model.
+        settings: the model of n-grams.
         tokens: token store of each corpus.
         scored: corpora whose documents get a loss.
         out: output folder; scored files in it are kept.
         executor: shares out the files. Never changes the result.
+        model: folder of a trained model, which scores in place of n-grams.
 
     Raises:
-        ShardError: a store is missing or damaged.
+        ShardError: a store is missing or damaged, or the model is of another tokenizer.
     """
     remove_unfinished(out)
     stores = open_stores(dict(tokens))
-    learned = [stores[name] for name in settings.corpora or sorted(stores)]
+    tokenizer = next(iter(stores.values())).tokenizer
     work = out / _WORK
     work.mkdir(parents=True, exist_ok=True)
-    counted = work / "contexts.npy"
-    if not is_finished(counted):
-        _count(settings, learned, work)
-        finish(counted, work / "tokens.npy", work / "grams.npy")
+    if model is None:
+        learned = [stores[name] for name in settings.corpora or sorted(stores)]
+        known = sum(store.tokens for store in learned)
+        if not is_finished(work / "contexts.npy"):
+            _count(settings, learned, work)
+            finish(*NgramModel.files(work))
+    else:
+        known = tokens_read_by(model, tokenizer)
+    judge: type[NgramModel | TrainedModel] = NgramModel if model is None else TrainedModel
+    folder = model or work
     tasks = [
-        (file, stores[name].tokenizer.dtype, stores[name].tokenizer.eot_id, work, _part(work, name, number))
+        (file, tokenizer, judge, folder, judge.files(folder), _part(work, name, number))
         for name in sorted(scored)
         for number, file in enumerate(stores[name].files)
     ]
     missing = [task for task in tasks if not is_finished(task[-1])]
-    worth = sum(stores[name].tokens for name in scored) >= FEW_TOKENS
+    worth = sum(stores[name].tokens for name in scored) >= judge.few
     progress = Progress(log, "losses: files scored", total=len(missing))
     for _ in executor.map(score_file, missing, ordered=False, worth=worth):
         progress.add(1, 0)
@@ -99,7 +117,7 @@ def build_losses(
         hashes[name] = write_beside(losses_of(out, name), LOSS, scores["id"], scores["loss"])
         corpora[name] = _summary(scores)
     shutil.rmtree(work)
-    return LossesSummary(canonical_hash(hashes), sum(store.tokens for store in learned), corpora)
+    return LossesSummary(canonical_hash(hashes), known, corpora)
 
 
 def losses_of(folder: Path, corpus: str) -> Path:
@@ -121,16 +139,26 @@ def take_losses(settings: ScheduleSettings, losses: Path | None, out: Path) -> d
 _ROW: Final = np.dtype([("id", "<u8"), ("loss", "<f4"), ("bytes", "<u4")])
 
 
-def score_file(file: StoreFile, dtype: str, end: int, model: Path, out: Path) -> None:
-    """Write what the documents of one file of a store take, `_ROW` [D]."""
-    ngrams = NgramModel.read(model, end)
+def score_file(
+    file: StoreFile,
+    tokenizer: TokenizerRef,
+    judge: type[NgramModel | TrainedModel],
+    folder: Path,
+    files: tuple[Path, ...],
+    out: Path,
+) -> None:
+    """Write what the documents of one file of a store take, `_ROW` [D], by the model in a folder.
+
+    files: those of the model, which an argument has to name where they travel to another machine.
+    """
+    model = judge.read(folder, tokenizer.eot_id)
     rows = [np.empty(0, _ROW)]
-    for batch, ids in _batches(file, dtype):
+    for batch, ids in _batches(file, tokenizer.dtype):
         sizes = describe(batch).sizes
         some = np.empty(len(ids), _ROW)
         some["id"], some["bytes"] = ids, sizes
         # rounded, since the last bits of a logarithm are the processor's
-        some["loss"] = np.round(ngrams.bits_of(_tokens(batch, ids)) / np.maximum(sizes, 1), _DIGITS)
+        some["loss"] = np.round(model.bits_of(_tokens(batch, ids)) / np.maximum(sizes, 1), judge.digits)
         rows.append(some)
     with whole_path(out) as unfinished, unfinished.open("wb") as written:
         np.save(written, np.concatenate(rows))

@@ -16,14 +16,16 @@ by their hashes, so a count is at least the true one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 
 from pipeline.base.errors import ShardError
 from pipeline.base.files import whole_path
 from pipeline.base.ids import chain, splitmix64
+from pipeline.sharding.settings import FEW_TOKENS
 
+TABLES: Final = ("tokens", "grams", "contexts")
 HALVES: Final = 2
 CONCENTRATION: Final = 4.0
 """a: how many times a context must have been seen to be believed as much as the shorter one."""
@@ -49,6 +51,11 @@ def halves_of(ids: np.ndarray) -> np.ndarray:
 
 class NgramModel:
     """Counts of both halves: of tokens, exactly, and for every longer n-gram of it and of its context, by hash."""
+
+    digits: ClassVar[int] = 4
+    """Of a loss a byte, which other processors agree on."""
+    few: ClassVar[int] = FEW_TOKENS
+    """Work on fewer tokens ends before other processes have started."""
 
     def __init__(self, ngram: int, bits: int, vocabulary: int, end: int) -> None:
         """ngram: tokens of the longest n-gram; bits: 2 to the power of this are a table's buckets; end: the token that
@@ -98,17 +105,22 @@ class NgramModel:
 
     def write(self, folder: Path) -> None:
         """Write the tables, which any number of processes map."""
-        for name in ("tokens", "grams", "contexts"):
-            with whole_path(folder / f"{name}.npy") as unfinished, unfinished.open("wb") as file:
+        for name, path in zip(TABLES, self.files(folder), strict=True):
+            with whole_path(path) as unfinished, unfinished.open("wb") as file:
                 np.save(file, getattr(self, name))
+
+    @staticmethod
+    def files(folder: Path) -> tuple[Path, ...]:
+        """What `read` reads."""
+        return tuple(folder / f"{name}.npy" for name in TABLES)
 
     @classmethod
     def read(cls, folder: Path, end: int) -> NgramModel:
         """The model of a folder, mapped. Raises `ShardError` where its files are missing or damaged."""
         model = cls.__new__(cls)
         try:
-            for name in ("tokens", "grams", "contexts"):
-                setattr(model, name, np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+            for name, path in zip(TABLES, cls.files(folder), strict=True):
+                setattr(model, name, np.load(path, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError) as error:
             raise ShardError(f"{folder}: no model of n-grams ({error}); materialize the losses again") from None
         model.ngram, model.bits = model.grams.shape[1] + 1, model.grams.shape[2].bit_length() - 1

@@ -108,7 +108,7 @@ def _run(
     lists = tokenizer.encode_arrow(heldout)
     offsets, values = list_parts(lists)
     documents = [values[offsets[i] : offsets[i + 1]].astype(np.int64) for i in range(len(lists))]
-    nats, _ = score_documents(gpt, documents, eot_id=tokenizer.eot_id, context=config.context)  # type: ignore[arg-type]
+    nats, _ = score_documents(gpt, documents, eot_id=tokenizer.eot_id, context=config.context)
     return float(nats.sum()) / math.log(2) / int(text_bytes(heldout).sum())
 
 

@@ -186,14 +186,18 @@ def test_another_loss_is_another_plan_and_no_loss_none(make_store: Any, tmp_path
     assert "descending" not in kept["stages"][0]
 
 
-def test_a_studys_data_set_scores_its_own_text(make_store: Any, tmp_path: Path) -> None:
+def test_a_studys_data_set_is_sorted_by_losses_that_it_is_given(make_store: Any, tmp_path: Path) -> None:
     stores, _ = made_corpora(make_store, tmp_path / "tokens")
     stage = {"name": "up", "order": "easy_to_hard", "grade_steps": 2, "mixture": {"web": 1}}
-    data = StudyData.model_validate({"tokens": 1200, "stages": [stage], "loss_model": SMALL | {"corpora": ["kids"]}})
+    data = StudyData.model_validate({"tokens": 1200, "stages": [stage]})
     assert data.stages is not None
-    summary = build_data(data, data.stages, stores, tmp_path, InProcess())
+    with pytest.raises(ShardError, match="there are no losses of its documents"):
+        build_data(data, data.stages, stores, tmp_path / "without", InProcess())
+    build_losses(LossModel(corpora=("kids",), **SMALL), stores, {"web"}, tmp_path / "losses", InProcess())
+    out = tmp_path / "with"
+    summary = build_data(data, data.stages, stores, out, InProcess(), losses=tmp_path / "losses")
     assert summary.sources == {"web": summary.tokens}
-    assert list(Schedule.read(tmp_path).epoch(1).losses) == ["web"]
+    assert list(Schedule.read(out).epoch(1).losses) == ["web"]
 
 
 def test_a_shuffle_has_no_direction() -> None:
