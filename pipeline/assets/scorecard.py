@@ -38,7 +38,7 @@ from pipeline.reporting.served import REPORT_FILE, REPORT_URL
 from pipeline.store import Artifact, Store
 from pipeline.store.missing import as_named
 
-REPORT_VERSION: Final = "4"
+REPORT_VERSION: Final = "5"
 CARD_FILE: Final = "README.md"
 MOST_NUMBERS: Final = 60
 """Scores that are kept as numbers to plot: a group of tasks may have hundreds."""

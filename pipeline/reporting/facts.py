@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from pipeline.base.errors import StoreError
 from pipeline.curation.heldout import HeldoutSummary
 from pipeline.curation.selection import SelectionSummary, WaterfallStep
+from pipeline.curation.summary import DocumentsSummary
 from pipeline.evaluation.results import SuiteResult
 from pipeline.evaluation.scores.scorecard import Scorecard, read_scorecard
 from pipeline.evaluation.suites.table import read_result
@@ -48,6 +49,8 @@ class Facts:
     """Lines of `metrics.jsonl`."""
     corpora: Mapping[str, Sequence[WaterfallStep]] = field(default_factory=dict)
     """By corpus, what each step of curation left."""
+    masks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By corpus, how often what points at a person is masked in its text, by category."""
     heldout: Mapping[str, HeldoutSummary] = field(default_factory=dict)
     stages: Sequence[tuple[str, Mapping[str, float]]] = ()
     """Stages in the order they are read, with the tokens of each source."""
@@ -137,6 +140,7 @@ def collect(
         run=read_summary(model.path),
         metrics=metrics_rows(model.path / METRICS_FILE),
         corpora={name: summary.waterfall for name, summary in selections.items()},
+        masks={name: summary.masks for name, summary in _summaries(by_key, "documents/", DocumentsSummary).items()},
         heldout=_summaries(by_key, "heldout/", HeldoutSummary),
         stages=_stages(model, ancestry),
         tokenizers=_tokenizers(comparison.groups) if comparison else (),

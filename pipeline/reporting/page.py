@@ -169,7 +169,12 @@ def _corpora(facts: Facts) -> Iterator[dict[str, Any]]:
             "bytes": steps[-1].bytes if steps else None,
             "held out": heldout and heldout.documents,
             "held-out bytes": heldout and heldout.bytes,
-        }
+        } | ({"masked": _masked(facts.masks.get(name, {}))} if any(facts.masks.values()) else {})
+
+
+def _masked(masks: Mapping[str, int]) -> str | None:
+    """Such as `e-mail addresses 12, IP addresses 3`."""
+    return ", ".join(f"{category} {figure(count)}" for category, count in masks.items()) or None
 
 
 def _data_uri(png: bytes) -> str:

@@ -162,6 +162,12 @@ def test_the_page_stands_alone_and_escapes_what_it_is_given():
     assert "Not possible here" not in page
 
 
+def test_the_page_says_how_often_what_points_at_a_person_is_masked_where_anything_is():
+    assert "masked" not in report_html(facts())
+    masks = {"books": {"e-mail addresses": 1200, "phone numbers": 3}}
+    assert "e-mail addresses 1,200, phone numbers 3" in report_html(dataclasses.replace(facts(), masks=masks))
+
+
 def test_the_page_shows_right_answers_and_margins_beside_every_accuracy():
     score = ChoiceScore(0.25, 0.02, 0.3, 0.03, 40, 3.125, 0.0625, -0.5, 0.25)
     before = ChoiceScore(0.25, 0.02, 0.3, 0.03, 40)
