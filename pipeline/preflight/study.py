@@ -1,6 +1,7 @@
 """Whether this machine can run the arms of a study: their device, and memory for as many runs as go side by side.
 
-In: a flight that makes arms. Out: findings. Each run is one process on one device, whatever `launch` says.
+In: a flight that makes arms. Out: findings. Each run is one process on one device, whatever `launch` says. Arms that an
+engine runs on other machines are not looked at.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from pipeline.base.memory import available_memory
 from pipeline.base.numbers import size
+from pipeline.engine.settings import ProcessesEngine
 from pipeline.preflight.finding import Finding, only_if_made
 from pipeline.preflight.flight import Flight
 from pipeline.preflight.machine import PROCESS_BYTES
@@ -28,7 +30,12 @@ def study(flight: Flight) -> Iterator[Finding]:
     search = plan.settings.mixture_search
     plans = [plan, *([proxy_plan(plan, search)] if search is not None else [])]
     of_arm = {name: of for of in plans for name in of.settings.arms}
-    found = [(f"ablation/{name}", _arm(of_arm[name], of_arm[name].arm(name))) for name in flight.made("ablation")]
+    here = arms = flight.made("ablation")
+    if arms and not isinstance(flight.profile.engine, ProcessesEngine):
+        here = []
+        kind = flight.profile.engine.kind
+        yield Finding("study", "ok", f"{len(arms)} arms go to the machines of engine {kind}, which were not looked at")
+    found = [(f"ablation/{name}", _arm(of_arm[name], of_arm[name].arm(name))) for name in here]
     heats = flight.made("race_heat")
     if heats and plan.settings.race is not None:
         sides = (plan.arm(plan.settings.baseline), plan.arm(plan.settings.race.entry))

@@ -78,3 +78,22 @@ def test_the_small_runs_of_a_search_for_a_mixture_are_looked_at_too(of_arms, mac
     other = "corpora: {other: {sources: [{files: texts/b.txt, lang: en}]}}\n"
     (finding,) = of_arms(f"  mixture_search: {search}\n{other}")
     assert finding.text.startswith("8 arms can run; ")
+
+
+@pytest.mark.parametrize("kind", ["ray", "slurm"])
+def test_arms_that_an_engine_runs_on_other_machines_need_nothing_of_this_one(of_arms, machine, monkeypatch, kind):
+    machine()
+    monkeypatch.setattr("pipeline.preflight.study.available_memory", lambda: 0)
+    assert {item.verdict for item in of_arms()} == {"refused"}
+    (finding,) = of_arms(f"engine: {kind}\n")
+    assert (finding.verdict, finding.text) == (
+        "ok",
+        f"2 arms go to the machines of engine {kind}, which were not looked at",
+    )
+
+
+def test_the_heats_of_a_race_stay_here_whatever_the_engine(of_arms, machine, monkeypatch):
+    machine()
+    monkeypatch.setattr("pipeline.preflight.study.available_memory", lambda: 0)
+    found = of_arms("engine: slurm\n", study_text=STUDY + "  race: {track: time, entry: wide}\n")
+    assert [item.verdict for item in found].count("refused") == 6
