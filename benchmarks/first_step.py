@@ -2,6 +2,7 @@
 
     python -m benchmarks.first_step --archives .squeeze/.cache               # this checkout
     python -m benchmarks.first_step --archives .squeeze/.cache --beside OLD  # and another one, in turns
+    python -m benchmarks.first_step --archives .squeeze/.cache --beside OLD --profile OLD/pipeline/profiles/sample.yaml
 
 The package archives are in the cache, so that no network is timed. Every run begins with an empty store, caches of
 processors and compiled files as they are, and is ended when the trainer says that it begins. Seconds are the wall
@@ -66,8 +67,8 @@ def processor_seconds(pid: int) -> float:
     return sum(sum(map(int, fields[11:15])) for fields in descendants(pid)) / TICKS
 
 
-def first_step(checkout: Path, archives: Path) -> Run:
-    """Run the sample of a checkout until its trainer has taken a step."""
+def first_step(checkout: Path, archives: Path, profile: str = "sample") -> Run:
+    """Run a profile of a checkout until its trainer has taken a step."""
     with tempfile.TemporaryDirectory(prefix="squeeze-first-step-") as folder:
         home, dagster = Path(folder) / "home", Path(folder) / "dagster"
         (home / ".cache").mkdir(parents=True)
@@ -80,7 +81,7 @@ def first_step(checkout: Path, archives: Path) -> Run:
             "SQUEEZE_HOME": str(home),
             "DAGSTER_HOME": str(dagster),
             "PYTHONPATH": str(checkout),
-            "SQUEEZE_PROFILE": "sample",
+            "SQUEEZE_PROFILE": profile,
             "SQUEEZE_LOG_LEVEL": "DEBUG",
         }
         command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "pipeline.definitions", "-j", "full_train"]
@@ -122,13 +123,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archives", type=Path, required=True, help="folder of the sample's package archives")
     parser.add_argument("--beside", type=Path, help="another checkout, which takes turns with this one")
+    parser.add_argument("--profile", type=Path, help="a profile's file that both run, in place of their sample")
     parser.add_argument("--repeat", type=int, default=1)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started is ended on the way out
+    profile = str(options.profile.resolve()) if options.profile else "sample"
     checkouts = {"this": HERE} | ({"other": options.beside.resolve()} if options.beside else {})
     runs: dict[str, list[Run]] = {name: [] for name in checkouts}
     for _ in range(options.repeat):
         for name, checkout in checkouts.items():
-            runs[name].append(first_step(checkout, options.archives))
+            runs[name].append(first_step(checkout, options.archives, profile))
             last = runs[name][-1]
             print(f"{name}: {last.wall:.1f} s, {last.processor:.1f} s of the processor", flush=True)
     for name, taken in runs.items():

@@ -7,7 +7,8 @@
 
 A step is forward, backward, clipping and fused AdamW. Models and precisions take turns step by step, so that whatever
 else the machine does falls on all of them; what is printed is the median step, and the median of the ratios of steps
-taken one after the other. Peers: the `transformers` class the model exports to in a
+taken one after the other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew; the
+last lines of a shape hold that, and ours, against the better precision of each. Peers: the `transformers` class the model exports to in a
 plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`; PYTHONPATH=DIR)
 and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is printed against --peak-tflops.
 """
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,10 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.nanogpt_shape import NanoGPT
-from trainer.config import OptimizerConfig
+from trainer.config import DataConfig, OptimizerConfig, RunConfig, TrainingConfig
 from trainer.export.hf import hf_class, hf_settings
 from trainer.model import GPT, GPT2, ModelConfig, MoEConfig
+from trainer.model.kernels import computed_by
 from trainer.optim import build_optimizer
+from trainer.process.ranks import Ranks
+from trainer.run.precision import AUTO
+from trainer.run.ways import Ways, choose_ways
 
 SHAPES = {
     "S": (ModelConfig(vocab_size=2048, context=256, width=96, layers=4, heads=3, ff_width=256), 16),
@@ -160,11 +167,16 @@ def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
         ids = torch.randint(0, config.vocab_size, (batch, config.context + 1), device=device)
         precisions = {"float32": False, "bf16": True} if device.type == "cpu" else {"bf16": True}
         made = runners(config, device)
+        auto = chosen_ways(config, batch, device)
         times: dict[tuple[str, str], list[float]] = {(p, runner.name): [] for p in precisions for runner in made}
+        times[AUTO, "ours"] = []
         for _ in range(args.warmup + args.steps):
             for precision, bf16 in precisions.items():
                 for runner in made:
                     times[precision, runner.name].append(runner.step(ids, bf16=bf16, clock=clock))
+            with computed_by(auto.kernels):
+                bf16 = auto.precision.name == "bf16"
+                times[AUTO, "ours"].append(made[0].step(ids, bf16=bf16, clock=clock))
         times = {key: taken[args.warmup :] for key, taken in times.items()}
         flops = made[0].model.flops_per_token()  # type: ignore[operator]
         for precision in precisions:
@@ -176,9 +188,36 @@ def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
                 print(
                     f"{name:10} {precision:9} {runner.name:34} {count:11,} {rate:9,.0f} {ratio:7.2f}x {mfu}", flush=True
                 )
-        if ("float32", "build-nanogpt") in times:
-            ratio = paired(times["float32", "build-nanogpt"], times["bf16", "ours"])
-            print(f"{name:10} ours in bf16 over build-nanogpt in float32: {ratio:.2f}x")
+        best = {runner.name: min((times[p, runner.name] for p in precisions), key=statistics.median) for runner in made}
+        taken = times[AUTO, "ours"]
+        print(f"{name:10} auto is {auto.words}: {paired(best['ours'], taken):.2f} of ours at its better precision")
+        for runner in made[1:]:
+            ratio = paired(best[runner.name], taken)
+            print(f"{name:10} auto over {runner.name} at its better precision: {ratio:.2f}x", flush=True)
+
+
+def chosen_ways(config: ModelConfig, batch: int, device: torch.device) -> Ways:
+    """How a run of this shape would compute here, tried anew and not kept."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        try:
+            training = TrainingConfig(batch_tokens=batch * config.context)
+            run = RunConfig(config, DataConfig(epochs=("none",)), folder, training)
+            began = time.perf_counter()
+            ways = choose_ways(run, Ranks(0, 1, device))
+            print(
+                f"tried for {time.perf_counter() - began:.2f} s: {said(ways.seconds)}; micro-batch {ways.micro_batch}"
+            )
+            return ways
+        finally:
+            os.environ.pop("XDG_CACHE_HOME")
+            if before is not None:
+                os.environ["XDG_CACHE_HOME"] = before
+
+
+def said(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in seconds.items())
 
 
 def paired(theirs: Sequence[float], ours: Sequence[float]) -> float:

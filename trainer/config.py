@@ -123,7 +123,8 @@ class TrainingConfig:
     """Steps over which the evaluation weights average the trained ones; none: no such average is kept."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`bf16` is autocast: weights and optimizer stay float32. `auto`: the faster one on the machine where the run
-    begins, by a layer tried for half a second; its checkpoints and its summary say which, and it goes on in it."""
+    begins, by a layer tried for under a second, which also chooses the micro-batch and between kernels that differ in
+    the order of float sums; its checkpoints and its summary say which, and it goes on so."""
     document_mask: bool = False
     """Attention and positions stay within a document."""
     recurrence_from: Share = later(0.0)
@@ -151,7 +152,8 @@ class TrainingConfig:
     the mean of several distributions counts. Theirs must be this model's tokenizer."""
     device: Literal["auto", "cpu", "cuda", "mps"] = runtime("auto")
     micro_batch: Count | None = runtime(None)
-    """Sequences a rank computes at once; none: found by itself, halved on out-of-memory."""
+    """Sequences a rank computes at once; none: found by itself (tried with `precision: auto`), halved on
+    out-of-memory."""
     compile: Literal["auto", "on", "off"] = runtime("auto")
     """torch.compile; `auto`: on a GPU alone, since on a CPU it is slower in bf16."""
     checkpoint_every: Count = runtime(200)

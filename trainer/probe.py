@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trainer.config import RunConfig
+
+if TYPE_CHECKING:
+    from trainer.run.learner import Learner
 
 MOST_FLOPS: Final = 1e12
 """Of one pass: beyond, it takes too long to be tried in passing."""
@@ -21,16 +24,17 @@ MOST_PASSES: Final = 5
 
 def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threads: int) -> float | None:
     """Tokens a second of a run on this processor; none where a pass of one sequence takes too long to be tried."""
-    import numpy as np
     import torch
 
+    from trainer.model.kernels import computed_by
     from trainer.process.ranks import Ranks
-    from trainer.run.learner import MICRO_BATCH_TOKENS, Learner
-    from trainer.run.precision import choose_precision
+    from trainer.run.learner import Learner
+    from trainer.run.micro_batch import largest_micro_batch
+    from trainer.run.ways import choose_ways
 
     context, training = run.model.context, run.training
     share = -(-training.sequences_per_batch(context) // ranks)
-    wanted = min(share, training.micro_batch or max(1, MICRO_BATCH_TOKENS["cpu"] // context))
+    wanted = min(share, training.micro_batch or largest_micro_batch(run, ranks, "cpu"))
     fits = int(MOST_FLOPS // (flops_per_token * context))
     micro = min(wanted, fits)
     if micro < 1:
@@ -40,10 +44,23 @@ def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threa
         training, device="cpu", compile="off", batch_tokens=micro * context, micro_batch=micro, max_steps=MOST_PASSES
     )
     run, alone = dataclasses.replace(run, training=tried), Ranks(0, 1, torch.device("cpu"))
-    learner = Learner(run, alone, eot_id=0, precision=choose_precision(run, alone).name)
+    ways = choose_ways(run, alone)
+    learner = Learner(run, alone, eot_id=0, precision=ways.precision.name)
     learner.micro_batch = micro
+    with computed_by(ways.kernels):
+        passes, updates = _steps(learner, micro)
+    step_seconds = (share / micro * min(passes) + min(updates)) / threads
+    return training.batch_tokens / step_seconds
+
+
+def _steps(learner: Learner, micro: int) -> tuple[list[float], list[float]]:
+    """The processor's seconds of a few passes of `micro` sequences, and of the updates after them."""
+    import numpy as np
+    import torch
+
+    model = learner.config.model
     generator = torch.Generator().manual_seed(0)
-    windows_NT1 = torch.randint(run.model.vocab_size, (micro, context + 1), generator=generator)
+    windows_NT1 = torch.randint(model.vocab_size, (micro, model.context + 1), generator=generator)
     ids_N = np.arange(micro)
     passes, updates = [], []
     until = time.monotonic() + SECONDS
@@ -57,5 +74,4 @@ def tokens_per_second(run: RunConfig, flops_per_token: int, *, ranks: int, threa
         updates.append(time.process_time() - passed)
         if step and time.monotonic() > until:
             break
-    step_seconds = (share / micro * min(passes) + min(updates)) / threads
-    return training.batch_tokens / step_seconds
+    return passes, updates

@@ -16,6 +16,7 @@ from trainer.model.config import ModelConfig
 from trainer.model.dropout import SequenceDropout
 from trainer.model.frame import Frame
 from trainer.model.gates import HeadGate, QKGain
+from trainer.model.kernels import kernels_in_use
 from trainer.model.layers import RMSNorm
 from trainer.model.linear import Linear
 from trainer.model.mixing import ShortConvolution
@@ -41,10 +42,10 @@ def attend_in_blocks(
 ) -> Tensor:
     """Causal attention for bf16 on a CPU, a block of queries at a time, over no key ahead of the block: (B, H, T, d).
 
-    Torch's fused CPU kernel computes in float32 inside and so takes twice to three times as long in bf16 (in float32
-    it is as fast as this). The price is that T² / 2 attention weights a head are kept for the backward pass. `mask`
-    (B or 1, 1, T, T) replaces plain causality and must not look ahead, nor further back than `window` tokens, itself
-    included.
+    Torch's fused CPU kernel computes in float32 inside and so takes twice to three times as long in bf16 on some
+    processors, and as long as this on others (`kernels.py`); in float32 it is as fast everywhere. The price is that
+    T² / 2 attention weights a head are kept for the backward pass. `mask` (B or 1, 1, T, T) replaces plain causality
+    and must not look ahead, nor further back than `window` tokens, itself included.
     """
     groups, T = q_BHTd.shape[1] // k_BHTd.shape[1], q_BHTd.shape[2]
     if groups > 1:
@@ -139,7 +140,8 @@ class Attention(nn.Module):
         if frame.dropout is not None:
             return self._attend_with_dropout(q_BHTd, k_BHTd, v_BHTd, mask, frame.dropout)
         T, keys = q_BHTd.shape[2], k_BHTd.shape[2]
-        if q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and T == keys <= LONGEST_IN_BLOCKS:
+        short = q_BHTd.device.type == "cpu" and q_BHTd.dtype == torch.bfloat16 and T == keys <= LONGEST_IN_BLOCKS
+        if short and kernels_in_use().attention == "blocks":
             return attend_in_blocks(q_BHTd, k_BHTd, v_BHTd, mask, window)
         grouped = self.grouped
         if grouped and mask is not None and q_BHTd.device.type != "cpu":

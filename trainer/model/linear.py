@@ -3,7 +3,8 @@
 In float32 torch multiplies with MKL, which keeps to AVX2 on processors that are not Intel's; oneDNN, which comes with
 torch as well, uses AVX-512 on any and so takes less than half the time there, at the same float32 accuracy
 (docs/benchmarks/training.md). Torch reaches it for bf16 by itself; for float32 the only way in is the operator that
-torch.compile's own code calls. Where that is missing, and for a few rows, everything here is `torch.nn.functional`.
+torch.compile's own code calls. Where that is missing, for a few rows, and where MKL was found to be faster
+(`kernels.py`), everything here is `torch.nn.functional`.
 
 Shape letters: N rows, K features in, M features out.
 """
@@ -17,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.model.kernels import kernels_in_use
+
 FEW_ROWS = 32  # below it preparing the product costs what it saves
-_AVAILABLE = (
+HAS_ONEDNN = (
     platform.machine() in ("x86_64", "AMD64")
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -58,11 +61,12 @@ def weight_gradient(grad_NM: Tensor, x_NK: Tensor) -> Tensor:
 
 def _goes_to_onednn(a: Tensor, b: Tensor) -> bool:
     return (
-        _AVAILABLE
+        HAS_ONEDNN
         and a.device.type == "cpu"
         and a.dtype == b.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
+        and kernels_in_use().products == "onednn"
     )
 
 

@@ -36,14 +36,12 @@ from trainer.run.checkpoints.checkpoint import RunState, load_checkpoint, save_c
 from trainer.run.checkpoints.tensors import model_tensors
 from trainer.run.compiled import CompiledLoss, compiles, is_out_of_memory, why_not_compiled
 from trainer.run.growth import grow
+from trainer.run.micro_batch import largest_micro_batch
 from trainer.run.pace import Pace
 from trainer.run.precision import Name
 from trainer.run.teachers import Teachers
 
 log = logging.getLogger(__name__)
-
-# Tokens computed at once when nothing is asked for: what fits a CPU's caches, and more than enough to fill a GPU.
-MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536, "mps": 8192}
 
 
 class _Loss(nn.Module):
@@ -105,7 +103,7 @@ class Learner:
         a state is loaded. Raises `TrainerError` where not even one sequence fits.
         """
         share = -(-self.sequences_per_batch // self.ranks.world_size)
-        most = max(1, MICRO_BATCH_TOKENS[self.ranks.device.type] // self.config.model.context)
+        most = largest_micro_batch(self.config, self.ranks.world_size, self.ranks.device.type)
         self.micro_batch = min(share, wanted or most)
         with self._told("for the optimizer's state beside the weights and gradients"):
             self.optimizer.rehearse()

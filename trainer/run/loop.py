@@ -30,6 +30,7 @@ from trainer.data.reader import SequenceReader
 from trainer.data.shards import check_vocabulary
 from trainer.errors import ConfigError
 from trainer.files import remove_attempts, remove_unfinished, write_json
+from trainer.model.kernels import PLAIN, computed_by
 from trainer.model.loss import IGNORE
 from trainer.numbers import duration
 from trainer.optim.schedule import steps_in_time
@@ -56,6 +57,7 @@ from trainer.run.precision import Precision
 from trainer.run.resume import begin, check_checkpoint
 from trainer.run.roll_back import RollBack
 from trainer.run.teachers import teacher_records
+from trainer.run.ways import Ways
 from trainer.scoring.choices import ChoiceSet, read_choices
 from trainer.scoring.interruption import EvaluationStoppedError
 from trainer.scoring.validation import HeldoutSet, read_heldout
@@ -76,7 +78,7 @@ def train(config: RunConfig, ranks: Ranks, stop: StopRequest) -> RunSummary:
     heldout = read_heldout(config.data.validation, reader.tokenizer)
     choices = read_choices(config.data.choices, reader.tokenizer, config.model.context)
     teachers = teacher_records(config)
-    with only_writer(Path(config.out), ranks) as lock:
+    with only_writer(Path(config.out), ranks) as lock, computed_by(PLAIN):
         finished = finished_before(config, reader.manifest_hash, teachers, ranks)
         return finished or _Run(config, ranks, stop, lock, reader, heldout, choices, teachers).go()
 
@@ -114,8 +116,9 @@ class _Run:
         self.grace = Grace(self.training, ranks)
         self.ending = Ending(stop, self.training.max_minutes, ranks)
         precision = Precision(self.learner.precision, self.state.precision_seconds)
+        ways = Ways(precision, self.state.kernels, seconds=self.state.way_seconds)
         flops = self.learner.flops_per_token
-        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model, precision, flops)
+        self.meter = RunMeter(config, ranks, reader.bytes_per_token, self.learner.model, ways, flops)
 
     def go(self) -> RunSummary:
         if self.ranks.is_first:

@@ -15,14 +15,17 @@ from trainer.config import PLACES, RunConfig
 from trainer.data.reader import SequenceReader
 from trainer.errors import CheckpointError
 from trainer.model.config import ModelConfig
+from trainer.model.kernels import compute_by
 from trainer.process.products import set_products
 from trainer.process.ranks import Ranks
 from trainer.run.checkpointing import Checkpoints
 from trainer.run.checkpoints.checkpoint import RunState, read_state
 from trainer.run.learner import Learner
 from trainer.run.pace import Pace
-from trainer.run.precision import AUTO, Precision, choose_precision
+from trainer.run.precision import AUTO, Precision
+from trainer.run.rank_advice import advice, step_seconds
 from trainer.run.teachers import load_teachers
+from trainer.run.ways import Ways, choose_ways
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +54,24 @@ def begin(
         check_same_run(place, state, model, config, reader, pace.batches, teachers)
         if micro_batch is None and state.world_size == ranks.world_size:
             micro_batch = state.micro_batch
-        precision = Precision(state.precision or state.training["precision"])
+        ways = Ways(Precision(state.precision or state.training["precision"]), state.kernels)
     else:
-        precision = choose_precision(config, ranks)
+        ways = choose_ways(config, ranks)
+        micro_batch = micro_batch or ways.micro_batch
         state = RunState(reader.state_dict(), config.training.identity(), pace.batches, sequences=0, flops=0.0)
         state.teachers = list(teachers)
-        state.precision, state.precision_seconds = precision.name, dict(precision.seconds)
+        state.precision, state.precision_seconds = ways.precision.name, dict(ways.precision.seconds)
+        state.kernels, state.way_seconds = ways.kernels, dict(ways.seconds)
     taught_by = load_teachers(config, reader.tokenizer, ranks.device)
-    set_products(ranks.device, precision.name)
-    learner = Learner(config, ranks, reader.tokenizer.eot_id, precision.name, taught_by)
+    set_products(ranks.device, ways.precision.name)
+    compute_by(ways.kernels)
+    learner = Learner(config, ranks, reader.tokenizer.eot_id, ways.precision.name, taught_by)
     learner.warm_up(micro_batch, pace)
     if place is None:
+        seconds = step_seconds(config, ranks, ways, learner.model)
+        state.way_seconds |= seconds
+        if ranks.is_first and (said := advice(seconds, ranks.world_size)):
+            log.info("%s", said)
         return learner, state
     state = checkpoints.load(place, learner, reader)
     state.resumed_from.append(state.step)

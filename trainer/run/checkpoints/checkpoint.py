@@ -27,6 +27,7 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.files import TEMPORARY, sha256_of, sync_folder, write_json, write_text
 from trainer.mistakes import UNKNOWN_KEY
 from trainer.model.config import ModelConfig
+from trainer.model.kernels import PLAIN, Kernels
 from trainer.records import parse_json
 from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.checkpoints.tensors import (
@@ -107,6 +108,10 @@ class RunState:
     """What the run computes in; none in checkpoints of before it could be chosen, whose settings say it."""
     precision_seconds: dict[str, float] = field(default_factory=dict)
     """Of a layer's pass in each, where it was chosen by them."""
+    kernels: Kernels = PLAIN
+    """What it computes by; as in checkpoints of before these could be chosen."""
+    way_seconds: dict[str, float] = field(default_factory=dict)
+    """Of a layer's pass in each way that was tried."""
 
     def learned(self, sequences: int, flops: float) -> None:
         """Count an update from a batch of so many sequences, which took so many FLOPs."""

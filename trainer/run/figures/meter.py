@@ -18,7 +18,7 @@ from trainer.run.checkpoints.checkpoint import RunState
 from trainer.run.figures.hardware import hardware_named, utilisation
 from trainer.run.figures.metrics import StepFigures, StepLine
 from trainer.run.figures.peak import measured_peak
-from trainer.run.precision import Precision
+from trainer.run.ways import Ways
 
 SPEED_STEPS = 50  # tokens/s and time left come from about so many last steps
 
@@ -32,12 +32,12 @@ class RunMeter:
         ranks: Ranks,
         bytes_per_token: float,
         model: GPT,
-        precision: Precision,
+        ways: Ways,
         flops: Callable[[int], float],
     ) -> None:
         """`flops`: that learning from a token takes where sequences are cut into so many pieces."""
         self.config, self.ranks, self.bytes_per_token = config, ranks, bytes_per_token
-        self.precision = precision
+        self.ways = ways
         self.parameters = model.parameter_counts()
         self.flops_per_token = model.flops_per_token()
         self._flops = flops
@@ -52,7 +52,7 @@ class RunMeter:
         return (
             f"{self.parameters['total']:,} parameters ({self.parameters['embedding']:,} embedding), "
             f"{steps:,} steps of {training.batch_tokens:,} tokens, {self.ranks.world_size} rank(s) on "
-            f"{self.device_name}, micro-batch {micro_batch}, {self.precision.words}"
+            f"{self.device_name}, micro-batch {micro_batch}, {self.ways.words}"
         )
 
     def start(self) -> None:
@@ -108,11 +108,11 @@ class RunMeter:
 
     def _known_peak(self) -> float | None:
         if self.ranks.device.type == "cpu":
-            return measured_peak(self.ranks, self.precision.name)
+            return measured_peak(self.ranks, self.ways.precision.name)
         hardware = hardware_named(self.device_name)
         if hardware is None:
             return None
-        return hardware.bf16_tflops if self.precision.name == "bf16" else hardware.float32_tflops
+        return hardware.bf16_tflops if self.ways.precision.name == "bf16" else hardware.float32_tflops
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from trainer.errors import DataError
 from trainer.files import write_text
+from trainer.model.kernels import PLAIN, Kernels
 from trainer.records import check, read_record
 from trainer.run.checkpoints.best import BestCheckpoint
 from trainer.run.folder import SUMMARY_FILE
@@ -79,6 +80,10 @@ class RunSummary:
     """What the run computed in; none in summaries of before it could be chosen."""
     precision_seconds: dict[str, float] = field(default_factory=dict)
     """Of a layer's pass in each, where it was chosen by them."""
+    kernels: Kernels = PLAIN
+    """What the run computed by, which the machine chooses along with the precision."""
+    way_seconds: dict[str, float] = field(default_factory=dict)
+    """Of a layer's pass in each way that was tried."""
     resumed_from: list[int] = field(default_factory=list)
     """Steps at which the run went on from a checkpoint."""
     best: BestCheckpoint | None = None
