@@ -7,10 +7,11 @@
 
 A step is forward, backward, clipping and fused AdamW. Models and precisions take turns step by step, so that whatever
 else the machine does falls on all of them; what is printed is the median step, and the median of the ratios of steps
-taken one after the other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew; the
-last lines of a shape hold that, and ours, against the better precision of each. Peers: the `transformers` class the model exports to in a
-plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`; PYTHONPATH=DIR)
-and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is printed against --peak-tflops.
+taken one after the other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew;
+the last lines of a shape hold that against the better precision of ours and of each peer. Peers: the `transformers`
+class the model exports to in a plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt
+lightning`; PYTHONPATH=DIR) and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is
+printed against --peak-tflops.
 """
 
 from __future__ import annotations
