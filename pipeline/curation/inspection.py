@@ -2,14 +2,13 @@
 
 In: the documents, the selection, and what the selection must be free of. Out: a `Finding` each for the language share,
 duplicates and contamination. The methods are others than those of the assets they judge: equal texts by hashing them
-afresh, similar ones by sorting the signatures' own bands and comparing sets of words, contamination by looking items'
-words up in the text. Where a corpus is large a part is looked at, and the finding says how much.
+afresh, similar ones by sorting the signatures' own bands and comparing sets of words, contamination by comparing items'
+words with the text's (`item_words.py`). Where a corpus is large a part is looked at, and the finding says how much.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import numpy as np
 
 from pipeline.curation.contamination import read_items
 from pipeline.curation.heldout import iter_heldout
+from pipeline.curation.item_words import ItemWords
 from pipeline.curation.selected import iter_selected
 from pipeline.curation.settings import ContaminationSettings, NearDuplicateSettings
 from pipeline.curation.signals.minhash import MINHASH_PERMUTATIONS, SHINGLE_WORDS, minhash
@@ -113,75 +113,28 @@ def inspect_contamination(
         settings: length of the n-grams.
     """
     items = _item_words(contamination, settings.ngram, settings.short_item_words)
-    if not items.places:
+    if not len(items):
         return Finding(True, "no evaluation items to look for", {"contaminated": 0})
     total = sum(sum(batch.column("bytes").to_pylist()) for batch in iter_selected(documents, selection, ("bytes",)))
     step = max(1, -(-total // _SEARCHED_BYTES))
     searched = contaminated = row = 0
     example = ""
     for batch in iter_selected(documents, selection, ("text",)):
-        for text in batch.column("text").to_pylist():
-            row += 1
-            if (row - 1) % step == 0:
-                searched += 1
-                hit = items.first_in(words_of(text))
-                contaminated += hit is not None
-                example = example or hit or ""
+        texts = batch.column("text")[-row % step :: step].to_pylist()
+        row += batch.num_rows
+        hits = items.shared_with(texts)
+        searched, contaminated = searched + len(texts), contaminated + len(hits)
+        example = example or next(iter(hits.values()), "")
     text = f"{contaminated:,} of {searched:,} documents searched (of {row:,}) share an n-gram with an evaluation item"
     numbers = {"contaminated": contaminated, "searched": searched}
     return Finding(contaminated == 0, f"{text}: {example}" if example else text, numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class _ItemWords:
-    """Words of items that must not occur in a document, so many in a row."""
-
-    names: list[str]
-    """Of each item, its task and id."""
-    words: list[list[str]]
-    sizes: list[int]
-    """Words in a row that count of each item."""
-    places: dict[tuple[str, ...], list[tuple[int, int]]]
-    """Items and places at which three words begin; every run of `sizes` words holds one of these threes."""
-
-    def first_in(self, words: list[str]) -> str | None:
-        """The first item of which a document holds enough words in a row, one with a letter among them, and those
-        words."""
-        places = self.places
-        for start, three in enumerate(zip(words, words[1:], words[2:], strict=False)):
-            if three not in places:
-                continue
-            for number, place in places[three]:
-                item, size = self.words[number], self.sizes[number]
-                before, after = 0, 3
-                room_before = min(start, place)
-                while before < room_before and words[start - before - 1] == item[place - before - 1]:
-                    before += 1
-                room_after = min(len(words) - start, len(item) - place)
-                while after < room_after and words[start + after] == item[place + after]:
-                    after += 1
-                shared = words[start - before : start + after]
-                if len(shared) >= size and any(char.isalpha() for word in shared for char in word):
-                    return f"{self.names[number]}: {' '.join(shared[:size])}"
-        return None
-
-
 @lru_cache(maxsize=1)
-def _item_words(contamination: Path, ngram: int, short_item_words: int) -> _ItemWords:
+def _item_words(contamination: Path, ngram: int, short_item_words: int) -> ItemWords:
     """What to look for, from the asset's folder, which never changes: read once for all corpora of a run."""
-    items = _ItemWords([], [], [], {})
-    for task, item, text in read_items(contamination):
-        words = list(map(sys.intern, words_of(text)))  # items have few different words: a tenth of the memory
-        size = min(ngram, len(words))
-        if size < short_item_words:
-            continue
-        number = len(items.words)
-        items.names.append(f"{task} {item}")
-        items.words.append(words)
-        items.sizes.append(size)
-        for place in range(0, len(words) - 2, size - 2):
-            items.places.setdefault(tuple(words[place : place + 3]), []).append((number, place))
-    return items
+    items = ((f"{task} {item}", text) for task, item, text in read_items(contamination))
+    return ItemWords(items, ngram, short_item_words)
 
 
 def _digests(texts: list[str]) -> np.ndarray:
