@@ -80,6 +80,7 @@ def test_it_is_said_only_where_it_is_clear() -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_ranks_try_it_and_keep_what_they_found(make_run: Any) -> None:
     from test_training_ranks import torchrun
 
