@@ -3,6 +3,7 @@ scorecards say what a score can tell."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ SIGNAL_FILE: Final = "signal.csv"
 COLUMNS: Final = (
     *("of", "metric", "arms", "runs", "mean", "noise", "signal", "ratio", "told_apart"),
     *("verdicts", "of_verdicts", "pairs", "of_pairs", "decisions", "of_decisions", "kept"),
-    *("items", "least_parameters", "most_parameters", "checkpoint_noise"),
+    *("items", "least_parameters", "most_parameters", "checkpoint_noise", "rung", "tokens"),
 )
 ACCURACY: Final = ("acc", "acc_norm")
 KINDS: Final = (
@@ -48,6 +49,7 @@ def rows_of(found: Sequence[Signal]) -> list[dict[str, Any]]:
         shares = (part for share in (item.verdicts, item.pairs, item.decisions) for part in (share.right, share.of))
         values = (item.group, item.metric, item.arms, item.runs, *map(_plain, figures), *shares, item.kept)
         of_models = (item.items, item.least_parameters, item.most_parameters, item.checkpoint_noise)
+        of_models += (item.rung, item.tokens)
         rows.append(dict(zip(COLUMNS, (*values, *of_models), strict=True)))
     return rows
 
@@ -56,7 +58,7 @@ def write_known(path: Path, study: str, found: Sequence[Signal]) -> None:
     """Put a study's rows into the table by which scorecards say what a score can tell, in place of those it had there.
 
     Of held-out text it is all English alone: a study need not have been trained on the other texts it was scored on,
-    and a model that was does not spread as its runs do.
+    and a model that was does not spread as its runs do. Of a ladder's lower rungs, those of models of another size.
     """
     others = [row for row in read_csv(path) if row["study"] != study] if path.exists() else []
     rows = [
@@ -71,14 +73,44 @@ def write_known(path: Path, study: str, found: Sequence[Signal]) -> None:
         }
         | {name: getattr(item, name) for name in ("items", "arms", "runs", "kept")}
         | {name: getattr(item, name) for name in ("least_parameters", "most_parameters")}
-        for item in found
+        for item in _of_sizes(found)
         if item.noise is not None and item.signal is not None and (item.metric != BITS or item.group == ALL_TEXT)
     ]
     write_csv(path, tells.COLUMNS, sorted([*others, *rows], key=lambda row: (row["study"], row["task"], row["metric"])))
 
 
+def _of_sizes(found: Sequence[Signal]) -> list[Signal]:
+    """Rows of which none is of the same metric and of models as large as those of a higher rung."""
+    taken: list[Signal] = []
+    for item in found:
+        if not any(
+            (item.group, item.metric) == (other.group, other.metric)
+            and item.least_parameters <= other.most_parameters
+            and other.least_parameters <= item.most_parameters
+            for other in taken
+        ):
+            taken.append(item)
+    return taken
+
+
 def signal_markdown(found: Sequence[Signal]) -> str:
-    """A summary by kind of metric, then a row a metric, those with the most signal first."""
+    """A summary by kind of metric of each rung, then a row a metric of the highest that was measured, those with the
+    most signal first."""
+    by_rung = {rung: list(items) for rung, items in itertools.groupby(found, key=lambda item: item.rung)}
+    parts = []
+    for items in by_rung.values():
+        parts += [*([_caption(items)] if len(by_rung) > 1 else []), _summary(items)]
+    return "\n\n".join([*parts, _rows(next(iter(by_rung.values()), []))])
+
+
+def _caption(items: Sequence[Signal]) -> str:
+    least, most = min(item.least_parameters for item in items), max(item.most_parameters for item in items)
+    sizes = dict.fromkeys(f"{size / 1e6:.1f}M" for size in (least, most))
+    tokens = max(item.tokens for item in items)
+    return f"Models of {' to '.join(sizes)} parameters after {tokens:,} tokens:"
+
+
+def _summary(found: Sequence[Signal]) -> str:
     head = ["what a verdict is read from", "rows", "kept", "signal/noise", "verdicts", "pairs", "decisions"]
     summary = []
     for words, metrics in KINDS:
@@ -89,6 +121,10 @@ def signal_markdown(found: Sequence[Signal]) -> str:
             shares = (_together([getattr(item, name) for item in items]) for name in ("verdicts", "pairs", "decisions"))
             kept = f"{sum(item.kept for item in items)}"
             summary.append([words, str(len(items)), kept, middle, *map(_percent, shares)])
+    return table(head, summary)
+
+
+def _rows(found: Sequence[Signal]) -> str:
     checkpoints = any(item.checkpoint_noise is not None for item in found)
     columns = ["of", "metric", "arms", "runs", "mean", "noise", "signal"]
     columns += [*(["of checkpoints"] if checkpoints else []), "signal/noise", "told apart"]
@@ -104,7 +140,7 @@ def signal_markdown(found: Sequence[Signal]) -> str:
         for item in sorted(found, key=lambda item: -(item.ratio or 0.0))
     ]
     return (
-        f"{table(head, summary)}\n\n{table([*columns, 'verdicts', 'pairs', 'decisions', 'kept'], rows)}\n\n"
+        f"{table([*columns, 'verdicts', 'pairs', 'decisions', 'kept'], rows)}\n\n"
         "*Noise*: one standard deviation over seeds within an arm, pooled. *Signal*: one standard deviation of the "
         "arms' means, without what that noise adds to it. "
         f"{OF_CHECKPOINTS if checkpoints else ''}"

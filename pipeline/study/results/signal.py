@@ -16,6 +16,9 @@ In: runs with what they were scored by. Out: a row a metric.
   are not significantly apart are no decision to be right about.
 
 A metric is kept by a rule that names no result: its signal is at least `LEAST_RATIO` of its noise.
+
+Where a study has ladders, each rung has rows of its own: what a longer run or a larger model gains is no difference of
+recipes, and would be signal in every metric.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pipeline.study.results.effects import SIGNIFICANT
@@ -54,12 +57,18 @@ class Measure:
     higher_is_better: bool = True
     items: int | None = None
     """How many of its items a run was scored on, the fewest; none where that is not known."""
-    courses: Sequence[Sequence[tuple[float, float]]] = ()
-    """Of each run that was scored at several checkpoints: (tokens, value), in order."""
+    courses: Mapping[tuple[str, int], Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Of each run, by arm and seed, that was scored at several checkpoints: (tokens, value), in order."""
 
     @property
     def name(self) -> str:
         return f"{self.group} {self.metric}"
+
+    def of(self, arms: Collection[str]) -> Measure:
+        """The same of these arms alone."""
+        values = {arm: seeds for arm, seeds in self.values.items() if arm in arms}
+        courses = {run: course for run, course in self.courses.items() if run[0] in arms}
+        return replace(self, values=values, courses=courses)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,12 @@ class Signal:
     pairs: Share
     """The same of all pairs of arms that differ in bits per byte."""
     decisions: Share
-    """Single runs of a lower rung that put two recipes in the order of the highest rung's bits per byte."""
+    """Single runs of a lower rung, this one or where it is the highest any, that put two recipes in the order of the
+    highest rung's bits per byte."""
+    rung: int = 0
+    """0: the highest rungs and what is on no ladder."""
+    tokens: int = 0
+    """Of its runs, the middle one's."""
     items: int | None = None
     least_parameters: int = 0
     most_parameters: int = 0
@@ -163,18 +177,35 @@ def measures(results: Results, scores: Iterable[Mapping[str, Any]] = ()) -> list
             less_is_better = str(row["higher_is_better"]) != "True"
             add(row["task"], row["metric"], *run_of, float(row["value"]), less_is_better, float(row.get("count") or 0))
     found = [
-        Measure(*key, arms, not less[key], items.get(key), [sorted(one) for one in courses.get(key, {}).values()])
+        Measure(
+            *key, arms, not less[key], items.get(key), {of: sorted(one) for of, one in courses.get(key, {}).items()}
+        )
         for key, arms in values.items()
     ]
     return sorted(found, key=lambda item: (item.metric != BITS, item.group != ALL_TEXT))
 
 
-def signals(
-    results: Results, found: Sequence[Measure], ladders: Sequence[Sequence[Sequence[str]]] = ()
-) -> list[Signal]:
-    """A row a metric."""
+def signals(results: Results, found: Sequence[Measure], ladders: Ladders = ()) -> list[Signal]:
+    """A row a metric for each rung that it was measured on, those of the highest rungs first."""
     verdicts, pairs = list(_verdicts(results)), list(_pairs(results))
-    return [_signal(results, item, verdicts, pairs, ladders) for item in found]
+    rows = []
+    for rung, (arms, upwards) in enumerate(_rungs(results, ladders)):
+        for measure in found:
+            of_rung = measure.of(arms)
+            if of_rung.values:
+                decisions = _decisions(results, measure, upwards)
+                rows.append(replace(_signal(results, of_rung, verdicts, pairs, decisions), rung=rung))
+    return rows
+
+
+def _rungs(results: Results, ladders: Ladders) -> Iterator[tuple[Collection[str], Ladders]]:
+    """The arms that are compared with each other, and the ladders on which they decide."""
+    lower = {arm for *below, _ in ladders for rung in below for arm in rung}
+    highest = {arm for *_, rung in ladders for arm in rung}
+    yield [arm for arm in results.design.arms if arm in highest or arm not in lower], ladders
+    for *below, top in ladders:
+        for rung in below:
+            yield rung, [[rung, top]]
 
 
 Decided = tuple[str, str, float]
@@ -208,15 +239,12 @@ def _signal(
     measure: Measure,
     verdicts: Sequence[Decided],
     pairs: Sequence[Decided],
-    ladders: Ladders,
+    decisions: Share,
 ) -> Signal:
     groups = {arm: list(seeds.values()) for arm, seeds in measure.values.items()}
     noise = pooled_deviation(list(groups.values()))
-    sizes = [
-        run.parameters
-        for arm, seeds in measure.values.items()
-        for seed, run in results.finished(arm).items()
-        if seed in seeds
+    runs = [
+        run for arm, seeds in measure.values.items() for seed, run in results.finished(arm).items() if seed in seeds
     ]
     return Signal(
         measure.group,
@@ -225,14 +253,15 @@ def _signal(
         runs=sum(map(len, groups.values())),
         mean=statistics.fmean(value for group in groups.values() for value in group),
         noise=noise,
-        checkpoint_noise=spread_about_lines([course[-LAST_CHECKPOINTS:] for course in measure.courses]),
+        checkpoint_noise=spread_about_lines(course[-LAST_CHECKPOINTS:] for course in measure.courses.values()),
         signal=_spread(list(groups.values()), noise),
         verdicts=_reproduced(measure, verdicts),
         pairs=_reproduced(measure, pairs),
-        decisions=_decisions(results, measure, ladders),
+        decisions=decisions,
+        tokens=statistics.median_low(run.tokens for run in runs),
         items=measure.items,
-        least_parameters=min(sizes),
-        most_parameters=max(sizes),
+        least_parameters=min(run.parameters for run in runs),
+        most_parameters=max(run.parameters for run in runs),
     )
 
 

@@ -89,6 +89,44 @@ def test_a_decision_is_one_short_run_of_each_in_the_order_of_the_long_ones(score
     assert undecided.decisions == Share(0, 0)  # the long runs are not apart
 
 
+def test_rungs_have_rows_of_their_own_since_what_longer_runs_gain_is_no_difference_of_recipes(study):
+    ends = {
+        "baseline": {1: 3.0, 2: 3.1},
+        "rope": {1: 2.9, 2: 3.0},
+        "gate": {1: 5.0, 2: 5.1},
+        "squeezed": {1: 4.9, 2: 5.0},
+    }
+    scored = results(study, [run(arm, seed, end) for arm, seeds in ends.items() for seed, end in seeds.items()])
+    ladder = [["gate", "squeezed"], ["baseline", "rope"]]  # the first two stand for shorter runs of the others
+    long, short = (item for item in signals(scored, measures(scored), [ladder]) if item.group == "all held-out text")
+    assert (long.rung, short.rung) == (0, 1)
+    for rung, mean in ((long, 3.0), (short, 5.0)):
+        assert (rung.arms, rung.runs, rung.mean) == (2, 4, pytest.approx(mean))
+        assert rung.signal == pytest.approx((0.1**2 / 2 - rung.noise**2 / 2) ** 0.5)  # nothing of the two between them
+    assert long.decisions == short.decisions
+    (alone,) = (item for item in signals(scored, measures(scored)) if item.group == "all held-out text")
+    assert alone.signal > 10 * long.signal
+
+
+def test_the_table_has_a_summary_a_rung_and_the_rows_of_the_highest(scored, tmp_path):
+    ladder = [["rope"], ["squeezed"]]
+    found = signals(scored, measures(scored), [ladder])
+    text = signal_markdown(found)
+    assert text.count("| what a verdict is read from |") == text.count("Models of ") == 2
+    assert "| arc | acc | 2 | 6 |" in text  # baseline and squeezed
+    assert "| arc | acc | 1 | 3 |" not in text
+    assert {(row["rung"], row["arms"]) for row in rows_of(found) if row["of"] == "arc"} == {(0, 2), (1, 1)}
+    write_known(tmp_path / "table.csv", "mine", [dataclasses.replace(item, signal=1.0) for item in found])
+    rows = [(row.task, row.metric) for row in read_table(tmp_path / "table.csv")]
+    assert len(rows) == len(set(rows))  # the lower rung's models are as large
+    larger = [
+        dataclasses.replace(item, signal=1.0, least_parameters=9**item.rung, most_parameters=9**item.rung)
+        for item in found
+    ]
+    write_known(tmp_path / "sizes.csv", "mine", larger)
+    assert len(read_table(tmp_path / "sizes.csv")) == 2 * len(rows)
+
+
 def test_the_pooled_deviation_needs_two_runs_of_one_arm():
     assert pooled_deviation([[1.0], [2.0]]) is None
     assert pooled_deviation([[1.0, 3.0], [5.0], [2.0, 2.0, 2.0]]) == pytest.approx((2 / 3) ** 0.5)
@@ -175,7 +213,7 @@ def test_a_benchmark_has_the_noise_of_the_checkpoints_that_were_scored_and_the_e
     ]
     (found,) = [item for item in measures(scored, rows) if item.group == "pairs"]
     assert found.values == {"rope": {1: 0.5}}
-    assert found.courses == [[(2000.0, 0.2), (4000.0, 0.5), (6000.0, 0.2), (8000.0, 0.5)]]
+    assert found.courses == {("rope", 1): [(2000.0, 0.2), (4000.0, 0.5), (6000.0, 0.2), (8000.0, 0.5)]}
     assert signal_of(scored, "pairs", "acc", scores=rows).checkpoint_noise == pytest.approx(
-        spread_about_lines(found.courses)
+        spread_about_lines(found.courses.values())
     )
