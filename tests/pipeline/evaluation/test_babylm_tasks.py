@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pipeline.base.errors import NotPossibleError
-from pipeline.evaluation.lm_eval.names import check_tasks
+from pipeline.evaluation.lm_eval.names import MORE_TASKS, check_tasks
 from tests.hub.server import TOKEN, Hub
 from tests.hub.task_data import add_benchmarks
 
@@ -52,6 +52,12 @@ def test_pairs_of_sentences_and_of_ends_are_scored_from_the_hub_s_own_columns(mo
     tasks = ("blimp_causative", "blimp_regular_plural_subject_verb_agreement_1", "ewok")
     metrics = ("acc", "answer_bits_per_byte", "answer_margin")
     assert sorted(found["scores"]) == sorted([task, metric, 5] for task in tasks for metric in metrics)
+
+
+def test_of_two_equally_likely_ends_the_wrong_one_counts():
+    """lm-eval takes the first of equals."""
+    text = (MORE_TASKS / "ewok.yaml").read_text(encoding="utf-8")
+    assert 'doc_to_choice: "{{[Target2, Target1]}}"\ndoc_to_target: 1\n' in text
 
 
 def test_the_project_s_own_tasks_are_known_by_name_beside_lm_eval_s():
