@@ -49,8 +49,7 @@ def rows_of(found: Sequence[Signal]) -> list[dict[str, Any]]:
         shares = (part for share in (item.verdicts, item.pairs, item.decisions) for part in (share.right, share.of))
         values = (item.group, item.metric, item.arms, item.runs, *map(_plain, figures), *shares, item.kept)
         of_models = (item.items, item.least_parameters, item.most_parameters, item.checkpoint_noise)
-        of_models += (item.rung, item.tokens)
-        rows.append(dict(zip(COLUMNS, (*values, *of_models), strict=True)))
+        rows.append(dict(zip(COLUMNS, (*values, *of_models, item.rung, item.tokens), strict=True)))
     return rows
 
 
