@@ -76,6 +76,9 @@ def main() -> None:
         shown = [statistics.median(run["steps"][step] for run in runs[tree]) for tree in trees]
         each = " against ".join(f"{1000 * seconds / size:.0f}" for seconds in shown)
         print(f"  {step}: {shown[0] / whole:.0%}, {each} ms/MB")
+    shown = [statistics.median(run["words"] for run in runs[tree]) for tree in trees]
+    each = " against ".join(f"{1000 * seconds / size:.0f}" for seconds in shown)
+    print(f"beside these, words hashed anew as near duplicates and contamination do: {each} ms/MB")
 
 
 def alone(tree: Path, data: Path, megabytes: float) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def measure(data: Path, megabytes: float) -> dict[str, Any]:
     from pipeline.curation.signals import signals
     from pipeline.curation.text import normalizing
     from pipeline.curation.text.settings import Normalizing
+    from pipeline.curation.text.words import forget_chunks, word_hashes
 
     texts = read(data, megabytes)
     spent = Spent()
@@ -115,8 +119,14 @@ def measure(data: Path, megabytes: float) -> dict[str, Any]:
             content.update(repr([name, *map(str, found[name])]).encode())
     steps = {step: spent.seconds[step] for step in STEPS}
     steps["all else"] = seconds - sum(steps.values())
+    forget_chunks()
+    start = time.process_time()
+    for batch in batches(texts):
+        for values in word_hashes(batch):
+            content.update(values.tobytes())
+    words = time.process_time() - start
     size = sum(len(text.encode()) for text in texts) / 1e6
-    return {"megabytes": size, "seconds": seconds, "steps": steps, "content": content.hexdigest()}
+    return {"megabytes": size, "seconds": seconds, "steps": steps, "words": words, "content": content.hexdigest()}
 
 
 def batches(texts: list[str]) -> list[list[str]]:
