@@ -1,7 +1,8 @@
 """How long a layer of a run's own shape takes on this machine, tried for a moment and kept once a machine.
 
 In: a model, and ways to compute it. Out: seconds of the fastest pass, forward and backward, the mean over ranks, all of
-which try at once, as they will compute. The ways take turns, so that what else the machine does meets all of them.
+which try at once, as they will compute. The ways take turns, so that what else the machine does meets all of them; and
+where a rank has one thread of a CPU, its time is the processor's, which does not count what else runs there.
 """
 
 from __future__ import annotations
@@ -51,20 +52,23 @@ class Layer:
         self._config, self._device, self._documents = layer, device, documents
         self.flops_per_token = self._gpt.flops_per_token()
 
-    def tries(self, rows: int, length: int) -> Callable[[Name, Kernels, int], float]:
+    def tries(
+        self, rows: int, length: int, clock: Callable[[], float] | None = None
+    ) -> Callable[[Name, Kernels, int], float]:
         """What takes a pass over `rows` sequences of `length` tokens, so many of them at once, and returns its
         seconds: until its gradients are there, also of a device that works ahead."""
+        now = clock or _clock(self._device)
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(self._config.vocab_size, (rows, length + 1), generator=generator).to(self._device)
 
         def seconds(precision: Name, kernels: Kernels, at_once: int) -> float:
-            started = time.perf_counter()
+            started = now()
             with computed_by(kernels):
                 for first in range(0, rows, at_once):
                     self._pass(ids[first : first + at_once], precision)
             _ = [parameter.grad.sum().item() for parameter in self._gpt.parameters() if parameter.grad is not None]
             self._gpt.zero_grad(set_to_none=True)
-            return time.perf_counter() - started
+            return now() - started
 
         return seconds
 
@@ -75,6 +79,11 @@ class Layer:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bf16"):
             parts = self._gpt.loss(inputs, targets, sequence_seeds_B=seeds, documents_BT=documents)
         parts.total.backward()
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
 
 
 def measured_once(

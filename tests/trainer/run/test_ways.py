@@ -176,6 +176,13 @@ def test_trying_takes_turns_and_counts_the_fastest() -> None:
     assert order == ["a", "b"] * 3  # the first try of each does not count
 
 
+def test_the_time_of_one_thread_is_the_processors_and_of_several_the_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trial._clock(torch.device("cpu")) is trial.time.process_time  # what else runs there does not count
+    assert trial._clock(torch.device("mps")) is trial.time.perf_counter
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert trial._clock(torch.device("cpu")) is trial.time.perf_counter
+
+
 def test_a_gpu_is_asked_and_not_tried(make_run: Any, tried: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     run = read_run(make_run("run", precision="auto"))
     for capability, name in (((7, 5), "float32"), ((8, 0), "bf16"), ((9, 0), "bf16")):
