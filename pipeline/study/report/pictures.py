@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MARKS: Final = {"helps": COLORS[2], "hurts": COLORS[4]}
 WIDEST: Final = 0.6
-"""Bits per byte that a forest shows to each side; what lies outside is drawn at the edge."""
+"""Bits per byte that a forest shows to each side; what lies outside ends at the edge in an arrow."""
 
 SAME_TEXT: Final = 0.9
 """Arms trained on at least this share of as much text are of one colour."""
@@ -55,6 +55,9 @@ def _forest_panel(axes: Axes, rows: Sequence[tuple[Effect, Interval]], against: 
         low, high = max(interval.low, -WIDEST), min(interval.high, WIDEST)
         if interval.values > 1:  # a single seed has no interval: an open mark alone
             axes.plot([low, high], [place, place], color=color, linewidth=2.2, solid_capstyle="butt")
+            for end, edge, arrow in ((interval.low, -WIDEST, "<"), (interval.high, WIDEST, ">")):
+                if abs(end) > WIDEST and end * edge > 0:
+                    axes.plot([edge], [place], marker=arrow, color=color, markersize=5)
         fill = "white" if interval.values == 1 else color
         mean = max(-WIDEST, min(interval.mean, WIDEST))
         axes.plot([mean], [place], marker="o", color=color, markerfacecolor=fill, markersize=4.5)
