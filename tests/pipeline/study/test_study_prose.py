@@ -16,6 +16,7 @@ APART = {
     "results": [("quarter_x4", "baseline")],
     "second_round": [("taught", "baseline"), ("one_layer", "baseline")],
     "ladder": [],
+    "orders": [],
 }
 """Pairs that a page sets beside each other by itself."""
 DIFFERENCES = ("at_end", "equal_tokens", "equal_flops", "equal_time")
