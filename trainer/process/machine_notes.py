@@ -35,7 +35,7 @@ def noted(file: Path, names: Collection[str]) -> dict[str, float]:
         values = check(dict[str, float], parse_json(file.read_bytes()))
     except (OSError, ValueError):
         return {}
-    return values if set(values) == set(names) and min(values.values()) > 0 else {}
+    return values if set(values) == set(names) and all(value > 0 for value in values.values()) else {}
 
 
 def note(file: Path, values: Mapping[str, float]) -> None:

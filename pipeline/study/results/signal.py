@@ -199,10 +199,14 @@ def signals(results: Results, found: Sequence[Measure], ladders: Ladders = ()) -
 
 
 def _rungs(results: Results, ladders: Ladders) -> Iterator[tuple[Collection[str], Ladders]]:
-    """The arms that are compared with each other, and the ladders on which they decide."""
+    """The arms that are compared with each other, and the ladders on which they decide. Those beside the lower rungs
+    have their references with them, which may stand on one: a study's baseline is also where its ladder begins."""
+    arms = results.design.arms
     lower = {arm for *below, _ in ladders for rung in below for arm in rung}
     highest = {arm for *_, rung in ladders for arm in rung}
-    yield [arm for arm in results.design.arms if arm in highest or arm not in lower], ladders
+    beside = {name for name in arms if name in highest or name not in lower}
+    references = {arms[name].against for name in beside}
+    yield [name for name in arms if name in beside or name in references], ladders
     for *below, top in ladders:
         for rung in below:
             yield rung, [[rung, top]]

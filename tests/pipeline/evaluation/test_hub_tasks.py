@@ -92,10 +92,10 @@ def test_truthfulqa_scores_the_best_answer_and_the_share_of_true_ones(scorer, hu
 def test_ewok_asks_which_of_two_ends_fits_the_first_context(scorer, hub, tmp_path):
     result = score(scorer, tmp_path, tmp_path, "ewok")
     items = pq.read_table(tmp_path / "items.parquet").to_pylist()
-    right = [item["loglikelihoods"][0] > item["loglikelihoods"][1] for item in items]
+    right = [item["loglikelihoods"][1] > item["loglikelihoods"][0] for item in items]  # the right end comes second
     values = {item.metric: item.value for item in result.scores}
     assert (values["acc"], len(items)) == (pytest.approx(sum(right) / 3), 3)
-    prompt, ends = scorer.tokenizer.encode("The dog is left."), [" Turn left.", " Stay."]
+    prompt, ends = scorer.tokenizer.encode("The dog is left."), [" Stay.", " Turn left."]
     from pipeline.evaluation.lm_eval.model import SqueezeLM
 
     requests = [(None, prompt, scorer.tokenizer.encode(end)) for end in ends]

@@ -108,6 +108,16 @@ def test_rungs_have_rows_of_their_own_since_what_longer_runs_gain_is_no_differen
     assert alone.signal > 10 * long.signal
 
 
+def test_a_reference_on_a_lower_rung_stays_with_what_is_compared_with_it(study):
+    arms = {"baseline": 3.0, "rope": 2.0, "squeezed": 1.5}
+    scored = results(study, [run(arm, seed, value + seed / 100) for arm, value in arms.items() for seed in (1, 2)])
+    ladder = [["baseline"], ["squeezed"]]  # as where a study's baseline has a larger twin
+    found = signals(scored, measures(scored), [ladder])
+    highest, lowest = (item for item in found if item.group == "all held-out text")
+    assert (highest.arms, lowest.arms) == (3, 1)
+    assert highest.verdicts.of == 2  # both arms against the baseline
+
+
 def test_the_table_has_a_summary_a_rung_and_the_rows_of_the_highest(scored, tmp_path):
     ladder = [["rope"], ["squeezed"]]
     found = signals(scored, measures(scored), [ladder])
