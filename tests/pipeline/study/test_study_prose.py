@@ -56,7 +56,7 @@ def prose(page="results"):
     return text[text.index("## What was seen") : text.index(BEGIN)]
 
 
-@pytest.mark.parametrize(("page", "at_least"), [("results", 30), ("second_round", 5), ("ladder", 5)])
+@pytest.mark.parametrize(("page", "at_least"), [("results", 30), ("second_round", 5), ("ladder", 5), ("orders", 4)])
 def test_every_interval_in_the_prose_is_in_the_csv_files(page, at_least):
     figures = INTERVAL.findall(prose(page))
     assert len(figures) > at_least
