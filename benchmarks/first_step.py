@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -46,8 +45,8 @@ class Run:
     """Wall and processor seconds by the asset that was finished at their end."""
 
 
-def descendants(pid: int) -> Iterator[list[str]]:
-    """The fields of /proc/<pid>/stat after the name, of a process and of all that it started."""
+def descendants(pid: int) -> dict[int, list[str]]:
+    """Of a process and all that it started, by number: the fields of /proc/<pid>/stat after the name."""
     stats: dict[int, list[str]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -59,12 +58,37 @@ def descendants(pid: int) -> Iterator[list[str]]:
     for number in sorted(stats):  # parents come before their children, but for numbers that began anew
         if int(stats[number][1]) in family:
             family.add(number)
-    return (stats[number] for number in family & stats.keys())
+    return {number: stats[number] for number in family & stats.keys()}
 
 
 def processor_seconds(pid: int) -> float:
     """Of a process, all that it started and all that has ended of them."""
-    return sum(sum(map(int, fields[11:15])) for fields in descendants(pid)) / TICKS
+    return sum(sum(map(int, fields[11:15])) for fields in descendants(pid).values()) / TICKS
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a run with all that it started: ranks and workers have sessions of their own, so one signal misses them."""
+    family: set[int] = set()
+    while new := descendants(process.pid).keys() - family:  # stopped first, so that nothing is started meanwhile
+        _signal(new, signal.SIGSTOP)
+        family |= new
+    _signal(family, signal.SIGKILL)
+    process.wait()
+    while any(map(_runs, family)):
+        time.sleep(LOOK_EVERY)
+
+
+def _signal(numbers: set[int], what: signal.Signals) -> None:
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, what)
+
+
+def _runs(number: int) -> bool:
+    try:
+        return (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def first_step(checkout: Path, archives: Path, profile: str = "sample") -> Run:
@@ -93,9 +117,7 @@ def first_step(checkout: Path, archives: Path, profile: str = "sample") -> Run:
         try:
             return _watched(process, home, began, Path(folder) / "log")
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
             log.close()
 
 
