@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.distinct import among, distinct
 from pipeline.base.errors import CurationError
 from pipeline.base.executor import Executor, Shared
 from pipeline.base.parquet import read_metadata, read_table
@@ -147,10 +148,10 @@ def find_suspects(path: Path, hashes: Shared[Mapping[int, np.ndarray]]) -> tuple
             documents = np.searchsorted(offsets, places, side="right") - 1
             inside = places + size <= offsets[documents + 1]
             suspects.update(documents[inside].tolist())
-            matched.append(np.unique(grams[places[inside]]))
+            matched.append(distinct(grams[places[inside]]))
         rows += sorted(start + place for place in suspects)
         start += batch.num_rows
-    return np.array(rows, dtype=np.int64), np.unique(np.concatenate(matched))
+    return np.array(rows, dtype=np.int64), distinct(np.concatenate(matched))
 
 
 def _bitmap(hashes: np.ndarray) -> np.ndarray:
@@ -187,15 +188,15 @@ class ItemIndex:
             owner = np.repeat(np.flatnonzero(of_size), lengths[of_size])[: len(grams)]
             end = np.repeat(np.cumsum(lengths[of_size]), lengths[of_size])[: len(grams)]
             whole = np.arange(len(grams)) + size <= end  # within one item
-            self.hashes[size] = np.unique(grams[whole])
+            self.hashes[size] = distinct(grams[whole])
             self._owners.append((grams[whole], owner[whole]))
         self._holders: dict[int, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
 
     def narrow(self, matched: Sequence[np.ndarray]) -> None:
         """Make ready to verify documents in which no other hashes than these were met."""
-        every = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *matched]))
-        met = [owners[np.isin(hashes, every)] for hashes, owners in self._owners]
-        for number in np.unique(np.concatenate([np.empty(0, dtype=np.int64), *met])).tolist():
+        every = distinct(np.concatenate([np.empty(0, dtype=np.uint64), *matched]))
+        met = [owners[among(hashes, every)] for hashes, owners in self._owners]
+        for number in distinct(np.concatenate([np.empty(0, dtype=np.int64), *met])).tolist():
             task, item, text = self._all[number]
             words = words_of(text)
             size = min(self._settings.ngram, len(words))

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.base.distinct import among, distinct
 from pipeline.curation.contamination import read_items
 from pipeline.curation.heldout import iter_heldout
 from pipeline.curation.item_words import ItemWords
@@ -86,8 +87,8 @@ def inspect_duplicates(
     held_out = [
         _digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder, ("text",))
     ]
-    equal = len(kept) - len(np.unique(kept))
-    leaked = int(np.isin(kept, np.concatenate([np.empty(0, dtype=np.uint64), *held_out])).sum())
+    equal = len(kept) - len(distinct(kept))
+    leaked = int(among(kept, np.concatenate([np.empty(0, dtype=np.uint64), *held_out])).sum())
     if equal or leaked:
         text = f"{equal:,} kept documents equal another, {leaked:,} equal a held-out one"
         return Finding(False, text, {"exact": equal + leaked, "near": 0})

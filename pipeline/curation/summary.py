@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.base.distinct import distinct
 from pipeline.base.errors import CurationError
 from pipeline.curation.byte_counts import ByteCounts, Tally, byte_counts, mask_counts
 from pipeline.curation.heldout import group_keys
@@ -82,7 +83,7 @@ def summarise(
         sources = batch.column("source").to_pylist()  # the rows of a file stand together
         files += sum(name != before for before, name in pairwise([last, *sources]))
         last = sources[-1] if sources else last
-        groups.append(np.unique(group_keys(corpus, 0, batch.column("group").to_pylist())))
+        groups.append(distinct(group_keys(corpus, 0, batch.column("group").to_pylist())))
         size += sum(batch.column("bytes").to_pylist())
     quarantined = Quarantined.of(out)
     quarantined.warn_of_files(corpus)
@@ -107,7 +108,7 @@ def summarise(
         content_hash=hashed.hexdigest(),
         documents=hashed.rows,
         bytes=size,
-        groups=len(np.unique(np.concatenate(groups))),
+        groups=len(distinct(np.concatenate(groups))),
         languages=dict(languages.most_common()),
         quarantined=dict(quarantined.reasons.most_common()),
         quarantine_examples=[item for some in quarantined.examples.values() for item in some],

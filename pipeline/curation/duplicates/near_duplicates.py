@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.arrow import fixed_bytes
+from pipeline.base.distinct import distinct
 from pipeline.base.executor import Executor
 from pipeline.base.files import remove_unfinished
 from pipeline.curation.doc_ids import DOC_ID, binary_ids
@@ -243,4 +244,4 @@ def _write(rows: DocumentRows, cluster: np.ndarray, path: Path) -> tuple[Counter
             writer.write(pa.Table.from_pydict(columns, schema=SCHEMA))
     dropped = np.bincount(corpus[~(rows.held_out[member] | first)], minlength=len(rows.corpora)).tolist()
     by_corpus = Counter({name: count for name, count in zip(rows.corpora, dropped, strict=True) if count})
-    return by_corpus, Counter(sizes[np.unique(of)].tolist())
+    return by_corpus, Counter(sizes[distinct(of)].tolist())

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.base.distinct import distinct
 from pipeline.base.files import whole_path
 from pipeline.base.ids import splitmix64
 from pipeline.curation.settings import PassageSettings
@@ -76,7 +77,7 @@ def lines_of(texts: pa.Array, first: int, least: int) -> np.ndarray:
         some = data[offsets[start] : offsets[stop]]
         inside = offsets[start : stop + 1] - offsets[start]
         breaks = np.flatnonzero(some == _NEWLINE)
-        begins = np.union1d(inside[:-1][np.diff(inside) > 0], breaks[breaks + 1 < len(some)] + 1)
+        begins = distinct(np.concatenate([inside[:-1][np.diff(inside) > 0], breaks[breaks + 1 < len(some)] + 1]))
         owner = np.searchsorted(inside, begins, side="right") - 1
         after = np.searchsorted(breaks, begins)
         ends = np.minimum(np.append(breaks, len(some))[after], inside[owner + 1])
