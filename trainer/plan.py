@@ -62,9 +62,7 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
     Raises `ConfigError` for devices or an MFU that make no sense or a vocabulary that is not the shards', and
     `DataError` where neither the shards nor `training.max_steps` say how long the run is.
     """
-    import torch
-
-    from trainer.model import GPT
+    from trainer.model import shape_of
     from trainer.optim.soap_muon import basis_numbers
 
     training = run.training
@@ -73,8 +71,7 @@ def plan(run: RunConfig, *, devices: int = 1, mfu: float = 0.4) -> TrainingPlan:
         raise ConfigError(f"--mfu must be above 0 and at most 1, found {mfu}")
     if not 1 <= devices <= batch:
         raise ConfigError(f"--devices must be from 1 to the {batch} sequences of a batch, found {devices}")
-    with torch.device("meta"):
-        model = GPT(run.model)
+    model = shape_of(run.model)
     parameters, flops_per_token = ParameterCounts(**model.parameter_counts()), model.flops_per_token()
     steps = _steps(run, batch)
     tokens = steps * training.batch_tokens

@@ -16,6 +16,7 @@ from torch import Tensor
 from trainer.errors import ConfigError, ExportError
 from trainer.model.config import ModelConfig
 from trainer.model.gpt import GPT
+from trainer.model.shape import shape_of
 
 
 def load_hf(folder: Path) -> GPT:
@@ -49,8 +50,7 @@ def from_hf(hf_model: Any) -> GPT:
     weights = read_weights(source, config)
     if not config.tied:
         weights["head.weight"] = source["lm_head.weight"]
-    with torch.device("meta"):  # every parameter is replaced: do not draw random ones first
-        model = GPT(config)
+    model = shape_of(config)  # every parameter is replaced
     model.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
     return model.eval()
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trainer.model.frame import KVCache, document_index
     from trainer.model.gpt import GPT, LossParts
     from trainer.model.moe import ExpertLoad
+    from trainer.model.shape import shape_of
 
 __all__ = [
     "GPT",
@@ -23,9 +24,17 @@ __all__ = [
     "Recurrence",
     "RopeScaling",
     "document_index",
+    "shape_of",
 ]
 
-_HOMES = {"GPT": "gpt", "LossParts": "gpt", "ExpertLoad": "moe", "KVCache": "frame", "document_index": "frame"}
+_HOMES = {
+    "GPT": "gpt",
+    "LossParts": "gpt",
+    "ExpertLoad": "moe",
+    "KVCache": "frame",
+    "document_index": "frame",
+    "shape_of": "shape",
+}
 
 
 def __getattr__(name: str) -> Any:

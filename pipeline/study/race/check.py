@@ -156,14 +156,11 @@ def _side(plan: StudyPlan, arm: ArmPlan, side: Side, seed: int, sizes: Mapping[s
 
 def _recomputed(plan: StudyPlan, arm: ArmPlan, result: RunResult, seed: int) -> Iterator[tuple[str, int, int]]:
     """(name, what the record says, what follows from the profile)."""
-    import torch
-
-    from trainer.model import GPT
+    from trainer.model import shape_of
 
     vocabulary = vocabulary_of(plan, arm)
     yield "vocab_size", result.vocab_size, vocabulary
-    with torch.device("meta"):
-        shape = GPT(dataclasses.replace(arm.model, vocab_size=vocabulary))
+    shape = shape_of(dataclasses.replace(arm.model, vocab_size=vocabulary))
     for name, count in shape.parameter_counts().items():
         yield f"parameters.{name}", result.parameters.get(name, 0), count
     flops = shape.flops_per_token()

@@ -173,15 +173,12 @@ def _keep(run: Path, checkpoint: Path, to: Path) -> None:
 
 def _steps(model: Any, training: Any, task: SeedTask) -> tuple[int, dict[str, Any]]:
     """Steps that the budget pays for, and the run's figures that do not depend on training."""
-    import torch
-
     from trainer.data.reader import SequenceReader
     from trainer.errors import ConfigError
-    from trainer.model import GPT
+    from trainer.model import shape_of
 
     reader = SequenceReader(task.epochs, model.context)
-    with torch.device("meta"):
-        shape = GPT(model)
+    shape = shape_of(model)
     flops = shape.flops_per_token()
     steps = Budget(**task.budget).steps(training.batch_tokens, flops, reader.bytes_per_token)
     there = reader.steps(training.sequences_per_batch(model.context))
