@@ -1,6 +1,7 @@
 """Asset checks that stop a run before it spends hours on something broken."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,10 @@ import dagster as dg
 from pipeline.assets.logged import logged
 from pipeline.assets.naming import Naming, op_name
 from pipeline.assets.remembered_checks import remembered
+from pipeline.assets.tokenization import all_corpora, corpus_inputs
 from pipeline.assets.training import ModelSummary
 from pipeline.base.settings import identity_of
+from pipeline.curation.corpus import CuratedCorpus
 from pipeline.curation.inspection import Finding, inspect_contamination, inspect_duplicates, inspect_languages
 from pipeline.curation.selection import SelectionSummary
 from pipeline.profile.profile import Profile
@@ -17,7 +20,7 @@ from pipeline.sharding.output.commit import EpochSummary
 from pipeline.sharding.schedule.build import ScheduleSummary
 from pipeline.store import Store
 from pipeline.tokenization.choosing.choice import ChoiceSummary
-from pipeline.tokenization.choosing.comparison import ComparisonSummary
+from pipeline.tokenization.choosing.comparison import heldout_round_trip
 
 Verdict = tuple[bool, str, Mapping[str, Any]]
 
@@ -27,7 +30,14 @@ def checks(profile: Profile, naming: Naming) -> list[dg.AssetChecksDefinition]:
     epochs = [f"shards/epoch_{epoch:03d}" for epoch in range(1, profile.schedule.epochs + 1)]
     return [
         *(check for name in profile.corpora for check in _corpus_checks(profile, naming, name)),
-        _check(naming, "tokenizer", "round_trip", "Held-out text survives encoding and decoding.", _round_trip),
+        _check(
+            naming,
+            "tokenizer",
+            "round_trip",
+            "Held-out text survives encoding and decoding.",
+            partial(_round_trip, profile),
+            deps=all_corpora(profile),
+        ),
         *(
             _check(naming, key, "documents_as_scheduled", "The epoch holds what the schedule says.", _as_scheduled)
             for key in epochs
@@ -43,9 +53,21 @@ def checks(profile: Profile, naming: Naming) -> list[dg.AssetChecksDefinition]:
 
 
 def _check(
-    naming: Naming, key: str, name: str, description: str, judge: Callable[[Store, str], Verdict]
+    naming: Naming,
+    key: str,
+    name: str,
+    description: str,
+    judge: Callable[[Store, str], Verdict],
+    deps: Sequence[str] = (),
 ) -> dg.AssetChecksDefinition:
-    spec = dg.AssetCheckSpec(name, asset=naming.asset_key(key), description=description, blocking=True)
+    """deps: keys of what it looks at beside the asset and what that is made from."""
+    spec = dg.AssetCheckSpec(
+        name,
+        asset=naming.asset_key(key),
+        description=description,
+        blocking=True,
+        additional_deps=[naming.asset_key(other) for other in deps],
+    )
 
     # no `dg.asset_check`: there the step would be called by the whole key, with the profile in front
     @dg.multi_asset_check(name=f"{op_name(key)}_{name}", specs=[spec], required_resource_keys={"store"})
@@ -111,11 +133,17 @@ def _not_empty(store: Store, key: str) -> Verdict:
     return documents > 0, f"{documents:,} documents", {"documents": documents}
 
 
-def _round_trip(store: Store, key: str) -> Verdict:
-    chosen = store.current(key).summary_as(ChoiceSummary).name
-    row = store.current("tokenizer_comparison").summary_as(ComparisonSummary).tokenizers[chosen]
-    failures = row.round_trip_failures
-    return failures == 0, f"{failures:,} documents come back changed", {"failures": failures}
+def _round_trip(profile: Profile, store: Store, key: str) -> Verdict:
+    tokenizer, settings = store.current(key), profile.tokenizers.comparison
+    parts = {part: store.current(part) for part in all_corpora(profile)}
+    corpora = {name: CuratedCorpus(*(parts[part].path for part in corpus_inputs(name))) for name in profile.corpora}
+
+    def look() -> Finding:
+        failures, documents = heldout_round_trip(tokenizer.path, settings, corpora)
+        said = f"{failures:,} of {documents:,} documents come back changed"
+        return Finding(failures == 0, said, {"failures": failures, "documents": documents})
+
+    return _verdict(remembered(store, "round_trip", identity_of(settings), (tokenizer, *parts.values()), look))
 
 
 def _as_scheduled(store: Store, key: str) -> Verdict:

@@ -23,7 +23,7 @@ from pipeline.evaluation.scores.tells import SIGNAL_TABLE
 from pipeline.profile.profile import Profile
 from pipeline.profile.yaml import DEFAULT_PROFILE
 from pipeline.reporting.card import model_card
-from pipeline.reporting.facts import collect
+from pipeline.reporting.facts import COMPARISON, collect
 from pipeline.reporting.page import report_html
 from pipeline.reporting.scores import (
     BITS_PER_BYTE,
@@ -75,6 +75,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             version=REPORT_VERSION,
             settings={"name": profile.name},
             inputs=["model", "scorecard", *suites],
+            optional=[COMPARISON],  # where the tokenizer is named, nothing of the model depends on it
             summary=ReportSummary,
             make=lambda build: _report(build, profile.name),
             metadata=lambda summary, folder: _report_metadata(summary, folder, profile.name),
@@ -142,7 +143,11 @@ class ReportSummary:
 def _report(build: Build, name: str) -> ReportSummary:
     model = build.inputs["model"]
     facts = collect(
-        model, build.store.ancestry(model), name=name, suites=build.paths("eval"), scorecard=build.path("scorecard")
+        *(model, build.store.ancestry(model)),
+        name=name,
+        suites=build.paths("eval"),
+        scorecard=build.path("scorecard"),
+        comparison=build.inputs.get(COMPARISON),
     )
     page, card = report_html(facts), model_card(facts)
     write_text(build.out / REPORT_FILE, page)

@@ -21,6 +21,7 @@ from pipeline.tokenization.choosing.comparison import (
     compare_tokenizers,
 )
 from pipeline.tokenization.corpus_tokens.encode import TOKENS_VERSION, TokensSummary, encode_corpus
+from pipeline.tokenization.settings import TokenizationSettings
 from pipeline.tokenization.specs import folder_with, load_specs, specs_folders
 from pipeline.tokenization.training.build import TOKENIZER_VERSION, TokenizerSummary, build_tokenizer
 from pipeline.tokenization.training.mixture import MIXTURE_VERSION, MixtureSummary, build_mixture
@@ -36,7 +37,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
     folders = specs_folders(settings.folder)
     specs = load_specs(folders, settings.candidates)
     candidates = [f"tokenizer/{name}" for name in specs]
-    corpora = [key for name in profile.corpora for key in corpus_inputs(name)]
+    corpora = all_corpora(profile)
 
     def mixture(build: Build) -> MixtureSummary:
         return build_mixture(settings.sample, curated(profile, build), build.out)
@@ -60,6 +61,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             summary=TokenizerSummary,
             make=make,
             metadata=_tokenizer_metadata,
+            priority=0 if name == settings.named else _waits(settings),
         )
 
     def comparison(build: Build) -> ComparisonSummary:
@@ -76,9 +78,8 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
         )
 
     def chosen(build: Build) -> ChoiceSummary:
-        return select_tokenizer(
-            settings.select, build.path("tokenizer_comparison"), build.paths("tokenizer"), build.out
-        )
+        comparison = None if settings.named else build.path("tokenizer_comparison")
+        return select_tokenizer(settings.select, comparison, build.paths("tokenizer"), build.out)
 
     return [
         StoredAsset(
@@ -98,6 +99,7 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             key="tokenizer_comparison",
             group=GROUP,
             description="The candidates on the same held-out text: tokens they need, and what their vocabularies cost.",
+            priority=_waits(settings),
             version=COMPARISON_VERSION,
             settings={"comparison": settings.comparison, "proxy": settings.proxy, "model": profile.model},
             inputs=["mixture", *candidates, *corpora],
@@ -112,13 +114,18 @@ def stored_assets(profile: Profile) -> list[StoredAsset[Any]]:
             description=f"The tokenizer everything after uses: `select: {settings.select}`.",
             version=SELECT_VERSION,
             settings={"select": settings.select},
-            inputs=["tokenizer_comparison", *candidates],
+            inputs=[f"tokenizer/{settings.named}"] if settings.named else ["tokenizer_comparison", *candidates],
             summary=ChoiceSummary,
             make=chosen,
             metadata=_chosen_metadata,
         ),
         *(_tokens(profile, name) for name in profile.corpora),
     ]
+
+
+def _waits(settings: TokenizationSettings) -> int:
+    """The priority of what a choice by name does not need: it is made after what does, such as the model."""
+    return -1 if settings.named else 0
 
 
 def _tokens(profile: Profile, name: str) -> StoredAsset[Any]:
@@ -146,6 +153,11 @@ def corpus_inputs(name: str) -> list[str]:
     return [f"documents/{name}", f"corpus/{name}", f"heldout/{name}"]
 
 
+def all_corpora(profile: Profile) -> list[str]:
+    """Keys of what makes up every curated corpus."""
+    return [key for name in profile.corpora for key in corpus_inputs(name)]
+
+
 def curated(profile: Profile, build: Build) -> dict[str, CuratedCorpus]:
     """The curated corpora that are inputs of a build."""
     return {
@@ -159,12 +171,9 @@ def curated(profile: Profile, build: Build) -> dict[str, CuratedCorpus]:
 
 def model_shape(model: ModelConfig) -> ModelShape:
     """What of the model sets the price of a vocabulary, counted on a model without storage."""
-    import torch
+    from trainer.model import shape_of
 
-    from trainer.model import GPT
-
-    with torch.device("meta"):
-        shape = GPT(model)
+    shape = shape_of(model)
     counts, width = shape.parameter_counts(), model.embedding_width or model.width
     return ModelShape(
         width=width,

@@ -32,6 +32,7 @@ from trainer.run.folder import METRICS_FILE
 
 MODEL: Final = "model"
 SCORECARD: Final = "scorecard"
+COMPARISON: Final = "tokenizer_comparison"
 S = TypeVar("S")
 
 
@@ -77,12 +78,25 @@ def facts_of(store: Store, model: Artifact, name: str | None = None, *, profile:
     results = evaluated(store, model, profile or store.profile)
     suites = {key.removeprefix("eval/"): item.path for key, item in results.items() if key.startswith("eval/")}
     card = results.get(SCORECARD)
+    ancestry = store.ancestry(model)
     return collect(
-        *(model, store.ancestry(model)),
+        *(model, ancestry),
         name=name or store.profile,
         suites=dict(sorted(suites.items())),
         scorecard=card.path if card else None,
+        comparison=_newest_comparison(store, ancestry),
     )
+
+
+def _newest_comparison(store: Store, ancestry: Mapping[str, Artifact]) -> Artifact | None:
+    """The last comparison that a tokenizer took part in from which a model came."""
+
+    def with_its_own(comparison: Artifact) -> bool:
+        candidates = (used for key, used in comparison.manifest.inputs.items() if key.startswith("tokenizer/"))
+        return any(used.fingerprint in ancestry for used in candidates)
+
+    there = [comparison for comparison in store.artifacts(COMPARISON) if with_its_own(comparison)]
+    return max(there, key=lambda comparison: comparison.manifest.built.at, default=None)
 
 
 def evaluated(store: Store, model: Artifact, profile: str) -> dict[str, Artifact]:
@@ -118,6 +132,7 @@ def collect(
     name: str = "model",
     suites: Mapping[str, Path] | None = None,
     scorecard: Path | None = None,
+    comparison: Artifact | None = None,
 ) -> Facts:
     """Facts about a model.
 
@@ -126,12 +141,13 @@ def collect(
         name: what people call it.
         suites: folder of each finished suite.
         scorecard: its folder, where there is one.
+        comparison: of tokenizers, where the model does not come from it.
     """
     by_key: dict[str, Artifact] = {}
     for artifact in ancestry.values():
         by_key.setdefault(artifact.key, artifact)
     selections = _summaries(by_key, "corpus/", SelectionSummary)
-    comparison = _summary(by_key.get("tokenizer_comparison"), ComparisonSummary)
+    compared = _summary(by_key.get(COMPARISON, comparison), ComparisonSummary)
     choice = _summary(by_key.get("tokenizer"), ChoiceSummary)
     return Facts(
         name=name,
@@ -143,7 +159,7 @@ def collect(
         masks={name: summary.masks for name, summary in _summaries(by_key, "documents/", DocumentsSummary).items()},
         heldout=_summaries(by_key, "heldout/", HeldoutSummary),
         stages=_stages(model, ancestry),
-        tokenizers=_tokenizers(comparison.groups) if comparison else (),
+        tokenizers=_tokenizers(compared.groups) if compared else (),
         tokenizer=choice.name if choice else None,
         suites={suite: read_result(folder) for suite, folder in (suites or {}).items()},
         folders=dict(suites or {}),

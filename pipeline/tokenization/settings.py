@@ -63,6 +63,11 @@ class TokenizationSettings(Settings):
     """A folder of specifications of your own, absolute or relative to the folder of the profile's file. A name is
     looked for there first, then among those that come with Squeeze."""
 
+    @property
+    def named(self) -> str | None:
+        """The candidate that `select` names; none where a criterion decides once they are compared."""
+        return None if self.select in CRITERIA else self.select
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         twice = sorted({name for name in self.candidates if self.candidates.count(name) > 1})

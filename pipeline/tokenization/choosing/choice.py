@@ -43,14 +43,26 @@ class ChoiceSummary:
     dtype: str
 
 
-def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Path], out: Path) -> ChoiceSummary:
-    """Copy the chosen candidate's folder into `out`. `comparison` is the folder of `comparison.json`.
+def select_tokenizer(select: str, comparison: Path | None, tokenizers: Mapping[str, Path], out: Path) -> ChoiceSummary:
+    """Copy the chosen candidate's folder into `out`.
+
+    Args:
+        comparison: the folder of `comparison.json`; a name needs none.
+        tokenizers: the candidates' folders, by name.
 
     Raises TokenizerError for a name that is no candidate, or a criterion that the comparison did not measure.
     """
-    name, reason = choose(select, Comparison.read(comparison).tokenizers)
+    if select not in CRITERIA:
+        name, reason = select, "named in the profile"
+    elif comparison is None:
+        raise TokenizerError(f"tokenizers.select is {select}, for which the candidates must be compared first")
+    else:
+        name, reason = choose(select, Comparison.read(comparison).tokenizers)
     if name not in tokenizers:
-        raise TokenizerError(f"tokenizers.select is {name!r}, which is none of {', '.join(tokenizers)}")
+        raise TokenizerError(
+            f"tokenizers.select is {name!r}: neither a candidate ({', '.join(tokenizers)}) nor a criterion "
+            f"({', '.join(CRITERIA)})"
+        )
     for path in sorted(tokenizers[name].iterdir()):
         if path.is_file() and path.name != "manifest.json":
             with whole_path(out / path.name) as temporary:
@@ -66,20 +78,13 @@ def select_tokenizer(select: str, comparison: Path, tokenizers: Mapping[str, Pat
     )
 
 
-def choose(select: str, candidates: Mapping[str, Candidate]) -> tuple[str, str]:
+def choose(criterion: str, candidates: Mapping[str, Candidate]) -> tuple[str, str]:
     """The winner's name, and the reason in words. Raises TokenizerError where it cannot be decided."""
-    if select not in CRITERIA:
-        if select not in candidates:
-            raise TokenizerError(
-                f"tokenizers.select is {select!r}: neither a compared candidate ({', '.join(candidates)}) nor a "
-                f"criterion ({', '.join(CRITERIA)})"
-            )
-        return select, "named in the profile"
-    values = {name: _LOWEST_WINS[select](candidate) for name, candidate in candidates.items()}
+    values = {name: _LOWEST_WINS[criterion](candidate) for name, candidate in candidates.items()}
     measured = {name: value for name, value in values.items() if value is not None}
     if len(measured) < len(values):
         raise TokenizerError(
             "tokenizers.select is proxy_bits_per_byte, but no proxy runs were made; set tokenizers.proxy"
         )
     ranked = sorted(measured, key=lambda name: (measured[name], candidates[name].vocab_size, name))
-    return ranked[0], f"{select}: " + ", ".join(f"{name} {abs(measured[name]):.4g}" for name in ranked)
+    return ranked[0], f"{criterion}: " + ", ".join(f"{name} {abs(measured[name]):.4g}" for name in ranked)

@@ -162,6 +162,15 @@ def round_trip_failures(tokenizer: Tokenizer, texts: pa.Array, encoded: pa.Array
     return int(pc.sum(pc.not_equal(decoded, texts.cast(pa.large_binary()))).as_py() or 0)
 
 
+def heldout_round_trip(
+    folder: Path, settings: ComparisonSettings, corpora: Mapping[str, CuratedCorpus]
+) -> tuple[int, int]:
+    """Of the held-out documents by which a tokenizer is compared: those that it changes, and all."""
+    tokenizer, groups = load_tokenizer(folder), heldout_groups(settings, corpora)
+    failures = sum(round_trip_failures(tokenizer, texts, tokenizer.encode_arrow(texts)) for texts in groups.values())
+    return failures, sum(map(len, groups.values()))
+
+
 def with_parity(groups: list[Group]) -> list[Group]:
     """The groups with `parity`: tokens per character against English, over all corpora (2 = twice the tokens).
 

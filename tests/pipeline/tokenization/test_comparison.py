@@ -19,6 +19,8 @@ from pipeline.tokenization.choosing.comparison import (
     ComparisonSummary,
     ModelShape,
     compare_tokenizers,
+    heldout_groups,
+    heldout_round_trip,
     measure,
     with_parity,
 )
@@ -128,20 +130,17 @@ def test_without_english_there_is_no_parity() -> None:
     assert [group.parity for group in with_parity([french, english])] == [2.0, 1.0]
 
 
-def test_a_name_or_a_criterion_chooses() -> None:
+def test_a_criterion_chooses() -> None:
     any_values = {field.name: 0 for field in fields(Candidate)} | {"proxy_bits_per_byte": None}
     rows = {
         name: Candidate(**any_values | {"bytes_per_token": ratio, "training_flops": flops, "vocab_size": size})
         for name, ratio, flops, size in (("small", 3.0, 5.0, 300), ("large", 4.0, 9.0, 900), ("twin", 4.0, 9.0, 800))
     }
-    assert choose("large", rows) == ("large", "named in the profile")
     assert choose("fewest_tokens", rows)[0] == "twin"
     name, reason = choose("cheapest_training", rows)
     assert (name, reason) == ("small", "cheapest_training: small 5, twin 9, large 9")
     with pytest.raises(TokenizerError, match="no proxy runs were made"):
         choose("proxy_bits_per_byte", rows)
-    with pytest.raises(TokenizerError, match="neither a compared candidate"):
-        choose("medium", rows)
 
 
 def test_the_chosen_folder_is_copied_whole(
@@ -157,3 +156,28 @@ def test_the_chosen_folder_is_copied_whole(
     original = {path.name: path.read_bytes() for path in candidates["larger"].iterdir() if path.stem != "manifest"}
     assert copied == original
     assert json.loads(copied["squeeze_tokenizer.json"])["vocab_size"] == 340
+
+
+def test_a_name_chooses_without_a_comparison(tmp_path: Path, candidates: dict[str, Path]) -> None:
+    named = select_tokenizer("larger", None, {"larger": candidates["larger"]}, tmp_path)
+    assert (named.name, named.reason) == ("larger", "named in the profile")
+    assert named.content_hash == load_tokenizer(candidates["larger"]).content_hash
+    with pytest.raises(TokenizerError, match="neither a candidate"):
+        select_tokenizer("medium", None, candidates, tmp_path)
+    with pytest.raises(TokenizerError, match="must be compared first"):
+        select_tokenizer("fewest_tokens", None, candidates, tmp_path)
+
+
+def test_the_round_trip_of_heldout_text_counts_what_comes_back_changed(
+    candidates: dict[str, Path], corpora: dict[str, CuratedCorpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, tokenizer = ComparisonSettings(bytes_per_group=2_000), load_tokenizer(candidates["larger"])
+    texts = [text for group in heldout_groups(settings, corpora).values() for text in group.to_pylist()]
+    assert heldout_round_trip(candidates["larger"], settings, corpora) == (0, len(texts))
+    table = tokenizer.token_bytes()
+    assert table is not None
+    table[tokenizer.encode("e")[0]] = b"?"
+    monkeypatch.setattr(tokenizer, "token_bytes", lambda: table)
+    monkeypatch.setattr("pipeline.tokenization.choosing.comparison.load_tokenizer", lambda folder: tokenizer)
+    failures, documents = heldout_round_trip(candidates["larger"], settings, corpora)
+    assert 0 < failures <= documents == len(texts)
