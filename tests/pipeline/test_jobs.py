@@ -49,6 +49,36 @@ def test_every_asset_but_the_studys_belongs_to_exactly_one_partial_job(definitio
     assert sum(len(part) for part in parts) == len(set().union(*parts)) == len(keys_of(definitions, "full_train"))
 
 
+def parents_of(definitions, key):
+    (parents,) = [
+        {parent.to_user_string().removeprefix("sample/") for parent in asset.asset_deps[name]}
+        for asset in definitions.assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+        for name in asset.keys
+        if name.to_user_string() == f"sample/{key}"
+    ]
+    return parents
+
+
+def test_nothing_before_the_model_waits_for_tokenizers_that_are_not_chosen(definitions):
+    """The comparison is made after it, and the report shows it."""
+    assert parents_of(definitions, "tokenizer") == {"tokenizer/spm_unigram_8k"}
+    assert "tokenizer_comparison" in parents_of(definitions, "report")
+    job = definitions.resolve_job_def("full_train")
+    order = {node.name.partition("__")[2] or node.name: int(node.tags.get("dagster/priority", 0)) for node in job.nodes}
+    later = {name for name, priority in order.items() if priority < 0}
+    assert later == {"gpt2", "bpe_2k", "tokenizer_comparison"}
+
+
+def test_a_criterion_waits_for_the_comparison(tmp_path):
+    profile = load_profile("sample", {"tokenizers": {"select": "fewest_tokens"}})
+    definitions = build_definitions(profile, str(tmp_path))
+    candidates = {"tokenizer/spm_unigram_8k", "tokenizer/bpe_2k", "tokenizer/gpt2"}
+    assert parents_of(definitions, "tokenizer") == {"tokenizer_comparison", *candidates}
+    job = definitions.resolve_job_def("full_train")
+    assert all(int(node.tags.get("dagster/priority", 0)) >= 0 for node in job.nodes)
+
+
 def test_a_race_has_a_job_of_its_own_with_a_heat_a_seed(tmp_path):
     study = {"race": {"track": "time"}, "arms": {"entry": {"seeds": [4, 5, 6]}}}
     definitions = build_definitions(load_profile("race", {"study": study}), str(tmp_path))

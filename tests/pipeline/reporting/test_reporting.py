@@ -13,7 +13,7 @@ from pipeline.evaluation.suites.length import Curve, LengthDetails
 from pipeline.evaluation.suites.samples import Sample, SamplesDetails
 from pipeline.reporting.card import model_card
 from pipeline.reporting.compare import compared_costs, compared_scores, differing_inputs, differing_settings
-from pipeline.reporting.facts import Facts, collect, metrics_rows
+from pipeline.reporting.facts import Facts, collect, facts_of, metrics_rows
 from pipeline.reporting.lineage import Lineage, lineage_tree
 from pipeline.reporting.page import report_html
 from pipeline.reporting.scores import headline, numbers_of, rows_beside, score_name
@@ -21,6 +21,7 @@ from pipeline.reporting.tables import bar, bar_table, markdown_table
 from pipeline.sharding.schedule.build import ScheduleRow, ScheduleSummary
 from pipeline.store import Built, Store
 from pipeline.store.manifest import Provenance
+from pipeline.tokenization.choosing.candidates import Group
 from trainer.run.figures.summary import ParameterCounts, RunSummary
 from trainer.scoring.evaluation import ChoiceScore
 
@@ -97,6 +98,35 @@ def test_each_epoch_is_described_by_the_schedule_it_was_built_from(tmp_path):
         after.fingerprint[:12],
     ]
     assert differing_inputs(facts, facts) == []
+
+
+def test_the_last_comparison_of_the_models_own_tokenizer_is_shown(tmp_path):
+    """A model whose tokenizer is named does not come from a comparison of it."""
+    store = Store(tmp_path, "p").open()
+
+    def made(key, content, summary=None, **inputs):
+        return store.ensure(
+            key,
+            code_version="1",
+            identity={"of": content},
+            inputs=inputs,
+            build=lambda _: Built(content, summary or {}),
+        ).artifact
+
+    def compared(name, *candidates):
+        group = {field.name: 1 for field in dataclasses.fields(Group)}
+        group |= {"tokenizer": name, "corpus": "books", "lang": "en", "bytes_per_token": 3.5}
+        summary = {"tokenizers": {}, "groups": [group], "encode_mb_per_second": {}}
+        return made("tokenizer_comparison", name, summary, **{item.key: item for item in candidates})
+
+    small, large = made("tokenizer/small", "s"), made("tokenizer/large", "l")
+    model = made("model", "m", tokenizer=made("tokenizer", "s", **{"tokenizer/small": small}))
+    assert facts_of(store, model).tokenizers == ()
+    compared("of another", large)
+    assert facts_of(store, model).tokenizers == ()
+    compared("of both", small, large)
+    (row,) = facts_of(store, model).tokenizers
+    assert "of both" in row.values()
 
 
 def test_tables_align_numbers_and_let_nothing_break_out():
