@@ -9,19 +9,14 @@ import numpy as np
 
 def distinct(values: np.ndarray) -> np.ndarray:
     """The distinct numbers of an array (n,), in ascending order, of its dtype."""
-    return distinct_of_sorted(np.sort(values))
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
 
 
-def distinct_of_sorted(values: np.ndarray) -> np.ndarray:
-    """The distinct numbers of an array (n,) in ascending order."""
-    first = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=first[1:])
-    return values[first]
-
-
-def among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which numbers of an array (n,) are among the wanted ones (m,): booleans (n,)."""
-    ordered = np.sort(wanted)
+def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Which numbers of an array (n,) are among others (m,), which are in ascending order: booleans (n,)."""
     if not len(ordered):
         return np.zeros(len(values), dtype=bool)
     near = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)

@@ -143,8 +143,7 @@ def find_suspects(path: Path, hashes: Shared[Mapping[int, np.ndarray]]) -> tuple
         for size, wanted in hashes.value.items():
             grams = ngrams(words, size)
             likely = np.flatnonzero(bitmaps[size][grams >> _BITMAP_SHIFT])
-            near = np.minimum(np.searchsorted(wanted, grams[likely]), len(wanted) - 1)
-            places = likely[wanted[near] == grams[likely]]
+            places = likely[among(grams[likely], wanted)]
             documents = np.searchsorted(offsets, places, side="right") - 1
             inside = places + size <= offsets[documents + 1]
             suspects.update(documents[inside].tolist())

@@ -88,7 +88,7 @@ def inspect_duplicates(
         _digests(batch.column("text").to_pylist()) for folder in heldout for batch in iter_heldout(folder, ("text",))
     ]
     equal = len(kept) - len(distinct(kept))
-    leaked = int(among(kept, np.concatenate([np.empty(0, dtype=np.uint64), *held_out])).sum())
+    leaked = int(among(kept, distinct(np.concatenate([np.empty(0, dtype=np.uint64), *held_out]))).sum())
     if equal or leaked:
         text = f"{equal:,} kept documents equal another, {leaked:,} equal a held-out one"
         return Finding(False, text, {"exact": equal + leaked, "near": 0})

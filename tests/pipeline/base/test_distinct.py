@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.base.distinct import among, distinct, distinct_of_sorted
+from pipeline.base.distinct import among, distinct
 
 
 @pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.int32])
@@ -15,6 +15,5 @@ def test_the_same_as_numpy_finds(dtype, count):
     found = distinct(values)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, np.unique(values))
-    np.testing.assert_array_equal(distinct_of_sorted(np.sort(values)), found)
     for wanted in (values[:10], values[:0], np.array([3], dtype=dtype)):
-        np.testing.assert_array_equal(among(values, wanted), np.isin(values, wanted))
+        np.testing.assert_array_equal(among(values, np.sort(wanted)), np.isin(values, wanted))
