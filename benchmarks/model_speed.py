@@ -5,19 +5,23 @@
     python -m benchmarks.model_speed --memory             # peak memory of preset L at micro-batch 1
     python -m benchmarks.model_speed --loss --threads 1   # output projection and loss alone, beside torch's own
 
-A step is forward, backward, clipping and fused AdamW. Models and precisions take turns step by step, so that whatever
-else the machine does falls on all of them; what is printed is the median step, and the median of the ratios of steps
-taken one after the other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew;
-the last lines of a shape hold that against the better precision of ours and of each peer. Peers: the `transformers`
-class the model exports to in a plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt
-lightning`; PYTHONPATH=DIR) and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is
-printed against --peak-tflops.
+A step is forward, backward, clipping and fused AdamW. Each model is a process of its own, set up as those who train it
+are: ours has a step's memory kept and in huge pages, as the trainer has it, and the peers have torch's defaults, or with
+--alike the same memory as ours. Models and precisions take turns step by step, so that whatever else the machine does
+falls on all of them; what is printed is the median step, and the median of the ratios of steps taken one after the
+other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew; the last lines of a
+shape hold that against the better precision of ours and of each peer. Peers: the `transformers` class the model exports
+to in a plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`;
+PYTHONPATH=DIR) and build-nanogpt's GPT-2 (`nanogpt_shape.py`). On a GPU, ours is compiled and MFU is printed against
+--peak-tflops.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -25,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -35,8 +40,9 @@ from benchmarks.nanogpt_shape import NanoGPT
 from trainer.config import DataConfig, OptimizerConfig, RunConfig, TrainingConfig
 from trainer.export.hf import hf_class, hf_settings
 from trainer.model import GPT, GPT2, ModelConfig, MoEConfig
-from trainer.model.kernels import computed_by
+from trainer.model.kernels import PLAIN, Kernels, computed_by
 from trainer.optim import build_optimizer
+from trainer.process.allocator import keep_freed_memory
 from trainer.process.ranks import Ranks
 from trainer.run.precision import AUTO
 from trainer.run.ways import Ways, choose_ways
@@ -60,6 +66,7 @@ SHAPES = {
         dataclasses.replace(GPT2, vocab_size=16384, context=256, width=320, layers=7, heads=5, ff_width=1280),
         8,
     ),
+    "M": (ModelConfig(vocab_size=16384, context=1024, width=384, layers=8, heads=6, ff_width=1024), 2),
     "gpt2-124M": (GPT2, 16),
     "L": (ModelConfig(vocab_size=32768, context=1024, width=768, layers=12, heads=6, ff_width=2048), 16),
     "L-moe": (
@@ -67,6 +74,7 @@ SHAPES = {
         16,
     ),
 }
+OURS = "ours"
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -97,20 +105,12 @@ def adamw(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), fused=True)
 
 
-def runners(config: ModelConfig, device: torch.device) -> list[Runner]:
-    """Ours and those peers that can hold the shape."""
+def our_runner(config: ModelConfig, device: torch.device) -> Runner:
     model = GPT(config).to(device)
     loss: Any = lambda x, y: model.loss(x, y).total  # noqa: E731
     if device.type == "cuda":
         loss = torch.compile(loss, dynamic=False)
-    found = [Runner("ours", model, loss, build_optimizer(model, OptimizerConfig(learning_rate=1e-4)))]
-    found.append(transformers_runner(config, device))
-    if config.position == "learned":
-        nano = NanoGPT(config.vocab_size, config.context, config.width, config.layers, config.heads).to(device)
-        found.append(Runner("build-nanogpt", nano, nano.loss, adamw(nano)))
-    elif (config.attention_input, config.mlp, config.qk_norm) == ("3n", "swiglu", False):
-        found += litgpt_runner(config, device)
-    return found
+    return Runner(OURS, model, loss, build_optimizer(model, OptimizerConfig(learning_rate=1e-4)))
 
 
 def transformers_runner(config: ModelConfig, device: torch.device) -> Runner:
@@ -126,12 +126,15 @@ def transformers_runner(config: ModelConfig, device: torch.device) -> Runner:
     return Runner(f"transformers {name}", model, loss, adamw(model))
 
 
-def litgpt_runner(config: ModelConfig, device: torch.device) -> list[Runner]:
-    try:
-        import litgpt.model
-        from litgpt.config import Config
-    except ImportError:
-        return []
+def nanogpt_runner(config: ModelConfig, device: torch.device) -> Runner:
+    model = NanoGPT(config.vocab_size, config.context, config.width, config.layers, config.heads).to(device)
+    return Runner("build-nanogpt", model, model.loss, adamw(model))
+
+
+def litgpt_runner(config: ModelConfig, device: torch.device) -> Runner:
+    import litgpt.model
+    from litgpt.config import Config
+
     model = litgpt.model.GPT(
         Config(
             block_size=config.context,
@@ -154,47 +157,129 @@ def litgpt_runner(config: ModelConfig, device: torch.device) -> list[Runner]:
     def loss(x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
-    return [Runner("litgpt", model, loss, adamw(model))]
+    return Runner("litgpt", model, loss, adamw(model))
+
+
+RUNNERS: Mapping[str, Callable[[ModelConfig, torch.device], Runner]] = {
+    OURS: our_runner,
+    "transformers": transformers_runner,
+    "build-nanogpt": nanogpt_runner,
+    "litgpt": litgpt_runner,
+}
+
+
+def that_hold(config: ModelConfig) -> list[str]:
+    """Ours and those peers that can hold the shape and are there."""
+    names = [OURS, "transformers"]
+    if config.position == "learned":
+        names.append("build-nanogpt")
+    elif (config.attention_input, config.mlp, config.qk_norm) == ("3n", "swiglu", False):
+        names += ["litgpt"] if importlib.util.find_spec("litgpt") else []
+    return names
+
+
+class Program:
+    """A runner in a process of its own, which takes a step when it is told to."""
+
+    def __init__(self, which: str, shape: str, batch: int, device: torch.device, args: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        keep = device.type == "cpu" and (which == OURS or args.alike)
+        arguments = (theirs, which, shape, batch, str(device), args.clock, torch.get_num_threads(), keep)
+        context.Process(target=_serve, args=arguments, daemon=True).start()
+        theirs.close()
+        self.name, self.parameters, self.flops_per_token = self._connection.recv()
+
+    def step(self, *, bf16: bool, kernels: Kernels = PLAIN) -> float:
+        """Seconds that it took there."""
+        self._connection.send((bf16, kernels))
+        taken: float = self._connection.recv()
+        return taken
+
+    def end(self) -> None:
+        self._connection.close()
+
+
+def _serve(
+    connection: Connection,
+    which: str,
+    shape: str,
+    batch: int,
+    device_name: str,
+    clock_name: str,
+    threads: int,
+    keep: bool,
+) -> None:
+    torch.set_num_threads(threads)
+    if keep:
+        keep_freed_memory()
+    config, device = SHAPES[shape][0], torch.device(device_name)
+    clock = time.process_time if clock_name == "process" else time.perf_counter
+    runner = RUNNERS[which](config, device)
+    parameters = sum(parameter.numel() for parameter in runner.model.parameters())
+    flops = runner.model.flops_per_token() if isinstance(runner.model, GPT) else None
+    connection.send((runner.name, parameters, flops))
+    ids = torch.randint(0, config.vocab_size, (batch, config.context + 1), device=device)
+    while True:
+        try:
+            bf16, kernels = connection.recv()
+        except EOFError:  # nobody asks any more
+            return
+        with computed_by(kernels):
+            connection.send(runner.step(ids, bf16=bf16, clock=clock))
 
 
 def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
-    clock = time.process_time if args.clock == "process" else time.perf_counter
-    names = args.shapes or (["S", "llama-14M", "gpt2-14M"] if device.type == "cpu" else ["gpt2-124M", "L", "L-moe"])
+    names = args.shapes or (
+        ["S", "llama-14M", "gpt2-14M", "M"] if device.type == "cpu" else ["gpt2-124M", "L", "L-moe"]
+    )
     print(f"{torch.get_num_threads()} threads, {device}, clock: {args.clock}, torch {torch.__version__}")
     print(f"{'shape':10} {'precision':9} {'model':34} {'parameters':>11} {'tokens/s':>9} {'ours is':>8} {'MFU':>6}")
     for name in names:
         config, batch = SHAPES[name]
         batch = args.batch or batch
-        ids = torch.randint(0, config.vocab_size, (batch, config.context + 1), device=device)
         precisions = {"float32": False, "bf16": True} if device.type == "cpu" else {"bf16": True}
-        made = runners(config, device)
         auto = chosen_ways(config, batch, device)
-        times: dict[tuple[str, str], list[float]] = {(p, runner.name): [] for p in precisions for runner in made}
-        times[AUTO, "ours"] = []
-        for _ in range(args.warmup + args.steps):
-            for precision, bf16 in precisions.items():
-                for runner in made:
-                    times[precision, runner.name].append(runner.step(ids, bf16=bf16, clock=clock))
-            with computed_by(auto.kernels):
-                bf16 = auto.precision.name == "bf16"
-                times[AUTO, "ours"].append(made[0].step(ids, bf16=bf16, clock=clock))
+        programs = [Program(which, name, batch, device, args) for which in that_hold(config)]
+        times = steps_in_turns(programs, precisions, auto, args.warmup + args.steps)
         times = {key: taken[args.warmup :] for key, taken in times.items()}
-        flops = made[0].model.flops_per_token()  # type: ignore[operator]
         for precision in precisions:
-            for runner in made:
-                rate = batch * config.context / statistics.median(times[precision, runner.name])
-                ratio = paired(times[precision, runner.name], times[precision, "ours"])
+            for program in programs:
+                rate = batch * config.context / statistics.median(times[precision, program.name])
+                ratio = paired(times[precision, program.name], times[precision, OURS])
+                flops = programs[0].flops_per_token
                 mfu = f"{rate * flops / args.peak_tflops / 1e12:6.1%}" if args.peak_tflops else ""
-                count = sum(p.numel() for p in runner.model.parameters())
                 print(
-                    f"{name:10} {precision:9} {runner.name:34} {count:11,} {rate:9,.0f} {ratio:7.2f}x {mfu}", flush=True
+                    f"{name:10} {precision:9} {program.name:34} {program.parameters:11,} {rate:9,.0f} "
+                    f"{ratio:7.2f}x {mfu}",
+                    flush=True,
                 )
-        best = {runner.name: min((times[p, runner.name] for p in precisions), key=statistics.median) for runner in made}
-        taken = times[AUTO, "ours"]
-        print(f"{name:10} auto is {auto.words}: {paired(best['ours'], taken):.2f} of ours at its better precision")
-        for runner in made[1:]:
-            ratio = paired(best[runner.name], taken)
-            print(f"{name:10} auto over {runner.name} at its better precision: {ratio:.2f}x", flush=True)
+        best = {
+            program.name: min((times[p, program.name] for p in precisions), key=statistics.median)
+            for program in programs
+        }
+        taken = times[AUTO, OURS]
+        print(f"{name:10} auto is {auto.words}: {paired(best[OURS], taken):.2f} of ours at its better precision")
+        for program in programs[1:]:
+            ratio = paired(best[program.name], taken)
+            print(f"{name:10} auto over {program.name} at its better precision: {ratio:.2f}x", flush=True)
+        for program in programs:
+            program.end()
+
+
+def steps_in_turns(
+    programs: Sequence[Program], precisions: Mapping[str, bool], auto: Ways, rounds: int
+) -> dict[tuple[str, str], list[float]]:
+    """Seconds of each round's step, by precision and program; ours also as `auto` has it."""
+    times: dict[tuple[str, str], list[float]] = {(p, program.name): [] for p in precisions for program in programs}
+    times[AUTO, OURS] = []
+    for _ in range(rounds):
+        for precision, bf16 in precisions.items():
+            for program in programs:
+                times[precision, program.name].append(program.step(bf16=bf16))
+        taken = programs[0].step(bf16=auto.precision.name == "bf16", kernels=auto.kernels)
+        times[AUTO, OURS].append(taken)
+    return times
 
 
 def chosen_ways(config: ModelConfig, batch: int, device: torch.device) -> Ways:
@@ -308,6 +393,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="sequences; default: the shape's own")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
+    parser.add_argument("--alike", action="store_true", help="give the peers the memory that ours has")
     parser.add_argument("--peak-tflops", type=float, help="of the device in bf16, for MFU (H100 SXM: 989)")
     parser.add_argument("--memory", action="store_true", help="peak memory of L instead of speed")
     parser.add_argument("--loss", action="store_true", help="the loss alone instead of the model")

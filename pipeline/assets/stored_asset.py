@@ -36,6 +36,7 @@ from pipeline.store import Artifact, Built, Outcome, Store
 from pipeline.store.artifact import read_summary
 from pipeline.store.soundness import require_sound
 from trainer.errors import TrainerError
+from trainer.process.allocator import freed_memory_kept
 
 Metadata = Mapping[str, Any]
 K = TypeVar("K")
@@ -254,7 +255,8 @@ def _reuse_or_make(asset: StoredAsset[Any], store: Store, context: dg.AssetExecu
 
     def built(out: Path, make: Callable[[Build], Any]) -> Built:
         require_sound(inputs.values())
-        summary = make(Build(out, inputs, settings, store, context))
+        with freed_memory_kept():
+            summary = make(Build(out, inputs, settings, store, context))
         # as it will be read back from the manifest: keys as text, tuples as lists
         facts = json.loads(json.dumps(dataclasses.asdict(summary)))
         for name, png in drawn(asset, facts, out, context.log).items():

@@ -36,6 +36,7 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from pipeline.base.errors import WorkerError
 from pipeline.base.spawning import Spawning
+from trainer.process.allocator import keep_freed_memory
 from trainer.process.cores import core_count
 
 F = TypeVar("F", bound=Hashable)
@@ -224,7 +225,7 @@ class Processes(InProcess):
         if self._pool is None:
             parent = (os.getpid(),)
             self._pool = ProcessPoolExecutor(
-                self.slots, mp_context=Spawning(), initializer=die_with_parent, initargs=parent
+                self.slots, mp_context=Spawning(), initializer=_begin_worker, initargs=parent
             )
         for shared in self._shared:
             shared.send(self._put)
@@ -291,6 +292,11 @@ def require_wanted(stop: Event | None) -> None:
 
 def _ended(running: set[Future[R]]) -> set[Future[R]]:
     return wait(running, return_when=FIRST_COMPLETED).done
+
+
+def _begin_worker(parent: int) -> None:
+    die_with_parent(parent)
+    keep_freed_memory()
 
 
 def die_with_parent(parent: int) -> None:

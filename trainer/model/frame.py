@@ -41,6 +41,9 @@ class Frame:
     dropout: SequenceDropout | None = None
     first_values: Tensor | None = None
     """The first layer's values (B, T, key heads, d), for `value_residual`."""
+    adds_rows: bool = False
+    """Whether the embedding's gradient is the rows that were looked up, which autograd adds to the output projection's
+    gradient of the same weight; else a matrix of all rows, most of them zero."""
     auxiliary: list[Tensor] = field(default_factory=list)
     """Losses the MoE layers add, in nats summed over tokens."""
 

@@ -150,7 +150,7 @@ class GPT(nn.Module):
 
     def _start(self, ids_BT: Tensor, positions_BT: Tensor, frame: Frame) -> Tensor:
         """What the first layer is given (B, T, C)."""
-        x_BTC: Tensor = self.embed(ids_BT)
+        x_BTC: Tensor = F.embedding(ids_BT, self.embed.weight, sparse=frame.adds_rows)
         if self.embed_up is not None:
             x_BTC = self.embed_up(x_BTC).to(x_BTC.dtype)
         if self.bigrams is not None:
@@ -189,6 +189,7 @@ class GPT(nn.Module):
         blocks = dropout is None and by_blocks(ids_BT.device)
         frame, positions_BT = self._frame(ids_BT, documents_BT, blocks=blocks)
         frame.dropout = dropout
+        frame.adds_rows = self.config.tied and ids_BT.device.type == "cpu" and not torch.compiler.is_compiling()
         hidden_BTC = self._run(ids_BT, positions_BT, frame)
         targets_N = targets_BT.flatten().long()
         if soft is None:

@@ -16,10 +16,11 @@ from trainer.model.config import ModelConfig
 from trainer.model.frame import Frame
 from trainer.model.linear import Linear
 from trainer.model.mixing import ShortConvolution
+from trainer.model.rms_norm import rms_norm
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * weight over the last dimension (Zhang & Sennrich 2019)."""
+    """`rms_norm` with a weight of its own."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -27,7 +28,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class SideTable(nn.Embedding):

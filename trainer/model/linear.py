@@ -43,9 +43,19 @@ def linear(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None = None) -> Tensor
     return y
 
 
-def product(a_NK: Tensor, b_MK: Tensor) -> Tensor:
-    """a @ b.T of (N, K) and (M, K), without gradients."""
-    return _onednn(a_NK, b_MK) if _goes_to_onednn(a_NK, b_MK) else a_NK @ b_MK.T
+def product(a_NK: Tensor, b_MK: Tensor, room: Tensor | None = None) -> Tensor:
+    """a @ b.T of (N, K) and (M, K), without gradients. `room`, where there is some (`room_for_product`), is what it is
+    written to: memory that was written to a moment ago takes a large product in half the time of new memory."""
+    if _goes_to_onednn(a_NK, b_MK):
+        return _onednn(a_NK, b_MK)
+    return a_NK @ b_MK.T if room is None else torch.mm(a_NK, b_MK.T, out=room[: len(a_NK)])
+
+
+def room_for_product(rows: int, b_MK: Tensor) -> Tensor | None:
+    """For products of up to so many rows with `b_MK`, one after the other; none where they cannot be written to it."""
+    if b_MK.device.type != "cpu" or b_MK.dtype == torch.float32 or torch.compiler.is_compiling():
+        return None
+    return b_MK.new_empty(rows, len(b_MK))
 
 
 def weight_gradient(grad_NM: Tensor, x_NK: Tensor) -> Tensor:

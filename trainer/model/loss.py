@@ -18,22 +18,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.model.linear import product, weight_gradient
+from trainer.model.linear import product, room_for_product, weight_gradient
 
 IGNORE = -100  # a target that is not scored
 
 # float32 numbers at once, of the logits and of what is added to the weight's gradient: a CPU's cache, a GPU's memory
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 FEWEST_ROWS = 128
-PRODUCT_ROWS = {
-    "cpu": 512
-}  # at least; a CPU's products of fewer rows spend their time on writing the weight's gradient
+# at least, on a CPU, whose products of fewer rows spend their time on adding to the weight's gradient; more while the
+# logits of those stay small
+PRODUCT_ROWS = 512
+PRODUCT_BYTES = 32 << 20
+MOST_PRODUCT_ROWS = 1024
 ROW_MULTIPLE = {"cuda": 128}  # tensor cores want aligned rows: GPT-2's 50,257 logits are computed as 50,304
 
 
 def chunk_rows(row_size: int, device: torch.device) -> int:
     """Rows of so many numbers that are held at once: tokens' logits, or rows of the weight's gradient."""
     return max(CHUNK_BYTES.get(device.type, 64 << 20) // (4 * row_size), FEWEST_ROWS)
+
+
+def product_rows(vocabulary: int, device: torch.device, dtype: torch.dtype) -> int:
+    """Tokens whose logits are multiplied at once: on a CPU more than fit its cache."""
+    rows = chunk_rows(vocabulary, device)
+    if device.type != "cpu":
+        return rows
+    small = PRODUCT_BYTES // (dtype.itemsize * vocabulary)
+    return max(rows, min(max(small, PRODUCT_ROWS), MOST_PRODUCT_ROWS))
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:
@@ -57,9 +68,9 @@ def cross_entropy_sum(
     float32, on a CPU over fewer rows at a time, which fit its cache.
     """
     kind = hidden_NC.device.type
-    rows = rows or max(chunk_rows(weight_VC.shape[0], hidden_NC.device), PRODUCT_ROWS.get(kind, 0))
     multiple = multiple or ROW_MULTIPLE.get(kind, 1)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VC.dtype
+    rows = rows or product_rows(weight_VC.shape[0], hidden_NC.device, dtype)
     with torch.autocast(kind, enabled=False):
         return _ChunkedCrossEntropy.apply(hidden_NC.to(dtype), weight_VC, targets_N, rows, dtype, multiple, cap)
 
@@ -87,15 +98,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         V = len(weight_VC)
         total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
         grad_hidden_NC = torch.empty_like(hidden_NC) if need_hidden else None
-        grad_weight_VC = torch.zeros_like(weight_VC, dtype=torch.float32) if need_weight else None
+        # the first rows' gradient is written over it
+        begun = torch.empty_like if len(hidden_NC) else torch.zeros_like
+        grad_weight_VC = begun(weight_VC, dtype=torch.float32) if need_weight else None
         padding = -V % multiple  # P: V and the padding
         weight_PC = F.pad(weight_VC.to(dtype), (0, 0, 0, padding)) if padding else weight_VC.to(dtype)
         weight_rows = chunk_rows(weight_VC.shape[1], weight_VC.device)
         softmax_rows = min(rows, len(hidden_NC), chunk_rows(V, weight_VC.device))
         powers = hidden_NC.new_empty(softmax_rows, V, dtype=torch.float32)
+        room_nP = room_for_product(min(rows, len(hidden_NC)), weight_PC)
         for part in _parts(len(hidden_NC), rows):
             chunk_nC, targets_n1 = hidden_NC[part], targets_N[part, None]
-            raw_nP = product(chunk_nC, weight_PC)
+            raw_nP = product(chunk_nC, weight_PC, room_nP)
             scale_n1 = targets_n1.new_empty(targets_n1.shape, dtype=torch.float32)
             for some in _parts(len(chunk_nC), softmax_rows):
                 loss, scale_n1[some] = _softmax(
@@ -108,7 +122,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if grad_weight_VC is not None:
                 scaled_nC = (chunk_nC * scale_n1).to(dtype)
                 for some in _parts(V, weight_rows):  # a product of all rows would be as large as the sum
-                    grad_weight_VC[some] += weight_gradient(raw_nP[:, some], scaled_nC)
+                    gradient_vC, sum_vC = weight_gradient(raw_nP[:, some], scaled_nC), grad_weight_VC[some]
+                    sum_vC.copy_(gradient_vC) if part.start == 0 else sum_vC.add_(gradient_vC)
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total
 
