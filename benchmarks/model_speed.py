@@ -6,8 +6,8 @@
     python -m benchmarks.model_speed --loss --threads 1   # output projection and loss alone, beside torch's own
 
 A step is forward, backward, clipping and fused AdamW. Each model is a process of its own, set up as those who train it
-are: ours has a step's memory kept and in huge pages, as the trainer has it, and the peers have torch's defaults, or with
---alike the same memory as ours. Models and precisions take turns step by step, so that whatever else the machine does
+are: ours has a step's memory kept and in huge pages, as the trainer has it, and the peers have torch's defaults, or
+with --alike the same memory as ours. Models and precisions take turns step by step, so that whatever else the machine does
 falls on all of them; what is printed is the median step, and the median of the ratios of steps taken one after the
 other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew; the last lines of a
 shape hold that against the better precision of ours and of each peer. Peers: the `transformers` class the model exports
@@ -239,6 +239,8 @@ def measure_speed(args: argparse.Namespace, device: torch.device) -> None:
         config, batch = SHAPES[name]
         batch = args.batch or batch
         precisions = {"float32": False, "bf16": True} if device.type == "cpu" else {"bf16": True}
+        if device.type == "cpu":
+            keep_freed_memory()  # as a run has it that chooses
         auto = chosen_ways(config, batch, device)
         programs = [Program(which, name, batch, device, args) for which in that_hold(config)]
         times = steps_in_turns(programs, precisions, auto, args.warmup + args.steps)
