@@ -7,8 +7,8 @@
 
 A step is forward, backward, clipping and fused AdamW. Each model is a process of its own, set up as those who train it
 are: ours has a step's memory kept and in huge pages, as the trainer has it, and the peers have torch's defaults, or
-with --alike the same memory as ours. Models and precisions take turns step by step, so that whatever else the machine does
-falls on all of them; what is printed is the median step, and the median of the ratios of steps taken one after the
+with --alike the same memory as ours. Models and precisions take turns step by step, so that whatever else the machine
+does falls on all of them; what is printed is the median step, and the median of the ratios of steps taken one after the
 other. On a CPU ours also takes its turn as `precision: auto` has it, whose choice is found anew; the last lines of a
 shape hold that against the better precision of ours and of each peer. Peers: the `transformers` class the model exports
 to in a plain loop, litgpt where it can be imported (`pip install --no-deps --target DIR litgpt lightning`;

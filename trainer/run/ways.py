@@ -30,7 +30,7 @@ CLEARLY: Final = 1.1
 """Times as fast as the plain way that another one of the same precision must be."""
 PASS_FLOPS: Final = 4e9
 """Of one pass that is tried, at most: a twentieth of a second on a slow core."""
-MOST_TOKENS: Final = 2048
+MOST_TOKENS: Final = 1024
 LONGEST: Final = 256
 """Tokens of a sequence that kernels are tried on, at most."""
 SECONDS: Final = 0.35
@@ -129,8 +129,9 @@ def _choose_micro_batch(
         return None, {}
 
     def tries() -> Mapping[str, float]:
-        attempt = layer.tries(most, context)
-        return fastest_of({name: partial(attempt, precision, kernels, at) for name, at in sizes.items()}, MICRO_SECONDS)
+        passes = {name: partial(layer.tries(at, context), precision, kernels, at) for name, at in sizes.items()}
+        taken = fastest_of(passes, MICRO_SECONDS)
+        return {name: seconds * most / sizes[name] for name, seconds in taken.items()}
 
     depends_on: list[Any] = [shape.to_dict(), documents, most, precision, kernels.products, kernels.attention]
     seconds = measured_once("micro_batch", depends_on, list(sizes), ranks, tries)
