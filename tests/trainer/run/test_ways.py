@@ -128,7 +128,7 @@ def test_where_torch_has_no_way_to_onednn_there_is_no_choice_of_products(
 
 
 def test_fewer_sequences_at_once_are_taken_where_that_is_clearly_faster(make_run: Any, tried: dict[str, float]) -> None:
-    tried |= {"128 at once": 1.0, "64 at once": 0.8, "32 at once": 0.95}
+    tried |= {"128 at once": 1.0, "64 at once": 0.4, "32 at once": 0.2375}  # of one pass of as many
     path = make_run("run", precision="auto", **SEVERAL)
     assert choose_ways(read_run(path), ONE).micro_batch == 64
     assert go(path).way_seconds == {**SLOW, "128 at once": 1.0, "64 at once": 0.8, "32 at once": 0.95}
