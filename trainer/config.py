@@ -155,7 +155,8 @@ class TrainingConfig:
     """Sequences a rank computes at once; none: found by itself (tried with `precision: auto`), halved on
     out-of-memory."""
     compile: Literal["auto", "on", "off"] = runtime("auto")
-    """torch.compile; `auto`: on a GPU alone, since on a CPU it is slower in bf16."""
+    """torch.compile; `auto`: on a GPU alone. On a CPU it takes a minute before the first step and gains where there are
+    many small operations: up to twice the speed for the whole shape at 0.7M parameters, nothing at 14M."""
     checkpoint_every: Count = runtime(200)
     """Steps between checkpoints."""
     keep_checkpoints: Count = runtime(2)

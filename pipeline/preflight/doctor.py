@@ -27,6 +27,7 @@ from pipeline.preflight.finding import Finding
 from pipeline.store import Store
 from pipeline.store.provenance import libraries
 from pipeline.store.running import marks
+from trainer.process.allocator import HUGE_PAGES, huge_page_mode
 from trainer.process.cores import core_count
 from trainer.process.processor import processor_name
 from trainer.records import read_record
@@ -81,7 +82,7 @@ def examine(profile: str | None) -> Examination:
 
     root = squeeze_home()
     facts = {"machine": _machine(), "versions": _versions()}
-    findings = [_accelerator(facts), _disk(root, facts)]
+    findings = [_accelerator(facts), *_pages(facts), _disk(root, facts)]
     findings += _bucket(root, facts)
     findings += _store(root, profile, facts)
     findings += [_history(facts), _profile(root, profile)]
@@ -123,6 +124,19 @@ def _accelerator(facts: dict[str, Any]) -> Finding:
         bf16 = "" if said["bf16"] else ", without bf16: training.precision bf16 is slow there"
         return Finding("accelerator", "ok", f"{counted(len(said['gpus']), 'GPU')}: {', '.join(said['gpus'])}{bf16}")
     return Finding("accelerator", "ok", "Apple's GPU" if said["mps"] else "none: training runs on the processor")
+
+
+def _pages(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Of Linux: much of a training step on a processor goes into looking up small pages, in a virtual machine most."""
+    mode = facts["machine"]["huge_pages"] = huge_page_mode()
+    if mode == "never":
+        text = (
+            "the kernel gives no huge pages, without which training and evaluation on this processor may take twice as "
+            f"long: `echo madvise | sudo tee {HUGE_PAGES}`"
+        )
+        yield Finding("memory", "note", text)
+    elif mode is not None:
+        yield Finding("memory", "ok", f"huge pages: {mode}, which is used")
 
 
 def _disk(root: Path, facts: dict[str, Any]) -> Finding:

@@ -72,17 +72,28 @@ def freed_memory_kept() -> Iterator[None]:
             _laid_out.clear()  # the end of the heap went with it
 
 
+def huge_page_mode() -> str | None:
+    """To whom the kernel gives huge pages by itself: `always`, `madvise` (who asks), `never`; none where there are no
+    such pages."""
+    try:
+        words = HUGE_PAGES.read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    return next((word.strip("[]") for word in words if word.startswith("[")), None)
+
+
 def huge_pages_are_for_the_asking() -> bool:
     """Whether the kernel gives huge pages to those who ask, and addresses may be had without memory behind them."""
-    try:
-        import resource
+    if huge_page_mode() != "madvise":
+        return False
+    import resource  # not on Windows
 
-        asked = "[madvise]" in HUGE_PAGES.read_text(encoding="ascii")
+    try:
         strict = OVERCOMMIT.read_text(encoding="ascii").strip() == "2"
-    except (OSError, ImportError):
+    except OSError:
         return False
     limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
-    return asked and not strict and all(resource.getrlimit(limit)[0] == resource.RLIM_INFINITY for limit in limits)
+    return not strict and all(resource.getrlimit(limit)[0] == resource.RLIM_INFINITY for limit in limits)
 
 
 def _lay_out_in_huge_pages(largest: int) -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from pipeline.cli.app import app
 from pipeline.preflight import doctor
 from pipeline.store import Built, Store
+from trainer.process import allocator
 
 
 @pytest.fixture
@@ -94,6 +95,25 @@ def test_torch_that_does_not_answer_or_fails_is_a_finding(home, monkeypatch):
     monkeypatch.setattr(doctor, "TORCH_SECONDS", 30)
     monkeypatch.setattr(doctor, "_ASK_TORCH", "raise ImportError('libcuda.so.1 is missing')")
     assert "libcuda.so.1 is missing" in finding(call("doctor")[1], "accelerator")[1]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "verdict"),
+    [("always [madvise] never", "ok"), ("[always] madvise never", "ok"), ("always madvise [never]", "note")],
+)
+def test_a_kernel_that_gives_no_huge_pages_is_a_note(home, tmp_path, monkeypatch, kernel, verdict):
+    (tmp_path / "enabled").write_text(kernel + "\n")
+    monkeypatch.setattr(allocator, "HUGE_PAGES", tmp_path / "enabled")
+    status, found = call("doctor")
+    said, text = finding(found, "memory")
+    assert (status, said) == (0, verdict)
+    assert ("echo madvise" in text) == (verdict == "note")
+
+
+def test_a_kernel_without_huge_pages_has_nothing_to_be_said_of_them(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(allocator, "HUGE_PAGES", tmp_path / "missing")
+    _, found = call("doctor")
+    assert "memory" not in [item["check"] for item in found["findings"]]
 
 
 def test_runs_whose_processes_are_gone_are_told_from_those_at_work(home):
