@@ -60,6 +60,9 @@ def main() -> None:
     elif options.part == "stages":
         for size in options.megabytes:
             if options.alone:
+                from trainer.process.allocator import keep_freed_memory
+
+                keep_freed_memory()  # as an asset has it
                 run_stages(options.data, size)
             else:
                 again = [sys.executable, __file__, "stages", str(options.data), "--megabytes", str(size), "--alone"]

@@ -70,7 +70,9 @@ def squeeze(tokenizer: Path, corpus: Path, out: Path) -> int:
     from pipeline.sharding.schedule.schedule import Schedule
     from pipeline.sharding.settings import ScheduleSettings, ShardSettings
     from pipeline.tokenization.corpus_tokens.encode import encode_corpus
+    from trainer.process.allocator import keep_freed_memory
 
+    keep_freed_memory()  # as an asset has it
     for name in ("tokens", "schedule", "epoch"):
         (out / name).mkdir()
     curated = CuratedCorpus(corpus / "documents", corpus / "selection", corpus / "heldout")
