@@ -21,6 +21,7 @@ from pipeline.base.ray_connection import connected_to_ray, first_line
 from pipeline.engine.carried import Carrier, run_carried, with_files
 from pipeline.engine.same_code import Versions, require_same, versions
 from pipeline.engine.settings import RayEngine
+from trainer.process.allocator import freed_memory_kept
 from trainer.process.cores import core_count
 
 R = TypeVar("R")
@@ -158,7 +159,8 @@ class RayTasks(InProcess):
 def run_part(expected: Versions, function: Callable[..., R], *task: Any) -> R:
     """On a worker: the function's result, after a look at whether it is the same function there."""
     require_same(expected)
-    return function(*task)
+    with freed_memory_kept():
+        return function(*task)
 
 
 def _connected(settings: RayEngine) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pipeline.base.errors import EngineError
 from pipeline.engine.same_code import require_same
+from trainer.process.allocator import keep_freed_memory
 
 TASKS: Final = "tasks.pickle"
 ALIVE: Final = "alive"
@@ -72,6 +73,7 @@ def _sendable(error: Exception) -> Exception:
 
 def main(words: list[str]) -> None:
     folder, elements = words
+    keep_freed_memory()
     work(Path(folder), int(os.environ["SLURM_ARRAY_TASK_ID"]), int(elements))
 
 
