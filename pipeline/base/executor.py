@@ -222,6 +222,11 @@ class Processes(InProcess):
         if slots == 1 or len(tasks) < 2 or not worth:
             yield from super().map(function, tasks)
             return
+        if getattr(_without_partials(function), "__module__", "") == "__main__":
+            raise WorkerError(
+                f"{name_of(function)} is a function of the program itself, which workers do not import: have it in a "
+                "module of its own"
+            )
         if self._pool is None:
             parent = (os.getpid(),)
             self._pool = ProcessPoolExecutor(
@@ -280,8 +285,11 @@ def flow(
 
 def name_of(function: Callable[..., Any]) -> str:
     """What an engine's own pages call the tasks of a function."""
-    inner = function.func if isinstance(function, functools.partial) else function
-    return getattr(inner, "__name__", "part")
+    return getattr(_without_partials(function), "__name__", "part")
+
+
+def _without_partials(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _without_partials(function.func) if isinstance(function, functools.partial) else function
 
 
 def require_wanted(stop: Event | None) -> None:

@@ -25,7 +25,8 @@ RECORD: Final = ".finished"
 
 def finish(part: Path, *belonging: Path) -> None:
     """Record that `part` and the files `belonging` to it, which may be in other folders, are whole and on the disk."""
-    write_json(_record(part), {os.path.relpath(file, part.parent): _measure(file) for file in (part, *belonging)})
+    files = {os.path.relpath(file, part.parent): _measure(file) for file in (part, *belonging)}
+    write_json(_record(part), dict(sorted(files.items())))
 
 
 def is_finished(part: Path) -> bool:

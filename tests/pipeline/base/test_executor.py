@@ -119,6 +119,19 @@ def test_a_worker_does_not_run_the_program_that_starts_it(tmp_path: Path) -> Non
     assert said.split() == ["begun", "a/b", "c/d"]
 
 
+@pytest.mark.parametrize("begin", ["eat", "functools.partial(functools.partial(eat), 1)"])
+def test_a_function_of_the_program_itself_is_refused_by_name(tmp_path: Path, begin: str) -> None:
+    (tmp_path / "program.py").write_text(
+        "import functools\n"
+        "from pipeline.base.executor import Processes\n"
+        "def eat(*numbers): return 1\n"
+        f"with Processes(2) as executor:\n    list(executor.map({begin}, [(1,), (2,)]))\n"
+    )
+    words = [sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "WorkerError: eat is a function of the program itself" in done.stderr
+
+
 @pytest.mark.fault
 def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
     with (
@@ -132,10 +145,12 @@ def test_a_worker_killed_from_outside_is_reported_as_want_of_memory() -> None:
 def test_workers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import os, time\n"
         "from pipeline.base.executor import Processes\n"
-        "def sleep(n):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+        "from sleeper import sleep\n"
         "if __name__ == '__main__':\n    with Processes(2) as e:\n        list(e.map(sleep, [(1,), (2,)]))\n"
+    )
+    (tmp_path / "sleeper.py").write_text(
+        "import os, time\ndef sleep(n):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment) as process:

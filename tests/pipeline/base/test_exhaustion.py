@@ -66,9 +66,7 @@ sys.path.insert(0, "ROOT")
 from pipeline.base.errors import NoMemoryError, WorkerError
 from pipeline.base.executor import InProcess, Processes
 from pipeline.base.exhaustion import naming_want_of_memory
-
-def eat(megabytes):
-    return len([bytearray(1 << 20) for _ in range(megabytes)])
+from eater import eat
 
 if __name__ == "__main__":
     with open("/proc/self/statm") as file:
@@ -83,12 +81,19 @@ if __name__ == "__main__":
 """
 
 
+EATER = """
+def eat(megabytes):
+    return len([bytearray(1 << 20) for _ in range(megabytes)])
+"""
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("where", ["workers", "here"])
 @pytest.mark.parametrize("megabytes", [1, 20, 100, 400])
 def test_under_a_hard_limit_a_build_ends_with_a_sentence(tmp_path, megabytes, where):
     script = tmp_path / "limited.py"
     script.write_text(LIMITED.replace("ROOT", str(Path(__file__).parents[3])))
+    (tmp_path / "eater.py").write_text(EATER)
     words = [sys.executable, str(script), str(megabytes), where]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.startswith("said: "), done.stderr
