@@ -81,6 +81,7 @@ def main() -> None:
 
 def overhead(root: Path, engine: str) -> None:
     """Build everything by one engine, and print the processor seconds of each stage as JSON."""
+    from benchmarks.engines import first_part  # as workers import it, who know nothing of the program
     from pipeline.engine.executors import executor_of
     from pipeline.engine.settings import engine_of_environment
 

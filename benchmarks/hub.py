@@ -85,6 +85,7 @@ def started(hub: Hub, options: argparse.Namespace, cache: Path, processes: int) 
 
 def child(cache: Path, processes: int, unit_bytes: int) -> None:
     """Fetch and decode everything, in so many processes; prints what it took."""
+    from benchmarks.hub import read, ready  # as workers import them, who know nothing of the program
     from pipeline.base.executor import Processes
     from pipeline.curation.sources import unit_listing
     from pipeline.curation.sources.settings import Source
