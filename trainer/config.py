@@ -123,7 +123,7 @@ class TrainingConfig:
     """Steps over which the evaluation weights average the trained ones; none: no such average is kept."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`bf16` is autocast: weights and optimizer stay float32. `auto`: the faster one on the machine where the run
-    begins, by a layer tried for under a second, which also chooses the micro-batch and between kernels that differ in
+    begins, by a layer tried for about a second, which also chooses the micro-batch and between kernels that differ in
     the order of float sums; its checkpoints and its summary say which, and it goes on so."""
     document_mask: bool = False
     """Attention and positions stay within a document."""

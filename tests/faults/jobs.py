@@ -57,7 +57,8 @@ class Jobs:
         draw, kind, home = random.Random(seed), KINDS[seed % len(KINDS)], self.folder / f"trial-{seed}"
         shutil.copytree(self.sound, home, symlinks=True)
         for key in self.order[draw.randrange(len(self.order)) :]:
-            shutil.rmtree(home / key)
+            if (home / key).exists():  # a tokenizer that is not chosen lies within the chosen one's, and is made later
+                shutil.rmtree(home / key)
         ended, struck = self._disturb(kind, home, draw)
         problems = left_of(str(home)) if kind != TWICE else []
         peace = self._ended(self._start(home))
